@@ -1,0 +1,40 @@
+"""What happens inside the very transaction that approves: once, or not at all."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState
+from mcp_hitl.domain.audit import SYSTEM, Entry, Event
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.kinds import COUNTER
+from mcp_hitl.domain.money import as_json, number
+from mcp_hitl.store.protocol import Transaction
+
+Effect = Callable[[Transaction, Approval, JsonObject | None, datetime], None]
+
+
+def increase_counter(tx: Transaction, approval: Approval, answer: JsonObject | None, now: datetime) -> None:
+    """Count what the person typed; the outcome tells every later caller the same result.
+
+    Raises:
+        Invalid: the sum would have more digits than a JSON number keeps.
+    """
+    amount = number((answer or {})["amount"], "amount")
+    value = tx.increase_counter(amount)
+    number(as_json(value), "the counter")
+    result: JsonObject = {"counter": as_json(value), "increased_by": as_json(amount)}
+    tx.set_outcome(approval.id, Outcome(OutcomeState.SUCCEEDED, result))
+    tx.append(
+        Entry(
+            approval=approval.id,
+            event=Event.SUCCEEDED,
+            revision=approval.revision,
+            actor=SYSTEM,
+            at=now,
+            data=result,
+        )
+    )
+
+
+EFFECTS: Mapping[str, Effect] = {COUNTER.name: increase_counter}
+"""By kind."""

@@ -1,0 +1,88 @@
+"""The change feed: one reader of the audit log per process, on which everybody who waits hangs."""
+
+import logging
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+
+from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.store.protocol import Store
+
+logger = logging.getLogger(__name__)
+
+ANY = "*"
+"""The topic of those who want to hear of every approval."""
+_AT_ONCE = 500
+_PAUSE_AFTER_FAILURE = 1.0
+
+Listener = Callable[[str], None]
+
+
+class Feed:
+    """Tells listeners, by approval id, that an audit entry was committed, here or in another process.
+
+    It reads nothing while nobody listens, and once per change however many do.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Read from `store`; `run` does the reading."""
+        self._store = store
+        self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
+        self._count = 0
+        self._seq: int | None = None
+        self._starting = anyio.Lock()
+        self._wanted = anyio.Event()
+        self._reading = anyio.CancelScope()
+
+    async def run(self) -> None:
+        """Read the feed until cancelled."""
+        while True:
+            await self._wanted.wait()
+            with anyio.CancelScope() as self._reading:
+                await self._follow()
+
+    @asynccontextmanager
+    async def listen(self, topic: str, listener: Listener) -> AsyncGenerator[None]:
+        """Have `listener` called with the id of each approval of `topic` (an id, or `ANY`) that changes from now on."""
+        self._listeners[topic].append(listener)
+        self._count += 1
+        try:
+            async with self._starting:
+                if self._seq is None:
+                    self._seq = await self._store.read(lambda view: view.last_seq())
+            self._wanted.set()
+            yield
+        finally:
+            self._listeners[topic].remove(listener)
+            if not self._listeners[topic]:
+                del self._listeners[topic]
+            self._count -= 1
+            if self._count == 0:
+                self._wanted, self._seq = anyio.Event(), None
+                self._reading.cancel()
+
+    def stir(self) -> None:
+        """Call the listeners of single approvals as if theirs had changed, so that they look around."""
+        for topic in [topic for topic in self._listeners if topic != ANY]:
+            for listener in list(self._listeners[topic]):
+                listener(topic)
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                news = await self._store.read(lambda view: view.news(self._seq or 0, _AT_ONCE))
+                for seq, approval_id in news:
+                    self._seq = seq
+                    self._tell(approval_id)
+                if len(news) < _AT_ONCE:
+                    await self._store.changed()
+            except Unavailable as error:
+                logger.warning("the change feed cannot be read: %s", error)
+                await anyio.sleep(_PAUSE_AFTER_FAILURE)
+
+    def _tell(self, approval_id: str) -> None:
+        for topic in (approval_id, ANY):
+            for listener in list(self._listeners.get(topic, ())):
+                listener(approval_id)

@@ -1,0 +1,108 @@
+"""Approvals, their decisions and the one table of their lifecycle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.policy import Assurance, Policy, Verdict
+
+
+class Status(StrEnum):
+    """Where an approval stands; every status but `pending` is final."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+LIFECYCLE: Mapping[Status, frozenset[Status]] = {
+    Status.PENDING: frozenset({Status.APPROVED, Status.REJECTED, Status.EXPIRED, Status.CANCELLED}),
+    Status.APPROVED: frozenset(),
+    Status.REJECTED: frozenset(),
+    Status.EXPIRED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+"""From each status, the ones it may become."""
+
+
+class OutcomeState(StrEnum):
+    """What is known of the approved action itself."""
+
+    NONE = "none"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the approved action went: `result` where it succeeded, `error` where it failed."""
+
+    state: OutcomeState = OutcomeState.NONE
+    result: JsonObject | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One approver's verdict on one revision; immutable.
+
+    `nonce` marks the form it was given on, so that the same answer sent again is recognised (THREATS T38).
+    """
+
+    approval: str
+    revision: int
+    stage: int
+    approver: str
+    established: str
+    verdict: Verdict
+    comment: str | None
+    assurance: Assurance
+    at: datetime
+    nonce: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """One held action: what it is, who asks, and how far it has come.
+
+    `claim` is the agent's own wording; `policy` and `form` are copies made when it was opened. `stage` counts from 1.
+    """
+
+    id: str
+    kind: str
+    title: str
+    claim: str | None
+    status: Status
+    payload: Any
+    digest: str
+    revision: int
+    requester: str
+    requested_at: datetime
+    expires_at: datetime
+    policy: Policy
+    form: JsonObject | None
+    dedup_key: str | None
+    cooldown_until: datetime | None = None
+    resolved_at: datetime | None = None
+    asked: int = 1
+    answer: JsonObject | None = None
+    reason: str | None = None
+    outcome: Outcome = field(default_factory=Outcome)
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def decisions_in_force(self) -> tuple[Decision, ...]:
+        """The decisions on the present revision; an edit leaves earlier ones behind."""
+        return tuple(decision for decision in self.decisions if decision.revision == self.revision)
+
+    def seen_at(self, now: datetime) -> Status:
+        """The status as anybody must read it at `now`: what is overdue has expired, recorded or not."""
+        overdue = self.status is Status.PENDING and now >= self.expires_at
+        return Status.EXPIRED if overdue else self.status

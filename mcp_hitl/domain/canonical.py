@@ -1,0 +1,87 @@
+"""JSON as we store and digest it: RFC 8785, after a check that it has exactly one meaning.
+
+Refused are what JSON itself does not know (NaN, infinities), integers that other readers would round
+(beyond 2^53 - 1), lone surrogates and NUL in text (no database stores them all), and deep nesting.
+"""
+
+import hashlib
+import json
+from typing import Any, cast
+
+import rfc8785
+
+from mcp_hitl.domain.errors import Invalid
+
+Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+JsonObject = dict[str, Any]
+
+MAX_DEPTH = 32
+_SAFE_INTEGER = 2**53 - 1
+
+
+def canonical(value: object, *, what: str) -> bytes:
+    """Return the RFC 8785 form of `value`.
+
+    Raises:
+        Invalid: `value` is outside the JSON described above; the message names the place, beginning at `what`.
+    """
+    _check(value, what, 0)
+    return rfc8785.dumps(cast("Any", value))
+
+
+def digest_of(canonical_form: bytes) -> str:
+    """`sha256:` and the hexadecimal SHA-256 of a canonical form."""
+    return "sha256:" + hashlib.sha256(canonical_form).hexdigest()
+
+
+def read_back(text: str | bytes) -> Any:
+    """Parse JSON that this program wrote."""
+    return json.loads(text)
+
+
+def check_text(text: str, what: str) -> None:
+    """Refuse text that not every store and every reader would keep as it is.
+
+    Raises:
+        Invalid: `text` has a NUL character or a lone surrogate.
+    """
+    if "\0" in text:
+        raise Invalid(f"{what} contains a NUL character (U+0000), which cannot be stored. Send it without.")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Invalid(f"{what} contains half of a surrogate pair. Send valid Unicode text.") from None
+
+
+def _check(value: object, place: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise Invalid(f"{place} is nested deeper than {MAX_DEPTH} levels. Flatten it.")
+    match value:
+        case None | bool():
+            return
+        case str():
+            check_text(value, place)
+        case int():
+            if abs(value) > _SAFE_INTEGER:
+                raise Invalid(
+                    f"{place} is an integer beyond ±(2^53 - 1), which not every reader keeps. Send it as text."
+                )
+        case float():
+            if value != value or value in (float("inf"), float("-inf")):
+                raise Invalid(f"{place} is not a finite number.")
+        case list():
+            for index, item in enumerate(cast("list[object]", value)):
+                _check(item, f"{place}[{index}]", depth + 1)
+        case dict():
+            for key, item in cast("dict[object, object]", value).items():
+                if not isinstance(key, str):
+                    raise Invalid(f"{place} has a key that is not text.")
+                check_text(key, f"a key of {place}")
+                _check(
+                    item,
+                    f"{place}.{key}" if key.isidentifier() and len(key) <= 40 else f"a field of {place}",
+                    depth + 1,
+                )
+        case _:
+            raise Invalid(f"{place} is not JSON.")

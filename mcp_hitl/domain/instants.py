@@ -1,0 +1,31 @@
+"""Instants: aware UTC datetimes inside, milliseconds in the store, RFC 3339 with `Z` outside."""
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+
+def to_ms(at: datetime) -> int:
+    """Milliseconds since the Unix epoch, rounded down."""
+    return (at - _EPOCH) // _MS
+
+
+def from_ms(ms: int) -> datetime:
+    """The instant `ms` milliseconds after the Unix epoch."""
+    return _EPOCH + ms * _MS
+
+
+def rfc3339(at: datetime) -> str:
+    """`2026-11-22T12:35:13.120Z`."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def in_words(span: timedelta) -> str:
+    """A length of time for people, in its largest unit: `3 hours`, `1 minute`, `0 seconds`."""
+    seconds = max(0, int(span.total_seconds()))
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length:
+            count = seconds // length
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"

@@ -1,0 +1,133 @@
+"""Kinds: what can be asked for, the shape of its payload, and the rules it brings along."""
+
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from mcp_hitl.domain import forms
+from mcp_hitl.domain.canonical import JsonObject, canonical
+from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.money import money
+from mcp_hitl.domain.policy import Policy
+from mcp_hitl.domain.schemas import check_against
+from mcp_hitl.domain.text import one_line
+
+MAX_TITLE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A type of action.
+
+    `title` is a template over the payload's top-level fields (`{amount} {currency}`); a kind without one takes the
+    agent's title, as its claim. `cooldown` is how long a rejected payload stays rejected. `check` refuses what a
+    schema cannot say. `form` is what an approver fills in; a question brings its own.
+    """
+
+    name: str
+    schema: JsonObject
+    title: str | None = None
+    timeout: timedelta = timedelta(days=7)
+    cooldown: timedelta | None = timedelta(hours=24)
+    form: JsonObject | None = None
+    policy: Policy = field(default_factory=Policy)
+    payload_bytes: int = 65_536
+    joins_equal: bool = True
+    check: Callable[[JsonObject], None] | None = None
+
+    def admit(self, payload: JsonObject) -> bytes:
+        """Check a payload and return its canonical form.
+
+        Raises:
+            Invalid: too large, not plain JSON, or not what the kind's schema describes.
+        """
+        form = canonical(payload, what="payload")
+        if len(form) > self.payload_bytes:
+            raise Invalid(f"payload has {len(form):,} bytes; the kind {self.name!r} takes {self.payload_bytes:,}.")
+        check_against(self.schema, payload, what="payload")
+        if self.check is not None:
+            self.check(payload)
+        return form
+
+    def title_of(self, payload: JsonObject, claim: str | None) -> str:
+        """The title that an approver reads: from the payload where the kind says how, else the agent's."""
+        if self.title is None:
+            return one_line(claim or self.name, MAX_TITLE)
+        values = {name: one_line(str(value), MAX_TITLE) for name, value in payload.items()}
+        return one_line(_Template().vformat(self.title, (), values), MAX_TITLE)
+
+    def form_of(self, payload: JsonObject) -> JsonObject | None:
+        """The form that an approver of this payload fills in."""
+        if self.name == QUESTION.name:
+            return forms.define(payload["form"]) if "form" in payload else forms.FREE_TEXT
+        return self.form
+
+
+class _Template(string.Formatter):
+    """`{name}` alone: no attributes, indexes or format specifications reach into a payload."""
+
+    def get_field(self, field_name: str, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, str]:
+        return kwargs.get(field_name, "?"), field_name
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return str(value)
+
+
+def _check_expense(payload: JsonObject) -> None:
+    money(payload["amount"], payload["currency"], "amount")
+
+
+def _check_question(payload: JsonObject) -> None:
+    if "form" in payload:
+        forms.define(payload["form"])
+
+
+EXPENSE = Kind(
+    name="expense",
+    title="Expense: {amount} {currency} for {description}",
+    schema={
+        "type": "object",
+        "properties": {
+            "amount": {"type": "number", "exclusiveMinimum": 0},
+            "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
+            "description": {"type": "string", "minLength": 1, "maxLength": 2000},
+            "category": {"type": "string", "minLength": 1, "maxLength": 100},
+        },
+        "required": ["amount", "currency", "description"],
+        "additionalProperties": False,
+    },
+    check=_check_expense,
+)
+ACTION = Kind(name="action", schema={"type": "object"})
+QUESTION = Kind(
+    name="question",
+    title="{question}",
+    schema={
+        "type": "object",
+        "properties": {
+            "question": {"type": "string", "minLength": 1, "maxLength": 4000},
+            "form": {"type": "object"},
+        },
+        "required": ["question"],
+        "additionalProperties": False,
+    },
+    cooldown=None,
+    joins_equal=False,
+    check=_check_question,
+)
+COUNTER = Kind(
+    name="counter",
+    title="Increase the counter",
+    schema={"type": "object", "additionalProperties": False},
+    timeout=timedelta(days=1),
+    cooldown=None,
+    joins_equal=False,
+    form=forms.define(
+        {"properties": {"amount": {"type": "number", "title": "Increase by"}}, "required": ["amount"]},
+    ),
+)
+
+BUILT_IN: Mapping[str, Kind] = {kind.name: kind for kind in (EXPENSE, ACTION, QUESTION, COUNTER)}
+"""The kinds that work without any configuration."""

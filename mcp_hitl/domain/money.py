@@ -1,0 +1,47 @@
+"""Money: a JSON number outside, a `Decimal` of the currency's own precision inside."""
+
+from decimal import Decimal
+
+from mcp_hitl.domain.errors import Invalid
+
+MAX_DIGITS = 15
+"""Significant digits that every IEEE 754 double keeps."""
+
+_MINOR_UNITS = {
+    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+    **dict.fromkeys("CLF UYW".split(), 4),
+}
+"""Decimals of the currencies that do not have two (ISO 4217)."""
+
+
+def number(value: int | float, what: str) -> Decimal:
+    """Return the decimal that a JSON number denotes.
+
+    Raises:
+        Invalid: not finite, or more than 15 significant digits.
+    """
+    exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    if not exact.is_finite():
+        raise Invalid(f"{what} must be a finite number.")
+    if len(exact.normalize().as_tuple().digits) > MAX_DIGITS:
+        raise Invalid(f"{what} must have at most {MAX_DIGITS} significant digits.")
+    return exact
+
+
+def money(value: int | float, currency: str, what: str) -> Decimal:
+    """Return an amount of `currency` (a three-letter code).
+
+    Raises:
+        Invalid: no such number, or more decimals than the currency has.
+    """
+    exact = number(value, what)
+    decimals = _MINOR_UNITS.get(currency, 2)
+    if -int(exact.normalize().as_tuple().exponent) > decimals:
+        raise Invalid(f"{what} must have at most {decimals} decimals in {currency}.")
+    return exact
+
+
+def as_json(value: Decimal) -> int | float:
+    """The JSON number for a decimal: whole numbers without a point."""
+    return int(value) if value == value.to_integral_value() else float(value)

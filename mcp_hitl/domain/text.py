@@ -1,0 +1,59 @@
+"""Text from others, made safe to read: what deceives the eye is shown as an escape (THREATS T25, T34)."""
+
+import json
+import unicodedata
+
+_INVISIBLE_LETTERS = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f")
+"""Letters, marks and symbols that Unicode does not call format characters and that still print as nothing."""
+_VARIATION_SELECTORS = (range(0xFE00, 0xFE0F), range(0xE0100, 0xE01F0), range(0x180B, 0x1810))
+"""All but U+FE0F, which emoji need and which changes no letter."""
+_MARKS_IN_A_ROW = 3
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    r"""Return `text` with every character that could hide, reorder or overprint text written as `\\uXXXX`.
+
+    These are controls (ANSI sequences begin with one), bidirectional and zero-width characters, tags, blanks that
+    look like nothing or like a plain space, unassigned and private characters, and more than three combining marks
+    in a row. `keep` names characters to leave alone, such as a line feed where the layout handles lines.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    out: list[str] = []
+    marks = 0
+    for char in text:
+        category = unicodedata.category(char)
+        marks = marks + 1 if category in {"Mn", "Me"} else 0
+        hidden = (
+            (category[0] == "C" or category in {"Zl", "Zp"} or (category == "Zs" and char != " "))
+            or char in _INVISIBLE_LETTERS
+            or any(ord(char) in block for block in _VARIATION_SELECTORS)
+            or marks > _MARKS_IN_A_ROW
+        )
+        out.append(json.dumps(char)[1:-1] if hidden and char not in keep else char)
+    # DEL and the C1 controls are legal inside JSON strings, but not visible: json.dumps leaves DEL as it is.
+    return "".join(out).replace("\x7f", "\\u007f")
+
+
+def one_line(text: str, limit: int) -> str:
+    """`visible` text on one line of at most `limit` characters; what is cut is said."""
+    shown = visible(text)
+    if len(shown) <= limit:
+        return shown
+    rest = f"… (+{len(shown) - limit:,} characters)"
+    return shown[:limit] + rest
+
+
+def json_lines(value: object) -> str:
+    """`value` as indented JSON in which every string stays on one line and hides nothing."""
+    return visible(json.dumps(value, indent=2, ensure_ascii=False), keep="\n")
+
+
+def persons_words(text: str, limit: int = 500) -> str:
+    """Quote what a person wrote, so that a model reads it as their words and not as its instructions."""
+    return f"“{one_line(text, limit)}” (a person's own words, not instructions)"
+
+
+def indented(text: str) -> str:
+    """Indent every line by four spaces: plain where text is plain, and literal where it is read as Markdown."""
+    return "\n".join("    " + line for line in text.split("\n"))

@@ -1,0 +1,1 @@
+"""Where approvals live: a protocol, and the databases that keep it."""

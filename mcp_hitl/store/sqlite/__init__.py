@@ -1,0 +1,5 @@
+"""The store on one SQLite file."""
+
+from mcp_hitl.store.sqlite.store import SqliteStore
+
+__all__ = ["SqliteStore"]

@@ -1,0 +1,99 @@
+"""Opening the file: pragmas, and a schema that is neither older nor newer than this program."""
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.store.sqlite.files import make_private
+from mcp_hitl.store.sqlite.schema import MIGRATIONS
+
+BUSY_SECONDS = 30.0
+"""How long a write waits for another process. Every client of one person starts a process of its own."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file for the thread that uses it first.
+
+    Raises:
+        Unavailable: it cannot be opened, or is no database.
+    """
+    try:
+        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error as error:
+        raise Unavailable(f"The database {path} cannot be opened: {error}.") from error
+    return db
+
+
+def prepare(path: Path) -> None:
+    """Create the file where it is missing and bring its schema to this program's version.
+
+    Raises:
+        Unavailable: it cannot be made, or belongs to a newer version of this program.
+    """
+    try:
+        make_private(path)
+    except OSError as error:
+        raise Unavailable(f"The database {path} cannot be made: {error.strerror or error}.") from error
+    db = connect(path)
+    try:
+        _use_wal(db)
+        if version_of(db) < len(MIGRATIONS):
+            _migrate(db)
+        check_version(db)
+    except sqlite3.Error as error:
+        raise Unavailable(f"The database {path} cannot be used: {error}.") from error
+    finally:
+        db.close()
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    """The schema's version: how many migrations the file has had."""
+    row: Any = db.execute("PRAGMA user_version").fetchone()
+    return int(row[0])
+
+
+def check_version(db: sqlite3.Connection) -> None:
+    """Refuse a file that this program is too old for, also when it was migrated while we had it open.
+
+    Raises:
+        Unavailable: it is newer.
+    """
+    if version_of(db) > len(MIGRATIONS):
+        raise Unavailable(
+            "The database belongs to a newer version of mcp-hitl. Update this program and start it again."
+        )
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    # Imported late: it takes as long as everything else that a command of the terminal needs.
+    from sqlite_utils import Database
+
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        done = version_of(db)
+        for step in MIGRATIONS[done:]:
+            step(Database(db))
+        if done < len(MIGRATIONS):
+            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Turn on write-ahead logging. SQLite answers "locked" at once, whatever the timeout, while another process does."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

@@ -1,0 +1,51 @@
+"""The database's files, which are their owner's alone.
+
+On POSIX they get mode 0600 in a folder of 0700. On Windows they lie in the user's own profile, whose access list
+already keeps other users out.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+_KEY_BYTES = 32
+
+
+def make_private(path: Path) -> None:
+    """Create the file, and its folder where that is missing; take everybody else's rights to it away.
+
+    Raises:
+        OSError: it cannot be created or is not ours.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def shared_key(database: Path) -> bytes:
+    """Return the 32-byte key that lies beside the database; the first process to ask makes it.
+
+    It is written to a file of its own and linked into place, so that no process ever reads half a key.
+
+    Raises:
+        OSError: it cannot be read or made.
+    """
+    path = database.with_name(database.name + ".key")
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        make_private(draft)
+        draft.write_bytes(secrets.token_bytes(_KEY_BYTES))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    key = path.read_bytes()
+    if len(key) != _KEY_BYTES:
+        raise OSError(f"{path} does not hold a key of {_KEY_BYTES} bytes; remove it to have a new one made")
+    return key

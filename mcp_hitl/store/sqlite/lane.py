@@ -1,0 +1,120 @@
+"""A thread with a connection of its own, through which all reads or all writes of the process go.
+
+What has queued up goes together in one transaction, each piece in its own savepoint: one commit, one wait for the
+disk. A caller hears only after the commit; a failed commit fails every caller in it.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from mcp_hitl.domain.errors import HitlError, Unavailable
+from mcp_hitl.store.sqlite.connection import check_version, connect
+from mcp_hitl.store.sqlite.transaction import SqliteTransaction
+
+T = TypeVar("T")
+
+MOST_TOGETHER = 64
+
+_Job = tuple[Callable[[SqliteTransaction], Any], "Future[Any]"]
+
+
+class Lane(threading.Thread):
+    """One of the two threads of a store; `writes` says which."""
+
+    def __init__(self, path: Path, *, writes: bool, committed: Callable[[], None] | None = None) -> None:
+        """Open the connection and start.
+
+        `committed` is called from this thread after each commit.
+
+        Raises:
+            Unavailable: the file cannot be opened.
+        """
+        super().__init__(name=f"mcp-hitl {'writer' if writes else 'reader'}", daemon=True)
+        self._db = connect(path)
+        if not writes:
+            self._db.execute("PRAGMA query_only = ON")
+        self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+        self._committed = committed
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._tx = SqliteTransaction(self._db)
+        self.start()
+
+    def submit(self, work: Callable[[SqliteTransaction], T]) -> "Future[T]":
+        """Queue `work`; the future is done after the commit. Cancelled before its turn, it is not run at all."""
+        future: Future[T] = Future()
+        self._jobs.put((work, future))
+        return future
+
+    def finish(self) -> None:
+        """Run what is queued, close the connection and end the thread; returns when that is done."""
+        self._jobs.put(None)
+        self.join()
+
+    def run(self) -> None:
+        """Take jobs until `finish`."""
+        last = False
+        while not last:
+            batch, last = self._next_batch()
+            if batch:
+                self._run_together(batch)
+        self._db.close()
+
+    def _next_batch(self) -> tuple[list[_Job], bool]:
+        batch: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            if job[1].set_running_or_notify_cancel():
+                batch.append(job)
+            if len(batch) == MOST_TOGETHER:
+                return batch, False
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return batch, False
+        return batch, True
+
+    def _run_together(self, batch: list[_Job]) -> None:
+        results: list[tuple[Any, BaseException | None]] = []
+        try:
+            self._db.execute(self._begin)
+            check_version(self._db)
+            results = [self._run_one(work) for work, _ in batch]
+            self._db.execute("COMMIT")
+        except (sqlite3.Error, HitlError) as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            failure = error if isinstance(error, HitlError) else _unavailable(error)
+            for _, future in batch:
+                future.set_exception(failure)
+            return
+        if self._committed is not None:
+            self._committed()
+        for (_, future), (result, raised) in zip(batch, results, strict=True):
+            if raised is None:
+                future.set_result(result)
+            else:
+                future.set_exception(raised)
+
+    def _run_one(self, work: Callable[[SqliteTransaction], Any]) -> tuple[Any, BaseException | None]:
+        self._db.execute("SAVEPOINT job")
+        try:
+            result = work(self._tx)
+        except Exception as error:
+            if not self._db.in_transaction:
+                # SQLite gave the whole transaction up (disk full, I/O error): nobody's work is left.
+                raise sqlite3.OperationalError(str(error)) from error
+            self._db.execute("ROLLBACK TO job")
+            self._db.execute("RELEASE job")
+            busy = isinstance(error, sqlite3.OperationalError)
+            return None, _unavailable(error) if busy else error
+        self._db.execute("RELEASE job")
+        return result, None
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    return Unavailable(f"The database could not take this ({error}); nothing was changed. Try again.")

@@ -1,0 +1,108 @@
+"""The schema, in numbered steps that only go forward. `PRAGMA user_version` says how far a file is.
+
+What the domain promises stands here once more, so that no other program on the file can break it: the statuses, that
+terminal is terminal, that decisions and audit entries are neither changed nor deleted.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+_FIRST = """
+CREATE TABLE approvals (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    title TEXT NOT NULL,
+    claim TEXT,
+    status TEXT NOT NULL CHECK (status IN ('pending', 'approved', 'rejected', 'expired', 'cancelled')),
+    payload TEXT NOT NULL,          -- RFC 8785; its SHA-256 is the digest
+    digest TEXT NOT NULL,
+    revision INTEGER NOT NULL CHECK (revision >= 1),
+    requester TEXT NOT NULL,
+    requested_at INTEGER NOT NULL,  -- instants are milliseconds since 1970, UTC
+    expires_at INTEGER NOT NULL,
+    resolved_at INTEGER CHECK ((status = 'pending') = (resolved_at IS NULL)),
+    policy TEXT NOT NULL,
+    form TEXT,
+    dedup_key TEXT,
+    cooldown_until INTEGER,
+    asked INTEGER NOT NULL,
+    answer TEXT,
+    reason TEXT,
+    outcome TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX approvals_keyed ON approvals (requester, kind, dedup_key) WHERE dedup_key IS NOT NULL;
+CREATE INDEX approvals_equal ON approvals (requester, kind, digest, status);
+CREATE INDEX approvals_pending ON approvals (id, expires_at) WHERE status = 'pending';
+CREATE INDEX approvals_pending_kind ON approvals (kind, id, expires_at) WHERE status = 'pending';
+
+CREATE TRIGGER approvals_terminal BEFORE UPDATE OF status ON approvals
+WHEN OLD.status <> 'pending' BEGIN SELECT RAISE(ABORT, 'a resolved approval stays as it is'); END;
+CREATE TRIGGER approvals_bound BEFORE UPDATE OF payload, digest ON approvals
+WHEN NEW.revision = OLD.revision BEGIN SELECT RAISE(ABORT, 'a payload changes only with its revision'); END;
+CREATE TRIGGER approvals_kept BEFORE DELETE ON approvals
+BEGIN SELECT RAISE(ABORT, 'approvals are not deleted'); END;
+
+CREATE TABLE decisions (
+    approval TEXT NOT NULL REFERENCES approvals (id),
+    revision INTEGER NOT NULL,
+    stage INTEGER NOT NULL,
+    approver TEXT NOT NULL,
+    established TEXT NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('approve', 'reject')),
+    comment TEXT,
+    assurance TEXT NOT NULL CHECK (assurance IN ('none', 'local', 'session', 'step-up')),
+    nonce TEXT,
+    at INTEGER NOT NULL,
+    UNIQUE (approval, revision, stage, approver)
+) STRICT;
+CREATE TRIGGER decisions_fixed BEFORE UPDATE ON decisions
+BEGIN SELECT RAISE(ABORT, 'decisions are not changed'); END;
+CREATE TRIGGER decisions_kept BEFORE DELETE ON decisions
+BEGIN SELECT RAISE(ABORT, 'decisions are not deleted'); END;
+
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY,        -- without gaps: entries come one after the other and stay
+    approval TEXT NOT NULL,
+    event TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    established TEXT,
+    assurance TEXT,
+    at INTEGER NOT NULL,
+    data TEXT NOT NULL              -- digests and numbers, never contents
+) STRICT;
+CREATE INDEX audit_approval ON audit (approval, seq);
+CREATE TRIGGER audit_fixed BEFORE UPDATE ON audit
+BEGIN SELECT RAISE(ABORT, 'audit entries are not changed'); END;
+CREATE TRIGGER audit_kept BEFORE DELETE ON audit
+BEGIN SELECT RAISE(ABORT, 'audit entries are not deleted'); END;
+
+CREATE TABLE counter (only INTEGER PRIMARY KEY CHECK (only = 1), value TEXT NOT NULL) STRICT;
+INSERT INTO counter VALUES (1, '0');
+"""
+
+
+def _first(db: "Database") -> None:
+    for statement in _statements(_FIRST):
+        db.conn.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_first,)
+"""Step n brings a file from version n to n + 1."""
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script where SQLite says that a statement is complete (a trigger has semicolons inside)."""
+    import sqlite3
+
+    statements: list[str] = []
+    held = ""
+    for line in script.splitlines(keepends=True):
+        held += line
+        if sqlite3.complete_statement(held):
+            statements.append(held)
+            held = ""
+    return statements

@@ -1,0 +1,86 @@
+"""The store on one SQLite file: a lane for writes, a lane for reads, and a watch for what others commit."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from mcp_hitl.store.protocol import Transaction, View
+from mcp_hitl.store.sqlite.connection import connect, prepare
+from mcp_hitl.store.sqlite.files import shared_key
+from mcp_hitl.store.sqlite.lane import Lane
+
+T = TypeVar("T")
+
+WATCH_SECONDS = 0.025
+"""How often a process that waits looks whether another has committed; one look takes microseconds."""
+
+
+class SqliteStore:
+    """The `Store` protocol on a file that many processes may share."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file; make it, and bring its schema up to date, where needed.
+
+        Raises:
+            Unavailable: it cannot be opened or made, is no database, or belongs to a newer version.
+        """
+        prepare(path)
+        self.path = path
+        self._watch = connect(path)
+        self._seen = self._version()
+        self._commits = 0
+        self._commits_seen = 0
+        self._sleeper: tuple[asyncio.AbstractEventLoop, anyio.Event] | None = None
+        self._writer = Lane(path, writes=True, committed=self._announce)
+        self._reader = Lane(path, writes=False)
+
+    async def read(self, work: Callable[[View], T]) -> T:
+        """See `Store.read`."""
+        return await asyncio.wrap_future(self._reader.submit(work))
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """See `Store.write`."""
+        return await asyncio.wrap_future(self._writer.submit(work))
+
+    async def changed(self) -> None:
+        """See `Store.changed`: told at once of this process's commits, and of others' within `WATCH_SECONDS`."""
+        event = anyio.Event()
+        self._sleeper = (asyncio.get_running_loop(), event)
+        try:
+            while self._commits == self._commits_seen and self._version() == self._seen:
+                with anyio.move_on_after(WATCH_SECONDS):
+                    await event.wait()
+        finally:
+            self._sleeper = None
+        self._commits_seen, self._seen = self._commits, self._version()
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._writer.finish)
+            await anyio.to_thread.run_sync(self._reader.finish)
+        self._watch.close()
+
+    def shared_key(self) -> bytes:
+        """The secret that the processes on this file share.
+
+        Raises:
+            OSError: it cannot be read or made.
+        """
+        return shared_key(self.path)
+
+    def _announce(self) -> None:
+        self._commits += 1
+        sleeper = self._sleeper
+        if sleeper is not None:
+            loop, event = sleeper
+            with suppress(RuntimeError):  # the loop closed meanwhile, so nobody waits
+                loop.call_soon_threadsafe(event.set)
+
+    def _version(self) -> int:
+        return self._watch.execute("PRAGMA data_version").fetchone()[0]
