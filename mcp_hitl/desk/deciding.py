@@ -82,15 +82,8 @@ def decide(tx: Transaction, said: Said, now: datetime, cooldowns: Mapping[str, t
     status = resolve(approval, (*approval.decisions_in_force, decision), now)
     if status is not None:
         cooldown = cooldowns.get(approval.kind) if status is Status.REJECTED else None
-        _end(
-            tx,
-            approval,
-            status,
-            said.approver,
-            now,
-            answer=answer,
-            cooldown_until=cooldown and now + cooldown,
-        )
+        until = None if cooldown is None else now + cooldown
+        _end(tx, approval, status, said.approver, now, answer=answer, cooldown_until=until)
         if status is Status.APPROVED and (effect := EFFECTS.get(approval.kind)) is not None:
             effect(tx, approval, answer, now)
     return tx.get(approval.id) or approval
