@@ -46,6 +46,11 @@ class Page:
     next_cursor: str | None
     total: int
 
+    @property
+    def total_capped(self) -> bool:
+        """Whether counting stopped, so that there may be more than `total`."""
+        return self.total >= MOST_COUNTED
+
 
 class Desk:
     """The one door to state. `open` starts what waiting needs; without it, everything but `wait` works."""
@@ -215,6 +220,15 @@ class Desk:
     def shape(self, approval: Approval) -> JsonObject:
         """The approval as programs get it."""
         return shape(approval, self.clock(), inbox=self._inbox)
+
+    def page_shape(self, page: Page) -> JsonObject:
+        """A page as programs get it."""
+        content: JsonObject = {
+            "approvals": [self.shape(approval) for approval in page.approvals],
+            "total": page.total,
+            "total_capped": page.total_capped,
+        }
+        return content if page.next_cursor is None else content | {"next_cursor": page.next_cursor}
 
     def summary(self, approval: Approval) -> str:
         """The approval in the words that a model reads."""

@@ -6,9 +6,13 @@ from datetime import datetime
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState
 from mcp_hitl.domain.audit import SYSTEM, Entry, Event
 from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.kinds import COUNTER
-from mcp_hitl.domain.money import as_json, number
+from mcp_hitl.domain.money import as_json, check_digits, number
 from mcp_hitl.store.protocol import Transaction
+
+MAX_COUNTER = 10**15
+"""So that it is an integer which every JSON reader keeps."""
 
 Effect = Callable[[Transaction, Approval, JsonObject | None, datetime], None]
 
@@ -21,7 +25,9 @@ def increase_counter(tx: Transaction, approval: Approval, answer: JsonObject | N
     """
     amount = number((answer or {})["amount"], "amount")
     value = tx.increase_counter(amount)
-    number(as_json(value), "the counter")
+    check_digits(value, "the counter")
+    if abs(value) > MAX_COUNTER:
+        raise Invalid(f"The counter cannot go beyond ±{MAX_COUNTER:,}.")
     result: JsonObject = {"counter": as_json(value), "increased_by": as_json(amount)}
     tx.set_outcome(approval.id, Outcome(OutcomeState.SUCCEEDED, result))
     tx.append(

@@ -31,7 +31,7 @@ class Feed:
         self._store = store
         self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
         self._count = 0
-        self._seq: int | None = None
+        self._seq = 0
         self._starting = anyio.Lock()
         self._wanted = anyio.Event()
         self._reading = anyio.CancelScope()
@@ -40,6 +40,8 @@ class Feed:
         """Read the feed until cancelled."""
         while True:
             await self._wanted.wait()
+            if not self._wanted.is_set():
+                continue  # who wanted it has left already
             with anyio.CancelScope() as self._reading:
                 await self._follow()
 
@@ -50,9 +52,9 @@ class Feed:
         self._count += 1
         try:
             async with self._starting:
-                if self._seq is None:
+                if not self._wanted.is_set():
                     self._seq = await self._store.read(lambda view: view.last_seq())
-            self._wanted.set()
+                    self._wanted.set()
             yield
         finally:
             self._listeners[topic].remove(listener)
@@ -60,7 +62,7 @@ class Feed:
                 del self._listeners[topic]
             self._count -= 1
             if self._count == 0:
-                self._wanted, self._seq = anyio.Event(), None
+                self._wanted = anyio.Event()
                 self._reading.cancel()
 
     def stir(self) -> None:
@@ -72,7 +74,7 @@ class Feed:
     async def _follow(self) -> None:
         while True:
             try:
-                news = await self._store.read(lambda view: view.news(self._seq or 0, _AT_ONCE))
+                news = await self._store.read(lambda view: view.news(self._seq, _AT_ONCE))
                 for seq, approval_id in news:
                     self._seq = seq
                     self._tell(approval_id)

@@ -6,6 +6,7 @@ Refused are what JSON itself does not know (NaN, infinities), integers that othe
 
 import hashlib
 import json
+import math
 from typing import Any, cast
 
 import rfc8785
@@ -17,6 +18,8 @@ JsonObject = dict[str, Any]
 
 MAX_DEPTH = 32
 _SAFE_INTEGER = 2**53 - 1
+_EXPONENT_FROM = 1e21
+"""From here on, RFC 8785 writes a number with an exponent, which everybody reads as a float."""
 
 
 def canonical(value: object, *, what: str) -> bytes:
@@ -64,12 +67,13 @@ def _check(value: object, place: str, depth: int) -> None:
             check_text(value, place)
         case int():
             if abs(value) > _SAFE_INTEGER:
-                raise Invalid(
-                    f"{place} is an integer beyond ±(2^53 - 1), which not every reader keeps. Send it as text."
-                )
+                raise _unsafe(place)
         case float():
-            if value != value or value in (float("inf"), float("-inf")):
+            if not math.isfinite(value):
                 raise Invalid(f"{place} is not a finite number.")
+            if _SAFE_INTEGER < abs(value) < _EXPONENT_FROM:
+                # Its canonical form has the digits of an integer.
+                raise _unsafe(place)
         case list():
             for index, item in enumerate(cast("list[object]", value)):
                 _check(item, f"{place}[{index}]", depth + 1)
@@ -85,3 +89,7 @@ def _check(value: object, place: str, depth: int) -> None:
                 )
         case _:
             raise Invalid(f"{place} is not JSON.")
+
+
+def _unsafe(place: str) -> Invalid:
+    return Invalid(f"{place} is an integer beyond ±(2^53 - 1), which not every reader keeps. Send it as text.")

@@ -101,7 +101,7 @@ def define(form: Mapping[str, Any]) -> JsonObject:
     for name, schema in properties.items():
         _check_field(name, schema)
     required: Any = form.get("required", [])
-    if not isinstance(required, list) or any(name not in properties for name in cast("list[Any]", required)):
+    if not isinstance(required, list) or any(name not in list(properties) for name in cast("list[Any]", required)):
         raise Invalid("form's required must be a list of names that stand under properties.")
     return {"type": "object", "properties": properties, "required": cast("list[str]", required)}
 
@@ -112,14 +112,14 @@ def fields_of(form: JsonObject) -> tuple[Field, ...]:
 
 
 def check_answer(form: JsonObject, answer: object) -> JsonObject:
-    """Check what a person sent against a defined form; a null in an optional field counts as left out.
+    """Check what a person sent against a defined form; null or empty text in an optional field counts as left out.
 
     Raises:
         Invalid: with each field that does not fit and what was expected there.
     """
     if not isinstance(answer, dict):
         raise Invalid("The answer must be an object with the form's fields.")
-    given = {k: v for k, v in cast("JsonObject", answer).items() if v is not None or k in form["required"]}
+    given = {k: v for k, v in cast("JsonObject", answer).items() if v not in (None, "") or k in form["required"]}
     _check_values(given)
     enforced = {name: _enforced(schema) for name, schema in form["properties"].items()}
     schema = {
@@ -154,7 +154,7 @@ def _check_field(name: str, schema: Any) -> None:
     if not isinstance(schema, dict):
         raise refuse("must be a JSON Schema object")
     kind: Any = cast("JsonObject", schema).get("type")
-    if kind not in _KEYWORDS:
+    if not isinstance(kind, str) or kind not in _KEYWORDS:
         raise refuse("must have a type of string, number, integer, boolean, or array for several choices; not nested")
     schema = cast("JsonObject", schema)
     unknown = sorted(set(schema) - _KEYWORDS[kind])
@@ -168,9 +168,9 @@ def _check_field(name: str, schema: Any) -> None:
         ("minimum", (int, float)), ("maximum", (int, float)),
     ):  # fmt: skip
         value = schema.get(keyword, 0)
-        if not isinstance(value, types) or isinstance(value, bool) or ("in" not in keyword[:3] and value < 0):
+        if not isinstance(value, types) or isinstance(value, bool) or ("imum" not in keyword and value < 0):
             raise refuse(f"has a {keyword} that is not a number it can be compared with")
-    if schema.get("format", "email") not in _FORMATS:
+    if schema.get("format", "email") not in tuple(_FORMATS):
         raise refuse(f"has a format other than {', '.join(sorted(_FORMATS))}")
     _check_choices(schema, refuse)
     if "default" in schema:
@@ -206,9 +206,9 @@ def _check_choices(schema: JsonObject, refuse: Any) -> None:
         values = holder["enum"]
     elif schema["type"] == "array":
         raise refuse("of type array must have items with an enum or anyOf of titled values")
+    if "enumNames" in schema and "enum" not in schema:
+        raise refuse("has enumNames without an enum")
     if values is None:
-        if "enumNames" in schema:
-            raise refuse("has enumNames without an enum")
         return
     if (
         not isinstance(cast("Any", values), list)

@@ -24,9 +24,20 @@ def number(value: int | float, what: str) -> Decimal:
     exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     if not exact.is_finite():
         raise Invalid(f"{what} must be a finite number.")
-    if len(exact.normalize().as_tuple().digits) > MAX_DIGITS:
-        raise Invalid(f"{what} must have at most {MAX_DIGITS} significant digits.")
+    check_digits(exact, what)
     return exact
+
+
+def check_digits(value: Decimal, what: str) -> None:
+    """Refuse a number that a double would round.
+
+    Raises:
+        Invalid: more than 15 significant digits.
+    """
+    # Not by `normalize`, which would round to the context's precision first.
+    digits = "".join(map(str, value.as_tuple().digits)).strip("0")
+    if len(digits) > MAX_DIGITS:
+        raise Invalid(f"{what} must have at most {MAX_DIGITS} significant digits.")
 
 
 def money(value: int | float, currency: str, what: str) -> Decimal:

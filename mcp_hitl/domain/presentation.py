@@ -5,12 +5,10 @@ from datetime import datetime, timedelta
 from mcp_hitl.domain.approval import Approval, Decision, Status
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.instants import in_words, rfc3339
+from mcp_hitl.domain.kinds import MAX_TITLE
 from mcp_hitl.domain.policy import Verdict
 from mcp_hitl.domain.resolution import quorum_of
 from mcp_hitl.domain.text import indented, json_lines, one_line, persons_words, visible
-
-SUMMARY_PAYLOAD = 300
-"""Characters of an answer that a short text repeats."""
 
 
 def shape(approval: Approval, now: datetime, *, inbox: str) -> JsonObject:
@@ -92,13 +90,14 @@ def review(approval: Approval, now: datetime) -> str:
 
     Lines are indented, so that a client which reads Markdown shows them as they are; what deceives the eye is escaped.
     """
+    open_still = approval.seen_at(now) is Status.PENDING
     payload = json_lines(approval.payload)
     count = payload.count("\n") + 1
     facts = {
         "Kind": approval.kind,
-        "Title": approval.title if approval.title != approval.claim else None,
+        "Title": None if approval.claim and approval.title == one_line(approval.claim, MAX_TITLE) else approval.title,
         "Asked by": f"{visible(approval.requester)}, {_ago(now - approval.requested_at)}{_times(approval.asked)}",
-        "Expires": f"in {in_words(approval.expires_at - now)} ({rfc3339(approval.expires_at)})",
+        "Expires": f"in {in_words(approval.expires_at - now)} ({rfc3339(approval.expires_at)})" if open_still else None,
         "Approval": f"{approval.id}, revision {approval.revision}",
         "Digest": approval.digest,
     }

@@ -87,7 +87,7 @@ def _migrate(db: sqlite3.Connection) -> None:
 
 
 def _use_wal(db: sqlite3.Connection) -> None:
-    """Turn on write-ahead logging. While another process does, SQLite answers "locked" at once, whatever the timeout."""
+    """Turn on write-ahead logging. While another process does so, SQLite answers "locked" without waiting."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:

@@ -6,6 +6,7 @@ already keeps other users out.
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 _KEY_BYTES = 32
@@ -18,12 +19,18 @@ def make_private(path: Path) -> None:
         OSError: it cannot be created or is not ours.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
-            os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        return
+    except FileExistsError:
+        # Not opened: closing any descriptor of a database would end this process's locks on it (POSIX),
+        # those that SQLite holds included. https://www.sqlite.org/howtocorrupt.html, section 2.2
+        if not path.is_file():
+            raise
+    for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
+        with suppress(FileNotFoundError):
+            if os.name == "posix" and file.stat().st_mode & 0o077:
+                file.chmod(0o600)
 
 
 def shared_key(database: Path) -> bytes:

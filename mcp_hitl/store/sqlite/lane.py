@@ -41,18 +41,29 @@ class Lane(threading.Thread):
         self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
         self._committed = committed
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._finishing = False
+        self._door = threading.Lock()
         self._tx = SqliteTransaction(self._db)
         self.start()
 
     def submit(self, work: Callable[[SqliteTransaction], T]) -> "Future[T]":
-        """Queue `work`; the future is done after the commit. Cancelled before its turn, it is not run at all."""
+        """Queue `work`; the future is done after the commit. Cancelled before its turn, it is not run at all.
+
+        Raises:
+            Unavailable: the lane is finished, and nobody would run it.
+        """
         future: Future[T] = Future()
-        self._jobs.put((work, future))
+        with self._door:
+            if self._finishing:
+                raise Unavailable("The database is closed; the server is stopping. Nothing was changed.")
+            self._jobs.put((work, future))
         return future
 
     def finish(self) -> None:
         """Run what is queued, close the connection and end the thread; returns when that is done."""
-        self._jobs.put(None)
+        with self._door:
+            self._finishing = True
+            self._jobs.put(None)
         self.join()
 
     def run(self) -> None:

@@ -41,7 +41,16 @@ CREATE INDEX approvals_pending_kind ON approvals (kind, id, expires_at) WHERE st
 CREATE TRIGGER approvals_terminal BEFORE UPDATE OF status ON approvals
 WHEN OLD.status <> 'pending' BEGIN SELECT RAISE(ABORT, 'a resolved approval stays as it is'); END;
 CREATE TRIGGER approvals_bound BEFORE UPDATE OF payload, digest ON approvals
-WHEN NEW.revision = OLD.revision BEGIN SELECT RAISE(ABORT, 'a payload changes only with its revision'); END;
+WHEN NEW.revision = OLD.revision OR OLD.status <> 'pending'
+BEGIN SELECT RAISE(ABORT, 'a payload changes only with its revision, and only while it is pending'); END;
+-- INSERT OR REPLACE deletes the row in its way without asking a DELETE trigger; hence the triggers before INSERT.
+CREATE TRIGGER approvals_new BEFORE INSERT ON approvals
+WHEN EXISTS (
+    SELECT 1 FROM approvals WHERE id = NEW.id
+    UNION ALL
+    SELECT 1 FROM approvals WHERE requester = NEW.requester AND kind = NEW.kind AND dedup_key = NEW.dedup_key
+)
+BEGIN SELECT RAISE(ABORT, 'approvals are not replaced'); END;
 CREATE TRIGGER approvals_kept BEFORE DELETE ON approvals
 BEGIN SELECT RAISE(ABORT, 'approvals are not deleted'); END;
 
@@ -58,6 +67,14 @@ CREATE TABLE decisions (
     at INTEGER NOT NULL,
     UNIQUE (approval, revision, stage, approver)
 ) STRICT;
+CREATE TRIGGER decisions_new BEFORE INSERT ON decisions
+WHEN EXISTS (
+    SELECT 1 FROM decisions WHERE rowid = NEW.rowid
+    UNION ALL
+    SELECT 1 FROM decisions
+    WHERE approval = NEW.approval AND revision = NEW.revision AND stage = NEW.stage AND approver = NEW.approver
+)
+BEGIN SELECT RAISE(IGNORE); END;    -- the first one stands; the writer counts rows
 CREATE TRIGGER decisions_fixed BEFORE UPDATE ON decisions
 BEGIN SELECT RAISE(ABORT, 'decisions are not changed'); END;
 CREATE TRIGGER decisions_kept BEFORE DELETE ON decisions
@@ -75,6 +92,8 @@ CREATE TABLE audit (
     data TEXT NOT NULL              -- digests and numbers, never contents
 ) STRICT;
 CREATE INDEX audit_approval ON audit (approval, seq);
+CREATE TRIGGER audit_new BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq)
+BEGIN SELECT RAISE(ABORT, 'audit entries are not replaced'); END;
 CREATE TRIGGER audit_fixed BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'audit entries are not changed'); END;
 CREATE TRIGGER audit_kept BEFORE DELETE ON audit

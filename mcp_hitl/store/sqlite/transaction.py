@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from mcp_hitl.domain.approval import Approval, Decision, Outcome, Status
@@ -11,6 +11,9 @@ from mcp_hitl.domain.audit import Entry, Recorded
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.instants import to_ms
 from mcp_hitl.store.sqlite import rows
+
+_EXACT = Context(prec=1_000)
+"""Enough digits for the sum of any two doubles: nothing is rounded away."""
 
 
 class SqliteTransaction:
@@ -137,7 +140,7 @@ class SqliteTransaction:
 
     def increase_counter(self, amount: Decimal) -> Decimal:
         """See `Transaction.increase_counter`. Text, since binary fractions would drift."""
-        value = self.counter() + amount
+        value = _EXACT.add(self.counter(), amount)
         self._db.execute("UPDATE counter SET value = ?", (str(value),))
         return value
 

@@ -1,0 +1,120 @@
+"""Commands with which a person decides at the terminal: `approve`, `reject`, `cancel`, `lift`."""
+
+from collections.abc import Awaitable, Callable
+
+import click
+
+from mcp_hitl.cli import person
+from mcp_hitl.cli.running import DONE, NO, print_json, run
+from mcp_hitl.cli.workspace import Workspace, settings_of, workspace
+from mcp_hitl.desk.deciding import Said, checked_comment
+from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.errors import AlreadyResolved
+from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.presentation import review, verdict_line
+
+_ID = click.argument("approval_id", metavar="ID")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print what the tool of this name returns.")
+_YES = click.option(
+    "--yes", is_flag=True, help="Decide without being asked: counts only where the policy says unattended = true."
+)
+
+
+@click.command()
+@_ID
+@click.option("--comment", help="What to say with it.")
+@_YES
+@_JSON
+@click.pass_context
+def approve(context: click.Context, approval_id: str, comment: str | None, yes: bool, as_json: bool) -> None:
+    """Approve, after looking at all of it and filling in its form."""
+    run(lambda: _decide(context, approval_id, Verdict.APPROVE, comment, yes, as_json), as_json=as_json)
+
+
+@click.command()
+@_ID
+@click.option("--reason", required=True, help="Why not; the agent is told.")
+@_YES
+@_JSON
+@click.pass_context
+def reject(context: click.Context, approval_id: str, reason: str, yes: bool, as_json: bool) -> None:
+    """Reject, after looking at all of it."""
+    run(lambda: _decide(context, approval_id, Verdict.REJECT, reason, yes, as_json), as_json=as_json)
+
+
+@click.command()
+@_ID
+@click.option("--reason", help="Why it is not wanted any more.")
+@_JSON
+@click.pass_context
+def cancel(context: click.Context, approval_id: str, reason: str | None, as_json: bool) -> None:
+    """Take a pending request back."""
+
+    async def act(place: Workspace) -> Approval:
+        return await place.desk.cancel(place.user, approval_id, reason)
+
+    run(lambda: _act(context, act, as_json), as_json=as_json)
+
+
+@click.command()
+@_ID
+@_JSON
+@click.pass_context
+def lift(context: click.Context, approval_id: str, as_json: bool) -> None:
+    """Let a rejected request be asked again before its cooldown is over."""
+
+    async def act(place: Workspace) -> Approval | None:
+        person.require_terminal()
+        approval = await place.desk.get(place.user, approval_id)
+        person.say(review(approval, place.desk.clock()))
+        if not person.confirm("\nMay this be asked again?"):
+            return None
+        return await place.desk.lift_cooldown(place.user, approval_id)
+
+    run(lambda: _act(context, act, as_json), as_json=as_json)
+
+
+async def _decide(
+    context: click.Context, approval_id: str, verdict: Verdict, comment: str | None, yes: bool, as_json: bool
+) -> int:
+    async def act(place: Workspace) -> Approval | None:
+        checked_comment(comment)
+        approval = await place.desk.get(place.user, approval_id)
+        now = place.desk.clock()
+        if approval.seen_at(now) is not Status.PENDING:
+            raise AlreadyResolved(f"{verdict_line(approval, now)}. That stands; nothing was changed.")
+        answer = None
+        if not yes:
+            person.require_terminal()
+            person.say(review(approval, now) + "\n")
+            answer = person.fill_in(approval) if verdict is Verdict.APPROVE else None
+            if not person.confirm(f"{verdict.value.capitalize()} this?"):
+                return None
+        return await place.desk.decide(
+            Said(
+                approver=place.user,
+                approval_id=approval.id,
+                verdict=verdict,
+                revision=approval.revision,
+                digest=approval.digest,
+                assurance=Assurance.NONE if yes else Assurance.LOCAL,
+                comment=comment,
+                answer=answer,
+            )
+        )
+
+    return await _act(context, act, as_json)
+
+
+async def _act(context: click.Context, act: Callable[[Workspace], Awaitable[Approval | None]], as_json: bool) -> int:
+    """Do it and tell how the approval stands; None is a person's no, and nothing was changed."""
+    async with workspace(settings_of(context)) as place:
+        approval = await act(place)
+        if approval is None:
+            person.say("Nothing was changed.")
+            return NO
+        if as_json:
+            print_json(place.desk.shape(approval))
+        else:
+            click.echo(f"{approval.id} is {approval.seen_at(place.desk.clock()).value}: {approval.title}")
+    return DONE

@@ -1,0 +1,104 @@
+"""Commands that change nothing: `pending` and `show`."""
+
+import shutil
+
+import click
+
+from mcp_hitl.cli.command_line import command_line
+from mcp_hitl.cli.running import DONE, print_json, run
+from mcp_hitl.cli.workspace import Workspace, settings_of, workspace
+from mcp_hitl.desk import Page
+from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.instants import in_words
+from mcp_hitl.domain.presentation import review
+from mcp_hitl.domain.text import one_line, visible
+
+
+@click.command()
+@click.option("--kind", help="Only this kind.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
+@click.option("--cursor", help="Where the page before ended.")
+@click.option("--json", "as_json", is_flag=True, help="Print what the tool list-pending returns.")
+@click.pass_context
+def pending(context: click.Context, kind: str | None, limit: int, cursor: str | None, as_json: bool) -> None:
+    """List what waits for a person, oldest first."""
+
+    async def main() -> int:
+        async with workspace(settings_of(context)) as place:
+            page = await place.desk.pending(place.user, kind=kind, limit=limit, cursor=cursor)
+            if as_json:
+                print_json(place.desk.page_shape(page))
+            else:
+                _print_page(place, page)
+        return DONE
+
+    run(main, as_json=as_json)
+
+
+@click.command()
+@click.argument("approval_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print what the tool get-approval returns.")
+@click.pass_context
+def show(context: click.Context, approval_id: str, as_json: bool) -> None:
+    """Show one approval in full."""
+
+    async def main() -> int:
+        async with workspace(settings_of(context)) as place:
+            approval = await place.desk.get(place.user, approval_id)
+            if as_json:
+                print_json(place.desk.shape(approval))
+            else:
+                click.echo(review(approval, place.desk.clock()))
+                click.echo("\n" + _standing(place, approval))
+        return DONE
+
+    run(main, as_json=as_json)
+
+
+def _print_page(place: Workspace, page: Page) -> None:
+    if not page.approvals:
+        click.echo("Nothing is pending.")
+        return
+    now = place.desk.clock()
+    rows = [("ID", "KIND", "ASKED BY", "WAITING", "EXPIRES IN", "TITLE")]
+    rows += [
+        (
+            approval.id,
+            one_line(approval.kind, 20),
+            one_line(approval.requester, 24),
+            in_words(now - approval.requested_at),
+            in_words(approval.expires_at - now),
+            approval.title,
+        )
+        for approval in page.approvals
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    room = max(20, shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths))
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        title = row[5] if len(row[5]) <= room else row[5][: room - 1] + "…"
+        click.echo("  ".join([*cells, title]))
+    database = place.settings.database
+    count = f"{page.total:,} or more" if page.total_capped else f"{page.total:,}"
+    click.echo(f"\n{count} pending. Look at one: {command_line(database, 'show', page.approvals[0].id)}")
+    if page.next_cursor is not None:
+        click.echo(f"More: {command_line(database, 'pending', '--cursor', page.next_cursor)}")
+
+
+def _standing(place: Workspace, approval: Approval) -> str:
+    """How it stands, and for a person what they can do: this text is theirs, not a model's."""
+    database = place.settings.database
+    if approval.seen_at(place.desk.clock()) is Status.PENDING:
+        return (
+            "Pending. Decide with\n"
+            f"    {command_line(database, 'approve', approval.id)}\n"
+            f"    {command_line(database, 'reject', approval.id, '--reason', 'why not')}"
+        )
+    lines = [f"{approval.seen_at(place.desk.clock()).value.capitalize()}."]
+    lines += [
+        f"{visible(decision.approver)}: {decision.verdict.value} (assurance {decision.assurance.value})"
+        + (f", “{one_line(decision.comment, 500)}”" if decision.comment else "")
+        for decision in approval.decisions_in_force
+    ]
+    lines += [f"{one_line(name, 60)}: {one_line(str(value), 500)}" for name, value in (approval.answer or {}).items()]
+    return "\n".join(lines)

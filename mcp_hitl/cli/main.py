@@ -1,0 +1,54 @@
+"""The command line's top: options, and one entry for each command."""
+
+import sys
+
+import click
+
+from mcp_hitl import __version__
+from mcp_hitl.cli.deciding import approve, cancel, lift, reject
+from mcp_hitl.cli.looking import pending, show
+from mcp_hitl.cli.running import run
+from mcp_hitl.cli.workspace import settings_of
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--db", metavar="PATH", help="The database file (default: $MCP_HITL_DB, then your user data folder).")
+@click.version_option(__version__, prog_name="mcp-hitl")
+@click.pass_context
+def cli(context: click.Context, db: str | None) -> None:
+    """The approval desk for AI agents.
+
+    Without a command this is the MCP server on stdin and stdout, for an MCP client to start.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if sys.stdin.isatty():
+        click.echo(context.get_help())
+        return
+
+    async def main() -> int:
+        # Imported late: the MCP SDK takes longer to load than every other command takes to run.
+        from mcp_hitl.cli.serving import stdio
+
+        return await stdio(settings_of(context))
+
+    run(main)
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address to listen on.")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.pass_context
+def serve(context: click.Context, host: str, port: int) -> None:
+    """Serve MCP over streamable HTTP at /mcp."""
+
+    async def main() -> int:
+        from mcp_hitl.cli.serving import http
+
+        return await http(settings_of(context), host, port)
+
+    run(main)
+
+
+for command in (pending, show, approve, reject, cancel, lift):
+    cli.add_command(command)

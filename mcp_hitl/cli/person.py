@@ -1,0 +1,105 @@
+"""The person at the terminal: shown everything, then asked; without a terminal, nobody was."""
+
+import sys
+from typing import Any
+
+import click
+
+from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import Invalid, NeedsPerson
+from mcp_hitl.domain.forms import Field, fields_of
+from mcp_hitl.domain.text import visible
+
+
+def require_terminal() -> None:
+    """Refuse where no person can read and type.
+
+    Raises:
+        NeedsPerson: input or output is not a terminal.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise NeedsPerson("A person has to decide this at a terminal, and there is none here. Nothing was decided.")
+
+
+def say(text: str = "") -> None:
+    """Show text at the terminal, beside what the command prints."""
+    click.echo(text, err=True)
+
+
+def confirm(question: str) -> bool:
+    """Ask for a yes; anything else is a no."""
+    return click.confirm(question, default=False, err=True)
+
+
+def fill_in(approval: Approval) -> JsonObject | None:
+    """Ask for each field of the approval's form, until it fits; None where there is no form."""
+    if approval.form is None:
+        return None
+    answers = {field.name: _ask(field) for field in fields_of(approval.form)}
+    return {name: value for name, value in answers.items() if value is not None}
+
+
+def _ask(field: Field) -> Any:
+    if description := field.schema.get("description"):
+        say(visible(description))
+    for number, choice in enumerate(field.choices, start=1):
+        say(f"  {number}) {choice.title}" + (f"  [{choice.value}]" if choice.title != choice.value else ""))
+    while True:
+        typed = click.prompt(_label(field), default="", show_default=False, err=True).strip()
+        if not typed:
+            if "default" in field.schema:
+                return field.schema["default"]
+            if not field.required:
+                return None
+        try:
+            value = _value(field, typed)
+            field.check(value)
+        except Invalid as mistake:
+            say(f"  {mistake}")
+        else:
+            return value
+
+
+def _label(field: Field) -> str:
+    hints = {
+        "number": "number",
+        "integer": "whole number",
+        "boolean": "y/n",
+        "array": "numbers of your choices, with commas",
+        "string": "number of your choice" if field.choices else field.schema.get("format", ""),
+    }
+    words = [hints[field.type], "" if field.required else "optional"]
+    if "default" in field.schema:
+        words.append(f"Enter for {visible(str(field.schema['default']))}")
+    told = ", ".join(word for word in words if word)
+    return f"{field.label} ({told})" if told else field.label
+
+
+def _value(field: Field, typed: str) -> Any:
+    match field.type:
+        case "number" | "integer":
+            return _number(field, typed)
+        case "boolean":
+            answers = {"y": True, "yes": True, "true": True, "n": False, "no": False, "false": False}
+            if typed.lower() not in answers:
+                raise Invalid(f"{field.label} must be y or n.")
+            return answers[typed.lower()]
+        case "array":
+            return [_chosen(field, part.strip()) for part in typed.split(",") if part.strip()]
+        case _:
+            return _chosen(field, typed) if field.choices else typed
+
+
+def _number(field: Field, typed: str) -> int | float:
+    try:
+        return int(typed) if typed.lstrip("+-").isdecimal() else float(typed)
+    except ValueError:
+        raise Invalid(f"{field.label} must be a number.") from None
+
+
+def _chosen(field: Field, typed: str) -> str:
+    """A choice by its number, or by its value."""
+    if typed.isdecimal() and 1 <= int(typed) <= len(field.choices):
+        return field.choices[int(typed) - 1].value
+    return typed

@@ -1,0 +1,35 @@
+"""Running a command: an event loop, and one table from errors to exit codes."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import click
+
+from mcp_hitl.domain.errors import HitlError
+
+DONE, NO, REFUSED = 0, 1, 2
+"""Exit codes: it is done; the answer is no; wrong use, or refused."""
+
+
+def run(main: Callable[[], Awaitable[int]], *, as_json: bool = False) -> NoReturn:
+    """Run `main` and exit with the code that it returns, or with 2 and a sentence where it is refused."""
+    # Imported late: `--help` needs no event loop.
+    import anyio
+
+    async def guarded() -> int:
+        try:
+            return await main()
+        except HitlError as error:
+            if as_json:
+                print_json({"code": error.code, "message": str(error)})
+            else:
+                click.echo(f"mcp-hitl: {error}", err=True)
+            return REFUSED
+
+    raise SystemExit(anyio.run(guarded))
+
+
+def print_json(value: object) -> None:
+    """Print what a tool would return, in ASCII, so that no terminal interprets any of it."""
+    click.echo(json.dumps(value, indent=2))

@@ -1,0 +1,53 @@
+"""A desk on the configured database, for the length of one command."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from mcp_hitl.cli.command_line import command_line
+from mcp_hitl.cli.os_user import os_user
+from mcp_hitl.config import Settings, load
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.principal import Principal
+from mcp_hitl.store.sqlite import SqliteStore
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """What every command works with: the settings, the open store, the desk on it, and who runs it."""
+
+    settings: Settings
+    store: SqliteStore
+    desk: Desk
+    user: Principal
+
+
+def settings_of(context: click.Context) -> Settings:
+    """The settings, with the `--db` of the command line.
+
+    Raises:
+        Invalid: a setting that cannot be followed.
+    """
+    return load(os.environ, database=context.find_root().params.get("db"))
+
+
+@asynccontextmanager
+async def workspace(settings: Settings) -> AsyncGenerator[Workspace]:
+    """Open the database; close it after the block.
+
+    Raises:
+        Unavailable: it cannot be opened.
+    """
+    store = SqliteStore(settings.database)
+    try:
+        yield Workspace(settings, store, Desk(store, inbox=_inbox(settings.database)), os_user())
+    finally:
+        await store.close()
+
+
+def _inbox(database: Path) -> str:
+    return f"in a terminal, `{command_line(database, 'pending')}` lists what waits"

@@ -1,0 +1,57 @@
+"""What the environment says: which database, which key. Kinds and policies from TOML will be read here too."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_hitl.domain.errors import Invalid
+
+DATABASE, CONFIGURATION, KEY = "MCP_HITL_DB", "MCP_HITL_CONFIG", "MCP_HITL_KEY"
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the approvals live, and the key that seals the state of forms (None: the one beside the database)."""
+
+    database: Path
+    key: bytes | None = None
+
+
+def load(environment: Mapping[str, str], *, database: str | None = None) -> Settings:
+    """Read the settings; `database`, from the command line, goes before the environment.
+
+    Raises:
+        Invalid: a setting that cannot be followed, and what would be right.
+    """
+    if environment.get(CONFIGURATION):
+        raise Invalid(
+            f"{CONFIGURATION} is set, and this version reads no policy file yet. Unset it to use the defaults."
+        )
+    return Settings(_path(database or environment.get(DATABASE) or ""), _key(environment.get(KEY)))
+
+
+def default_database() -> Path:
+    """`hitl.db` in the platform's folder for a user's data."""
+    # Imported late: needed only where nobody names a database.
+    from platformdirs import user_data_path
+
+    return user_data_path("mcp-hitl", appauthor=False) / "hitl.db"
+
+
+def _path(named: str) -> Path:
+    if not named:
+        return default_database()
+    if "://" in named:
+        raise Invalid("The database must be the path of a file. PostgreSQL is not supported yet.")
+    return Path(os.path.abspath(Path(named).expanduser()))
+
+
+def _key(text: str | None) -> bytes | None:
+    if not text:
+        return None
+    key = text.encode()
+    if len(key) < _KEY_BYTES:
+        raise Invalid(f"{KEY} must have at least {_KEY_BYTES} bytes of randomness.")
+    return key

@@ -1,0 +1,159 @@
+"""What each tool takes: strict, so that `"50000"` is not 50000, and described for a model to read."""
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mcp_hitl.desk.deciding import MAX_COMMENT
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import Invalid
+
+Id = Annotated[str, Field(max_length=64, description="The approval's id, apr_…, as an earlier call returned it.")]
+DedupKey = Annotated[
+    str | None,
+    Field(description="A key of your choice. The same key with the same request returns the same approval, always."),
+]
+Comment = Annotated[str | None, Field(max_length=MAX_COMMENT)]
+
+
+class Arguments(BaseModel):
+    """The arguments of one tool."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Confirm(Arguments):
+    """increase-counter."""
+
+    confirm: Annotated[bool, Field(description="true to ask the person by how much; false to leave it.")]
+
+
+class Expense(Arguments):
+    """submit-expense."""
+
+    amount: Annotated[float, Field(gt=0, description="How much, at most 15 significant digits.")]
+    description: Annotated[str, Field(description="What it is for.")]
+    currency: Annotated[str, Field(description="Three-letter code (ISO 4217).")] = "USD"
+    category: Annotated[str | None, Field(description="Such as travel or software.")] = None
+    dedup_key: DedupKey = None
+
+
+class Action(Arguments):
+    """request-approval."""
+
+    title: Annotated[str, Field(min_length=1, max_length=200, description="What you want to do, in one line.")]
+    details: Annotated[
+        dict[str, Any],
+        Field(description="The exact action as JSON, complete: the person sees all of it and approves exactly this."),
+    ]
+    kind: Annotated[str, Field(max_length=64, description="The kind of action; it brings its own rules.")] = "action"
+    dedup_key: DedupKey = None
+
+
+class Question(Arguments):
+    """ask-human."""
+
+    question: Annotated[str, Field(description="The question, complete in itself.")]
+    form: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="A JSON Schema of flat fields to fill in: an object with properties of type string, number, "
+            "integer, boolean, or array for several choices. Left out, the person answers in free text."
+        ),
+    ] = None
+    dedup_key: DedupKey = None
+
+
+class Listing(Arguments):
+    """list-pending."""
+
+    kind: Annotated[str | None, Field(max_length=64, description="Only this kind.")] = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[str | None, Field(max_length=64, description="next_cursor of the page before.")] = None
+
+
+class One(Arguments):
+    """get-approval and audit-trail."""
+
+    id: Id
+
+
+class Wait(Arguments):
+    """wait-for-approval."""
+
+    id: Id
+    timeout_seconds: Annotated[
+        float, Field(ge=0, le=300, description="How long to wait; keep it below your own limit for a call.")
+    ] = 45
+
+
+class Approve(Arguments):
+    """approve."""
+
+    id: Id
+    comment: Annotated[Comment, Field(description="A comment to propose to the person, who may change it.")] = None
+
+
+class Reject(Arguments):
+    """reject."""
+
+    id: Id
+    reason: Annotated[
+        str,
+        Field(
+            min_length=1, max_length=MAX_COMMENT, description="A reason to propose to the person, who may change it."
+        ),
+    ]
+
+
+class Cancel(Arguments):
+    """cancel-approval."""
+
+    id: Id
+    reason: Annotated[Comment, Field(description="Why it is not wanted any more.")] = None
+
+
+A = TypeVar("A", bound=Arguments)
+
+
+def parse(model: type[A], arguments: dict[str, Any]) -> A:
+    """Check a call's arguments.
+
+    Raises:
+        Invalid: naming each argument and what was expected, and nothing of what was sent.
+    """
+    try:
+        return model.model_validate(arguments)
+    except ValidationError as error:
+        mistakes = error.errors(include_url=False, include_context=False, include_input=False)
+        told = [_mistake(model, mistake["type"], mistake["loc"], mistake["msg"]) for mistake in mistakes[:5]]
+        raise Invalid("; ".join(dict.fromkeys(told)) + ".") from None
+
+
+def schema_of(model: type[Arguments]) -> JsonObject:
+    """The input schema, without the titles that pydantic makes of names."""
+    schema = model.model_json_schema()
+    properties = {name: _plain(field) for name, field in schema.get("properties", {}).items()}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": schema.get("required", []),
+        "additionalProperties": False,
+    }
+
+
+def _plain(field: JsonObject) -> JsonObject:
+    plain = {key: value for key, value in field.items() if key not in {"title", "anyOf"}}
+    for option in field.get("anyOf", ()):
+        if option != {"type": "null"}:
+            plain |= option
+    if plain.get("default", ...) is None:
+        del plain["default"]
+    return plain
+
+
+def _mistake(model: type[Arguments], kind: str, place: tuple[int | str, ...], message: str) -> str:
+    if kind == "extra_forbidden":
+        return f"there is an argument that this tool does not take; it takes {', '.join(model.model_fields)}"
+    name = str(place[0]) if place and place[0] in model.model_fields else "an argument"
+    return f"{name}: {message[0].lower()}{message[1:]}"

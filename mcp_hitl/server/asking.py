@@ -1,0 +1,75 @@
+"""Putting a form to the person inside a call, the way each protocol revision has for it.
+
+On 2026-07-28 the form is the call's result and the answer comes with the next call, whenever that is. On the older
+revisions it is a request in the middle of the call; it is withdrawn when its time is up, when somebody decides
+elsewhere, or when the server stops.
+"""
+
+import logging
+import secrets
+from dataclasses import dataclass
+
+import anyio
+from mcp.shared.exceptions import MCPError
+from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from pydantic import ValidationError
+
+from mcp_hitl.domain import forms
+from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.server.call import ANSWER, Call, FormState
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The person did something with the form: accept, decline or cancel."""
+
+    result: ElicitResult
+    state: FormState
+    """What they were shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """There was no form, or it was withdrawn; the approval may have been decided elsewhere."""
+
+
+async def ask(
+    call: Call, approval: Approval, message: str, form: JsonObject
+) -> Answered | Unanswered | InputRequiredResult:
+    """Put `form` about a pending approval to the person; pass an `InputRequiredResult` on as the call's own result."""
+    state = call.state
+    answer = call.answer
+    if state is not None and answer is not None:
+        return Answered(answer, state)
+    shown = forms.for_client(form, call.context.protocol_version)
+    if not call.shows_forms or shown is None:
+        return Unanswered()
+    state = FormState.of(approval, secrets.token_urlsafe(16))
+    if call.modern:
+        request = ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=shown))
+        return InputRequiredResult(input_requests={ANSWER: request}, request_state=state.dump())
+    result = await _elicit(call, approval, message, shown)
+    return Unanswered() if result is None else Answered(result, state)
+
+
+async def _elicit(call: Call, approval: Approval, message: str, shown: JsonObject) -> ElicitResult | None:
+    result: ElicitResult | None = None
+    async with anyio.create_task_group() as tasks:
+
+        async def withdraw() -> None:
+            await call.desk.wait(call.caller, approval.id, seconds=call.form_seconds, tick=call.tick)
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(withdraw)
+        try:
+            result = await call.context.session.elicit_form(message, shown, related_request_id=call.context.request_id)
+        except MCPError as error:
+            logger.info("the client could not show a form (%s)", error.error.code)
+        except ValidationError:
+            # Values that no form can have, such as objects: an answer, and one that the form will refuse.
+            result = ElicitResult(action="accept", content={"": None})
+        tasks.cancel_scope.cancel()
+    return result

@@ -1,0 +1,126 @@
+"""Change notifications of resources, on every revision, for changes made by any process.
+
+All of them hang on the desk's feed, which is read only while somebody has subscribed: on 2026-07-28 by an open
+`subscriptions/listen` stream, before that by `resources/subscribe` on a connection.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from mcp.server.context import ServerRequestContext
+from mcp.server.session import ServerSession
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated, ServerEvent
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.desk.feed import ANY
+from mcp_hitl.server.resources import is_ours, uris_of
+
+logger = logging.getLogger(__name__)
+
+MOST_PER_CONNECTION = 1_000
+
+
+class Notices:
+    """Turns the desk's feed into `notifications/resources/updated` for those who subscribed."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Follow `desk`; `run` does it."""
+        self._desk = desk
+        self._bus = InMemorySubscriptionBus()
+        self._streams = 0
+        self._connections: dict[int, tuple[ServerSession, set[str]]] = {}
+        self._changed: dict[str, None] = {}
+        self._stirred = anyio.Event()
+        self.listen = ListenHandler(self)
+        """Serves `subscriptions/listen`."""
+
+    async def publish(self, event: ServerEvent) -> None:
+        """Hand an event to the open streams."""
+        await self._bus.publish(event)
+
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        """Register a stream; returns how to end it."""
+        unsubscribe = self._bus.subscribe(listener)
+        self._streams += 1
+        self._stirred.set()
+        open_streams = [True]
+
+        def end() -> None:
+            if open_streams:
+                open_streams.clear()
+                self._streams -= 1
+                unsubscribe()
+                self._stirred.set()
+
+        return end
+
+    async def subscribe_connection(
+        self, context: ServerRequestContext[Any, Any], params: SubscribeRequestParams
+    ) -> EmptyResult:
+        """Serve `resources/subscribe` of the older revisions."""
+        uri = str(params.uri)
+        if not is_ours(uri):
+            raise MCPError(code=INVALID_PARAMS, message="No such resource.", data={"uri": uri})
+        # The connection is what a subscription belongs to, and the session of a request has no public name for it.
+        connection = context.session._connection  # pyright: ignore[reportPrivateUsage]
+        key = id(connection)
+        if key not in self._connections:
+            self._connections[key] = (context.session, set())
+            connection.exit_stack.callback(self._forget, key)
+        uris = self._connections[key][1]
+        if len(uris) >= MOST_PER_CONNECTION:
+            raise MCPError(code=INVALID_PARAMS, message="Too many subscriptions. Unsubscribe from some first.")
+        uris.add(uri)
+        self._stirred.set()
+        return EmptyResult()
+
+    async def unsubscribe_connection(
+        self, context: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams
+    ) -> EmptyResult:
+        """Serve `resources/unsubscribe` of the older revisions."""
+        key = id(context.session._connection)  # pyright: ignore[reportPrivateUsage]
+        if key in self._connections:
+            self._connections[key][1].discard(str(params.uri))
+        return EmptyResult()
+
+    async def run(self) -> None:
+        """Notify until cancelled."""
+        while True:
+            await self._next_stir()
+            if self._anybody():
+                async with self._desk.feed.listen(ANY, self._note):
+                    while self._anybody():
+                        await self._send()
+                        await self._next_stir()
+                self._changed.clear()
+
+    def _anybody(self) -> bool:
+        return self._streams > 0 or bool(self._connections)
+
+    def _forget(self, key: int) -> None:
+        del self._connections[key]
+        self._stirred.set()
+
+    def _note(self, approval_id: str) -> None:
+        self._changed[approval_id] = None
+        self._stirred.set()
+
+    async def _next_stir(self) -> None:
+        await self._stirred.wait()
+        self._stirred = anyio.Event()
+
+    async def _send(self) -> None:
+        changed, self._changed = self._changed, {}
+        uris = dict.fromkeys(uri for approval_id in changed for uri in uris_of(approval_id))
+        for uri in uris:
+            await self._bus.publish(ResourceUpdated(uri))
+        for session, wanted in list(self._connections.values()):
+            for uri in [uri for uri in uris if uri in wanted]:
+                try:
+                    await session.send_resource_updated(uri)
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    logger.debug("a connection closed before it was told of a change")

@@ -1,0 +1,107 @@
+"""Resources: what is pending, one approval, one audit trail; as the JSON that the tools return."""
+
+import json
+import re
+from typing import Any
+
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    PaginatedRequestParams,
+    ReadResourceRequestParams,
+    ReadResourceResult,
+    Resource,
+    ResourceTemplate,
+    TextResourceContents,
+)
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import HitlError
+from mcp_hitl.domain.principal import Principal
+
+PENDING = "approvals://pending"
+_MIME = "application/json"
+_ONE = re.compile(r"(approvals|audit)://(apr_[0-9a-z]{1,60})")
+_PAGE = 100
+
+
+def uris_of(approval_id: str) -> tuple[str, ...]:
+    """The resources that a change of this approval changes."""
+    return (f"approvals://{approval_id}", f"audit://{approval_id}", PENDING)
+
+
+def is_ours(uri: str) -> bool:
+    """Whether a URI is one that this server could have."""
+    return uri == PENDING or _ONE.fullmatch(uri) is not None
+
+
+class Resources:
+    """The handlers of `resources/…`."""
+
+    def __init__(self, desk: Desk, caller: Principal) -> None:
+        """Read from `desk` on behalf of `caller`."""
+        self._desk = desk
+        self._caller = caller
+
+    async def list(
+        self, context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
+    ) -> ListResourcesResult:
+        """The one resource that is always there."""
+        pending = Resource(
+            uri=PENDING,
+            name="pending",
+            title="Pending approvals",
+            description=f"What waits for a person, oldest first, at most {_PAGE}.",
+            mime_type=_MIME,
+        )
+        return ListResourcesResult(resources=[pending])
+
+    async def list_templates(
+        self, context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
+    ) -> ListResourceTemplatesResult:
+        """One approval and its audit trail, by id."""
+        return ListResourceTemplatesResult(
+            resource_templates=[
+                ResourceTemplate(
+                    uri_template="approvals://{id}",
+                    name="approval",
+                    title="Approval",
+                    description="One approval as it stands.",
+                    mime_type=_MIME,
+                ),
+                ResourceTemplate(
+                    uri_template="audit://{id}",
+                    name="audit-trail",
+                    title="Audit trail",
+                    description="Everything that happened to one approval.",
+                    mime_type=_MIME,
+                ),
+            ]
+        )
+
+    async def read(
+        self, context: ServerRequestContext[Any, Any], params: ReadResourceRequestParams
+    ) -> ReadResourceResult:
+        """The JSON of one resource."""
+        uri = str(params.uri)
+        try:
+            content = await self._content(uri)
+        except HitlError as error:
+            raise MCPError(code=INVALID_PARAMS, message=str(error), data={"uri": uri, "code": error.code}) from None
+        text = json.dumps(content, ensure_ascii=False)
+        return ReadResourceResult(contents=[TextResourceContents(uri=uri, text=text, mime_type=_MIME)])
+
+    async def _content(self, uri: str) -> JsonObject:
+        if uri == PENDING:
+            return self._desk.page_shape(await self._desk.pending(self._caller, limit=_PAGE))
+        found = _ONE.fullmatch(uri)
+        if found is None:
+            raise MCPError(code=INVALID_PARAMS, message="No such resource.", data={"uri": uri})
+        if found[1] == "approvals":
+            return self._desk.shape(await self._desk.get(self._caller, found[2]))
+        entries = await self._desk.trail(self._caller, found[2])
+        return {"entries": [recorded.as_json() for recorded in entries], "verified": None}

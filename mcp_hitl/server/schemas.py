@@ -1,0 +1,91 @@
+"""What each tool returns, as JSON Schema: a branch for every success and one for errors.
+
+Clients validate structured content against these on errors too (the TypeScript SDK v1 does): no branch may be missing.
+"""
+
+from typing import Any
+
+from mcp_hitl.domain.approval import OutcomeState, Status
+from mcp_hitl.domain.audit import Event
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.policy import Assurance, Verdict
+
+_TEXT: JsonObject = {"type": "string"}
+_TIME: JsonObject = {"type": "string", "format": "date-time"}
+_COUNT: JsonObject = {"type": "integer", "minimum": 0}
+
+
+def _maybe(schema: JsonObject) -> JsonObject:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _object(**properties: Any) -> JsonObject:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+APPROVAL: JsonObject = _object(
+    id=_TEXT,
+    kind=_TEXT,
+    title=_TEXT,
+    status={"type": "string", "enum": [status.value for status in Status]},
+    payload={"type": "object"},
+    digest={"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+    revision={"type": "integer", "minimum": 1},
+    requested_by=_TEXT,
+    requested_at=_TIME,
+    expires_at=_TIME,
+    stage={"type": "integer", "minimum": 1},
+    quorum=_object(needed=_COUNT, approved=_COUNT, rejected=_COUNT),
+    decisions={
+        "type": "array",
+        "items": _object(
+            approver=_TEXT,
+            verdict={"type": "string", "enum": [verdict.value for verdict in Verdict]},
+            comment=_maybe(_TEXT),
+            assurance={"type": "string", "enum": [assurance.value for assurance in Assurance]},
+            at=_TIME,
+        ),
+    },
+    answer=_maybe({"type": "object"}),
+    progress={"type": "array", "items": _object(step=_TEXT, message=_TEXT, at=_TIME)},
+    outcome=_object(
+        state={"type": "string", "enum": [state.value for state in OutcomeState]},
+        result=_maybe({"type": "object"}),
+        error=_maybe(_TEXT),
+    ),
+    asked={"type": "integer", "minimum": 1},
+    url=_maybe(_TEXT),
+    next=_TEXT,
+)
+
+COUNTED: JsonObject = _object(counter={"type": "number"}, increased_by={"type": "number"})
+
+PAGE: JsonObject = _object(
+    approvals={"type": "array", "items": APPROVAL}, total=_COUNT, total_capped={"type": "boolean"}
+)
+PAGE["properties"]["next_cursor"] = _TEXT
+
+TRAIL: JsonObject = _object(
+    entries={
+        "type": "array",
+        "items": _object(
+            seq=_COUNT,
+            approval=_TEXT,
+            event={"type": "string", "enum": [event.value for event in Event]},
+            revision={"type": "integer", "minimum": 1},
+            actor=_TEXT,
+            established=_maybe(_TEXT),
+            assurance=_maybe(_TEXT),
+            at=_TIME,
+            data={"type": "object"},
+        ),
+    },
+    verified=_maybe({"type": "boolean"}),
+)
+
+_ERROR: JsonObject = _object(code=_TEXT, message=_TEXT)
+
+
+def output(*successes: JsonObject) -> JsonObject:
+    """A tool's output schema: one of `successes`, or an error."""
+    return {"type": "object", "anyOf": [*successes, _ERROR]}

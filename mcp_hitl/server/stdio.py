@@ -1,0 +1,97 @@
+"""MCP on stdin and stdout, for clients that start the server themselves."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
+
+import anyio
+import anyio.lowlevel
+from mcp.server.stdio import stdio_server
+
+from mcp_hitl.server.app import ApprovalServer
+from mcp_hitl.server.stopping import InFlight, on_signals
+
+_READ = 65_536
+_AHEAD = 64
+"""Lines read before they are served; then the client's writes wait."""
+
+
+async def serve_stdio(server: ApprovalServer) -> None:
+    """Serve until the client closes our input or the process is told to stop; then answer who waits, and return."""
+    in_flight = InFlight()
+    server.add_middleware([in_flight])
+
+    async def finish() -> None:
+        server.stop()
+        await in_flight.drain()
+        # One more turn of the loop, for the last answer to be handed to the transport.
+        await anyio.lowlevel.checkpoint()
+
+    lines = _Lines(os.dup(sys.stdin.fileno()), finish)
+    with on_signals(lines.end):
+        # The transport iterates over its input, and over nothing else.
+        async with stdio_server(stdin=cast("anyio.AsyncFile[str]", lines)) as (read, write):
+            await server.mcp.run(read, write, server.mcp.create_initialization_options())
+
+
+class _Lines:
+    """The lines of a file descriptor, which can be ended while a read is blocked.
+
+    A thread of its own does the reading and is left behind blocked when the process ends: reads of a pipe cannot be
+    cancelled, and a stop must not wait for the client to write.
+    """
+
+    def __init__(self, descriptor: int, finish: Callable[[], Awaitable[None]]) -> None:
+        """Read `descriptor`; `finish` is awaited before the last line counts as the last."""
+        self._descriptor = descriptor
+        self._finish = finish
+        self._loop = asyncio.get_running_loop()
+        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._room = threading.Semaphore(_AHEAD)
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        threading.Thread(target=self._read, name="mcp-hitl stdin", daemon=True).start()
+        return self._iterate()
+
+    def end(self) -> None:
+        """Let the iteration end now."""
+        self._lines.put_nowait(None)
+
+    async def _iterate(self) -> AsyncIterator[str]:
+        while (line := await self._lines.get()) is not None:
+            self._room.release()
+            yield line
+        await self._finish()
+
+    def _read(self) -> None:
+        held = bytearray()
+        while chunk := self._next_chunk():
+            held += chunk
+            if b"\n" not in chunk:
+                continue
+            *whole, rest = held.split(b"\n")
+            held = bytearray(rest)
+            for line in whole:
+                self._room.acquire()
+                self._hand_over(line.decode(errors="replace"))
+        self._hand_over(None)
+
+    def _next_chunk(self) -> bytes:
+        try:
+            return os.read(self._descriptor, _READ)
+        except OSError:
+            return b""
+
+    def _hand_over(self, line: str | None) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
+        except RuntimeError:
+            pass  # the loop has ended, and with it the serving
+
+
+def is_person(stream: Any) -> bool:
+    """Whether a standard stream is a terminal rather than a client's pipe."""
+    return bool(stream.isatty())

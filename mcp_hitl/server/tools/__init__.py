@@ -1,0 +1,25 @@
+"""The tools, each a name, what it takes and returns, and the function that serves it."""
+
+from mcp_hitl.server.tools.asking import ASK_HUMAN, INCREASE_COUNTER
+from mcp_hitl.server.tools.deciding import APPROVE, REJECT
+from mcp_hitl.server.tools.reading import AUDIT_TRAIL, GET_APPROVAL, LIST_PENDING, WAIT_FOR_APPROVAL
+from mcp_hitl.server.tools.requesting import CANCEL_APPROVAL, REQUEST_APPROVAL, SUBMIT_EXPENSE
+from mcp_hitl.server.tools.tool import AnyTool
+
+TOOLS: dict[str, AnyTool] = {
+    tool.name: tool
+    for tool in (
+        INCREASE_COUNTER,
+        SUBMIT_EXPENSE,
+        REQUEST_APPROVAL,
+        ASK_HUMAN,
+        LIST_PENDING,
+        GET_APPROVAL,
+        WAIT_FOR_APPROVAL,
+        APPROVE,
+        REJECT,
+        CANCEL_APPROVAL,
+        AUDIT_TRAIL,
+    )
+}
+"""By name, in the order in which clients list them."""

@@ -1,0 +1,167 @@
+"""Tools that put a decision to the person. The model proposes; only what the person chooses in the form counts."""
+
+from dataclasses import dataclass
+
+from mcp_types import InputRequiredResult
+
+from mcp_hitl.desk.deciding import MAX_COMMENT, Said
+from mcp_hitl.domain import forms
+from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import AlreadyResolved, Invalid, NeedsPerson
+from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.presentation import review, verdict_line
+from mcp_hitl.domain.text import indented, visible
+from mcp_hitl.server.arguments import Approve, Reject
+from mcp_hitl.server.asking import Answered, ask
+from mcp_hitl.server.call import Call, Outcome
+from mcp_hitl.server.schemas import APPROVAL
+from mcp_hitl.server.tools.tool import Tool
+
+_DECISION, _COMMENT = "decision", "comment"
+_OUR_FIELDS: JsonObject = {
+    _DECISION: {
+        "type": "string",
+        "title": "Your decision",
+        "oneOf": [
+            {"const": Verdict.APPROVE.value, "title": "Approve"},
+            {"const": Verdict.REJECT.value, "title": "Reject"},
+        ],
+    },
+    _COMMENT: {"type": "string", "title": "Comment", "maxLength": MAX_COMMENT},
+}
+_OUR_FORM = forms.define({"properties": _OUR_FIELDS, "required": [_DECISION]})
+_BESIDE_OURS = "answer_"
+"""Set before a name of the approval's own form that one of our two fields has already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the person chose: a verdict, their comment, and the answer to the approval's own form."""
+
+    verdict: Verdict
+    comment: str | None
+    answer: JsonObject | None
+
+
+async def approve(call: Call, arguments: Approve) -> Outcome:
+    """Put an approval to the person."""
+    return await _decide(call, arguments.id, Verdict.APPROVE, arguments.comment)
+
+
+async def reject(call: Call, arguments: Reject) -> Outcome:
+    """Put a rejection to the person."""
+    return await _decide(call, arguments.id, Verdict.REJECT, arguments.reason)
+
+
+async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str | None) -> Outcome:
+    approval = await call.desk.get(call.caller, approval_id)
+    if call.state is None:
+        _check_open(call, approval)
+        if not call.shows_forms:
+            raise NeedsPerson(
+                f"Only a person can decide, and this client cannot show them a form; {approval.id} is still pending. "
+                f"Ask your person to look at it ({call.desk.inbox}), and wait with wait-for-approval."
+            )
+    shown = await ask(call, approval, _message(call, approval, proposed, comment), _form(approval, comment))
+    if isinstance(shown, InputRequiredResult):
+        return shown
+    if not isinstance(shown, Answered):
+        approval = await call.desk.get(call.caller, approval_id)
+        _check_open(call, approval)
+        return call.reply(approval, "The person has not decided yet.")
+    if shown.result.action != "accept":
+        return call.reply(await call.desk.get(call.caller, approval_id), "The person closed the form undecided.")
+    chosen = _said(approval, proposed, comment, dict(shown.result.content or {}))
+    decided = await call.desk.decide(
+        Said(
+            approver=call.caller,
+            approval_id=shown.state.approval,
+            revision=shown.state.revision,
+            digest=shown.state.digest,
+            nonce=shown.state.nonce,
+            assurance=Assurance.LOCAL,
+            verdict=chosen.verdict,
+            comment=chosen.comment,
+            answer=chosen.answer,
+        )
+    )
+    return call.reply(decided)
+
+
+def _check_open(call: Call, approval: Approval) -> None:
+    now = call.desk.clock()
+    if approval.seen_at(now) is not Status.PENDING:
+        raise AlreadyResolved(f"{verdict_line(approval, now)}. That stands; nothing was changed.")
+
+
+def _message(call: Call, approval: Approval, proposed: Verdict, comment: str | None) -> str:
+    parts = [
+        "An AI agent asks you to decide on this. Read all of it, then choose below.",
+        review(approval, call.desk.clock()),
+    ]
+    if comment:
+        parts += [
+            f"The agent proposes to {proposed.value} it with this comment, recorded unless you write your own:",
+            indented(visible(comment, keep="\n")),
+        ]
+    return "\n\n".join(parts)
+
+
+def _form(approval: Approval, comment: str | None) -> JsonObject:
+    """The decision, a comment, and the approval's own fields, which only an approval has to fill in."""
+    fields = dict(_OUR_FIELDS)
+    if comment:
+        fields[_COMMENT] = _OUR_FIELDS[_COMMENT] | {"default": comment}
+    for field in forms.fields_of(approval.form) if approval.form else ():
+        fields[_shown_name(field.name)] = {"title": field.label} | field.schema
+    return {"type": "object", "properties": fields, "required": [_DECISION]}
+
+
+def _said(approval: Approval, proposed: Verdict, comment: str | None, content: JsonObject) -> Chosen:
+    """Read the person's choice off the filled-in form.
+
+    Raises:
+        Invalid: the decision is missing, or it or the comment does not fit its field.
+    """
+    try:
+        ours = forms.check_answer(_OUR_FORM, {name: content[name] for name in _OUR_FIELDS if name in content})
+    except Invalid as mistake:
+        raise Invalid(f"{mistake} Nothing was decided; {approval.id} is still pending. Ask the person again.") from None
+    verdict = Verdict(ours[_DECISION])
+    proposal = comment if verdict is proposed else None
+    own = {_own_name(name, approval): value for name, value in content.items() if name not in _OUR_FIELDS}
+    return Chosen(verdict, ours.get(_COMMENT, proposal), own or None)
+
+
+def _shown_name(name: str) -> str:
+    return _BESIDE_OURS + name if name in (_DECISION, _COMMENT) else name
+
+
+def _own_name(shown: str, approval: Approval) -> str:
+    names = [field.name for field in forms.fields_of(approval.form)] if approval.form else []
+    return next((name for name in names if _shown_name(name) == shown), shown)
+
+
+APPROVE = Tool(
+    name="approve",
+    title="Let the person approve",
+    description=(
+        "Show a pending approval to the person in a form, so that they approve or reject it. You cannot decide "
+        "yourself: only what they choose counts. Where the client cannot show a form, this says how they can decide."
+    ),
+    takes=Approve,
+    returns=(APPROVAL,),
+    serve=approve,
+)
+REJECT = Tool(
+    name="reject",
+    title="Let the person reject",
+    description=(
+        "Show a pending approval to the person in a form, with a reason that you propose for rejecting it. You cannot "
+        "decide yourself: only what they choose counts."
+    ),
+    takes=Reject,
+    returns=(APPROVAL,),
+    serve=reject,
+)

@@ -1,0 +1,59 @@
+"""What a tool is."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import mcp_types
+from mcp_types import ToolAnnotations
+
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.server.arguments import Arguments, parse, schema_of
+from mcp_hitl.server.call import Call, Outcome
+from mcp_hitl.server.schemas import output
+
+A = TypeVar("A", bound=Arguments)
+
+
+@dataclass(frozen=True)
+class Tool(Generic[A]):
+    """One tool: its face to the model, and the function behind it."""
+
+    name: str
+    title: str
+    description: str
+    takes: type[A]
+    returns: tuple[JsonObject, ...]
+    serve: Callable[[Call, A], Awaitable[Outcome]]
+    reads_only: bool = False
+    idempotent: bool = False
+
+    @cached_property
+    def definition(self) -> mcp_types.Tool:
+        """The tool as `tools/list` tells it."""
+        return mcp_types.Tool(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            input_schema=schema_of(self.takes),
+            output_schema=output(*self.returns),
+            annotations=ToolAnnotations(
+                title=self.title,
+                read_only_hint=self.reads_only,
+                destructive_hint=False,
+                idempotent_hint=self.reads_only or self.idempotent,
+                open_world_hint=False,
+            ),
+        )
+
+    async def run(self, call: Call) -> Outcome:
+        """Check the arguments and serve the call.
+
+        Raises:
+            HitlError: the call is refused; nothing was stored.
+        """
+        return await self.serve(call, parse(self.takes, call.params.arguments or {}))
+
+
+AnyTool = Tool[Any]
