@@ -22,10 +22,10 @@ def rfc3339(at: datetime) -> str:
 
 
 def in_words(span: timedelta) -> str:
-    """A length of time for people, in its largest unit: `3 hours`, `1 minute`, `0 seconds`."""
-    seconds = max(0, int(span.total_seconds()))
+    """A length of time for people, rounded to its largest unit: `3 hours`, `1 minute`, `0 seconds`."""
+    seconds = max(0, round(span.total_seconds()))
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= length:
-            count = seconds // length
+            count = round(seconds / length)
             return f"{count} {unit}{'s' if count > 1 else ''}"
     return f"{seconds} second{'' if seconds == 1 else 's'}"

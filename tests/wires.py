@@ -1,0 +1,129 @@
+"""Real clients on real wires: every protocol revision, over stdio and over HTTP, with a scripted person behind them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import mcp.client.session
+from mcp import Client, StdioServerParameters
+from mcp.client.session import ClientRequestContext, ElicitationFnT, MessageHandlerFnT
+from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestParams, ElicitResult
+
+PROTOCOLS = ("2025-06-18", "2025-11-25", "2026-07-28")
+TRANSPORTS = ("stdio", "http")
+
+Answer = Callable[[ElicitRequestFormParams], Awaitable[ElicitResult] | ElicitResult]
+
+
+def accept(**content: Any) -> ElicitResult:
+    """The person fills in the form."""
+    return ElicitResult(action="accept", content=content)
+
+
+DECLINE = ElicitResult(action="decline")
+CANCEL = ElicitResult(action="cancel")
+
+
+class Person:
+    """Answers forms as the test says and remembers what they were shown."""
+
+    def __init__(self, answer: Answer | ElicitResult) -> None:
+        """Give `answer` to every form, or what it returns for the form."""
+        self.answer = answer
+        self.shown: list[ElicitRequestFormParams] = []
+
+    async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        """The client's elicitation callback."""
+        assert isinstance(params, ElicitRequestFormParams)
+        self.shown.append(params)
+        if isinstance(self.answer, ElicitResult):
+            return self.answer
+        given = self.answer(params)
+        return given if isinstance(given, ElicitResult) else await given
+
+
+def launcher(*arguments: str) -> list[str]:
+    """The command that starts this program in the environment that runs the tests."""
+    return [sys.executable, "-m", "mcp_hitl", *arguments]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This process's environment without settings of ours, and with `variables`."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MCP_HITL_")} | variables
+
+
+@contextmanager
+def http_server(database: Path, *arguments: str) -> Generator[tuple[str, "subprocess.Popen[str]"]]:
+    """Run `mcp-hitl serve` on a free port; gives its endpoint and its process."""
+    process = subprocess.Popen(
+        launcher("--db", str(database), "serve", "--port", "0", *arguments),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    assert process.stderr is not None
+    try:
+        url = next(line.split()[-1] for line in process.stderr if "MCP endpoint" in line)
+        yield url, process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@asynccontextmanager
+async def connect(
+    server: Any,
+    protocol: str,
+    *,
+    person: ElicitationFnT | None = None,
+    on_message: MessageHandlerFnT | None = None,
+    **options: Any,
+) -> AsyncGenerator[Client]:
+    """A client on `protocol`, to a URL, a database path (stdio), or a server in this process."""
+    target: Any = server
+    if isinstance(server, Path):
+        command, *arguments = launcher("--db", str(server))
+        target = StdioServerParameters(command=command, args=arguments, env=environment())
+    modern = protocol == PROTOCOLS[-1]
+    client = Client(
+        target,
+        mode=protocol if modern else "legacy",
+        elicitation_callback=person,
+        message_handler=on_message,
+        **options,
+    )
+    with mock.patch.object(mcp.client.session, "LATEST_HANDSHAKE_VERSION", protocol):
+        await client.__aenter__()
+    try:
+        assert client.protocol_version == protocol
+        yield client
+    finally:
+        await client.__aexit__(None, None, None)
+
+
+@contextmanager
+def served(transport: str, database: Path) -> Generator[Any]:
+    """What to connect to for a server on `database`: a URL for "http", the path for "stdio" (a process per client)."""
+    if transport == "stdio":
+        yield database
+    else:
+        with http_server(database) as (url, _):
+            yield url
+
+
+def content(result: CallToolResult) -> Mapping[str, Any]:
+    """The structured content of a result, which every tool has."""
+    assert result.structured_content is not None
+    return result.structured_content
+
+
+def text(result: CallToolResult) -> str:
+    """The text of a result."""
+    [block] = result.content
+    assert block.type == "text"
+    return block.text
