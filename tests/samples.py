@@ -1,0 +1,51 @@
+"""Approvals and decisions for the domain's tests; each test changes what it is about."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mcp_hitl.domain.approval import Approval, Decision, Status
+from mcp_hitl.domain.canonical import canonical, digest_of
+from mcp_hitl.domain.policy import Assurance, Policy, Verdict
+
+START = datetime(2026, 11, 22, 12, 35, 13, 120_000, tzinfo=UTC)
+INBOX = "in the terminal"
+ID = "apr_01jd9xkm8g0123456789abcdef"
+
+
+def an_approval(**changes: Any) -> Approval:
+    """A pending expense of an hour ago that expires in a week."""
+    payload = changes.get("payload", {"amount": 50, "currency": "USD", "description": "Lunch"})
+    approval = Approval(
+        id=ID,
+        kind="expense",
+        title="Expense: 50 USD for Lunch",
+        claim=None,
+        status=Status.PENDING,
+        payload=payload,
+        digest=digest_of(canonical(payload, what="payload")),
+        revision=1,
+        requester="os:agent",
+        requested_at=START - timedelta(hours=1),
+        expires_at=START + timedelta(days=7),
+        policy=Policy(),
+        form=None,
+        dedup_key=None,
+    )
+    return replace(approval, **changes)
+
+
+def a_decision(approver: str = "os:ana", verdict: Verdict = Verdict.APPROVE, **changes: Any) -> Decision:
+    """A local decision on revision 1, stage 1, made at `START`."""
+    decision = Decision(
+        approval=ID,
+        revision=1,
+        stage=1,
+        approver=approver,
+        established="os-user",
+        verdict=verdict,
+        comment=None,
+        assurance=Assurance.LOCAL,
+        at=START,
+    )
+    return replace(decision, **changes)
