@@ -1,0 +1,104 @@
+"""An agent asks, a person decides, the result comes back: `make demo`.
+
+The agent is a real MCP client on a real server over stdio; the person is you, at this terminal. With DEMO_AUTO=1 a
+pseudo-terminal stands in for you and answers yes.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from mcp import Client, StdioServerParameters
+from mcp_types import CallToolResult
+
+EXPENSE = {"amount": 129.9, "currency": "EUR", "description": "Train to the customer in Lyon", "category": "travel"}
+
+
+def say(who: str, text: str) -> None:
+    """Print what somebody says, in a column of their own."""
+    first, *rest = text.splitlines()
+    print(f"{who:>7} │ {first}", *(f"        │ {line}" for line in rest), sep="\n", flush=True)
+
+
+async def main() -> int:
+    """Play the three parts; 0 where the expense was approved."""
+    automatic = bool(os.environ.get("DEMO_AUTO"))
+    if not automatic and not sys.stdin.isatty():
+        print("This demo asks you at the terminal. Run it in one, or with DEMO_AUTO=1.", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="mcp-hitl-demo-") as folder:
+        program = [sys.executable, "-m", "mcp_hitl", "--db", str(Path(folder) / "hitl.db")]
+        server = StdioServerParameters(command=program[0], args=program[1:])
+        async with Client(server) as agent:
+            return await play(agent, program, automatic)
+
+
+async def play(agent: Client, program: list[str], automatic: bool) -> int:
+    """Ask, wait, and let the person decide meanwhile."""
+    say("agent", f"submit-expense {EXPENSE}")
+    asked = await agent.call_tool("submit-expense", EXPENSE)
+    say("server", text_of(asked).splitlines()[0])
+    approval_id = id_of(asked)
+    decided: list[CallToolResult] = []
+
+    async def wait() -> None:
+        decided.append(await agent.call_tool("wait-for-approval", {"id": approval_id, "timeout_seconds": 300}))
+
+    say("agent", f"wait-for-approval {approval_id}")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        say("you", f"mcp-hitl approve {approval_id}")
+        print(flush=True)
+        command = [*program, "approve", approval_id, "--comment", "Have a good trip."]
+        answered = await anyio.to_thread.run_sync(decide_for_you if automatic else decide, command)
+        if answered != 0:
+            tasks.cancel_scope.cancel()
+    if not decided:
+        say("agent", "Nobody approved, so nothing happens. The request would stay pending for a week.")
+        return 1
+    print()
+    say("server", text_of(decided[0]))
+    return 0
+
+
+def decide(command: list[str]) -> int:
+    """Let the person at this terminal decide."""
+    return subprocess.run(command, check=False).returncode
+
+
+def decide_for_you(command: list[str]) -> int:
+    """Answer yes on a pseudo-terminal, and show what it shows."""
+    import pty
+
+    master, terminal = pty.openpty()
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    while not shown.endswith(b"[y/N]: "):
+        shown += os.read(master, 1024)
+    os.write(master, b"y\n")
+    print(shown.decode().replace("\r\n", "\n") + "y", flush=True)
+    code = process.wait()
+    os.close(master)
+    return code
+
+
+def text_of(result: CallToolResult) -> str:
+    """The text of a tool's answer."""
+    block: Any = result.content[0]
+    return block.text
+
+
+def id_of(result: CallToolResult) -> str:
+    """The id of the approval that a tool answered with."""
+    content: Any = result.structured_content
+    return content["id"]
+
+
+if __name__ == "__main__":
+    raise SystemExit(anyio.run(main))
