@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -66,6 +66,29 @@ class Decision:
     assurance: Assurance
     at: datetime
     nonce: str | None = None
+    looked: timedelta | None = None
+    """How long the approver had it before them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """A revision that a person made: what was there before and what is there now."""
+
+    revision: int
+    editor: str
+    comment: str | None
+    before: Any
+    after: Any
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a flow reported of itself."""
+
+    step: str
+    message: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +119,17 @@ class Approval:
     reason: str | None = None
     outcome: Outcome = field(default_factory=Outcome)
     decisions: tuple[Decision, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    progress: tuple[Progress, ...] = ()
+    stage_since: datetime
+    timed_to: datetime
+    escalated: tuple[str, ...] = ()
+    """Who may decide the present stage beside its own approvers, by escalation."""
+    flow: str | None = None
+    """The id of the flow that waits for it."""
+    rule: str | None = None
+    """The rule of the policy that decided it or chose its stages."""
+    erased_at: datetime | None = None
 
     @property
     def decisions_in_force(self) -> tuple[Decision, ...]:

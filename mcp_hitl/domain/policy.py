@@ -1,9 +1,12 @@
 """Who may decide, in which order, how many, and how sure we must be that a person did."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 
-from mcp_hitl.domain.principal import LOCAL
+from mcp_hitl.domain.people import GROUP, People
+from mcp_hitl.domain.principal import LOCAL, Principal
 
 
 class Verdict(StrEnum):
@@ -17,7 +20,7 @@ class Assurance(StrEnum):
     """How sure we are that a person other than the agent decided; in ascending order."""
 
     NONE = "none"
-    """Nobody was asked: a script with `--yes`."""
+    """Nobody was asked: a script with `--yes`, or a rule of the policy."""
     LOCAL = "local"
     """Somebody at the requester's own machine: a form in the client, the terminal."""
     SESSION = "session"
@@ -31,23 +34,89 @@ class Assurance(StrEnum):
         return order.index(self) >= order.index(least)
 
 
+class Profile(StrEnum):
+    """What kind of place this is."""
+
+    SOLO = "solo"
+    """One person's machine: the person at it may approve what their own agent asks."""
+    TEAM = "team"
+    """Requester and approver differ, and approvers sign in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """After a stage has waited for `after`, `to` may decide it too."""
+
+    after: timedelta
+    to: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A step of the decision: `quorum` approvals by people whom `approvers` names (ids, `group:NAME`, `local`)."""
 
     approvers: tuple[str, ...] = (LOCAL,)
     quorum: int = 1
+    escalate: tuple[Escalation, ...] = ()
+
+    @property
+    def everybody(self) -> tuple[str, ...]:
+        """Everybody whom it names, also those it escalates to."""
+        return (*self.approvers, *(name for step in self.escalate for name in step.to))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The rules of one approval, copied onto it when it is opened. The defaults are those of one person's machine."""
+    """The rules of one approval, copied onto it when it is opened. The defaults are those of one person's machine.
+
+    `members` is who was in each group then. Reminders and escalations count from the moment a stage began.
+    """
 
     stages: tuple[Stage, ...] = (Stage(),)
     rejections: int = 1
     assurance: Assurance = Assurance.LOCAL
     unattended: bool = False
+    four_eyes: bool = False
+    editor_may_approve: bool = True
+    one_stage_each: bool = False
+    valid_for: timedelta | None = None
+    remind_after: tuple[timedelta, ...] = ()
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
 
     def counts(self, assurance: Assurance) -> bool:
         """Whether a decision of this assurance is taken at all."""
         return assurance.at_least(self.assurance) or (assurance is Assurance.NONE and self.unattended)
+
+    def named(self) -> Iterator[str]:
+        """Every approver entry of every stage."""
+        for stage in self.stages:
+            yield from stage.everybody
+
+    def with_members(self, people: People) -> "Policy":
+        """The copy for an approval that is opened now."""
+        return replace(self, members=people.members(self.named()))
+
+    def admits(self, entries: tuple[str, ...], principal: Principal, rights: "Rights") -> bool:
+        """Whether one of `entries` means this principal: when the approval was opened, and still (THREATS T21)."""
+        return any(self._admits(entry, principal) and rights.still(entry, principal) for entry in entries)
+
+    def _admits(self, entry: str, principal: Principal) -> bool:
+        if entry == LOCAL:
+            return principal.is_local
+        if entry.startswith(GROUP):
+            return principal.id in self.members.get(entry.removeprefix(GROUP), frozenset())
+        return entry == principal.id
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a policy gives to people now, for one kind: taken away means gone, also for what is pending."""
+
+    entries: frozenset[str]
+    people: People
+
+    def still(self, entry: str, principal: Principal) -> bool:
+        """Whether `entry` still stands in the kind's policy and still means this principal."""
+        if entry.startswith(GROUP):
+            return principal.id in self.people.groups.get(entry.removeprefix(GROUP), frozenset())
+        return entry in self.entries

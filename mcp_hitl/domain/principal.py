@@ -14,6 +14,8 @@ class Established(StrEnum):
     """The operating system says who runs this process."""
     LOOPBACK = "loopback"
     """Somebody on this machine reached the loopback endpoint; nobody said who."""
+    PROGRAM = "program"
+    """A program that uses this package says who acts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,14 @@ class Principal:
     established: Established
     groups: frozenset[str] = field(default_factory=frozenset[str])
 
-    def matches(self, approver: str) -> bool:
-        """Whether a policy's approver entry (an id, `group:NAME` or `local`) means this principal."""
-        if approver == LOCAL:
-            return self.established in {Established.OS_USER, Established.LOOPBACK}
-        if approver.startswith("group:"):
-            return approver.removeprefix("group:") in self.groups
-        return approver == self.id
+    @property
+    def is_local(self) -> bool:
+        """Whether all we know is that somebody is at this machine."""
+        return self.established in {Established.OS_USER, Established.LOOPBACK}
+
+    def is_requester(self, requester: str) -> bool:
+        """Whether `requester` is this principal; somebody at the machine stands for whoever asked on loopback."""
+        return self.id == requester or (requester == LOCAL and self.is_local)
 
 
 LOOPBACK = Principal(LOCAL, Established.LOOPBACK)

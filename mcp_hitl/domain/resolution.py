@@ -8,6 +8,10 @@ from mcp_hitl.domain.approval import Approval, Decision, Status
 from mcp_hitl.domain.policy import Verdict
 
 
+POLICY_STAGE = 0
+"""The stage of a decision that a rule of the policy made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quorum:
     """How far the present stage is: approvals needed and given, rejections of the whole approval."""
@@ -33,10 +37,14 @@ def quorum_of(approval: Approval, decisions: Sequence[Decision]) -> Quorum:
 def resolve(approval: Approval, decisions: Sequence[Decision], now: datetime) -> Status | None:
     """Return the status that `decisions` on the present revision give a pending approval at `now`, None for still open.
 
-    The deadline comes first: a decision that arrives after it decides nothing.
+    The deadline comes first: a decision that arrives after it decides nothing. What the policy decides itself (stage 0)
+    stands alone.
     """
     if now >= approval.expires_at:
         return Status.EXPIRED
+    for decision in decisions:
+        if decision.stage == POLICY_STAGE:
+            return Status.APPROVED if decision.verdict is Verdict.APPROVE else Status.REJECTED
     quorum = quorum_of(approval, decisions)
     if quorum.rejected >= approval.policy.rejections:
         return Status.REJECTED

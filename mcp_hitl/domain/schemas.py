@@ -43,6 +43,11 @@ def check_against(schema: JsonObject, value: object, *, what: str) -> None:
         raise Invalid("; ".join(mistakes) + (f"; and {rest} more" if rest else "") + ".")
 
 
+def satisfies(schema: JsonObject, value: object) -> bool:
+    """Whether `value` satisfies `schema`."""
+    return bool(cast("Any", _validator(_Frozen(schema))).is_valid(value))
+
+
 class _Frozen:
     """A schema as a cache key: the same object is the same schema, and ours are never changed in place."""
 
