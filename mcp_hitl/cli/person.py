@@ -29,7 +29,8 @@ def say(text: str = "") -> None:
 
 def confirm(question: str) -> bool:
     """Ask for a yes; anything else is a no."""
-    return click.confirm(question, default=False, err=True)
+    typed = click.prompt(f"{question} [y/N]", default="", show_default=False, err=True)
+    return typed.strip().lower() in {"y", "yes"}
 
 
 def fill_in(approval: Approval) -> JsonObject | None:

@@ -117,6 +117,7 @@ class Desk:
             requester=requester,
             kind=kind,
             payload=canonical,
+            form=kind.form_of(payload),
             claim=claim,
             dedup_key=dedup_key,
             id=approval_id(now, secrets.randbits(RANDOM_BITS)),

@@ -14,11 +14,15 @@ from mcp_hitl.store.protocol import Transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a requester asks for, checked and ready to be stored. `payload` is the kind's canonical form of it."""
+    """What a requester asks for, checked and ready to be stored.
+
+    `payload` is the kind's canonical form of it; `form` keeps the order of its fields, which that form has not.
+    """
 
     requester: Principal
     kind: Kind
     payload: bytes
+    form: JsonObject | None
     claim: str | None
     dedup_key: str | None
     id: str
@@ -77,7 +81,7 @@ def _new(request: Request, now: datetime) -> Approval:
         requested_at=now,
         expires_at=now + kind.timeout,
         policy=kind.policy,
-        form=kind.form_of(payload),
+        form=request.form,
         dedup_key=request.dedup_key,
     )
 
