@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+import rfc8785
+
 from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of
 from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.policy import Assurance
@@ -19,12 +21,26 @@ class Event(StrEnum):
     OPENED = "opened"
     ASKED_AGAIN = "asked-again"
     DECIDED = "decided"
+    EDITED = "edited"
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
+    REMINDED = "reminded"
+    ESCALATED = "escalated"
     COOLDOWN_LIFTED = "cooldown-lifted"
+    PROGRESS = "progress"
+    STARTED = "started"
     SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    ERASED = "erased"
+
+
+NOWHERE = ""
+"""The approval of an entry that concerns none in particular, such as a pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,25 +59,47 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An entry in its place in the log."""
+    """An entry in its place in the chain: `hash` covers everything else, and `previous` the entry before."""
 
     seq: int
     entry: Entry
+    previous: str
+    hash: str
 
     def as_json(self) -> JsonObject:
-        """The entry as tools and resources show it."""
-        entry = self.entry
-        return {
-            "seq": self.seq,
-            "approval": entry.approval,
-            "event": entry.event.value,
-            "revision": entry.revision,
-            "actor": entry.actor,
-            "established": entry.established,
-            "assurance": entry.assurance and entry.assurance.value,
-            "at": rfc3339(entry.at),
-            "data": entry.data,
-        }
+        """The entry as tools, resources and exports show it."""
+        return body(self.seq, self.entry, self.previous) | {"hash": self.hash}
+
+    @property
+    def intact(self) -> bool:
+        """Whether the hash is that of the rest."""
+        return self.hash == hash_of(self.seq, self.entry, self.previous)
+
+
+def body(seq: int, entry: Entry, previous: str) -> JsonObject:
+    """What an entry's hash covers."""
+    return {
+        "seq": seq,
+        "approval": entry.approval,
+        "event": entry.event.value,
+        "revision": entry.revision,
+        "actor": entry.actor,
+        "established": entry.established,
+        "assurance": entry.assurance and entry.assurance.value,
+        "at": rfc3339(entry.at),
+        "data": entry.data,
+        "previous": previous,
+    }
+
+
+def hash_of(seq: int, entry: Entry, previous: str) -> str:
+    """The hash of an entry: SHA-256 of the RFC 8785 form of its body."""
+    return digest_of(rfc8785.dumps(body(seq, entry, previous)))
+
+
+def genesis(database: str) -> str:
+    """What the first entry has as its `previous`: the digest of the database's id."""
+    return content_digest(database) or ""
 
 
 def by(principal: Principal) -> JsonObject:

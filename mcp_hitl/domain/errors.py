@@ -46,6 +46,18 @@ class NeedsPerson(HitlError):
     code = "needs_person"
 
 
+class TooMany(HitlError):
+    """A quota of the requester is used up."""
+
+    code = "too_many"
+
+
+class Paused(HitlError):
+    """The emergency stop is on: nothing is decided, redeemed or run; asking goes on."""
+
+    code = "paused"
+
+
 class Unavailable(HitlError):
     """The store could not take the request; nothing was changed and the same call may be made again."""
 

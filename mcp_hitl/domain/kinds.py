@@ -11,10 +11,20 @@ from mcp_hitl.domain.canonical import JsonObject, canonical
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.money import money
 from mcp_hitl.domain.policy import Policy
+from mcp_hitl.domain.rules import Rule
 from mcp_hitl.domain.schemas import check_against
 from mcp_hitl.domain.text import one_line
 
 MAX_TITLE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one requester may ask of a kind (THREATS T37); None where there is no limit."""
+
+    open_per_requester: int | None = 10_000
+    payload_bytes: int = 65_536
+    per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +43,14 @@ class Kind:
     cooldown: timedelta | None = timedelta(hours=24)
     form: JsonObject | None = None
     policy: Policy = field(default_factory=Policy)
-    payload_bytes: int = 65_536
+    rules: tuple[Rule, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    flow: str | None = None
+    """Where the flow is that carries an approval out, as `package.module:Class`."""
     joins_equal: bool = True
     check: Callable[[JsonObject], None] | None = None
+    acts_itself: bool = False
+    """Whether approving is all there is to it: no flow runs, and nobody redeems it."""
 
     def admit(self, payload: JsonObject) -> bytes:
         """Check a payload and return its canonical form.
@@ -44,8 +59,9 @@ class Kind:
             Invalid: too large, not plain JSON, or not what the kind's schema describes.
         """
         form = canonical(payload, what="payload")
-        if len(form) > self.payload_bytes:
-            raise Invalid(f"payload has {len(form):,} bytes; the kind {self.name!r} takes {self.payload_bytes:,}.")
+        most = self.limits.payload_bytes
+        if len(form) > most:
+            raise Invalid(f"payload has {len(form):,} bytes; the kind {self.name!r} takes {most:,}.")
         check_against(self.schema, payload, what="payload")
         if self.check is not None:
             self.check(payload)
@@ -57,6 +73,16 @@ class Kind:
             return one_line(claim or self.name, MAX_TITLE)
         values = {name: one_line(str(value), MAX_TITLE) for name, value in payload.items()}
         return one_line(_Template().vformat(self.title, (), values), MAX_TITLE)
+
+    @property
+    def redeemable(self) -> bool:
+        """Whether the caller itself performs the approved action, once, after redeeming it."""
+        return self.flow is None and not self.acts_itself
+
+    def entries(self) -> frozenset[str]:
+        """Every approver that the kind's policy names now, wherever."""
+        ruled = (name for rule in self.rules for stage in rule.stages for name in stage.everybody)
+        return frozenset((*self.policy.named(), *ruled))
 
     def form_of(self, payload: JsonObject) -> JsonObject | None:
         """The form that an approver of this payload fills in."""
@@ -99,6 +125,7 @@ EXPENSE = Kind(
         "additionalProperties": False,
     },
     check=_check_expense,
+    flow="mcp_hitl.flows.expense:ExpenseFlow",
 )
 ACTION = Kind(name="action", schema={"type": "object"})
 QUESTION = Kind(
@@ -115,6 +142,7 @@ QUESTION = Kind(
     },
     cooldown=None,
     joins_equal=False,
+    acts_itself=True,
     check=_check_question,
 )
 COUNTER = Kind(
@@ -124,6 +152,7 @@ COUNTER = Kind(
     timeout=timedelta(days=1),
     cooldown=None,
     joins_equal=False,
+    acts_itself=True,
     form=forms.define(
         {"properties": {"amount": {"type": "number", "title": "Increase by"}}, "required": ["amount"]},
     ),

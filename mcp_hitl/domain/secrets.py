@@ -1,0 +1,32 @@
+"""Fields that a kind's schema marks `writeOnly`: shown to whoever decides, and nowhere else (THREATS T36)."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+REDACTED = "[redacted]"
+
+
+def has_secrets(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema marks anything."""
+    if schema.get("writeOnly") is True:
+        return True
+    parts: list[Any] = [*_mapping(schema.get("properties")).values(), schema.get("items")]
+    return any(has_secrets(_mapping(part)) for part in parts if isinstance(part, dict))
+
+
+def redacted(schema: Mapping[str, Any], payload: Any) -> Any:
+    """The payload with every marked value replaced; unmarked payloads come back as they are."""
+    if schema.get("writeOnly") is True:
+        return REDACTED
+    if isinstance(payload, dict):
+        properties = _mapping(schema.get("properties"))
+        held = cast("dict[str, Any]", payload)
+        return {name: redacted(_mapping(properties.get(name)), value) for name, value in held.items()}
+    if isinstance(payload, list):
+        items = _mapping(schema.get("items"))
+        return [redacted(items, item) for item in cast("list[Any]", payload)]
+    return payload
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
