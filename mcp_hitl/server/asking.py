@@ -69,7 +69,8 @@ async def _elicit(call: Call, approval: Approval, message: str, shown: JsonObjec
         except MCPError as error:
             logger.info("the client could not show a form (%s)", error.error.code)
         except ValidationError:
-            # Values that no form can have, such as objects: an answer, and one that the form will refuse.
-            result = ElicitResult(action="accept", content={"": None})
+            # Values that no form can have, such as objects: an answer, and one that every form refuses, since no field
+            # has an empty name. (An empty value would count as left out, and an answer without it could fit.)
+            result = ElicitResult(action="accept", content={"": True})
         tasks.cancel_scope.cancel()
     return result

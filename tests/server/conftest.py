@@ -1,0 +1,29 @@
+"""The rig, for every test of the server."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from server.rig import Rig, a_rig, reached
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncGenerator[Rig]:
+    """A server with the timing that people get."""
+    async with a_rig(tmp_path / "hitl.db") as rig:
+        yield rig
+
+
+@pytest.fixture
+async def hasty(tmp_path: Path) -> AsyncGenerator[Rig]:
+    """A server that withdraws its forms at once."""
+    async with a_rig(tmp_path / "hitl.db", form_seconds=0.05) as rig:
+        yield rig
+
+
+@pytest.fixture
+async def target(rig: Rig, transport: str) -> AsyncGenerator[Any]:
+    """What a client connects to, over the test's `transport`."""
+    async with reached(rig, transport) as target:
+        yield target

@@ -1,0 +1,359 @@
+"""A desk on a real database, a server on it in this process, and the ways in which a client can reach it."""
+
+import json
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import httpx2
+from jsonschema import Draft202012Validator
+from mcp import Client, StdioServerParameters
+from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from sse_starlette.sse import AppStatus
+from wires import environment, launcher
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.desk.deciding import Said
+from mcp_hitl.desk.desk import system_clock
+from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.principal import LOOPBACK, Principal
+from mcp_hitl.server.app import ApprovalServer
+from mcp_hitl.server.call import FORM_SECONDS
+from mcp_hitl.server.http import serve_http
+from mcp_hitl.server.tools import TOOLS
+from mcp_hitl.store.sqlite import SqliteStore
+
+KEY = b"a key for tests, of 32 bytes or more"
+INBOX = "in a terminal, `mcp-hitl pending` lists what waits"
+OLDER = ("2025-06-18", "2025-11-25")
+MODERN = "2026-07-28"
+GUARD_SECONDS = 20
+"""Longer than anything here takes: what runs into it hangs."""
+
+SHORT_FORMS = Path(__file__).with_name("short_forms.py")
+"""The program, with forms that are withdrawn at once."""
+
+
+class Clock:
+    """The present, moved as the test says."""
+
+    def __init__(self) -> None:
+        """Begin now."""
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        """The desk's clock."""
+        return system_clock() + self.ahead
+
+
+class Rig:
+    """What a test works with: the desk, the server on it, and a second desk that stands for another process."""
+
+    def __init__(self, database: Path, form_seconds: float = FORM_SECONDS) -> None:
+        """Open `database`."""
+        self.database = database
+        self.clock = Clock()
+        self.store = SqliteStore(database)
+        self.desk = Desk(self.store, inbox=INBOX, clock=self.clock)
+        self.other_store = SqliteStore(database)
+        self.elsewhere = Desk(self.other_store, inbox=INBOX, clock=self.clock)
+        self.server = self.serving_as(LOOPBACK, form_seconds=form_seconds)
+
+    def serving_as(self, caller: Principal, *, key: bytes = KEY, form_seconds: float = FORM_SECONDS) -> ApprovalServer:
+        """Another server on this desk."""
+        return ApprovalServer(self.desk, caller, key=key, form_seconds=form_seconds)
+
+    @property
+    def desk_principal(self) -> Principal:
+        """Whoever is at this machine: the requester over HTTP, and somebody who may decide."""
+        return LOOPBACK
+
+    async def opened(self, kind: str = "action", payload: JsonObject | None = None, **options: Any) -> Approval:
+        """An approval that waits, asked for by the client's own principal."""
+        return await self.desk.submit(LOOPBACK, kind, {"do": "it"} if payload is None else payload, **options)
+
+    async def decide(
+        self, approval_id: str, verdict: Verdict = Verdict.APPROVE, *, desk: Desk | None = None, **options: Any
+    ) -> Approval:
+        """Decide at the other desk, as a person at the terminal would."""
+        desk = desk or self.elsewhere
+        approval = await desk.get(LOOPBACK, approval_id)
+        return await desk.decide(
+            Said(
+                approver=LOOPBACK,
+                approval_id=approval_id,
+                verdict=verdict,
+                revision=approval.revision,
+                digest=approval.digest,
+                assurance=Assurance.LOCAL,
+                **options,
+            )
+        )
+
+    async def count(self, amount: int) -> None:
+        """Bring the counter somewhere."""
+        question = await self.opened("counter", {})
+        await self.decide(question.id, answer={"amount": amount})
+
+    async def status(self, approval_id: str) -> Status:
+        """How an approval stands."""
+        return (await self.desk.get(LOOPBACK, approval_id)).seen_at(self.clock())
+
+    def rows(self) -> dict[str, Any]:
+        """How much is stored; two equal answers mean that nothing was."""
+        db = sqlite3.connect(self.database)
+        try:
+            counts: dict[str, Any] = {
+                table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                for table in ("approvals", "decisions", "audit")
+            }
+            return counts | {"counter": db.execute("SELECT value FROM counter").fetchone()[0]}
+        finally:
+            db.close()
+
+    @property
+    def listening(self) -> int:
+        """How many hang on the change feed."""
+        return self.desk.feed._count  # pyright: ignore[reportPrivateUsage]
+
+    async def nobody_listens(self) -> None:
+        """Return once nobody hangs on the feed any more."""
+        await eventually(lambda: self.listening == 0)
+
+    async def somebody_listens(self) -> None:
+        """Return once somebody does."""
+        await eventually(lambda: self.listening > 0)
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Let the loop run until `holds`, where nothing tells of it."""
+    with anyio.fail_after(GUARD_SECONDS):
+        while not holds():
+            await anyio.lowlevel.checkpoint()
+            await anyio.sleep(0.001)
+
+
+@asynccontextmanager
+async def a_rig(database: Path, **options: Any) -> AsyncGenerator[Rig]:
+    """A rig whose desk follows the feed."""
+    rig = Rig(database, **options)
+    try:
+        async with rig.desk.open():
+            yield rig
+    finally:
+        await rig.store.close()
+        await rig.other_store.close()
+
+
+@asynccontextmanager
+async def listening(server: ApprovalServer) -> AsyncGenerator[str]:
+    """Serve over HTTP from this process; gives the endpoint."""
+    async with AsyncExitStack() as stack:
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        ready, ended = anyio.Event(), anyio.Event()
+        urls: list[str] = []
+
+        def note(url: str) -> None:
+            urls.append(url)
+            ready.set()
+
+        async def serve() -> None:
+            try:
+                assert await serve_http(server, "127.0.0.1", 0, ready=note)
+            finally:
+                ended.set()
+
+        tasks.start_soon(serve)
+        with anyio.fail_after(GUARD_SECONDS):
+            await ready.wait()
+        try:
+            yield urls[0]
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            with anyio.CancelScope(shield=True), anyio.move_on_after(GUARD_SECONDS):
+                await ended.wait()
+            # The event streams learn of a stop through a flag of the whole process, and the next test serves anew.
+            AppStatus.should_exit = False
+
+
+@asynccontextmanager
+async def reached(rig: Rig, transport: str) -> AsyncGenerator[Any]:
+    """What a client connects to: `rig.server` in memory or over HTTP, or a process of its own on the same file."""
+    if transport == "http":
+        async with listening(rig.server) as url:
+            yield url
+    else:
+        yield rig.database if transport == "stdio" else rig.server.mcp
+
+
+def short_forms(database: Path) -> StdioServerParameters:
+    """A process whose forms are withdrawn at once."""
+    command, *arguments = [sys.executable, str(SHORT_FORMS), "--db", str(database)]
+    return StdioServerParameters(command=command, args=arguments, env=environment())
+
+
+def valid(name: str, result: CallToolResult) -> CallToolResult:
+    """`result`, once it is known to satisfy the tool's own output schema, an error included."""
+    schema = TOOLS[name].definition.output_schema
+    assert schema is not None
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(  # pyright: ignore[reportUnknownMemberType]
+        result.structured_content
+    )
+    return result
+
+
+async def refused(client: Client, name: str, arguments: dict[str, Any], code: str) -> str:
+    """Call a tool that must refuse with `code`; gives what it says."""
+    result = valid(name, await client.call_tool(name, arguments))
+    assert result.is_error
+    assert result.structured_content is not None
+    [block] = result.content
+    assert block.type == "text"
+    assert result.structured_content == {"code": code, "message": block.text}
+    assert "Traceback" not in block.text
+    return block.text
+
+
+class Rounds:
+    """A tool call on 2026-07-28, driven by hand: the form it asks for, and answers posted as often as one likes."""
+
+    def __init__(self, client: Client, name: str, arguments: dict[str, Any]) -> None:
+        """Call `name` through `client`."""
+        self.client = client
+        self.name = name
+        self.arguments = arguments
+        self.state: str | None = None
+        self.form: ElicitRequestFormParams | None = None
+
+    async def ask(self) -> ElicitRequestFormParams:
+        """The first round; gives the form."""
+        result = await self._send(None, self.state)
+        assert isinstance(result, InputRequiredResult)
+        assert result.input_requests is not None
+        [request] = result.input_requests.values()
+        assert isinstance(request.params, ElicitRequestFormParams)
+        self.state, self.form = result.request_state, request.params
+        return request.params
+
+    async def answer(self, given: ElicitResult, *, client: Client | None = None) -> CallToolResult:
+        """A second round."""
+        result = await self._send(given, self.state, client)
+        assert isinstance(result, CallToolResult)
+        return result
+
+    async def _send(self, given: ElicitResult | None, state: str | None, client: Client | None = None) -> Any:
+        return await (client or self.client).session.call_tool(
+            self.name,
+            self.arguments,
+            input_responses=None if given is None else {"answer": given},
+            request_state=state,
+            allow_input_required=True,
+        )
+
+
+class Pipes:
+    """A client that writes lines to a server process by hand, right or wrong."""
+
+    def __init__(self, process: anyio.abc.Process) -> None:
+        """Talk to `process`."""
+        self.process = process
+        self._held = b""
+        self._count = 0
+        self.seen: list[JsonObject] = []
+
+    async def write(self, line: bytes | Mapping[str, Any]) -> None:
+        """One line."""
+        assert self.process.stdin is not None
+        await self.process.stdin.send((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n")
+
+    async def read(self) -> JsonObject:
+        """The next message."""
+        assert self.process.stdout is not None
+        with anyio.fail_after(GUARD_SECONDS):
+            while b"\n" not in self._held:
+                self._held += await self.process.stdout.receive()
+        line, _, self._held = self._held.partition(b"\n")
+        message: JsonObject = json.loads(line)
+        self.seen.append(message)
+        return message
+
+    async def read_until(self, wanted: Callable[[JsonObject], bool]) -> JsonObject:
+        """The next message that is `wanted`; the others are in `seen`."""
+        while not wanted(message := await self.read()):
+            pass
+        return message
+
+    async def request(self, method: str, **params: Any) -> int:
+        """Send a request; gives its id."""
+        self._count += 1
+        await self.write({"jsonrpc": "2.0", "id": self._count, "method": method, "params": params})
+        return self._count
+
+    async def result(self, number: int) -> JsonObject:
+        """The answer to a request."""
+        return await self.read_until(lambda message: message.get("id") == number and "method" not in message)
+
+    async def call(self, name: str, **arguments: Any) -> JsonObject:
+        """Call a tool; gives its result."""
+        return (await self.result(await self.request("tools/call", name=name, arguments=arguments)))["result"]
+
+    async def shake_hands(self, protocol: str = OLDER[-1], **capabilities: Any) -> None:
+        """The handshake of the older revisions."""
+        number = await self.request(
+            "initialize",
+            protocolVersion=protocol,
+            capabilities=capabilities,
+            clientInfo={"name": "by hand", "version": "1"},
+        )
+        assert (await self.result(number))["result"]["protocolVersion"] == protocol
+        await self.write({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+
+@asynccontextmanager
+async def pipes(database: Path, command: list[str] | None = None) -> AsyncGenerator[Pipes]:
+    """A server process to write lines to; it is killed at the end."""
+    async with await anyio.open_process(
+        command or launcher("--db", str(database)), stderr=None, env=environment()
+    ) as process:
+        try:
+            yield Pipes(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+def modern_request(method: str, params: JsonObject, name: str | None = None) -> tuple[JsonObject, dict[str, str]]:
+    """The body and the headers of a request on 2026-07-28, from a client that shows forms."""
+    meta: JsonObject = {
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientInfo": {"name": "by hand", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}},
+    }
+    body: JsonObject = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params | {"_meta": meta}}
+    headers = {
+        "accept": "application/json, text/event-stream",
+        "content-type": "application/json",
+        "mcp-protocol-version": MODERN,
+        "mcp-method": method,
+    }
+    return body, headers | ({"mcp-name": name} if name else {})
+
+
+async def post(url: str, method: str, params: JsonObject, name: str | None = None) -> JsonObject:
+    """POST a request on 2026-07-28 by hand; gives the last message of the answer."""
+    body, headers = modern_request(method, params, name)
+    async with httpx2.AsyncClient(timeout=GUARD_SECONDS) as client:
+        response = await client.post(url, content=json.dumps(body), headers=headers)
+    if response.headers["content-type"].startswith("text/event-stream"):
+        return json.loads([line for line in response.text.splitlines() if line.startswith("data:")][-1][5:])
+    return response.json()
