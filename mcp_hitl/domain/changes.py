@@ -6,7 +6,7 @@ from mcp_hitl.domain.canonical import JsonObject
 
 
 def changes(before: Any, after: Any, place: str = "") -> list[JsonObject]:
-    """`[{field, before, after}]` for every place where two payloads differ; None stands for absent as well as for null."""
+    """`[{field, before, after}]` wherever two payloads differ; None stands for absent as well as for null."""
     if isinstance(before, dict) and isinstance(after, dict):
         old, new = cast("dict[str, Any]", before), cast("dict[str, Any]", after)
         names = dict.fromkeys([*old, *new])

@@ -7,7 +7,6 @@ from datetime import datetime
 from mcp_hitl.domain.approval import Approval, Decision, Status
 from mcp_hitl.domain.policy import Verdict
 
-
 POLICY_STAGE = 0
 """The stage of a decision that a rule of the policy made."""
 

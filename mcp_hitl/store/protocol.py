@@ -10,9 +10,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol, TypeVar
 
-from mcp_hitl.domain.approval import Approval, Decision, Outcome, Status
+from mcp_hitl.domain.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.audit import Entry, Recorded
 from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
+from mcp_hitl.domain.policy import Profile
 
 T = TypeVar("T")
 
@@ -32,6 +34,10 @@ class View(Protocol):
         """How many there are of those, counted up to `most`."""
         ...
 
+    def every(self, after: str, limit: int) -> list[Approval]:
+        """All approvals from behind the id `after`, in order of id."""
+        ...
+
     def keyed(self, requester: str, kind: str, dedup_key: str) -> Approval | None:
         """The approval that this requester and kind has under a key, in any status."""
         ...
@@ -40,8 +46,76 @@ class View(Protocol):
         """The newest approval of the same requester, kind and payload in `status`; if pending, one without a key."""
         ...
 
+    def earlier(self, requester: str, kind: str, before: str, limit: int) -> list[Approval]:
+        """The requester's approvals of a kind from before the id `before`, newest first."""
+        ...
+
+    def count_open(self, requester: str, kind: str, most: int) -> int:
+        """How many of the requester's approvals of a kind are pending, counted up to `most`."""
+        ...
+
+    def count_ruled(self, requester: str, kind: str, rule: str, since: datetime) -> int:
+        """How many of the requester's a rule has approved since then."""
+        ...
+
+    def due(self, now: datetime, limit: int) -> list[str]:
+        """The pending approvals to which time has something to do at `now`, longest due first."""
+        ...
+
+    def next_due(self) -> datetime | None:
+        """When time will next have something to do."""
+        ...
+
+    def paused(self, kind: str | None) -> bool:
+        """Whether everything, or this kind, is stopped."""
+        ...
+
+    def flow_state(self, flow_id: str) -> FlowState | None:
+        """Where a flow stands."""
+        ...
+
+    def runnable(self, now: datetime, kinds: Sequence[str], limit: int) -> list[str]:
+        """The runnable flows of these kinds that nobody holds at `now`."""
+        ...
+
+    def next_wake(self, kinds: Sequence[str]) -> datetime | None:
+        """When the next flow wakes from its sleep, or a lease runs out."""
+        ...
+
+    def journal(self, flow_id: str) -> list[JournalEntry]:
+        """The journal of a flow, in order."""
+        ...
+
     def entries(self, approval_id: str) -> list[Recorded]:
         """The audit entries of one approval, in order."""
+        ...
+
+    def chain(self, after: int, limit: int) -> list[Recorded]:
+        """The audit entries behind `after`, in order."""
+        ...
+
+    def head(self) -> tuple[int, str]:
+        """The `seq` and hash of the newest audit entry; 0 and the genesis hash where there is none."""
+        ...
+
+    def count_events(self, actor: str, events: Sequence[str], since: datetime) -> int:
+        """How many entries with one of these events an actor has caused since then."""
+        ...
+
+    def content(self, approval_id: str) -> dict[str, str]:
+        """What is kept beside the log for an approval: canonical JSON by digest."""
+        ...
+
+    def mark(self) -> datetime:
+        """The latest instant ever recorded."""
+        ...
+
+    def database_id(self) -> str:
+        """What tells this database from every other."""
+        ...
+
+    def profile(self) -> Profile:
+        """What kind of place this database was opened as."""
         ...
 
     def news(self, after: int, limit: int) -> Sequence[tuple[int, str]]:
@@ -85,8 +159,80 @@ class Transaction(View, Protocol):
         """End a pending approval; False where it was not pending any more."""
         ...
 
-    def set_outcome(self, approval_id: str, outcome: Outcome) -> None:
-        """Record how the approved action went."""
+    def revise(self, approval: Approval, edit: Edit) -> bool:
+        """Replace payload, policy and timing of a pending approval; False if it is resolved or revised by now."""
+        ...
+
+    def set_timing(self, approval: Approval) -> None:
+        """Store `stage_since`, `timed_to`, `escalated` and what follows from them of a pending approval."""
+        ...
+
+    def set_outcome(self, approval_id: str, outcome: Outcome, *, was: tuple[OutcomeState, ...] | None = None) -> bool:
+        """Record how the approved action went; False where it is in none of the states `was`."""
+        ...
+
+    def add_progress(self, approval_id: str, progress: Progress) -> None:
+        """Record what a flow reports."""
+        ...
+
+    def pause(self, kind: str | None, by: str, at: datetime) -> bool:
+        """Stop a kind, or everything; False where it was stopped already."""
+        ...
+
+    def resume(self, kind: str | None) -> bool:
+        """End a stop; False where there was none."""
+        ...
+
+    def erase(self, approval_id: str, at: datetime) -> None:
+        """Remove the contents of a resolved approval; the log stays."""
+        ...
+
+    def insert_flow(self, flow_id: str, kind: str, approval_id: str, lease_until: datetime) -> Lease:
+        """Store a new flow, held until then."""
+        ...
+
+    def claim_flow(self, flow_id: str, now: datetime, until: datetime) -> Lease | None:
+        """Take hold of a runnable flow that nobody holds at `now`."""
+        ...
+
+    def renew(self, lease: Lease, until: datetime) -> bool:
+        """Keep hold of it; False where somebody else has it."""
+        ...
+
+    def leave_flow(self, lease: Lease, state: FlowState, *, wake_at: datetime | None = None) -> bool:
+        """Let go of a flow in another state; False where somebody else has it."""
+        ...
+
+    def wake_flow(self, flow_id: str) -> bool:
+        """Make a waiting flow runnable."""
+        ...
+
+    def wake_sleepers(self, now: datetime) -> int:
+        """Make runnable whose time has come; how many."""
+        ...
+
+    def settle_flow(self, flow_id: str, state: FlowState) -> bool:
+        """End a flow that stopped as unknown."""
+        ...
+
+    def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:
+        """Write a step, or finish a claimed one; False where somebody else has the flow or the step is done."""
+        ...
+
+    def add_expense(self, approval_id: str, amount: Decimal, expense: JsonObject, at: datetime) -> None:
+        """Record the reimbursement of an approved expense; a second one for the same approval fails."""
+        ...
+
+    def execute(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        """Run a statement on tables of a flow's own, with `?` for each value."""
+        ...
+
+    def remember(self, now: datetime) -> None:
+        """Raise the latest instant ever recorded."""
+        ...
+
+    def set_profile(self, profile: Profile) -> None:
+        """Record what kind of place this is."""
         ...
 
     def count_ask(self, approval_id: str) -> None:

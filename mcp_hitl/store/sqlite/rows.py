@@ -1,20 +1,24 @@
 """Rows to values and back."""
 
 import json
+from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
-from mcp_hitl.domain.approval import Approval, Decision, Outcome, OutcomeState, Status
-from mcp_hitl.domain.audit import Entry, Event, Recorded
+from mcp_hitl.domain.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
+from mcp_hitl.domain.audit import Entry, Event, Recorded, content_digest
 from mcp_hitl.domain.canonical import JsonObject, canonical, read_back
 from mcp_hitl.domain.instants import from_ms, to_ms
-from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
+from mcp_hitl.domain.policy import Assurance, Escalation, Policy, Stage, Verdict
+from mcp_hitl.domain.schedule import next_due
 
 APPROVAL = (
     "id, kind, title, claim, status, payload, digest, revision, requester, requested_at, expires_at, resolved_at, "
-    "policy, form, dedup_key, cooldown_until, asked, answer, reason, outcome"
+    "policy, form, dedup_key, cooldown_until, asked, answer, reason, outcome, stage_since, timed_to, next_at, escalated, "
+    "flow, rule, erased_at"
 )
-DECISION = "approval, revision, stage, approver, established, verdict, comment, assurance, nonce, at"
-ENTRY = "seq, approval, event, revision, actor, established, assurance, at, data"
+DECISION = "approval, revision, stage, approver, established, verdict, comment, assurance, nonce, looked, at"
+ENTRY = "seq, approval, event, revision, actor, established, assurance, at, data, previous, hash"
 
 
 def approval_row(approval: Approval) -> tuple[Any, ...]:
@@ -32,7 +36,7 @@ def approval_row(approval: Approval) -> tuple[Any, ...]:
         to_ms(approval.requested_at),
         to_ms(approval.expires_at),
         approval.resolved_at and to_ms(approval.resolved_at),
-        _policy_text(approval.policy),
+        policy_text(approval.policy),
         json_or_null(approval.form),
         approval.dedup_key,
         approval.cooldown_until and to_ms(approval.cooldown_until),
@@ -40,10 +44,26 @@ def approval_row(approval: Approval) -> tuple[Any, ...]:
         json_or_null(approval.answer),
         approval.reason,
         outcome_text(approval.outcome),
+        *timing_row(approval),
+        approval.flow,
+        approval.rule,
+        approval.erased_at and to_ms(approval.erased_at),
     )
 
 
-def approval_of(row: Any, decisions: tuple[Decision, ...]) -> Approval:
+def timing_row(approval: Approval) -> tuple[Any, ...]:
+    """The values of `stage_since, timed_to, next_at, escalated`."""
+    return (
+        to_ms(approval.stage_since),
+        to_ms(approval.timed_to),
+        to_ms(next_due(approval)) if approval.status is Status.PENDING else None,
+        json.dumps(approval.escalated),
+    )
+
+
+def approval_of(
+    row: Any, decisions: tuple[Decision, ...], edits: tuple[Edit, ...], progress: tuple[Progress, ...]
+) -> Approval:
     """The approval in a row of `APPROVAL`'s columns."""
     outcome = read_back(row[19])
     return Approval(
@@ -68,6 +88,14 @@ def approval_of(row: Any, decisions: tuple[Decision, ...]) -> Approval:
         reason=row[18],
         outcome=Outcome(OutcomeState(outcome["state"]), outcome["result"], outcome["error"]),
         decisions=decisions,
+        edits=edits,
+        progress=progress,
+        stage_since=from_ms(row[20]),
+        timed_to=from_ms(row[21]),
+        escalated=tuple(read_back(row[23])),
+        flow=row[24],
+        rule=row[25],
+        erased_at=None if row[26] is None else from_ms(row[26]),
     )
 
 
@@ -80,15 +108,16 @@ def decision_row(decision: Decision) -> tuple[Any, ...]:
         decision.approver,
         decision.established,
         decision.verdict.value,
-        decision.comment,
+        content_digest(decision.comment),
         decision.assurance.value,
         decision.nonce,
+        None if decision.looked is None else decision.looked // timedelta(milliseconds=1),
         to_ms(decision.at),
     )
 
 
-def decision_of(row: Any) -> Decision:
-    """The decision in a row of `DECISION`'s columns."""
+def decision_of(row: Any, comment: str | None) -> Decision:
+    """The decision in a row of `DECISION`'s columns, and its comment, which lies elsewhere."""
     return Decision(
         approval=row[0],
         revision=row[1],
@@ -96,10 +125,11 @@ def decision_of(row: Any) -> Decision:
         approver=row[3],
         established=row[4],
         verdict=Verdict(row[5]),
-        comment=row[6],
+        comment=comment,
         assurance=Assurance(row[7]),
         nonce=row[8],
-        at=from_ms(row[9]),
+        looked=None if row[9] is None else timedelta(milliseconds=row[9]),
+        at=from_ms(row[10]),
     )
 
 
@@ -131,6 +161,8 @@ def recorded_of(row: Any) -> Recorded:
             at=from_ms(row[7]),
             data=read_back(row[8]),
         ),
+        row[9],
+        row[10],
     )
 
 
@@ -144,22 +176,50 @@ def json_or_null(value: JsonObject | None) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _policy_text(policy: Policy) -> str:
+def policy_text(policy: Policy) -> str:
+    """A policy as its copy is stored."""
     return json.dumps(
         {
-            "stages": [{"approvers": list(stage.approvers), "quorum": stage.quorum} for stage in policy.stages],
+            "stages": [
+                {
+                    "approvers": stage.approvers,
+                    "quorum": stage.quorum,
+                    "escalate": [[step.after.total_seconds(), step.to] for step in stage.escalate],
+                }
+                for stage in policy.stages
+            ],
             "rejections": policy.rejections,
             "assurance": policy.assurance.value,
             "unattended": policy.unattended,
+            "four_eyes": policy.four_eyes,
+            "editor_may_approve": policy.editor_may_approve,
+            "one_stage_each": policy.one_stage_each,
+            "valid_for": None if policy.valid_for is None else policy.valid_for.total_seconds(),
+            "remind_after": [after.total_seconds() for after in policy.remind_after],
+            "members": {name: sorted(members) for name, members in policy.members.items()},
         }
     )
 
 
+@lru_cache(maxsize=256)
 def _policy_of(text: str) -> Policy:
     held = read_back(text)
     return Policy(
-        stages=tuple(Stage(tuple(stage["approvers"]), stage["quorum"]) for stage in held["stages"]),
+        stages=tuple(
+            Stage(
+                tuple(stage["approvers"]),
+                stage["quorum"],
+                tuple(Escalation(timedelta(seconds=after), tuple(to)) for after, to in stage["escalate"]),
+            )
+            for stage in held["stages"]
+        ),
         rejections=held["rejections"],
         assurance=Assurance(held["assurance"]),
         unattended=held["unattended"],
+        four_eyes=held["four_eyes"],
+        editor_may_approve=held["editor_may_approve"],
+        one_stage_each=held["one_stage_each"],
+        valid_for=None if held["valid_for"] is None else timedelta(seconds=held["valid_for"]),
+        remind_after=tuple(timedelta(seconds=after) for after in held["remind_after"]),
+        members={name: frozenset(members) for name, members in held["members"].items()},
     )

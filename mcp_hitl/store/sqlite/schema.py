@@ -17,7 +17,7 @@ CREATE TABLE approvals (
     title TEXT NOT NULL,
     claim TEXT,
     status TEXT NOT NULL CHECK (status IN ('pending', 'approved', 'rejected', 'expired', 'cancelled')),
-    payload TEXT NOT NULL,          -- RFC 8785; its SHA-256 is the digest
+    payload TEXT NOT NULL,          -- RFC 8785; its SHA-256 is the digest; null once erased
     digest TEXT NOT NULL,
     revision INTEGER NOT NULL CHECK (revision >= 1),
     requester TEXT NOT NULL,
@@ -31,17 +31,29 @@ CREATE TABLE approvals (
     asked INTEGER NOT NULL,
     answer TEXT,
     reason TEXT,
-    outcome TEXT NOT NULL
+    outcome TEXT NOT NULL,
+    stage_since INTEGER NOT NULL,
+    timed_to INTEGER NOT NULL,      -- up to here, time has had its effect
+    next_at INTEGER CHECK ((status = 'pending') = (next_at IS NOT NULL)),
+    escalated TEXT NOT NULL,
+    flow TEXT,
+    rule TEXT,
+    erased_at INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX approvals_keyed ON approvals (requester, kind, dedup_key) WHERE dedup_key IS NOT NULL;
 CREATE INDEX approvals_equal ON approvals (requester, kind, digest, status);
 CREATE INDEX approvals_pending ON approvals (id, expires_at) WHERE status = 'pending';
 CREATE INDEX approvals_pending_kind ON approvals (kind, id, expires_at) WHERE status = 'pending';
+CREATE INDEX approvals_due ON approvals (next_at) WHERE status = 'pending';
+CREATE INDEX approvals_requester ON approvals (requester, kind, id);
+CREATE INDEX approvals_open ON approvals (requester, kind) WHERE status = 'pending';
+CREATE INDEX approvals_ruled ON approvals (requester, kind, rule, requested_at) WHERE rule IS NOT NULL;
 
 CREATE TRIGGER approvals_terminal BEFORE UPDATE OF status ON approvals
 WHEN OLD.status <> 'pending' BEGIN SELECT RAISE(ABORT, 'a resolved approval stays as it is'); END;
 CREATE TRIGGER approvals_bound BEFORE UPDATE OF payload, digest ON approvals
-WHEN NEW.revision = OLD.revision OR OLD.status <> 'pending'
+WHEN (NEW.revision = OLD.revision OR OLD.status <> 'pending')
+    AND NOT (OLD.status <> 'pending' AND NEW.erased_at IS NOT NULL AND NEW.payload = 'null' AND NEW.digest = OLD.digest)
 BEGIN SELECT RAISE(ABORT, 'a payload changes only with its revision, and only while it is pending'); END;
 -- INSERT OR REPLACE deletes the row in its way without asking a DELETE trigger; hence the triggers before INSERT.
 CREATE TRIGGER approvals_new BEFORE INSERT ON approvals
@@ -61,7 +73,8 @@ CREATE TABLE decisions (
     approver TEXT NOT NULL,
     established TEXT NOT NULL,
     verdict TEXT NOT NULL CHECK (verdict IN ('approve', 'reject')),
-    comment TEXT,
+    comment TEXT,                   -- the digest of it
+    looked INTEGER,                 -- milliseconds that the approver had it before them
     assurance TEXT NOT NULL CHECK (assurance IN ('none', 'local', 'session', 'step-up')),
     nonce TEXT,
     at INTEGER NOT NULL,
@@ -89,9 +102,12 @@ CREATE TABLE audit (
     established TEXT,
     assurance TEXT,
     at INTEGER NOT NULL,
-    data TEXT NOT NULL              -- digests and numbers, never contents
+    data TEXT NOT NULL,             -- digests and numbers, never contents
+    previous TEXT NOT NULL,         -- the hash of the entry before
+    hash TEXT NOT NULL              -- over everything else
 ) STRICT;
 CREATE INDEX audit_approval ON audit (approval, seq);
+CREATE INDEX audit_actor ON audit (actor, at);
 CREATE TRIGGER audit_new BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq)
 BEGIN SELECT RAISE(ABORT, 'audit entries are not replaced'); END;
 CREATE TRIGGER audit_fixed BEFORE UPDATE ON audit
@@ -99,6 +115,62 @@ BEGIN SELECT RAISE(ABORT, 'audit entries are not changed'); END;
 CREATE TRIGGER audit_kept BEFORE DELETE ON audit
 BEGIN SELECT RAISE(ABORT, 'audit entries are not deleted'); END;
 
+CREATE TABLE contents (             -- what entries hold the digests of, beside the log, so that it can be erased
+    approval TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (approval, digest)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE edits (
+    approval TEXT NOT NULL REFERENCES approvals (id),
+    revision INTEGER NOT NULL,
+    editor TEXT NOT NULL,
+    comment TEXT,
+    before TEXT NOT NULL,
+    after TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (approval, revision)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE progress (
+    approval TEXT NOT NULL REFERENCES approvals (id),
+    step TEXT NOT NULL,
+    message TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX progress_approval ON progress (approval);
+CREATE TABLE pauses (kind TEXT PRIMARY KEY, by TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+
+CREATE TABLE flows (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    approval TEXT NOT NULL REFERENCES approvals (id),
+    state TEXT NOT NULL CHECK (state IN ('runnable', 'waiting', 'sleeping', 'done', 'failed', 'unknown')),
+    wake_at INTEGER CHECK ((state = 'sleeping') = (wake_at IS NOT NULL)),
+    lease_until INTEGER NOT NULL,
+    epoch INTEGER NOT NULL
+) STRICT;
+CREATE INDEX flows_runnable ON flows (kind, lease_until) WHERE state = 'runnable';
+CREATE INDEX flows_sleeping ON flows (wake_at) WHERE state = 'sleeping';
+CREATE TABLE journal (
+    flow TEXT NOT NULL REFERENCES flows (id),
+    position INTEGER NOT NULL,
+    step TEXT NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('claimed', 'done')),
+    output TEXT,
+    PRIMARY KEY (flow, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE expenses (
+    approval TEXT PRIMARY KEY REFERENCES approvals (id),
+    amount TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    description TEXT NOT NULL,
+    category TEXT,
+    at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+INSERT INTO facts VALUES ('database', lower(hex(randomblob(16)))), ('profile', 'solo'), ('clock', '0');
 CREATE TABLE counter (only INTEGER PRIMARY KEY CHECK (only = 1), value TEXT NOT NULL) STRICT;
 INSERT INTO counter VALUES (1, '0');
 """

@@ -1,0 +1,127 @@
+"""The statements on flows and their journal. Every write is conditional on the epoch of the lease."""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease, StepState
+from mcp_hitl.domain.instants import from_ms, to_ms
+
+
+class FlowStatements:
+    """The part of a transaction that concerns flows."""
+
+    _db: sqlite3.Connection
+
+    def flow_state(self, flow_id: str) -> FlowState | None:
+        """See `View.flow_state`."""
+        row: Any = self._db.execute("SELECT state FROM flows WHERE id = ?", (flow_id,)).fetchone()
+        return None if row is None else FlowState(row[0])
+
+    def runnable(self, now: datetime, kinds: Sequence[str], limit: int) -> list[str]:
+        """See `View.runnable`."""
+        found = self._db.execute(
+            f"SELECT id FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}) AND lease_until <= ? "
+            "ORDER BY lease_until, id LIMIT ?",
+            (*kinds, to_ms(now), limit),
+        )
+        return [row[0] for row in found]
+
+    def next_wake(self, kinds: Sequence[str]) -> datetime | None:
+        """See `View.next_wake`."""
+        row: Any = self._db.execute(
+            f"SELECT min(at) FROM (SELECT min(wake_at) AS at FROM flows WHERE state = 'sleeping' UNION ALL "
+            f"SELECT min(lease_until) FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}))",
+            tuple(kinds),
+        ).fetchone()
+        return None if row[0] is None else from_ms(row[0])
+
+    def journal(self, flow_id: str) -> list[JournalEntry]:
+        """See `View.journal`."""
+        found = self._db.execute(
+            "SELECT position, step, name, state, output FROM journal WHERE flow = ? ORDER BY position", (flow_id,)
+        )
+        return [JournalEntry(row[0], row[1], row[2], StepState(row[3]), row[4]) for row in found]
+
+    def insert_flow(self, flow_id: str, kind: str, approval_id: str, lease_until: datetime) -> Lease:
+        """See `Transaction.insert_flow`."""
+        self._db.execute(
+            "INSERT INTO flows (id, kind, approval, state, wake_at, lease_until, epoch) "
+            "VALUES (?, ?, ?, 'runnable', NULL, ?, 1)",
+            (flow_id, kind, approval_id, to_ms(lease_until)),
+        )
+        return Lease(flow_id, kind, approval_id, 1)
+
+    def claim_flow(self, flow_id: str, now: datetime, until: datetime) -> Lease | None:
+        """See `Transaction.claim_flow`."""
+        row: Any = self._db.execute(
+            "UPDATE flows SET lease_until = ?, epoch = epoch + 1 "
+            "WHERE id = ? AND state = 'runnable' AND lease_until <= ? RETURNING kind, approval, epoch",
+            (to_ms(until), flow_id, to_ms(now)),
+        ).fetchone()
+        return None if row is None else Lease(flow_id, row[0], row[1], row[2])
+
+    def renew(self, lease: Lease, until: datetime) -> bool:
+        """See `Transaction.renew`."""
+        done = self._db.execute(
+            "UPDATE flows SET lease_until = ? WHERE id = ? AND epoch = ? AND state = 'runnable'",
+            (to_ms(until), lease.flow, lease.epoch),
+        )
+        return done.rowcount == 1
+
+    def leave_flow(self, lease: Lease, state: FlowState, *, wake_at: datetime | None = None) -> bool:
+        """See `Transaction.leave_flow`."""
+        done = self._db.execute(
+            "UPDATE flows SET state = ?, wake_at = ?, lease_until = 0 "
+            "WHERE id = ? AND epoch = ? AND state = 'runnable'",
+            (state.value, wake_at and to_ms(wake_at), lease.flow, lease.epoch),
+        )
+        return done.rowcount == 1
+
+    def wake_flow(self, flow_id: str) -> bool:
+        """See `Transaction.wake_flow`."""
+        done = self._db.execute(
+            "UPDATE flows SET state = 'runnable', wake_at = NULL, lease_until = 0 WHERE id = ? AND state = 'waiting'",
+            (flow_id,),
+        )
+        return done.rowcount == 1
+
+    def wake_sleepers(self, now: datetime) -> int:
+        """See `Transaction.wake_sleepers`."""
+        return self._db.execute(
+            "UPDATE flows SET state = 'runnable', wake_at = NULL, lease_until = 0 "
+            "WHERE state = 'sleeping' AND wake_at <= ?",
+            (to_ms(now),),
+        ).rowcount
+
+    def settle_flow(self, flow_id: str, state: FlowState) -> bool:
+        """See `Transaction.settle_flow`."""
+        done = self._db.execute(
+            "UPDATE flows SET state = ?, epoch = epoch + 1 WHERE id = ? AND state = 'unknown'", (state.value, flow_id)
+        )
+        return done.rowcount == 1
+
+    def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:
+        """See `Transaction.write_journal`."""
+        done = self._db.execute(
+            "INSERT INTO journal (flow, position, step, name, state, output) SELECT ?, ?, ?, ?, ?, ? "
+            "WHERE EXISTS (SELECT 1 FROM flows WHERE id = ? AND epoch = ? AND state = 'runnable') "
+            "ON CONFLICT (flow, position) DO UPDATE SET state = excluded.state, output = excluded.output "
+            "WHERE journal.state = 'claimed'",
+            (
+                lease.flow,
+                entry.position,
+                entry.step,
+                entry.name,
+                entry.state.value,
+                entry.output,
+                lease.flow,
+                lease.epoch,
+            ),
+        )
+        return done.rowcount == 1
+
+
+def _places(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,91 @@
+"""The statements on the audit log and on what is known of the database itself."""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from mcp_hitl.domain.audit import Entry, Recorded, genesis, hash_of
+from mcp_hitl.domain.instants import from_ms, to_ms
+from mcp_hitl.domain.policy import Profile
+from mcp_hitl.store.sqlite import rows
+
+
+class LogStatements:
+    """The part of a transaction that concerns the log, the clock and the profile."""
+
+    _db: sqlite3.Connection
+
+    def entries(self, approval_id: str) -> list[Recorded]:
+        """See `View.entries`."""
+        return self._recorded("WHERE approval = ? ORDER BY seq", (approval_id,))
+
+    def chain(self, after: int, limit: int) -> list[Recorded]:
+        """See `View.chain`."""
+        return self._recorded("WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+
+    def news(self, after: int, limit: int) -> Sequence[tuple[int, str]]:
+        """See `View.news`."""
+        return self._db.execute(
+            "SELECT seq, approval FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+        ).fetchall()
+
+    def last_seq(self) -> int:
+        """See `View.last_seq`."""
+        return self.head()[0]
+
+    def head(self) -> tuple[int, str]:
+        """See `View.head`."""
+        row: Any = self._db.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+        return (0, genesis(self.database_id())) if row is None else (row[0], row[1])
+
+    def count_events(self, actor: str, events: Sequence[str], since: datetime) -> int:
+        """See `View.count_events`."""
+        row: Any = self._db.execute(
+            f"SELECT count(*) FROM audit WHERE actor = ? AND at > ? AND event IN ({', '.join('?' * len(events))})",
+            (actor, to_ms(since), *events),
+        ).fetchone()
+        return row[0]
+
+    def mark(self) -> datetime:
+        """See `View.mark`."""
+        return from_ms(int(self._fact("clock")))
+
+    def database_id(self) -> str:
+        """See `View.database_id`."""
+        return self._fact("database")
+
+    def profile(self) -> Profile:
+        """See `View.profile`."""
+        return Profile(self._fact("profile"))
+
+    def content(self, approval_id: str) -> dict[str, str]:
+        """See `View.content`."""
+        found = self._db.execute("SELECT digest, value FROM contents WHERE approval = ?", (approval_id,)).fetchall()
+        return {digest: value for digest, value in found}
+
+    def append(self, entry: Entry) -> None:
+        """See `Transaction.append`. The next place is ours alone: the file is locked for this transaction."""
+        last, previous = self.head()
+        seq = last + 1
+        row = (seq, *rows.entry_row(entry), previous, hash_of(seq, entry, previous))
+        self._db.execute(f"INSERT INTO audit ({rows.ENTRY}) VALUES ({', '.join('?' * len(row))})", row)
+
+    def remember(self, now: datetime) -> None:
+        """See `Transaction.remember`."""
+        self._set_fact("clock", str(to_ms(now)))
+
+    def set_profile(self, profile: Profile) -> None:
+        """See `Transaction.set_profile`."""
+        self._set_fact("profile", profile.value)
+
+    def _recorded(self, where: str, values: tuple[Any, ...]) -> list[Recorded]:
+        found = self._db.execute(f"SELECT {rows.ENTRY} FROM audit {where}", values)
+        return [rows.recorded_of(row) for row in found]
+
+    def _fact(self, name: str) -> str:
+        row: Any = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return row[0]
+
+    def _set_fact(self, name: str, value: str) -> None:
+        self._db.execute("UPDATE facts SET value = ? WHERE name = ?", (value, name))
