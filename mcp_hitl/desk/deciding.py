@@ -1,36 +1,32 @@
-"""Deciding, and the other ways in which an approval leaves `pending`. Each function is one transaction's work."""
+"""Deciding, and taking a request back. Each function is one transaction's work."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mcp_hitl.desk.effects import EFFECTS
+from mcp_hitl.desk.ending import end, settle
+from mcp_hitl.desk.recording import begin, check_open, check_running, locked, record
 from mcp_hitl.domain import forms
 from mcp_hitl.domain.approval import Approval, Decision, Status
-from mcp_hitl.domain.audit import Entry, Event, by, content_digest
+from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.canonical import JsonObject, check_text
-from mcp_hitl.domain.errors import AlreadyResolved, Conflict, Invalid, NotAllowed, NotFound
+from mcp_hitl.domain.errors import Conflict, Invalid, NotAllowed
 from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.presentation import verdict_line
 from mcp_hitl.domain.principal import Principal
-from mcp_hitl.domain.resolution import quorum_of, resolve
+from mcp_hitl.domain.resolution import quorum_of
+from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.protocol import Transaction
 
 MAX_COMMENT = 2_000
 """Characters of a comment or a reason."""
 
-_EVENTS: Mapping[Status, Event] = {
-    Status.APPROVED: Event.APPROVED,
-    Status.REJECTED: Event.REJECTED,
-    Status.EXPIRED: Event.EXPIRED,
-    Status.CANCELLED: Event.CANCELLED,
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What an approver said, and on exactly what: `revision` and `digest` are those that were shown."""
+    """What an approver said, and on exactly what: `revision` and `digest` are those that were shown.
+
+    `looked` is how long they had it before them.
+    """
 
     approver: Principal
     approval_id: str
@@ -41,95 +37,125 @@ class Said:
     comment: str | None = None
     answer: JsonObject | None = None
     nonce: str | None = None
+    looked: timedelta | None = None
 
 
-def decide(tx: Transaction, said: Said, now: datetime, cooldowns: Mapping[str, timedelta | None]) -> Approval:
+def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> Approval:
     """Record a decision and resolve the approval if it now adds up. The same form's answer again changes nothing.
 
     Raises:
-        NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid: see each; nothing was changed.
+        NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: see each; nothing was changed.
     """
-    approval = tx.lock(said.approval_id)
-    if approval is None:
-        raise NotFound
+    approval = locked(tx, said.approval_id)
     if said.nonce is not None and any(decision.nonce == said.nonce for decision in approval.decisions):
         return approval
-    _check_open(approval, now)
-    if (said.revision, said.digest) != (approval.revision, approval.digest):
-        raise Conflict(f"{approval.id} was edited after this was shown. Look at it again before you decide.")
+    now = begin(tx, clock)
+    check_open(approval, now)
+    check_running(tx, approval.kind)
+    check_shown(approval, said.revision, said.digest)
     comment = checked_comment(said.comment)
     answer = _answer(approval, said)
-    decision = _admit(approval, said, comment, now)
+    stage = check_right(approval, said.approver, said.assurance, rulebook)
+    decision = Decision(
+        approval=approval.id,
+        revision=approval.revision,
+        stage=stage,
+        approver=said.approver.id,
+        established=said.approver.established.value,
+        verdict=said.verdict,
+        comment=comment,
+        assurance=said.assurance,
+        nonce=said.nonce,
+        looked=said.looked,
+        at=now,
+    )
+    _check_counts(approval, decision)
     if not tx.add_decision(decision):
         raise Conflict(f"You have already decided {approval.id}; it waits for others.")
-    tx.append(
-        Entry(
-            approval=approval.id,
-            event=Event.DECIDED,
-            revision=approval.revision,
-            assurance=said.assurance,
-            at=now,
-            data={
-                "verdict": said.verdict.value,
-                "stage": decision.stage,
-                "digest": approval.digest,
-                "comment": content_digest(comment),
-                "answer": content_digest(answer),
-            },
-            **by(said.approver),
-        )
+    record(
+        tx,
+        approval,
+        Event.DECIDED,
+        now,
+        said.approver,
+        assurance=said.assurance,
+        verdict=said.verdict.value,
+        stage=stage,
+        digest=approval.digest,
+        comment=content_digest(comment),
+        answer=content_digest(answer),
+        looked_ms=None if said.looked is None else said.looked // timedelta(milliseconds=1),
     )
-    status = resolve(approval, (*approval.decisions_in_force, decision), now)
-    if status is not None:
-        cooldown = cooldowns.get(approval.kind) if status is Status.REJECTED else None
-        until = None if cooldown is None else now + cooldown
-        _end(tx, approval, status, said.approver, now, answer=answer, cooldown_until=until)
-        if status is Status.APPROVED and (effect := EFFECTS.get(approval.kind)) is not None:
-            effect(tx, approval, answer, now)
+    kind = rulebook.kinds.get(approval.kind)
+    settle(tx, approval, decision, now, said.approver, answer=answer, cooldown=kind and kind.cooldown)
     return tx.get(approval.id) or approval
 
 
-def cancel(tx: Transaction, principal: Principal, approval_id: str, reason: str | None, now: datetime) -> Approval:
+def cancel(tx: Transaction, principal: Principal, approval_id: str, reason: str | None, clock: datetime) -> Approval:
     """End a pending approval on its requester's behalf.
 
     Raises:
         NotFound, NotAllowed, AlreadyResolved, Invalid: nothing was changed.
     """
-    approval = tx.lock(approval_id)
-    if approval is None:
-        raise NotFound
-    if not principal.matches(approval.requester):
+    approval = locked(tx, approval_id)
+    if not principal.is_requester(approval.requester):
         raise NotAllowed(f"{approval.id} was asked by somebody else; only its requester can cancel it.")
-    _check_open(approval, now)
-    _end(tx, approval, Status.CANCELLED, principal, now, reason=checked_comment(reason))
+    now = begin(tx, clock)
+    check_open(approval, now)
+    end(tx, approval, Status.CANCELLED, now, principal, reason=checked_comment(reason))
     return tx.get(approval.id) or approval
 
 
-def lift_cooldown(tx: Transaction, approver: Principal, approval_id: str, now: datetime) -> Approval:
+def lift_cooldown(
+    tx: Transaction, approver: Principal, approval_id: str, clock: datetime, rulebook: Rulebook
+) -> Approval:
     """Let a rejected payload be asked anew before its cooldown is over.
 
     Raises:
         NotFound, NotAllowed, Conflict: nothing was changed.
     """
-    approval = tx.lock(approval_id)
-    if approval is None:
-        raise NotFound
-    if not any(approver.matches(name) for stage in approval.policy.stages for name in stage.approvers):
+    approval = locked(tx, approval_id)
+    now = begin(tx, clock)
+    everybody = tuple(approval.policy.named())
+    if not approval.policy.admits(everybody, approver, rulebook.rights(approval.kind)):
         raise NotAllowed(f"Only somebody who may decide {approval.id} can lift its cooldown.")
     if approval.cooldown_until is None or now >= approval.cooldown_until:
         raise Conflict(f"{approval.id} has no cooldown; the same can be asked again already.")
     tx.lift_cooldown(approval.id)
-    tx.append(
-        Entry(
-            approval=approval.id,
-            event=Event.COOLDOWN_LIFTED,
-            revision=approval.revision,
-            at=now,
-            data={"until": rfc3339(approval.cooldown_until)},
-            **by(approver),
-        )
-    )
+    record(tx, approval, Event.COOLDOWN_LIFTED, now, approver, until=rfc3339(approval.cooldown_until))
     return tx.get(approval.id) or approval
+
+
+def check_shown(approval: Approval, revision: int, digest: str) -> None:
+    """Refuse a decision about anything but what is there now (THREATS T7).
+
+    Raises:
+        Conflict: it was edited since.
+    """
+    if (revision, digest) != (approval.revision, approval.digest):
+        raise Conflict(f"{approval.id} was edited after this was shown. Look at it again before you decide.")
+
+
+def check_right(approval: Approval, approver: Principal, assurance: Assurance, rulebook: Rulebook) -> int:
+    """The stage that the approver may decide now, with this assurance.
+
+    Raises:
+        NotAllowed: not this stage, not any more, not like this, or not one's own request.
+    """
+    policy = approval.policy
+    if not policy.counts(assurance):
+        raise NotAllowed(
+            "This policy takes no decision that nobody was asked for (unattended = false). A person has to look at it."
+            if assurance is Assurance.NONE
+            else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}."
+        )
+    if policy.four_eyes and approver.is_requester(approval.requester):
+        raise NotAllowed(f"{approval.id} is your own request; somebody else has to decide it.")
+    number = quorum_of(approval, approval.decisions_in_force).stage
+    entries = (*policy.stages[number - 1].approvers, *approval.escalated)
+    if not policy.admits(entries, approver, rulebook.rights(approval.kind)):
+        raise NotAllowed(f"{approval.id} is for others to decide now.")
+    return number
 
 
 def checked_comment(comment: str | None) -> str | None:
@@ -146,9 +172,18 @@ def checked_comment(comment: str | None) -> str | None:
     return comment
 
 
-def _check_open(approval: Approval, now: datetime) -> None:
-    if approval.seen_at(now) is not Status.PENDING:
-        raise AlreadyResolved(f"{verdict_line(approval, now)}. That stands; nothing was changed.")
+def _check_counts(approval: Approval, decision: Decision) -> None:
+    """Refuse an approval that would not count: of one's own edit, or of a second stage."""
+    policy = approval.policy
+    if decision.verdict is Verdict.REJECT:
+        return
+    if not policy.editor_may_approve and any(edit.editor == decision.approver for edit in approval.edits):
+        raise NotAllowed(f"You edited {approval.id}; somebody else has to approve what it is now.")
+    elsewhere = any(
+        held.approver == decision.approver and held.stage != decision.stage for held in approval.decisions_in_force
+    )
+    if policy.one_stage_each and elsewhere:
+        raise NotAllowed(f"You approved an earlier stage of {approval.id}; this one is for somebody else.")
 
 
 def _answer(approval: Approval, said: Said) -> JsonObject | None:
@@ -159,56 +194,3 @@ def _answer(approval: Approval, said: Said) -> JsonObject | None:
             raise Invalid(f"{approval.id} has no form, so there is nothing to answer.")
         return None
     return forms.check_answer(approval.form, said.answer or {})
-
-
-def _admit(approval: Approval, said: Said, comment: str | None, now: datetime) -> Decision:
-    """The decision, if this approver may make it now and with this assurance."""
-    policy = approval.policy
-    if not policy.counts(said.assurance):
-        unattended = said.assurance is Assurance.NONE
-        raise NotAllowed(
-            "This policy does not let a decision be made unattended (unattended = false). A person has to look at it."
-            if unattended
-            else f"This policy asks for an assurance of {policy.assurance.value}; this would be {said.assurance.value}."
-        )
-    stage = quorum_of(approval, approval.decisions_in_force).stage
-    if not any(said.approver.matches(name) for name in policy.stages[stage - 1].approvers):
-        raise NotAllowed(f"{approval.id} is for others to decide now.")
-    return Decision(
-        approval=approval.id,
-        revision=approval.revision,
-        stage=stage,
-        approver=said.approver.id,
-        established=said.approver.established.value,
-        verdict=said.verdict,
-        comment=comment,
-        assurance=said.assurance,
-        nonce=said.nonce,
-        at=now,
-    )
-
-
-def _end(
-    tx: Transaction,
-    approval: Approval,
-    status: Status,
-    by_whom: Principal,
-    now: datetime,
-    *,
-    answer: JsonObject | None = None,
-    reason: str | None = None,
-    cooldown_until: datetime | None = None,
-) -> None:
-    if not tx.resolve(approval.id, status, now, answer=answer, reason=reason, cooldown_until=cooldown_until):
-        raise AlreadyResolved(f"{approval.id} was resolved a moment ago. Look at it again.")
-    data: JsonObject = {"answer": content_digest(answer), "reason": content_digest(reason)}
-    tx.append(
-        Entry(
-            approval=approval.id,
-            event=_EVENTS[status],
-            revision=approval.revision,
-            at=now,
-            data={name: digest for name, digest in data.items() if digest is not None},
-            **by(by_whom),
-        )
-    )

@@ -1,48 +1,104 @@
 """Opening an approval, or joining the one that was asked for already."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from mcp_hitl.desk.ending import decide_by_rule
+from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.audit import Entry, Event, by
-from mcp_hitl.domain.canonical import JsonObject, digest_of, read_back
-from mcp_hitl.domain.errors import Conflict
+from mcp_hitl.domain.audit import Event
+from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of, read_back
+from mcp_hitl.domain.errors import Conflict, TooMany
 from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.rulebook import Judgement, Rulebook
 from mcp_hitl.store.protocol import Transaction
+
+_DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a requester asks for, checked and ready to be stored.
-
-    `payload` is the kind's canonical form of it; `form` keeps the order of its fields, which that form has not.
-    """
+    """What a requester asks for, checked and ready to be stored. `payload` is the kind's canonical form of it."""
 
     requester: Principal
     kind: Kind
     payload: bytes
-    form: JsonObject | None
     claim: str | None
     dedup_key: str | None
     id: str
     """The id that the approval gets if it is new."""
+    form: JsonObject | None
+    """What an approver fills in, in the order in which it was defined."""
+    flow: str | None = None
+    """The flow that waits for it, where one does already."""
+    timeout: timedelta | None = None
 
 
-def open_or_join(tx: Transaction, request: Request, now: datetime) -> Approval:
+def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: Rulebook) -> Approval:
     """Return the approval that this request belongs to, a new one where there is none.
 
     Raises:
         Conflict: the key belongs to another payload.
+        TooMany: the requester has used up a quota.
     """
+    now = begin(tx, clock)
+    _check_rate(tx, request, now)
     asked_before = _earlier(tx, request, digest_of(request.payload), now)
     if asked_before is not None:
         tx.count_ask(asked_before.id)
-        tx.append(_entry(asked_before, Event.ASKED_AGAIN, request.requester, now))
+        record(tx, asked_before, Event.ASKED_AGAIN, now, request.requester)
         return tx.get(asked_before.id) or asked_before
-    approval = _new(request, now)
+    _check_open(tx, request)
+    return open_approval(tx, request, now, rulebook)
+
+
+def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, requester: str, now: datetime) -> Judgement:
+    """The judgement without its verdict where a rule has approved enough for today, or the stop is on."""
+    rule = judgement.rule
+    if rule is None or judgement.verdict is None:
+        return judgement
+    used_up = rule.max_per_day is not None and (
+        tx.count_ruled(requester, kind.name, rule.name, now - _DAY) >= rule.max_per_day
+    )
+    return Judgement(None, None, judgement.policy) if used_up or tx.paused(kind.name) else judgement
+
+
+def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Rulebook) -> Approval:
+    """Open a new approval; a rule of the policy may decide it at once."""
+    payload: JsonObject = read_back(request.payload)
+    kind = request.kind
+    judgement = hold_or_decide(tx, rulebook.judge(kind, payload), kind, request.requester.id, now)
+    starts_flow = request.flow is None and kind.flow is not None
+    approval = Approval(
+        id=request.id,
+        kind=kind.name,
+        title=kind.title_of(payload, request.claim),
+        claim=request.claim,
+        status=Status.PENDING,
+        payload=payload,
+        digest=digest_of(request.payload),
+        revision=1,
+        requester=request.requester.id,
+        requested_at=now,
+        expires_at=now + (request.timeout or kind.timeout),
+        policy=judgement.policy,
+        form=request.form,
+        dedup_key=request.dedup_key,
+        stage_since=now,
+        timed_to=now,
+        flow=request.id.replace("apr_", "flw_") if starts_flow else request.flow,
+        rule=judgement.rule and judgement.rule.name,
+    )
     tx.insert(approval)
-    tx.append(_entry(approval, Event.OPENED, request.requester, now, kind=approval.kind, payload=approval.digest))
+    record(
+        tx, approval, Event.OPENED, now, request.requester, kind=kind.name, payload=approval.digest, rule=approval.rule
+    )
+    if starts_flow and approval.flow is not None:
+        tx.insert_flow(approval.flow, kind.name, approval.id, now)
+    if judgement.rule is not None and judgement.verdict is not None:
+        decide_by_rule(tx, approval, judgement.rule.name, judgement.verdict, now)
+        return tx.get(approval.id) or approval
     return approval
 
 
@@ -51,7 +107,7 @@ def _earlier(tx: Transaction, request: Request, digest: str, now: datetime) -> A
     if request.dedup_key is not None:
         keyed = tx.keyed(requester, kind.name, request.dedup_key)
         if keyed is not None:
-            if keyed.digest != digest:
+            if keyed.digest != digest and not (keyed.edits and _first_digest(keyed) == digest):
                 raise Conflict(f"This dedup_key belongs to {keyed.id}, whose payload is another. Use a new key.")
             return keyed
     elif kind.joins_equal:
@@ -65,26 +121,22 @@ def _earlier(tx: Transaction, request: Request, digest: str, now: datetime) -> A
     return None
 
 
-def _new(request: Request, now: datetime) -> Approval:
-    payload: JsonObject = read_back(request.payload)
-    kind = request.kind
-    return Approval(
-        id=request.id,
-        kind=kind.name,
-        title=kind.title_of(payload, request.claim),
-        claim=request.claim,
-        status=Status.PENDING,
-        payload=payload,
-        digest=digest_of(request.payload),
-        revision=1,
-        requester=request.requester.id,
-        requested_at=now,
-        expires_at=now + kind.timeout,
-        policy=kind.policy,
-        form=request.form,
-        dedup_key=request.dedup_key,
-    )
+def _first_digest(approval: Approval) -> str:
+    """The digest of what was asked for before anybody edited it."""
+
+    return digest_of(canonical(approval.edits[0].before, what="payload"))
 
 
-def _entry(approval: Approval, event: Event, who: Principal, now: datetime, **data: str) -> Entry:
-    return Entry(approval=approval.id, event=event, revision=approval.revision, at=now, data=data, **by(who))
+def _check_rate(tx: Transaction, request: Request, now: datetime) -> None:
+    most = request.kind.limits.per_minute
+    asked = (Event.OPENED.value, Event.ASKED_AGAIN.value)
+    if most is not None and tx.count_events(request.requester.id, asked, now - _MINUTE) >= most:
+        raise TooMany(f"You may ask {most} times in a minute. Wait a minute, and ask for less.")
+
+
+def _check_open(tx: Transaction, request: Request) -> None:
+    most = request.kind.limits.open_per_requester
+    if most is not None and tx.count_open(request.requester.id, request.kind.name, most) >= most:
+        raise TooMany(
+            f"You have {most:,} open requests of the kind {request.kind.name!r}. Wait until some are decided."
+        )

@@ -1,0 +1,130 @@
+"""Editing what is pending: a new revision, on which earlier decisions do not count and the policy is asked again."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mcp_hitl.desk.deciding import check_right, check_shown, checked_comment
+from mcp_hitl.desk.ending import decide_by_rule
+from mcp_hitl.desk.opening import hold_or_decide
+from mcp_hitl.desk.recording import begin, check_open, check_running, locked, record
+from mcp_hitl.domain.approval import Approval, Edit
+from mcp_hitl.domain.audit import SYSTEM, Event, content_digest
+from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of, read_back
+from mcp_hitl.domain.changes import changes
+from mcp_hitl.domain.errors import Conflict, Invalid
+from mcp_hitl.domain.kinds import Kind
+from mcp_hitl.domain.policy import Assurance
+from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.store.protocol import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """What an editor wants it to be; `revision` and `digest` are of what they were shown, `form` is the new one."""
+
+    editor: Principal
+    approval_id: str
+    payload: bytes
+    revision: int
+    digest: str
+    assurance: Assurance
+    comment: str | None
+    form: JsonObject | None
+
+
+def edit(tx: Transaction, wanted: Revision, clock: datetime, kind: Kind, rulebook: Rulebook) -> Approval:
+    """Replace the payload of a pending approval. The same edit again changes nothing.
+
+    Raises:
+        NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
+    """
+    approval = locked(tx, wanted.approval_id)
+    digest = digest_of(wanted.payload)
+    if approval.digest == digest and approval.revision == wanted.revision + 1:
+        return approval
+    now = begin(tx, clock)
+    check_open(approval, now)
+    check_running(tx, approval.kind)
+    check_shown(approval, wanted.revision, wanted.digest)
+    check_right(approval, wanted.editor, wanted.assurance, rulebook)
+    if digest == approval.digest:
+        raise Invalid("This is what it says already; there is nothing to edit.")
+    comment = checked_comment(wanted.comment)
+    payload: JsonObject = read_back(wanted.payload)
+    return _revise(
+        tx,
+        approval,
+        payload,
+        kind,
+        rulebook,
+        now,
+        wanted.editor,
+        assurance=wanted.assurance,
+        comment=comment,
+        form=wanted.form,
+    )
+
+
+def complete(
+    tx: Transaction, approval: Approval, payload: JsonObject, kind: Kind, rulebook: Rulebook, now: datetime
+) -> Approval:
+    """Let a flow complete the payload that it was started with, before people have decided on it."""
+    return _revise(tx, approval, payload, kind, rulebook, now, None, form=kind.form_of(payload))
+
+
+def _revise(
+    tx: Transaction,
+    approval: Approval,
+    payload: JsonObject,
+    kind: Kind,
+    rulebook: Rulebook,
+    now: datetime,
+    editor: Principal | None,
+    *,
+    form: JsonObject | None,
+    assurance: Assurance | None = None,
+    comment: str | None = None,
+) -> Approval:
+    digest = digest_of(canonical(payload, what="payload"))
+    judgement = hold_or_decide(tx, rulebook.judge(kind, payload), kind, approval.requester, now)
+    revised = replace(
+        approval,
+        payload=payload,
+        digest=digest,
+        revision=approval.revision + 1,
+        title=kind.title_of(payload, approval.claim),
+        policy=judgement.policy,
+        form=form,
+        rule=judgement.rule and judgement.rule.name,
+        stage_since=now,
+        timed_to=now,
+        escalated=(),
+    )
+    made = Edit(
+        revision=revised.revision,
+        editor=editor.id if editor else SYSTEM,
+        comment=comment,
+        before=approval.payload,
+        after=payload,
+        at=now,
+    )
+    if not tx.revise(revised, made):
+        raise Conflict(f"{approval.id} was changed a moment ago. Look at it again.")
+    record(
+        tx,
+        revised,
+        Event.EDITED,
+        now,
+        editor,
+        assurance=assurance,
+        before=approval.digest,
+        payload=digest,
+        fields=sorted(str(change["field"]) for change in changes(approval.payload, payload))[:100],
+        comment=content_digest(comment),
+        rule=revised.rule,
+    )
+    revised = replace(revised, edits=(*approval.edits, made))
+    if judgement.rule is not None and judgement.verdict is not None:
+        decide_by_rule(tx, revised, judgement.rule.name, judgement.verdict, now)
+    return tx.get(approval.id) or revised

@@ -1,0 +1,102 @@
+"""How an approval leaves `pending`: the status, its entry, and whoever waits for it, in one transaction."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from mcp_hitl.desk.effects import EFFECTS
+from mcp_hitl.desk.recording import record
+from mcp_hitl.domain.approval import Approval, Decision, Status
+from mcp_hitl.domain.audit import Event, content_digest
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import AlreadyResolved
+from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.resolution import POLICY_STAGE, quorum_of, resolve
+from mcp_hitl.store.protocol import Transaction
+
+_EVENTS: Mapping[Status, Event] = {
+    Status.APPROVED: Event.APPROVED,
+    Status.REJECTED: Event.REJECTED,
+    Status.EXPIRED: Event.EXPIRED,
+    Status.CANCELLED: Event.CANCELLED,
+}
+
+
+def end(
+    tx: Transaction,
+    approval: Approval,
+    status: Status,
+    now: datetime,
+    who: Principal | None = None,
+    *,
+    answer: JsonObject | None = None,
+    reason: str | None = None,
+    cooldown: timedelta | None = None,
+) -> None:
+    """Resolve a pending approval, and let the flow that waits for it go on.
+
+    Raises:
+        AlreadyResolved: it is not pending any more.
+    """
+    until = None if cooldown is None or status is not Status.REJECTED else now + cooldown
+    if not tx.resolve(approval.id, status, now, answer=answer, reason=reason, cooldown_until=until):
+        raise AlreadyResolved(f"{approval.id} was resolved a moment ago. Look at it again.")
+    record(tx, approval, _EVENTS[status], now, who, answer=content_digest(answer), reason=content_digest(reason))
+    if approval.flow is not None:
+        tx.wake_flow(approval.flow)
+
+
+def settle(
+    tx: Transaction,
+    approval: Approval,
+    decision: Decision,
+    now: datetime,
+    who: Principal | None,
+    *,
+    answer: JsonObject | None = None,
+    cooldown: timedelta | None = None,
+) -> None:
+    """Draw the consequences of a decision that was just added: a status, or the next stage."""
+    decisions = (*approval.decisions_in_force, decision)
+    status = resolve(approval, decisions, now)
+    if status is None:
+        if quorum_of(approval, decisions).stage != quorum_of(approval, approval.decisions_in_force).stage:
+            tx.set_timing(
+                replace(
+                    approval, decisions=(*approval.decisions, decision), stage_since=now, timed_to=now, escalated=()
+                )
+            )
+        return
+    end(tx, approval, status, now, who, answer=answer, cooldown=cooldown)
+    if status is Status.APPROVED and (effect := EFFECTS.get(approval.kind)) is not None:
+        effect(tx, approval, answer, now)
+
+
+def decide_by_rule(tx: Transaction, approval: Approval, rule: str, verdict: Verdict, now: datetime) -> None:
+    """Record what a rule of the policy decided, under the rule's name."""
+    decision = Decision(
+        approval=approval.id,
+        revision=approval.revision,
+        stage=POLICY_STAGE,
+        approver=f"policy:{rule}",
+        established="policy",
+        verdict=verdict,
+        comment=None,
+        assurance=Assurance.NONE,
+        at=now,
+    )
+    tx.add_decision(decision)
+    record(
+        tx,
+        approval,
+        Event.DECIDED,
+        now,
+        assurance=Assurance.NONE,
+        verdict=verdict.value,
+        stage=POLICY_STAGE,
+        approver=decision.approver,
+        digest=approval.digest,
+        rule=rule,
+    )
+    settle(tx, approval, decision, now, None)

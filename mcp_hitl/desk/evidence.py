@@ -1,0 +1,175 @@
+"""The evidence: check it, take it elsewhere, and erase contents without breaking it."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from mcp_hitl.desk.recording import begin, record
+from mcp_hitl.domain.approval import Status
+from mcp_hitl.domain.audit import NOWHERE, Event, Recorded, content_digest, genesis
+from mcp_hitl.domain.canonical import JsonObject, read_back
+from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.secrets import has_secrets
+from mcp_hitl.domain.verification import Broken, Ledger, check_stored, recorded_of
+from mcp_hitl.store.protocol import Store, Transaction, View
+
+FORMAT = "mcp-hitl-audit/1"
+_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How a check went: entries read, the head's hash, and the first thing that is wrong, None where nothing is."""
+
+    entries: int
+    head: str
+    wrong: str | None = None
+
+
+class Evidence:
+    """What an auditor asks of a database."""
+
+    def __init__(self, store: Store, rulebook: Rulebook, clock: Callable[[], datetime]) -> None:
+        """On `store`; `rulebook` says which fields are secret."""
+        self._store = store
+        self._rulebook = rulebook
+        self._clock = clock
+
+    async def head(self) -> tuple[int, str]:
+        """The number of entries and the hash of the newest: an anchor to keep elsewhere."""
+        return await self._store.read(lambda view: view.head())
+
+    async def entries(self) -> list[Recorded]:
+        """Every entry, oldest first."""
+        return await self._store.read(lambda view: list(_chain(view)))
+
+    async def verify(self, *, expect: str | None = None) -> Finding:
+        """Check the whole chain, and everything stored against it.
+
+        `expect` is a head that was kept elsewhere: it must still be in the chain, or its tail was cut or the file was
+        exchanged for another.
+        """
+        return await self._store.read(lambda view: _verify(view, expect))
+
+    async def export(self, write: Callable[[str], Any], *, redact: bool = False) -> int:
+        """Write the log as JSON Lines, with the contents beside each entry unless `redact`; how many entries."""
+
+        def work(view: View) -> int:
+            write(json.dumps({"format": FORMAT, "database": view.database_id(), "redacted": redact}))
+            count = 0
+            for recorded in _chain(view):
+                line = recorded.as_json()
+                if not redact:
+                    line |= self._contents(view, recorded)
+                write(json.dumps(line, ensure_ascii=False))
+                count += 1
+            return count
+
+        return await self._store.read(work)
+
+    async def erase(self, who: Principal, *, older_than: timedelta) -> int:
+        """Erase the contents of what was resolved longer ago than that; the log still verifies. How many."""
+
+        def work(tx: Transaction) -> int:
+            now = begin(tx, self._clock())
+            erased, after = 0, ""
+            while page := tx.every(after, _PAGE):
+                after = page[-1].id
+                for approval in page:
+                    old = approval.resolved_at is not None and approval.resolved_at <= now - older_than
+                    if old and approval.erased_at is None and approval.status is not Status.PENDING:
+                        tx.erase(approval.id, now)
+                        record(tx, approval, Event.ERASED, now, who)
+                        erased += 1
+            return erased
+
+        return await self._store.write(work)
+
+    def _contents(self, view: View, recorded: Recorded) -> JsonObject:
+        """What the digests of an entry stand for, as far as it is kept and no secret."""
+        approval = view.get(recorded.entry.approval) if recorded.entry.approval != NOWHERE else None
+        if approval is None or approval.erased_at is not None:
+            return {}
+        kept: dict[str, Any] = {digest: read_back(text) for digest, text in view.content(approval.id).items()}
+        for content in (approval.payload, approval.answer, approval.reason):
+            if content is not None:
+                kept[content_digest(content) or ""] = content
+        kind = self._rulebook.kinds.get(approval.kind)
+        data = recorded.entry.data
+        secret = {data.get("payload"), data.get("before")} if kind is None or has_secrets(kind.schema) else set[Any]()
+        named = [value for value in data.values() if isinstance(value, str) and value in kept]
+        contents = {digest: kept[digest] for digest in named if digest not in secret}
+        redacted = [digest for digest in named if digest in secret]
+        return {"contents": contents} | ({"redacted": redacted} if redacted else {})
+
+
+def verify_export(lines: Iterator[str], *, expect: str | None = None) -> Finding:
+    """Check an export by itself: the chain, and each content against its digest.
+
+    Raises:
+        Broken: it is not an export.
+    """
+    try:
+        header = json.loads(next(lines))
+        ledger = Ledger(genesis(header["database"]))
+    except (StopIteration, ValueError, KeyError, TypeError):
+        raise Broken("the first line does not say that this is an export of the audit log") from None
+    try:
+        for number, text in enumerate(lines, start=2):
+            try:
+                line: JsonObject = json.loads(text)
+            except ValueError:
+                raise Broken(f"line {number} is not JSON") from None
+            ledger.read([recorded_of(line)], expect=expect)
+            for digest, value in line.get("contents", {}).items():
+                if content_digest(value) != digest:
+                    raise Broken(f"a content of entry {ledger.seq} does not match its digest {digest}")
+        _check_expected(ledger, genesis(header["database"]), expect)
+    except Broken as broken:
+        return Finding(ledger.seq, ledger.head, str(broken))
+    return Finding(ledger.seq, ledger.head)
+
+
+def trail_verified(entries: list[Recorded]) -> bool:
+    """Whether each entry of one approval is what its hash says, and they come in order."""
+    in_order = all(one.seq < other.seq for one, other in zip(entries, entries[1:], strict=False))
+    return bool(entries) and in_order and all(recorded.intact for recorded in entries)
+
+
+def _verify(view: View, expect: str | None) -> Finding:
+    start = genesis(view.database_id())
+    ledger = Ledger(start)
+    try:
+        ledger.read(_chain(view), expect=expect)
+        _check_expected(ledger, start, expect)
+        seen: set[str] = set()
+        after = ""
+        while page := view.every(after, _PAGE):
+            after = page[-1].id
+            for approval in page:
+                seen.add(approval.id)
+                check_stored(ledger.approvals.get(approval.id), approval, view.content(approval.id))
+        missing = sorted(set(ledger.approvals) - seen)
+        if missing:
+            raise Broken(f"{missing[0]} is in the log, and is not stored any more")
+    except Broken as broken:
+        return Finding(ledger.seq, ledger.head, str(broken))
+    return Finding(ledger.seq, ledger.head)
+
+
+def _check_expected(ledger: Ledger, start: str, expect: str | None) -> None:
+    if expect is not None and expect != start and expect not in ledger.hashes_seen:
+        raise Broken(
+            f"the chain ends with entry {ledger.seq} and does not contain the expected hash: "
+            "its end was cut off, or this is another database"
+        )
+
+
+def _chain(view: View) -> Iterator[Recorded]:
+    after = 0
+    while page := view.chain(after, _PAGE):
+        yield from page
+        after = page[-1].seq

@@ -1,0 +1,230 @@
+"""Flows: plain async functions that survive restarts and can wait for people.
+
+A flow is run from the top each time it goes on. Steps that are in its journal return what they returned then; the
+first one that is not is where it really goes on.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, get_type_hints
+
+import anyio
+import anyio.to_thread
+from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.flow import JournalEntry, StepState
+from mcp_hitl.domain.presentation import verdict_line
+
+if TYPE_CHECKING:
+    from mcp_hitl.desk.journal import Journal
+
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+T = TypeVar("T")
+
+RETRIES = 2
+BACKOFF = 0.5
+
+
+class Flow(Generic[Input, Output]):
+    """A durable process for the approvals of one kind. Subclass it, name the `kind`, and write `run`."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    async def run(self, value: Input, step: Step) -> Output:
+        """What happens, from what was asked for to its result. Everything that acts goes through `step`."""
+        ...
+
+
+class NotApproved(Exception):
+    """Raise it to end a flow because a person did not approve; the approval says how and why."""
+
+    def __init__(self, approval: Approval) -> None:
+        """End over this approval."""
+        super().__init__(verdict_line(approval, approval.expires_at))
+        self.approval = approval
+
+
+class Failed(Exception):
+    """Raise it in a step to say that the action was certainly not taken: the flow fails, and nothing is unknown."""
+
+
+class Unknown(Exception):
+    """A step acted, or did not: nobody can tell. The flow stops until a person reconciles it."""
+
+
+class FlowChanged(Exception):
+    """The code does not do what its journal says it did; going on would be a guess."""
+
+
+class Suspended(Exception):
+    """The flow waits; it holds no thread and no memory until it goes on."""
+
+
+class LeaseLost(Exception):
+    """Another process has the flow now; this one has written nothing and must stop."""
+
+
+class Step:
+    """What a flow does things with. Each step has a name, and is found in the journal by its place and name."""
+
+    def __init__(self, journal: Journal) -> None:
+        """Work on the journal of one flow."""
+        self._journal = journal
+
+    async def do(
+        self,
+        name: str,
+        action: Callable[..., Awaitable[T] | T],
+        *arguments: Any,
+        at_most_once: bool = False,
+        retries: int = RETRIES,
+        backoff: float = BACKOFF,
+    ) -> T:
+        """Run `action(*arguments)` and journal what it returns.
+
+        It runs at least once: again after a crash, and up to `retries` times more when it raises, after `backoff`
+        seconds, then twice that, and so on. A parameter called `idempotency_key` is given a text that is the same each
+        time. With `at_most_once` it is claimed before it runs, and runs at most once: if it raises anything but
+        `Failed`, or the process dies in it, the flow stops as unknown.
+
+        Raises:
+            Unknown: an earlier run was interrupted, or this one raised, with `at_most_once`.
+        """
+        place = self._journal.next("do", name)
+        if place.entry is not None and place.entry.state is StepState.DONE:
+            return _decode(action, place.entry.output)
+        if place.entry is not None:
+            raise Unknown(f"step {name!r} was interrupted, and may have acted")
+        await self._journal.flush()
+        await self._journal.check_running()
+        if at_most_once:
+            await self._journal.write(place.claimed(), checked=True)
+            try:
+                result = await _call(action, arguments, self._journal.key(place))
+            except Failed:
+                raise
+            except Exception as error:
+                raise Unknown(f"step {name!r} raised {_told(error)}, and may have acted") from error
+            output = _encode(result)
+            await self._journal.write(place.done(output))
+        else:
+            result = await _retried(action, arguments, self._journal.key(place), retries, backoff)
+            output = _encode(result)
+            self._journal.write_later(place.done(output))
+        return _decode(action, output)
+
+    async def write(self, name: str, action: Callable[..., T], *arguments: Any) -> T:
+        """Run `action(transaction, *arguments)` in the transaction that journals it: both happen, once, or neither."""
+        place = self._journal.next("write", name)
+        if place.entry is None:
+            output = await self._journal.write_with(place, lambda tx: _encode(action(tx, *arguments)))
+        else:
+            output = place.entry.output
+        return _decode(action, output)
+
+    async def wait_for_approval(
+        self,
+        name: str,
+        *,
+        payload: Any,
+        timeout: str | timedelta | None = None,
+        kind: str | None = None,
+        title: str | None = None,
+    ) -> Approval:
+        """Wait until people have decided on `payload`; return the approval, whose own payload may have been edited.
+
+        The first wait of a flow is for the approval that started it. Every other one opens an approval, of the flow's
+        kind or of `kind`, which expires after `timeout` (`"7 days"`).
+        """
+        place = self._journal.next("wait", name)
+        plain = to_jsonable_python(payload, by_alias=True)
+        return await self._journal.wait(place, plain, timeout=timeout, kind=kind, title=title)
+
+    async def report(self, step: str, message: str) -> None:
+        """Tell how far the flow is; the approval shows it."""
+        place = self._journal.next("report", step)
+        if place.entry is None:
+            self._journal.report_later(place, message)
+
+    async def sleep(self, name: str, length: str | timedelta) -> None:
+        """Go on after this length of time; restarts do not lengthen it."""
+        await self._journal.sleep(self._journal.next("sleep", name), length)
+
+
+class Place:
+    """Where a step stands: its position, what it does, its name, and what the journal has there."""
+
+    def __init__(self, position: int, step: str, name: str, entry: JournalEntry | None) -> None:
+        """A place in a journal."""
+        self.position, self.step, self.name, self.entry = position, step, name, entry
+
+    def claimed(self) -> JournalEntry:
+        """The entry that says: about to act."""
+        return JournalEntry(self.position, self.step, self.name, StepState.CLAIMED)
+
+    def done(self, output: str | None) -> JournalEntry:
+        """The entry that says: acted, with this result."""
+        return JournalEntry(self.position, self.step, self.name, StepState.DONE, output)
+
+
+def input_of(flow: type[Flow[Any, Any]], payload: Any) -> Any:
+    """The payload as the type that the flow's `run` takes."""
+    return _adapter(_hint(flow.run, position=1)).validate_python(payload)
+
+
+async def _retried(
+    action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str, retries: int, backoff: float
+) -> T:
+    for attempt in range(retries + 1):
+        try:
+            return await _call(action, arguments, key)
+        except Failed:
+            raise
+        except Exception:
+            if attempt == retries:
+                raise
+            await anyio.sleep(backoff * 2**attempt)
+    raise AssertionError("a retry without an attempt")
+
+
+async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str) -> T:
+    named = {"idempotency_key": key} if "idempotency_key" in inspect.signature(action).parameters else {}
+    if inspect.iscoroutinefunction(action):
+        return await cast("Awaitable[T]", action(*arguments, **named))
+    return cast("T", await anyio.to_thread.run_sync(lambda: action(*arguments, **named)))
+
+
+def _encode(value: object) -> str:
+    return json.dumps(to_jsonable_python(value, by_alias=True), ensure_ascii=False)
+
+
+def _decode(action: Callable[..., Any], output: str | None) -> Any:
+    """What a step returns: always from JSON, so that the first run and a replay cannot differ."""
+    return _adapter(_hint(action)).validate_python(None if output is None else json.loads(output))
+
+
+def _hint(action: Callable[..., Any], position: int | None = None) -> Any:
+    hints = get_type_hints(action)
+    if position is None:
+        hint = hints.get("return", Any)
+        return None if hint is type(None) else hint
+    return hints.get(list(inspect.signature(action).parameters)[position], Any)
+
+
+@lru_cache(maxsize=256)
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]

@@ -1,0 +1,236 @@
+"""One flow's journal while a process runs it. Every write is conditional on the lease."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from mcp_hitl.desk.editing import complete
+from mcp_hitl.desk.flow import FlowChanged, LeaseLost, Place, Suspended
+from mcp_hitl.desk.opening import Request, open_approval
+from mcp_hitl.desk.recording import begin, record
+from mcp_hitl.desk.redeeming import check_usable
+from mcp_hitl.domain.approval import Approval, Progress, Status
+from mcp_hitl.domain.audit import Event, content_digest
+from mcp_hitl.domain.canonical import check_text, digest_of, read_back
+from mcp_hitl.domain.durations import duration
+from mcp_hitl.domain.errors import NotFound
+from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
+from mcp_hitl.domain.instants import from_ms, to_ms
+from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.store.protocol import Store, Transaction
+
+MOST_PROGRESS = 500
+"""Characters of one report."""
+
+
+class Journal:
+    """What the steps of one run read and write."""
+
+    def __init__(
+        self,
+        store: Store,
+        lease: Lease,
+        approval: Approval,
+        entries: list[JournalEntry],
+        *,
+        clock: Callable[[], datetime],
+        rulebook: Rulebook,
+        new_id: Callable[[datetime], str],
+    ) -> None:
+        """Run under `lease`, over what the journal holds already; `approval` is the one that started the flow."""
+        self._store = store
+        self._lease = lease
+        self._approval = approval
+        self._entries = {entry.position: entry for entry in entries}
+        self._clock = clock
+        self._rulebook = rulebook
+        self._new_id = new_id
+        self._position = 0
+        self._waits = 0
+        self._later: list[Callable[[Transaction, datetime], None]] = []
+
+    def next(self, step: str, name: str) -> Place:
+        """The place of the next step.
+
+        Raises:
+            FlowChanged: the journal has another step there.
+        """
+        position, self._position = self._position, self._position + 1
+        entry = self._entries.get(position)
+        if entry is not None and (entry.step, entry.name) != (step, name):
+            raise FlowChanged(
+                f"the flow's code changed: step {position + 1} was {entry.step} {entry.name!r} and is {step} {name!r} now"
+            )
+        return Place(position, step, name, entry)
+
+    def finish(self) -> None:
+        """Check that the run came to the journal's end.
+
+        Raises:
+            FlowChanged: the journal has steps that the code does not have any more.
+        """
+        if any(position >= self._position for position in self._entries):
+            raise FlowChanged("the flow's code changed: it ended before the steps that its journal holds")
+
+    def key(self, place: Place) -> str:
+        """The idempotency key of a step."""
+        return f"{self._lease.flow}:{place.position}"
+
+    async def check_running(self) -> None:
+        """Go no further while the emergency stop is on (THREATS T15).
+
+        Raises:
+            Suspended: it is on; the flow stays runnable and goes on after it.
+        """
+        if await self._store.read(lambda view: view.paused(self._lease.kind)):
+            raise Suspended
+
+    def write_later(self, entry: JournalEntry) -> None:
+        """Write an entry together with the next one: before anything else acts."""
+        self._later.append(lambda tx, now: self._put(tx, entry))
+
+    def report_later(self, place: Place, message: str) -> None:
+        """Record progress, together with the next entry."""
+        check_text(message, "message")
+        progress = Progress(step=place.name[:100], message=message[:MOST_PROGRESS], at=self._clock())
+
+        def work(tx: Transaction, now: datetime) -> None:
+            self._put(tx, place.done(None))
+            tx.add_progress(self._approval.id, progress)
+            record(tx, self._approval, Event.PROGRESS, now, step=content_digest(progress.step))
+
+        self._later.append(work)
+
+    async def flush(self) -> None:
+        """Write what was put off."""
+        if self._later:
+            await self._write(lambda tx, now: None)
+
+    async def write(self, entry: JournalEntry, *, checked: bool = False) -> None:
+        """Write an entry; `checked` makes sure that the stop is not on in the same transaction."""
+
+        def work(tx: Transaction, now: datetime) -> None:
+            if checked and tx.paused(self._lease.kind):
+                raise Suspended
+            self._put(tx, entry)
+
+        await self._write(work)
+
+    async def write_with(self, place: Place, action: Callable[[Transaction], str]) -> str:
+        """Run `action` and write the entry with its output, in one transaction."""
+
+        def work(tx: Transaction, now: datetime) -> str:
+            if tx.paused(self._lease.kind):
+                raise Suspended
+            output = action(tx)
+            self._put(tx, place.done(output))
+            return output
+
+        return await self._write(work)
+
+    async def sleep(self, place: Place, length: str | timedelta) -> None:
+        """Sleep until the time that the journal says, or says from now on."""
+        if place.entry is not None and place.entry.output is not None:
+            wake_at = from_ms(int(place.entry.output))
+            if wake_at > self._clock():
+                await self._write(lambda tx, now: self._leave(tx, FlowState.SLEEPING, wake_at))
+                raise Suspended
+            return
+        span = duration(length) if isinstance(length, str) else length
+
+        def work(tx: Transaction, now: datetime) -> None:
+            wake_at = now + span
+            self._put(tx, place.done(str(to_ms(wake_at))))
+            self._leave(tx, FlowState.SLEEPING, wake_at)
+
+        await self._write(work)
+        raise Suspended
+
+    async def wait(
+        self, place: Place, payload: Any, *, timeout: str | timedelta | None, kind: str | None, title: str | None
+    ) -> Approval:
+        """The approval of this place, resolved; opened first where it is not yet.
+
+        Raises:
+            Suspended: it is pending.
+            NotAllowed: it was approved and may not be acted on any more.
+        """
+        first, self._waits = self._waits == 0, self._waits + 1
+
+        def work(tx: Transaction, now: datetime) -> Approval:
+            if place.entry is not None and place.entry.output is not None:
+                approval = self._found(tx, place.entry.output)
+            else:
+                adopts = first and kind in (None, self._approval.kind)
+                approval = (
+                    self._adopt(tx, payload, now) if adopts else self._open(tx, payload, now, timeout, kind, title)
+                )
+                self._put(tx, place.done(approval.id))
+            if approval.status is Status.PENDING:
+                self._leave(tx, FlowState.WAITING, None)
+            return approval
+
+        approval = await self._write(work)
+        if approval.status is Status.PENDING:
+            raise Suspended
+        if approval.status is Status.APPROVED:
+            await self._store.read(lambda view: check_usable(view, approval, self._clock(), self._rulebook))
+        return approval
+
+    def _adopt(self, tx: Transaction, payload: Any, now: datetime) -> Approval:
+        """The approval that started the flow; if the flow has completed its payload, at a revision that says so."""
+        approval = self._found(tx, self._approval.id)
+        kind = self._rulebook.kinds[approval.kind]
+        canonical = kind.admit(payload)
+        if approval.status is Status.PENDING and approval.revision == 1 and digest_of(canonical) != approval.digest:
+            return complete(tx, approval, read_back(canonical), kind, self._rulebook, now)
+        return approval
+
+    def _open(
+        self,
+        tx: Transaction,
+        payload: Any,
+        now: datetime,
+        timeout: str | timedelta | None,
+        kind_name: str | None,
+        title: str | None,
+    ) -> Approval:
+        kind = self._rulebook.kinds[kind_name or self._approval.kind]
+        request = Request(
+            requester=Principal(self._approval.requester, Established.PROGRAM),
+            kind=kind,
+            payload=kind.admit(payload),
+            claim=title,
+            dedup_key=None,
+            id=self._new_id(now),
+            form=kind.form_of(payload),
+            flow=self._lease.flow,
+            timeout=duration(timeout) if isinstance(timeout, str) else timeout,
+        )
+        return open_approval(tx, request, now, self._rulebook)
+
+    async def _write(self, work: Callable[[Transaction, datetime], Any]) -> Any:
+        later, self._later = self._later, []
+
+        def everything(tx: Transaction) -> Any:
+            now = begin(tx, self._clock())
+            for earlier in later:
+                earlier(tx, now)
+            return work(tx, now)
+
+        return await self._store.write(everything)
+
+    def _put(self, tx: Transaction, entry: JournalEntry) -> None:
+        if not tx.write_journal(self._lease, entry):
+            raise LeaseLost
+
+    def _leave(self, tx: Transaction, state: FlowState, wake_at: datetime | None) -> None:
+        if not tx.leave_flow(self._lease, state, wake_at=wake_at):
+            raise LeaseLost
+
+    def _found(self, tx: Transaction, approval_id: str) -> Approval:
+        approval = tx.lock(approval_id)
+        if approval is None:
+            raise NotFound
+        return approval

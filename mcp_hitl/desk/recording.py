@@ -1,0 +1,83 @@
+"""What every change does: take the time, and write its audit entry in the same transaction."""
+
+from datetime import datetime
+from typing import Any
+
+from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.audit import NOWHERE, SYSTEM, Entry, Event
+from mcp_hitl.domain.errors import AlreadyResolved, NotFound, Paused
+from mcp_hitl.domain.moments import present
+from mcp_hitl.domain.policy import Assurance
+from mcp_hitl.domain.presentation import verdict_line
+from mcp_hitl.domain.principal import Principal
+from mcp_hitl.store.protocol import Transaction, View
+
+
+def begin(tx: Transaction, clock: datetime) -> datetime:
+    """The instant of this transaction; the latest one ever recorded is raised to it."""
+    mark = tx.mark()
+    if clock > mark:
+        tx.remember(clock)
+    return present(clock, mark)
+
+
+def instant(view: View, clock: datetime) -> datetime:
+    """The instant of this reading."""
+    return present(clock, view.mark())
+
+
+def record(
+    tx: Transaction,
+    approval: Approval | None,
+    event: Event,
+    now: datetime,
+    who: Principal | None = None,
+    *,
+    assurance: Assurance | None = None,
+    **data: Any,
+) -> None:
+    """Append an entry; `who` is None for what no principal did, and data that is None is left out."""
+    tx.append(
+        Entry(
+            approval=approval.id if approval else NOWHERE,
+            event=event,
+            revision=approval.revision if approval else 0,
+            actor=who.id if who else SYSTEM,
+            established=who.established.value if who else None,
+            assurance=assurance,
+            at=now,
+            data={name: value for name, value in data.items() if value is not None},
+        )
+    )
+
+
+def locked(tx: Transaction, approval_id: str) -> Approval:
+    """The approval, held until the commit.
+
+    Raises:
+        NotFound: there is none.
+    """
+    approval = tx.lock(approval_id)
+    if approval is None:
+        raise NotFound
+    return approval
+
+
+def check_open(approval: Approval, now: datetime) -> None:
+    """Refuse what has left `pending`.
+
+    Raises:
+        AlreadyResolved: with how, when and by whom.
+    """
+    if approval.seen_at(now) is not Status.PENDING:
+        raise AlreadyResolved(f"{verdict_line(approval, now)}. That stands; nothing was changed.")
+
+
+def check_running(view: View, kind: str) -> None:
+    """Refuse while the emergency stop is on (THREATS T15).
+
+    Raises:
+        Paused: for this kind or for everything.
+    """
+    if view.paused(kind):
+        raise Paused("The emergency stop is on: nothing is decided, redeemed or run until somebody resumes it.")

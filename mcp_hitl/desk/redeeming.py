@@ -1,0 +1,132 @@
+"""Taking the approved action: once, while it is valid, and never blindly again."""
+
+from datetime import datetime
+
+from mcp_hitl.desk.deciding import checked_comment
+from mcp_hitl.desk.recording import begin, check_running, locked, record
+from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
+from mcp_hitl.domain.audit import Event, content_digest
+from mcp_hitl.domain.errors import Conflict, NotAllowed
+from mcp_hitl.domain.flow import FlowState
+from mcp_hitl.domain.instants import in_words, rfc3339
+from mcp_hitl.domain.kinds import Kind
+from mcp_hitl.domain.moments import latest
+from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.resolution import POLICY_STAGE
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.store.protocol import Transaction, View
+
+
+def redeem(
+    tx: Transaction,
+    caller: Principal,
+    approval_id: str,
+    digest: str,
+    clock: datetime,
+    kind: Kind | None,
+    rulebook: Rulebook,
+) -> Approval:
+    """Use an approval, for its one time; from here on the caller performs the action.
+
+    Raises:
+        NotFound, NotAllowed, Conflict, Paused: it cannot be used; nothing was changed.
+    """
+    approval = locked(tx, approval_id)
+    if not caller.is_requester(approval.requester):
+        raise NotAllowed(f"{approval.id} was asked by somebody else; only its requester can redeem it.")
+    if kind is None or not kind.redeemable or approval.flow is not None:
+        raise NotAllowed(f"{approval.id} is carried out here, not by its requester; there is nothing to redeem.")
+    check_usable(tx, approval, clock, rulebook)
+    if digest != approval.digest:
+        raise Conflict(
+            f"{approval.id} was approved with another payload. Do what its payload says now, and send its digest."
+        )
+    now = begin(tx, clock)
+    if not tx.set_outcome(approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)):
+        raise Conflict(f"{approval.id} was redeemed already, and an approval is used once. Ask for a new one.")
+    record(tx, approval, Event.STARTED, now, caller, digest=approval.digest)
+    return tx.get(approval.id) or approval
+
+
+def report(
+    tx: Transaction, caller: Principal, approval_id: str, succeeded: bool, note: str | None, clock: datetime
+) -> Approval:
+    """Record how the action went that the caller redeemed. The same report again changes nothing.
+
+    Raises:
+        NotFound, NotAllowed, Conflict, Invalid: nothing was changed.
+    """
+    approval = locked(tx, approval_id)
+    if not caller.is_requester(approval.requester):
+        raise NotAllowed(f"{approval.id} was asked by somebody else; only its requester can report on it.")
+    if approval.flow is not None:
+        raise NotAllowed(f"{approval.id} is carried out here; its outcome is not the requester's to report.")
+    outcome = _outcome(succeeded, checked_comment(note))
+    if approval.outcome == outcome:
+        return approval
+    now = begin(tx, clock)
+    if not tx.set_outcome(approval.id, outcome, was=(OutcomeState.RUNNING,)):
+        raise Conflict(f"{approval.id} is not being carried out: its outcome is {approval.outcome.state.value}.")
+    _record_outcome(tx, approval, outcome, now, caller)
+    return tx.get(approval.id) or approval
+
+
+def reconcile(tx: Transaction, person: Principal, approval_id: str, succeeded: bool, clock: datetime) -> Approval:
+    """Settle an outcome that nobody could tell, on the word of a person who has looked.
+
+    Raises:
+        NotFound, Conflict: there is nothing to settle.
+    """
+    approval = locked(tx, approval_id)
+    now = begin(tx, clock)
+    outcome = _outcome(succeeded, None)
+    open_states = (OutcomeState.UNKNOWN,) if approval.flow else (OutcomeState.UNKNOWN, OutcomeState.RUNNING)
+    if not tx.set_outcome(approval.id, outcome, was=open_states):
+        raise Conflict(
+            f"The outcome of {approval.id} is {approval.outcome.state.value}; there is nothing to reconcile."
+        )
+    if approval.flow is not None:
+        tx.settle_flow(approval.flow, FlowState.DONE if succeeded else FlowState.FAILED)
+    _record_outcome(tx, approval, outcome, now, person)
+    return tx.get(approval.id) or approval
+
+
+def check_usable(view: View, approval: Approval, clock: datetime, rulebook: Rulebook) -> None:
+    """Refuse what may not be acted on now, although somebody once approved it (THREATS T13, T15, T21).
+
+    Raises:
+        NotAllowed: not approved, approved too long ago, or by somebody whose right is gone.
+        Paused: the emergency stop is on.
+    """
+    if approval.status is not Status.APPROVED:
+        raise NotAllowed(f"{approval.id} is {approval.seen_at(clock).value}, not approved. Do not act on it.")
+    check_running(view, approval.kind)
+    valid_for = approval.policy.valid_for
+    if valid_for is not None and approval.resolved_at is not None:
+        until = approval.resolved_at + valid_for
+        if latest(clock, view.mark()) >= until:
+            raise NotAllowed(
+                f"{approval.id} was valid for {in_words(valid_for)}, until {rfc3339(until)}. Ask for a new approval."
+            )
+    rights = rulebook.rights(approval.kind)
+    for decision in approval.decisions_in_force:
+        if decision.verdict is Verdict.APPROVE and decision.stage != POLICY_STAGE:
+            approver = Principal(decision.approver, Established(decision.established))
+            everybody = approval.policy.stages[decision.stage - 1].everybody
+            if not approval.policy.admits(everybody, approver, rights):
+                raise NotAllowed(
+                    f"{approval.id} was approved by {decision.approver}, whose right was withdrawn since. "
+                    "Ask for a new approval."
+                )
+
+
+def _outcome(succeeded: bool, note: str | None) -> Outcome:
+    if succeeded:
+        return Outcome(OutcomeState.SUCCEEDED, {"note": note} if note else None)
+    return Outcome(OutcomeState.FAILED, None, note or "It failed.")
+
+
+def _record_outcome(tx: Transaction, approval: Approval, outcome: Outcome, now: datetime, who: Principal) -> None:
+    event = Event.SUCCEEDED if outcome.state is OutcomeState.SUCCEEDED else Event.FAILED
+    record(tx, approval, event, now, who, result=content_digest(outcome.result), error=content_digest(outcome.error))

@@ -1,0 +1,223 @@
+"""Runs flows: claims what is runnable, runs it under a lease, and records how it ended."""
+
+import importlib
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import anyio
+from pydantic_core import to_jsonable_python
+
+from mcp_hitl.desk.ending import end
+from mcp_hitl.desk.feed import ANY, Feed
+from mcp_hitl.desk.flow import Flow, FlowChanged, LeaseLost, NotApproved, Step, Suspended, Unknown, input_of
+from mcp_hitl.desk.journal import Journal
+from mcp_hitl.desk.recording import begin, record
+from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
+from mcp_hitl.domain.audit import Event, content_digest
+from mcp_hitl.domain.errors import HitlError, Unavailable
+from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
+from mcp_hitl.domain.ids import RANDOM_BITS, approval_id
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.text import one_line
+from mcp_hitl.store.protocol import Store, Transaction
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=30)
+_RENEW_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
+AT_ONCE = 16
+MOST_ERROR = 500
+
+AnyFlow = Flow[Any, Any]
+
+
+class Claimed:
+    """A flow that this process holds, with what it needs to go on."""
+
+    def __init__(self, lease: Lease, approval: Approval, journal: list[JournalEntry]) -> None:
+        """Held under `lease`."""
+        self.lease, self.approval, self.journal = lease, approval, journal
+
+
+class Runner:
+    """Runs the flows of the kinds that this process knows. Any number of processes may, side by side."""
+
+    def __init__(
+        self,
+        store: Store,
+        feed: Feed,
+        *,
+        clock: Callable[[], datetime],
+        rulebook: Rulebook,
+        flows: Mapping[str, type[AnyFlow]],
+    ) -> None:
+        """Run `flows`, by kind."""
+        self._store = store
+        self._feed = feed
+        self._clock = clock
+        self._rulebook = rulebook
+        self._flows = dict(flows)
+        self._room = anyio.CapacityLimiter(AT_ONCE)
+        self._stirred = anyio.Event()
+
+    async def run(self) -> None:
+        """Run until cancelled: at once when something changed, and every second for what time does."""
+        async with anyio.create_task_group() as tasks, self._feed.listen(ANY, self._stir):
+            while True:
+                self._stirred = anyio.Event()
+                try:
+                    for claimed in await self._claim():
+                        tasks.start_soon(self._hold, claimed)
+                except Unavailable as error:
+                    logger.warning("flows cannot be run: %s", error)
+                with anyio.move_on_after(_LOOK_SECONDS):
+                    await self._stirred.wait()
+
+    async def catch_up(self) -> int:
+        """Run everything that is runnable now to where it waits or ends; how many runs that were."""
+        runs = 0
+        while batch := await self._claim():
+            for claimed in batch:
+                await self._carry_on(claimed)
+            runs += len(batch)
+        return runs
+
+    def _stir(self, _approval_id: str) -> None:
+        self._stirred.set()
+
+    async def _claim(self) -> list[Claimed]:
+        room = AT_ONCE - self._room.borrowed_tokens
+        kinds = tuple(self._flows)
+        if room <= 0 or not kinds:
+            return []
+        now = self._clock()
+        ready = await self._store.read(
+            lambda view: bool(view.runnable(now, kinds, 1)) or _woken(view.next_wake(kinds), now)
+        )
+        return await self._store.write(lambda tx: self._take(tx, kinds, room)) if ready else []
+
+    def _take(self, tx: Transaction, kinds: tuple[str, ...], room: int) -> list[Claimed]:
+        now = begin(tx, self._clock())
+        tx.wake_sleepers(now)
+        open_kinds = [kind for kind in kinds if not tx.paused(kind)]
+        claimed: list[Claimed] = []
+        for flow_id in tx.runnable(now, open_kinds, room):
+            lease = tx.claim_flow(flow_id, now, now + LEASE)
+            if lease is None:
+                continue
+            approval = tx.get(lease.approval)
+            if approval is None:
+                continue
+            if approval.status is Status.APPROVED and tx.set_outcome(
+                approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)
+            ):
+                record(tx, approval, Event.STARTED, now)
+            claimed.append(Claimed(lease, approval, tx.journal(flow_id)))
+        return claimed
+
+    async def _hold(self, claimed: Claimed) -> None:
+        """Carry a flow on while keeping hold of it; leave it alone once somebody else has it."""
+        async with self._room:
+            async with anyio.create_task_group() as tasks:
+
+                async def renew() -> None:
+                    while True:
+                        await anyio.sleep(_RENEW_SECONDS)
+                        until = self._clock() + LEASE
+                        if not await self._store.write(lambda tx: tx.renew(claimed.lease, until)):
+                            tasks.cancel_scope.cancel()
+
+                tasks.start_soon(renew)
+                await self._carry_on(claimed)
+                tasks.cancel_scope.cancel()
+        self._stirred.set()
+
+    async def _carry_on(self, claimed: Claimed) -> None:
+        journal = Journal(
+            self._store,
+            claimed.lease,
+            claimed.approval,
+            claimed.journal,
+            clock=self._clock,
+            rulebook=self._rulebook,
+            new_id=_new_id,
+        )
+        flow = self._flows[claimed.lease.kind]
+        try:
+            first = claimed.approval.edits[0].before if claimed.approval.edits else claimed.approval.payload
+            result = await flow().run(input_of(flow, first), Step(journal))
+            journal.finish()
+            await journal.flush()
+            await self._finish(claimed, FlowState.DONE, Outcome(OutcomeState.SUCCEEDED, _as_object(result)))
+        except Suspended:
+            pass
+        except LeaseLost:
+            logger.info("another process carries %s on", claimed.lease.flow)
+        except Unavailable as error:
+            logger.warning("%s stops for now: %s", claimed.lease.flow, error)
+        except (Unknown, FlowChanged) as error:
+            await self._finish(claimed, FlowState.UNKNOWN, Outcome(OutcomeState.UNKNOWN, None, _told(error)))
+        except NotApproved as error:
+            await self._finish(claimed, FlowState.FAILED, Outcome(OutcomeState.FAILED, None, _told(error)))
+        except Exception as error:
+            if not isinstance(error, HitlError):
+                logger.warning("the flow of %s failed", claimed.approval.id, exc_info=error)
+            await self._finish(claimed, FlowState.FAILED, Outcome(OutcomeState.FAILED, None, _told(error)))
+
+    async def _finish(self, claimed: Claimed, state: FlowState, outcome: Outcome) -> None:
+        def work(tx: Transaction) -> None:
+            now = begin(tx, self._clock())
+            if not tx.leave_flow(claimed.lease, state):
+                return
+            approval = tx.lock(claimed.approval.id)
+            if approval is None:
+                return
+            if approval.status is Status.PENDING:
+                end(tx, approval, Status.CANCELLED, now, reason=outcome.error)
+            acted = approval.status in {Status.APPROVED, Status.PENDING} or outcome.state is not OutcomeState.FAILED
+            if not acted:
+                return
+            tx.set_outcome(approval.id, outcome)
+            event = {
+                OutcomeState.SUCCEEDED: Event.SUCCEEDED,
+                OutcomeState.UNKNOWN: Event.UNKNOWN,
+            }.get(outcome.state, Event.FAILED)
+            record(tx, approval, event, now, result=content_digest(outcome.result), error=content_digest(outcome.error))
+
+        await self._store.write(work)
+
+
+def load_flows(rulebook: Rulebook) -> dict[str, type[AnyFlow]]:
+    """The flow of each kind that has one, imported from where the kind says.
+
+    Raises:
+        ImportError, AttributeError: it is not there.
+    """
+    flows: dict[str, type[AnyFlow]] = {}
+    for kind in rulebook.kinds.values():
+        if kind.flow is not None:
+            module, _, name = kind.flow.partition(":")
+            flows[kind.name] = getattr(importlib.import_module(module), name)
+    return flows
+
+
+def _woken(at: datetime | None, now: datetime) -> bool:
+    return at is not None and at <= now
+
+
+def _new_id(now: datetime) -> str:
+    return approval_id(now, secrets.randbits(RANDOM_BITS))
+
+
+def _as_object(result: object) -> dict[str, Any] | None:
+    plain: Any = to_jsonable_python(result, by_alias=True)
+    return plain if plain is None or isinstance(plain, dict) else {"value": plain}
+
+
+def _told(error: Exception) -> str:
+    name = "" if isinstance(error, HitlError | NotApproved | Unknown | FlowChanged) else f"{type(error).__name__}: "
+    return one_line(f"{name}{error}", MOST_ERROR)

@@ -1,0 +1,83 @@
+"""What time does: reminders, escalations and expiry, each once however many processes run them."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+import anyio
+
+from mcp_hitl.desk.ending import end
+from mcp_hitl.desk.recording import begin, record
+from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.audit import Event
+from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.instants import rfc3339
+from mcp_hitl.domain.resolution import quorum_of
+from mcp_hitl.domain.schedule import Timed, TimedEvent, due
+from mcp_hitl.store.protocol import Store, Transaction
+
+logger = logging.getLogger(__name__)
+
+TURN_SECONDS = 1.0
+"""How often a server looks whether something has fallen due: one query on an index."""
+_AT_ONCE = 100
+
+
+def pass_time(tx: Transaction, approval_id: str, clock: datetime) -> bool:
+    """Do what has fallen due to an approval, in order; False where there was nothing, or another process was first."""
+    approval = tx.lock(approval_id)
+    if approval is None or approval.status is not Status.PENDING:
+        return False
+    now = begin(tx, clock)
+    events = due(approval, now)
+    for event in events:
+        approval = _happen(tx, approval, event, now)
+    if approval.status is Status.PENDING and events:
+        tx.set_timing(approval)
+    return bool(events)
+
+
+def _happen(tx: Transaction, approval: Approval, event: TimedEvent, now: datetime) -> Approval:
+    match event.what:
+        case Timed.EXPIRY:
+            end(tx, approval, Status.EXPIRED, now)
+            return replace(approval, status=Status.EXPIRED)
+        case Timed.REMINDER:
+            record(tx, approval, Event.REMINDED, now, due=rfc3339(event.at), number=event.number + 1)
+            return replace(approval, timed_to=event.at)
+        case Timed.ESCALATION:
+            stage = approval.policy.stages[quorum_of(approval, approval.decisions_in_force).stage - 1]
+            to = stage.escalate[event.number].to
+            record(tx, approval, Event.ESCALATED, now, due=rfc3339(event.at), to=list(to))
+            return replace(approval, timed_to=event.at, escalated=(*approval.escalated, *to))
+
+
+class Timers:
+    """Runs what falls due, in any process that serves; which one does it makes no difference."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        """Work on `store` by `clock`."""
+        self._store = store
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        while True:
+            try:
+                await self.catch_up()
+            except Unavailable as error:
+                logger.warning("the timers cannot run: %s", error)
+            await anyio.sleep(TURN_SECONDS)
+
+    async def catch_up(self) -> int:
+        """Do everything that has fallen due by now, longest due first; how many approvals that concerned."""
+        done = 0
+        while ids := await self._store.read(lambda view: view.due(self._clock(), _AT_ONCE)):
+            moved = 0
+            for approval_id in ids:
+                moved += await self._store.write(lambda tx, one=approval_id: pass_time(tx, one, self._clock()))
+            done += moved
+            if moved == 0:
+                break
+        return done
