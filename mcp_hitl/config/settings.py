@@ -1,11 +1,13 @@
-"""What the environment says: which database, which key. Kinds and policies from TOML will be read here too."""
+"""What the environment says: which database, which key, which policy file."""
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.rulebook import Rulebook
 
 DATABASE, CONFIGURATION, KEY = "MCP_HITL_DB", "MCP_HITL_CONFIG", "MCP_HITL_KEY"
 _KEY_BYTES = 32
@@ -13,23 +15,33 @@ _KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the approvals live, and the key that seals the state of forms (None: the one beside the database)."""
+    """Where the approvals live, the key that seals the state of forms (None: the one beside the database), the policy.
+
+    `retention` is how long contents are kept after an approval has ended; None keeps them.
+    """
 
     database: Path
     key: bytes | None = None
+    rulebook: Rulebook = field(default_factory=Rulebook)
+    retention: timedelta | None = None
 
 
 def load(environment: Mapping[str, str], *, database: str | None = None) -> Settings:
     """Read the settings; `database`, from the command line, goes before the environment.
 
     Raises:
-        Invalid: a setting that cannot be followed, and what would be right.
+        Invalid: a setting that cannot be followed, and what would be right; each mistake of the policy file.
     """
-    if environment.get(CONFIGURATION):
-        raise Invalid(
-            f"{CONFIGURATION} is set, and this version reads no policy file yet. Unset it to use the defaults."
-        )
-    return Settings(_path(database or environment.get(DATABASE) or ""), _key(environment.get(KEY)))
+    path = _path(database or environment.get(DATABASE) or "")
+    key = _key(environment.get(KEY))
+    named = environment.get(CONFIGURATION)
+    if not named:
+        return Settings(path, key)
+    # Imported late: without a policy file nothing of what reads one is needed.
+    from mcp_hitl.config.policy_file import read
+
+    policy = read(Path(named).expanduser())
+    return Settings(path, key, policy.rulebook, policy.retention)
 
 
 def default_database() -> Path:

@@ -1,0 +1,124 @@
+"""The condition of a rule that approves: what a field lacks, or its type, never helps a payload through (THREATS T2).
+
+JSON Schema is permissive: `maximum` says nothing about text, `properties` nothing about what is missing, `items`
+nothing about an empty list. Where a person decides, that is harmless; where a rule does, each is a way past it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from mcp_hitl.config.conditions import target
+from mcp_hitl.config.mistakes import Mistakes, inside
+from mcp_hitl.domain.canonical import JsonObject
+
+_NUMBER, _TEXT = frozenset({"number", "integer"}), frozenset({"string"})
+_ABOUT: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), _NUMBER),
+    **dict.fromkeys(("minLength", "maxLength", "pattern", "format"), _TEXT),
+    **dict.fromkeys(
+        "items prefixItems contains minItems maxItems uniqueItems unevaluatedItems".split(), frozenset({"array"})
+    ),
+    **dict.fromkeys(
+        "properties required additionalProperties minProperties maxProperties unevaluatedProperties".split(),
+        frozenset({"object"}),
+    ),
+}
+"""The types that a keyword restricts; values of every other type pass it."""
+_TYPE_NAMES: Mapping[type, str] = {
+    bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object",
+}  # fmt: skip
+_LOOSE = frozenset(
+    """not if then else oneOf patternProperties propertyNames dependentSchemas dependentRequired minContains""".split()
+)
+"""Keywords that a payload can satisfy by what it lacks, or by not fitting something else."""
+
+
+def check_approving(when: JsonObject, schema: JsonObject, place: str, mistakes: Mistakes) -> None:
+    """Note every way in which a missing field or another type would pass `when`; `schema` is the kind's own."""
+    if not when.get("properties"):
+        mistakes.add(inside(place, "properties"), "must name the fields that a payload is approved for")
+    _Check(when, schema, mistakes).value(when, [{"type": "object"}], [schema], place)
+
+
+class _Check:
+    def __init__(self, when: JsonObject, schema: JsonObject, mistakes: Mistakes) -> None:
+        self._when, self._schema, self._mistakes = when, schema, mistakes
+        self._under: list[Any] = []
+
+    def value(self, part: Any, own: list[JsonObject], kinds: list[JsonObject], place: str) -> None:
+        """Check the schema of one value; `own` of the condition and `kinds` of the kind also hold for that value."""
+        if not isinstance(part, dict) or any(part is each for each in self._under):
+            return
+        part = cast("JsonObject", part)
+        self._under.append(part)
+        own, kinds = [part, *own], self._with_targets(kinds)
+        for keyword in sorted(_LOOSE & part.keys()):
+            self._note(
+                place, keyword, "must not stand in a condition that approves: what a payload lacks may satisfy it"
+            )
+        self._check_type(part, own + kinds, place)
+        missing = [name for name in part.get("properties", {}) if name not in part.get("required", [])]
+        if missing:
+            names = ", ".join(repr(name) for name in missing)
+            self._note(place, "required", f"must name {names}: what is missing must not be approved")
+        for name, schema in part.get("properties", {}).items():
+            below = [
+                _tables(s["properties"][name] for s in of if name in s.get("properties", {})) for of in (own, kinds)
+            ]
+            self.value(schema, *below, inside(place, "properties", name))
+        self._check_items(part, own, kinds, place)
+        for keyword in ("allOf", "anyOf"):
+            for index, branch in enumerate(part.get(keyword, [])):
+                self.value(branch, own, kinds, inside(place, keyword, index))
+        if "$ref" in part:
+            self.value(target(self._when, part["$ref"]), own, kinds, inside(place, "$ref"))
+        self._under.pop()
+
+    def _check_type(self, part: JsonObject, known: list[JsonObject], place: str) -> None:
+        if "const" in part or "enum" in part:
+            return
+        types = [_types(schema) for schema in known]
+        for keyword, about in _ABOUT.items():
+            if keyword in part and not any(allowed and allowed <= about for allowed in types):
+                wanted = " or ".join(f"'{name}'" for name in sorted(about, reverse=True))
+                self._note(
+                    place, "type", f"must be {wanted} here or in the kind's schema: other types would pass {keyword!r}"
+                )
+        pattern = part.get("pattern", "^$")
+        if not (pattern.startswith("^") and pattern.endswith("$")):
+            self._note(place, "pattern", "must begin with ^ and end with $, or any part of the text may satisfy it")
+
+    def _check_items(self, part: JsonObject, own: list[JsonObject], kinds: list[JsonObject], place: str) -> None:
+        listed: list[Any] = part.get("prefixItems", [])
+        least = len(listed) or int("items" in part)
+        if all(schema.get("minItems", 0) < least for schema in own + kinds):
+            self._note(place, "minItems", f"must be at least {least}: what is missing must not be approved")
+        for index, schema in enumerate(listed):
+            self.value(schema, [], [], inside(place, "prefixItems", index))
+        for keyword in ("items", "contains"):
+            below = _tables(s["items"] for s in kinds if "items" in s and "prefixItems" not in s)
+            self.value(part.get(keyword), [], below, inside(place, keyword))
+
+    def _note(self, place: str, keyword: str, expected: str) -> None:
+        self._mistakes.add(inside(place, keyword), expected)
+
+    def _with_targets(self, kinds: list[JsonObject]) -> list[JsonObject]:
+        """`kinds`, and what the references among them lead to."""
+        found = list(kinds)
+        for schema in found:
+            reached = target(self._schema, schema["$ref"]) if "$ref" in schema else None
+            found += [each for each in _tables([reached]) if not any(each is known for known in found)]
+        return found
+
+
+def _tables(schemas: Iterable[Any]) -> list[JsonObject]:
+    return [cast("JsonObject", schema) for schema in schemas if isinstance(schema, dict)]
+
+
+def _types(schema: JsonObject) -> frozenset[str]:
+    """The types that a schema lets through; empty where it does not say."""
+    if "type" in schema:
+        named = schema["type"]
+        return frozenset([named] if isinstance(named, str) else named)
+    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    return frozenset(_TYPE_NAMES[type(value)] for value in values)

@@ -1,0 +1,148 @@
+"""Reading `[kinds.NAME]`: a kind of the file's own, or a built-in one with some of its keys changed."""
+
+import importlib
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mcp_hitl.config.conditions import check_schema
+from mcp_hitl.config.ruling import read_rules
+from mcp_hitl.config.stages import check_numbers, check_timing, read_stages
+from mcp_hitl.config.table import NONE, Table
+from mcp_hitl.config.titles import check_secrets, check_title
+from mcp_hitl.domain import forms
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.kinds import COUNTER, EXPENSE, QUESTION, Kind, Limits
+from mcp_hitl.domain.people import People
+from mcp_hitl.domain.policy import Assurance, Policy, Profile
+
+ASKING = frozenset({QUESTION.name, COUNTER.name})
+"""Kinds that ask the requester's own person something: in either profile, they begin as on one person's machine."""
+_COUNTED = (("amount", "number"), ("currency", "string"))
+"""What an expense is checked by beyond its schema; without a type these would be anything."""
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_FLOW = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_TEAM = Policy(
+    stages=(), assurance=Assurance.SESSION, four_eyes=True, editor_may_approve=False, one_stage_each=True
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What every kind of the file has in common."""
+
+    profile: Profile
+    unattended: bool
+    people: People
+    check_flows: bool
+
+    def begin(self, kind: Kind) -> Kind:
+        """A kind with what the profile says where the file does not."""
+        policy = kind.policy if self.profile is Profile.SOLO or kind.name in ASKING else _TEAM
+        return replace(kind, policy=replace(policy, unattended=self.unattended))
+
+
+def read_kind(table: Table, name: str, base: Kind | None, world: World) -> Kind:
+    """One kind; `base` is the built-in one of this name. Where something is wrong, what is returned is not for use."""
+    if not _NAME.fullmatch(name):
+        table.mistakes.add(table.place, "must be named by a-z, 0-9, '_' and '-', beginning with a letter, 40 at most")
+    asking = name in ASKING
+    given = _read_schema(table, base)
+    schema = base.schema if base and "schema" not in table else given
+    kind = world.begin(base or Kind(name=name, schema=given or {}))
+    kind = _with(kind, schema=given, title=table.text("title"), timeout=table.length("timeout"))
+    if schema is not None and kind.title is not None:
+        check_title(kind.title, schema, table.at("title"), table.mistakes)
+    kind = _with(kind, policy=_read_policy(table, kind, world), limits=_read_limits(table, kind.limits))
+    kind = _with(kind, rules=read_rules(table, kind, schema, world.people, decides=not asking))
+    if asking:
+        for key in ("schema", "form", "flow"):
+            if key in table:
+                table.expect(key, f"must be left out: the tool that asks a {name} brings its own")
+    form, flow = _read_form(table), _read_flow(table, world.check_flows)
+    if "cooldown" in table:
+        kind = replace(kind, cooldown=None if table.content["cooldown"] == NONE else table.length("cooldown"))
+    if "flow" in table:
+        kind = replace(kind, flow=flow)
+    table.close()
+    return _with(kind, form=form)
+
+
+def _with(kind: Kind, **given: Any) -> Kind:
+    """The kind with what the file gives; None is what it does not."""
+    return replace(kind, **{key: value for key, value in given.items() if value is not None})
+
+
+def _read_schema(table: Table, base: Kind | None) -> JsonObject | None:
+    schema = table.json("schema")
+    if schema is None:
+        if base is None and "schema" not in table:
+            table.expect("schema", "must be given: the JSON Schema of the payload")
+        return None
+    if not check_schema(schema, table.at("schema"), table.mistakes):
+        return None
+    check_secrets(schema, table.at("schema"), table.mistakes)
+    if schema.get("type", "object") != "object":
+        table.expect("schema", "must be for an object: type = 'object'")
+    for name, kind in _COUNTED if base is EXPENSE else ():
+        field: Any = schema.get("properties", {}).get(name)
+        if not isinstance(field, dict) or field != field | {"type": kind} or name not in schema.get("required", []):
+            table.expect("schema", f"must require a field {name!r} with type = {kind!r}: expenses are checked by it")
+    return schema
+
+
+def _read_policy(table: Table, kind: Kind, world: World) -> Policy:
+    remind = table.lengths("remind_after")
+    check_timing(table, "remind_after", remind or (), kind.timeout)
+    given: dict[str, Any] = {
+        "stages": read_stages(table, world.people, kind.timeout),
+        "assurance": table.choice("assurance", [each for each in Assurance if each is not Assurance.NONE]),
+        "four_eyes": table.flag("four_eyes"),
+        "editor_may_approve": table.flag("editor_may_approve"),
+        "rejections": table.count("rejections"),
+        "valid_for": table.length("valid_for"),
+        "remind_after": None if remind is None else tuple(sorted(set(remind))),
+    }
+    policy = replace(kind.policy, **{key: value for key, value in given.items() if value is not None})
+    if policy.stages:
+        check_numbers(table, policy, world.people)
+    elif "stages" not in table:
+        table.expect("stages", "must be given: in the profile 'team' nobody decides by default")
+    return policy
+
+
+def _read_limits(table: Table, base: Limits) -> Limits | None:
+    limits = table.table("limits")
+    if limits is None:
+        return None
+    given = {key: limits.count(key) for key in ("open_per_requester", "payload_bytes", "per_minute")}
+    limits.close()
+    return replace(base, **{key: value for key, value in given.items() if value is not None})
+
+
+def _read_form(table: Table) -> JsonObject | None:
+    form = table.json("form")
+    try:
+        return None if form is None else forms.define(form)
+    except Invalid as mistake:
+        table.expect("form", str(mistake))
+        return None
+
+
+def _read_flow(table: Table, check: bool) -> str | None:
+    flow = table.text("flow")
+    if flow is None or flow == NONE:
+        return None
+    if not _FLOW.fullmatch(flow):
+        table.expect("flow", "must be 'package.module:Class', or 'none'")
+    elif check:
+        module, _, name = flow.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), name, None)
+        except Exception as error:  # whatever the module itself raises is a mistake at this place
+            table.expect("flow", f"must be importable here: {type(error).__name__}: {error}")
+        else:
+            if not isinstance(found, type):
+                table.expect("flow", f"must name a class: {module} has no class {name!r}")
+    return flow

@@ -1,0 +1,151 @@
+"""One table of a policy file: keys are read with the type they must have, and what is left over is unknown."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, TypeVar, cast
+
+from mcp_hitl.config.mistakes import Mistakes, inside, unknown
+from mcp_hitl.domain.canonical import canonical
+from mcp_hitl.domain.durations import duration
+from mcp_hitl.domain.errors import Invalid
+
+T = TypeVar("T")
+Choice = TypeVar("Choice", bound=StrEnum)
+
+NONE = "none"
+"""In place of a value that a kind has by default and that is not wanted, since TOML has no null."""
+
+
+class Table:
+    """Each reading method returns None where the key is absent, and where it is wrong, after noting the mistake."""
+
+    def __init__(self, content: Mapping[str, Any], place: str, mistakes: Mistakes) -> None:
+        """Read `content`, which stands at `place`."""
+        self.content = content
+        self.place = place
+        self.mistakes = mistakes
+        self._known: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        """Whether the file says anything at `key`, right or wrong."""
+        return key in self.content
+
+    def at(self, *path: str | int) -> str:
+        """The place of what stands below this table."""
+        return inside(self.place, *path)
+
+    def expect(self, key: str, expected: str) -> None:
+        """Note a mistake at `key`."""
+        self.mistakes.add(self.at(key), expected)
+
+    def text(self, key: str) -> str | None:
+        """A text that is not empty."""
+        value = self._take(key, str, "must be text in quotes")
+        if value is not None and not value.strip():
+            self.expect(key, "must not be empty")
+            return None
+        return value
+
+    def flag(self, key: str) -> bool | None:
+        """True or false."""
+        return self._take(key, bool, "must be true or false, without quotes")
+
+    def count(self, key: str) -> int | None:
+        """A whole number of at least 1."""
+        value = self._take(key, int, "must be a whole number of at least 1")
+        if value is not None and not 1 <= value < 2**53:
+            self.expect(key, "must be a whole number of at least 1")
+            return None
+        return value
+
+    def length(self, key: str) -> timedelta | None:
+        """A length of time."""
+        value = self._take(key, str, "must be a length of time in quotes, such as '7 days'")
+        return None if value is None else self._duration(value, self.at(key))
+
+    def lengths(self, key: str) -> tuple[timedelta, ...] | None:
+        """Several of them."""
+        values = self._list(key, str, "lengths of time in quotes, such as ['4 hours', '1 day']")
+        if values is None:
+            return None
+        found = [self._duration(value, self.at(key, index)) for index, value in enumerate(values)]
+        return tuple(span for span in found if span is not None)
+
+    def texts(self, key: str) -> list[str] | None:
+        """A list of texts."""
+        return self._list(key, str, "texts in quotes")
+
+    def choice(self, key: str, options: list[Choice]) -> Choice | None:
+        """One of `options`."""
+        value = self._take(key, str, "must be text in quotes")
+        found = next((option for option in options if option.value == value), None)
+        if value is not None and found is None:
+            self.expect(key, "must be " + " or ".join(f"'{option.value}'" for option in options))
+        return found
+
+    def json(self, key: str) -> dict[str, Any] | None:
+        """A table that means a JSON object."""
+        value = self._take(key, dict[str, Any], "must be a table, such as { properties = { … } }")
+        if value is None:
+            return None
+        try:
+            canonical(value, what=key)
+        except Invalid as mistake:
+            self.expect(key, f"must be JSON: {mistake}")
+            return None
+        return value
+
+    def table(self, key: str) -> "Table | None":
+        """A table below this one."""
+        value = self._take(key, dict[str, Any], "must be a table")
+        return None if value is None else Table(value, self.at(key), self.mistakes)
+
+    def tables(self, key: str) -> list["Table"] | None:
+        """A list of tables."""
+        values = self._list(key, dict[str, Any], "tables")
+        if values is None:
+            return None
+        return [Table(value, self.at(key, index), self.mistakes) for index, value in enumerate(values)]
+
+    def named(self) -> list[str]:
+        """Every key, for a table whose keys are names that the file gives."""
+        self._known.update(self.content)
+        return list(self.content)
+
+    def close(self) -> None:
+        """Note every key that nobody has read."""
+        for key in self.content:
+            if key not in self._known:
+                self.expect(key, unknown(key, self._known, "key here"))
+
+    def _take(self, key: str, kind: type[T], expected: str) -> T | None:
+        self._known.add(key)
+        if key not in self.content:
+            return None
+        value = self.content[key]
+        if not _is(value, kind):
+            self.expect(key, expected)
+            return None
+        return cast("T", value)
+
+    def _list(self, key: str, kind: type[T], what: str) -> list[T] | None:
+        values = self._take(key, list[Any], f"must be a list of {what}")
+        if values is None:
+            return None
+        for index, value in enumerate(values):
+            if not _is(value, kind):
+                self.mistakes.add(self.at(key, index), f"must be one of a list of {what}")
+        return [value for value in values if _is(value, kind)]
+
+    def _duration(self, text: str, place: str) -> timedelta | None:
+        try:
+            return duration(text)
+        except (Invalid, ValueError) as mistake:  # the latter for a number of thousands of digits
+            self.mistakes.add(place, str(mistake) if isinstance(mistake, Invalid) else "must be at most ten years")
+            return None
+
+
+def _is(value: Any, kind: type[Any]) -> bool:
+    """Whether `value` is of exactly this type: true is no whole number here."""
+    return type(value) is getattr(kind, "__origin__", kind)
