@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from mcp_hitl.desk.recording import record
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState
-from mcp_hitl.domain.audit import SYSTEM, Entry, Event
+from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.kinds import COUNTER
@@ -30,16 +31,7 @@ def increase_counter(tx: Transaction, approval: Approval, answer: JsonObject | N
         raise Invalid(f"The counter cannot go beyond ±{MAX_COUNTER:,}.")
     result: JsonObject = {"counter": as_json(value), "increased_by": as_json(amount)}
     tx.set_outcome(approval.id, Outcome(OutcomeState.SUCCEEDED, result))
-    tx.append(
-        Entry(
-            approval=approval.id,
-            event=Event.SUCCEEDED,
-            revision=approval.revision,
-            actor=SYSTEM,
-            at=now,
-            data=result,
-        )
-    )
+    record(tx, approval, Event.SUCCEEDED, now, result=content_digest(result))
 
 
 EFFECTS: Mapping[str, Effect] = {COUNTER.name: increase_counter}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from mcp_hitl.desk.recording import begin, record
@@ -114,9 +115,10 @@ def verify_export(lines: Iterator[str], *, expect: str | None = None) -> Finding
     """
     try:
         header = json.loads(next(lines))
-        ledger = Ledger(genesis(header["database"]))
+        start = genesis(str(header["database"]))
     except (StopIteration, ValueError, KeyError, TypeError):
         raise Broken("the first line does not say that this is an export of the audit log") from None
+    ledger = Ledger(start)
     try:
         for number, text in enumerate(lines, start=2):
             try:
@@ -127,7 +129,7 @@ def verify_export(lines: Iterator[str], *, expect: str | None = None) -> Finding
             for digest, value in line.get("contents", {}).items():
                 if content_digest(value) != digest:
                     raise Broken(f"a content of entry {ledger.seq} does not match its digest {digest}")
-        _check_expected(ledger, genesis(header["database"]), expect)
+        _check_expected(ledger, start, expect)
     except Broken as broken:
         return Finding(ledger.seq, ledger.head, str(broken))
     return Finding(ledger.seq, ledger.head)
@@ -135,7 +137,7 @@ def verify_export(lines: Iterator[str], *, expect: str | None = None) -> Finding
 
 def trail_verified(entries: list[Recorded]) -> bool:
     """Whether each entry of one approval is what its hash says, and they come in order."""
-    in_order = all(one.seq < other.seq for one, other in zip(entries, entries[1:], strict=False))
+    in_order = all(one.seq < other.seq for one, other in pairwise(entries))
     return bool(entries) and in_order and all(recorded.intact for recorded in entries)
 
 
@@ -161,7 +163,7 @@ def _verify(view: View, expect: str | None) -> Finding:
 
 
 def _check_expected(ledger: Ledger, start: str, expect: str | None) -> None:
-    if expect is not None and expect != start and expect not in ledger.hashes_seen:
+    if expect is not None and expect != start and not ledger.met_expected:
         raise Broken(
             f"the chain ends with entry {ledger.seq} and does not contain the expected hash: "
             "its end was cut off, or this is another database"

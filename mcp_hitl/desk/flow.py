@@ -70,6 +70,10 @@ class Suspended(Exception):
     """The flow waits; it holds no thread and no memory until it goes on."""
 
 
+class Held(Suspended):
+    """The emergency stop is on: the flow is let go of, and goes on after it."""
+
+
 class LeaseLost(Exception):
     """Another process has the flow now; this one has written nothing and must stop."""
 
@@ -132,12 +136,13 @@ class Step:
             output = place.entry.output
         return _decode(action, output)
 
+    # The time is the approval's deadline, not this call's.
     async def wait_for_approval(
         self,
         name: str,
         *,
         payload: Any,
-        timeout: str | timedelta | None = None,
+        timeout: str | timedelta | None = None,  # noqa: ASYNC109
         kind: str | None = None,
         title: str | None = None,
     ) -> Approval:
@@ -148,7 +153,7 @@ class Step:
         """
         place = self._journal.next("wait", name)
         plain = to_jsonable_python(payload, by_alias=True)
-        return await self._journal.wait(place, plain, timeout=timeout, kind=kind, title=title)
+        return await self._journal.wait(place, plain, expires_in=timeout, kind=kind, title=title)
 
     async def report(self, step: str, message: str) -> None:
         """Tell how far the flow is; the approval shows it."""

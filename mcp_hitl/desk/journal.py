@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_hitl.desk.editing import complete
-from mcp_hitl.desk.flow import FlowChanged, LeaseLost, Place, Suspended
+from mcp_hitl.desk.flow import FlowChanged, Held, LeaseLost, Place, Suspended
 from mcp_hitl.desk.opening import Request, open_approval
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.desk.redeeming import check_usable
@@ -60,7 +60,7 @@ class Journal:
         entry = self._entries.get(position)
         if entry is not None and (entry.step, entry.name) != (step, name):
             raise FlowChanged(
-                f"the flow's code changed: step {position + 1} was {entry.step} {entry.name!r} and is {step} {name!r} now"
+                f"the flow's code changed: step {position + 1} was {entry.step} {entry.name!r} and is {step} {name!r}"
             )
         return Place(position, step, name, entry)
 
@@ -81,10 +81,10 @@ class Journal:
         """Go no further while the emergency stop is on (THREATS T15).
 
         Raises:
-            Suspended: it is on; the flow stays runnable and goes on after it.
+            Held: it is on; the flow stays runnable and goes on after it.
         """
         if await self._store.read(lambda view: view.paused(self._lease.kind)):
-            raise Suspended
+            raise Held
 
     def write_later(self, entry: JournalEntry) -> None:
         """Write an entry together with the next one: before anything else acts."""
@@ -112,7 +112,7 @@ class Journal:
 
         def work(tx: Transaction, now: datetime) -> None:
             if checked and tx.paused(self._lease.kind):
-                raise Suspended
+                raise Held
             self._put(tx, entry)
 
         await self._write(work)
@@ -122,7 +122,7 @@ class Journal:
 
         def work(tx: Transaction, now: datetime) -> str:
             if tx.paused(self._lease.kind):
-                raise Suspended
+                raise Held
             output = action(tx)
             self._put(tx, place.done(output))
             return output
@@ -148,7 +148,7 @@ class Journal:
         raise Suspended
 
     async def wait(
-        self, place: Place, payload: Any, *, timeout: str | timedelta | None, kind: str | None, title: str | None
+        self, place: Place, payload: Any, *, expires_in: str | timedelta | None, kind: str | None, title: str | None
     ) -> Approval:
         """The approval of this place, resolved; opened first where it is not yet.
 
@@ -164,7 +164,7 @@ class Journal:
             else:
                 adopts = first and kind in (None, self._approval.kind)
                 approval = (
-                    self._adopt(tx, payload, now) if adopts else self._open(tx, payload, now, timeout, kind, title)
+                    self._adopt(tx, payload, now) if adopts else self._open(tx, payload, now, expires_in, kind, title)
                 )
                 self._put(tx, place.done(approval.id))
             if approval.status is Status.PENDING:
@@ -192,7 +192,7 @@ class Journal:
         tx: Transaction,
         payload: Any,
         now: datetime,
-        timeout: str | timedelta | None,
+        expires_in: str | timedelta | None,
         kind_name: str | None,
         title: str | None,
     ) -> Approval:
@@ -206,7 +206,7 @@ class Journal:
             id=self._new_id(now),
             form=kind.form_of(payload),
             flow=self._lease.flow,
-            timeout=duration(timeout) if isinstance(timeout, str) else timeout,
+            timeout=duration(expires_in) if isinstance(expires_in, str) else expires_in,
         )
         return open_approval(tx, request, now, self._rulebook)
 

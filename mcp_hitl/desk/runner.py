@@ -5,14 +5,14 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from pydantic_core import to_jsonable_python
 
 from mcp_hitl.desk.ending import end
 from mcp_hitl.desk.feed import ANY, Feed
-from mcp_hitl.desk.flow import Flow, FlowChanged, LeaseLost, NotApproved, Step, Suspended, Unknown, input_of
+from mcp_hitl.desk.flow import Flow, FlowChanged, Held, LeaseLost, NotApproved, Step, Suspended, Unknown, input_of
 from mcp_hitl.desk.journal import Journal
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
@@ -127,8 +127,7 @@ class Runner:
                 async def renew() -> None:
                     while True:
                         await anyio.sleep(_RENEW_SECONDS)
-                        until = self._clock() + LEASE
-                        if not await self._store.write(lambda tx: tx.renew(claimed.lease, until)):
+                        if not await self._store.write(lambda tx: tx.renew(claimed.lease, self._clock() + LEASE)):
                             tasks.cancel_scope.cancel()
 
                 tasks.start_soon(renew)
@@ -153,6 +152,8 @@ class Runner:
             journal.finish()
             await journal.flush()
             await self._finish(claimed, FlowState.DONE, Outcome(OutcomeState.SUCCEEDED, _as_object(result)))
+        except Held:
+            await self._store.write(lambda tx: tx.renew(claimed.lease, self._clock()))
         except Suspended:
             pass
         except LeaseLost:
@@ -215,7 +216,9 @@ def _new_id(now: datetime) -> str:
 
 def _as_object(result: object) -> dict[str, Any] | None:
     plain: Any = to_jsonable_python(result, by_alias=True)
-    return plain if plain is None or isinstance(plain, dict) else {"value": plain}
+    if plain is None or isinstance(plain, dict):
+        return cast("dict[str, Any] | None", plain)
+    return {"value": plain}
 
 
 def _told(error: Exception) -> str:

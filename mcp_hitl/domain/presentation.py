@@ -1,28 +1,40 @@
 """How an approval is told: one JSON shape for programs, short text for models, a full view for people."""
 
+import json
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from mcp_hitl.domain.approval import Approval, Decision, Status
+from mcp_hitl.domain.approval import Approval, Decision, Edit, OutcomeState, Status
 from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.changes import changes
 from mcp_hitl.domain.instants import in_words, rfc3339
-from mcp_hitl.domain.kinds import MAX_TITLE
+from mcp_hitl.domain.kinds import MAX_TITLE, Kind
 from mcp_hitl.domain.policy import Verdict
 from mcp_hitl.domain.resolution import quorum_of
+from mcp_hitl.domain.secrets import redacted
 from mcp_hitl.domain.text import indented, json_lines, one_line, persons_words, visible
 
 
-def shape(approval: Approval, now: datetime, *, inbox: str) -> JsonObject:
-    """The Approval that tools, the terminal's `--json` and resources return.
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What telling an approval needs beside itself: the instant, where a person decides in words, and its kind."""
 
-    `inbox` says in words where a person decides, for the sentence in `next`.
-    """
+    now: datetime
+    inbox: str
+    kind: Kind | None = None
+
+
+def shape(approval: Approval, telling: Telling, *, redact: bool = False) -> JsonObject:
+    """The Approval that tools, the terminal's `--json` and resources return; in lists without secrets."""
+    now = telling.now
     quorum = quorum_of(approval, approval.decisions_in_force)
     return {
         "id": approval.id,
         "kind": approval.kind,
         "title": approval.title,
         "status": approval.seen_at(now).value,
-        "payload": approval.payload,
+        "payload": payload_of(approval, telling) if redact else approval.payload,
         "digest": approval.digest,
         "revision": approval.revision,
         "requested_by": approval.requester,
@@ -32,7 +44,11 @@ def shape(approval: Approval, now: datetime, *, inbox: str) -> JsonObject:
         "quorum": {"needed": quorum.needed, "approved": quorum.approved, "rejected": quorum.rejected},
         "decisions": [_decision(decision) for decision in approval.decisions],
         "answer": approval.answer,
-        "progress": [],
+        "progress": [
+            {"step": progress.step, "message": progress.message, "at": rfc3339(progress.at)}
+            for progress in approval.progress
+        ],
+        "edits": [_edit(edit, telling) for edit in approval.edits],
         "outcome": {
             "state": approval.outcome.state.value,
             "result": approval.outcome.result,
@@ -40,22 +56,28 @@ def shape(approval: Approval, now: datetime, *, inbox: str) -> JsonObject:
         },
         "asked": approval.asked,
         "url": None,
-        "next": next_step(approval, now, inbox=inbox),
+        "next": next_step(approval, telling),
     }
 
 
-def next_step(approval: Approval, now: datetime, *, inbox: str) -> str:
+def payload_of(approval: Approval, telling: Telling) -> Any:
+    """The payload without what its kind's schema marks as secret (THREATS T36)."""
+    return approval.payload if telling.kind is None else redacted(telling.kind.schema, approval.payload)
+
+
+def next_step(approval: Approval, telling: Telling) -> str:
     """One sentence: what the caller does now. It never hands out a command that decides."""
+    now = telling.now
     match approval.seen_at(now):
         case Status.PENDING:
             return (
                 "A person has to decide; this takes as long as they need. Tell your person that it is waiting "
-                f"({inbox}), then call wait-for-approval with this id, as often as it takes."
+                f"({telling.inbox}), then call wait-for-approval with this id, as often as it takes."
             )
         case Status.APPROVED if approval.form is not None:
             return "Answered. The person's answer is in `answer`; go on with it."
         case Status.APPROVED:
-            return "Approved. Do exactly what `payload` says, and nothing else."
+            return _after_approval(approval, telling)
         case Status.REJECTED:
             again = ""
             if approval.cooldown_until is not None and now < approval.cooldown_until:
@@ -67,8 +89,9 @@ def next_step(approval: Approval, now: datetime, *, inbox: str) -> str:
             return "Cancelled, so this is not approved. Do not take this action."
 
 
-def summary(approval: Approval, now: datetime, *, inbox: str) -> str:
+def summary(approval: Approval, telling: Telling) -> str:
     """The same facts as `shape` in a few lines that a model reads; a person's words are marked as such."""
+    now = telling.now
     quorum = quorum_of(approval, approval.decisions_in_force)
     lines = [f"{approval.id} is {approval.seen_at(now).value} (kind {approval.kind}): {approval.title}"]
     if approval.seen_at(now) is Status.PENDING:
@@ -81,7 +104,11 @@ def summary(approval: Approval, now: datetime, *, inbox: str) -> str:
         lines.append(f"Reason given: {persons_words(approval.reason)}")
     if approval.asked > 1:
         lines.append(f"Asked {approval.asked} times.")
-    lines.append(next_step(approval, now, inbox=inbox))
+    lines += [f"{one_line(edit.editor, 100)} edited it: {_differences(edit, telling)}" for edit in approval.edits]
+    lines += [f"{one_line(p.step, 60)}: {one_line(p.message, 200)}" for p in approval.progress]
+    if approval.outcome.error:
+        lines.append(f"Error: {one_line(approval.outcome.error, 300)}")
+    lines.append(next_step(approval, telling))
     return "\n".join(lines)
 
 
@@ -128,7 +155,63 @@ def _decision(decision: Decision) -> JsonObject:
         "comment": decision.comment,
         "assurance": decision.assurance.value,
         "at": rfc3339(decision.at),
+        "looked_seconds": None if decision.looked is None else round(decision.looked.total_seconds(), 3),
     }
+
+
+def _edit(edit: Edit, telling: Telling) -> JsonObject:
+    return {
+        "revision": edit.revision,
+        "editor": edit.editor,
+        "comment": edit.comment,
+        "changes": _changes(edit, telling),
+        "at": rfc3339(edit.at),
+    }
+
+
+def _changes(edit: Edit, telling: Telling) -> list[JsonObject]:
+    if telling.kind is None:
+        return changes(edit.before, edit.after)
+    return changes(redacted(telling.kind.schema, edit.before), redacted(telling.kind.schema, edit.after))
+
+
+def differences(before: Any, after: Any) -> str:
+    """What an edit changes, a line for each field, for people to read."""
+    return "\n".join(
+        f"{one_line(change['field'], 100)}: {_value(change['before'])} → {_value(change['after'])}"
+        for change in changes(before, after)
+    )
+
+
+def _differences(edit: Edit, telling: Telling) -> str:
+    told = [f"{one_line(c['field'], 60)} {_value(c['before'])} → {_value(c['after'])}" for c in _changes(edit, telling)]
+    return one_line("; ".join(told) or "(erased)", 500)
+
+
+def _value(value: Any) -> str:
+    return visible(json.dumps(value, ensure_ascii=False))
+
+
+def _after_approval(approval: Approval, telling: Telling) -> str:
+    redeemable = approval.flow is None and telling.kind is not None and telling.kind.redeemable
+    match approval.outcome.state:
+        case OutcomeState.NONE if redeemable:
+            return (
+                "Approved. Call redeem-approval with this id and digest, then do exactly what `payload` says, once and "
+                "nothing else, and tell with report-outcome how it went."
+            )
+        case OutcomeState.NONE | OutcomeState.RUNNING if approval.flow is not None:
+            return "Approved; it is being carried out here. get-approval tells in `outcome` how it goes."
+        case OutcomeState.RUNNING:
+            return "Redeemed: do exactly what `payload` says now, and tell with report-outcome how it went."
+        case OutcomeState.SUCCEEDED:
+            return "Approved and done; `outcome` has the result."
+        case OutcomeState.FAILED:
+            return "Approved, but it failed; `outcome` says why. Tell your person before you try anything else."
+        case OutcomeState.UNKNOWN:
+            return "Approved, but nobody can tell whether it happened. Do not repeat it; a person has to look."
+        case OutcomeState.NONE:
+            return "Approved. Do exactly what `payload` says, and nothing else."
 
 
 def _said(decision: Decision) -> str:

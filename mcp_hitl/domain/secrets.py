@@ -10,8 +10,8 @@ def has_secrets(schema: Mapping[str, Any]) -> bool:
     """Whether a schema marks anything."""
     if schema.get("writeOnly") is True:
         return True
-    parts: list[Any] = [*_mapping(schema.get("properties")).values(), schema.get("items")]
-    return any(has_secrets(_mapping(part)) for part in parts if isinstance(part, dict))
+    parts: list[object] = [*_mapping(schema.get("properties")).values(), schema.get("items")]
+    return any(has_secrets(_mapping(part)) for part in parts)
 
 
 def redacted(schema: Mapping[str, Any], payload: Any) -> Any:

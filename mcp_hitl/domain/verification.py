@@ -48,8 +48,9 @@ class Ledger:
     def __init__(self, genesis: str) -> None:
         """Begin with `genesis` as the hash before the first entry."""
         self.seq = 0
-        self.head = genesis
-        self.hashes_seen: set[str] = set()
+        self.head: str = genesis
+        self.met_expected = False
+        """Whether the hash that somebody expects has come by."""
         self.approvals: dict[str, Told] = {}
 
     def read(self, entries: Iterable[Recorded], *, expect: str | None = None) -> None:
@@ -67,8 +68,7 @@ class Ledger:
             if recorded.previous != self.head:
                 raise Broken(f"{place} does not continue the chain: the entry before it was replaced")
             self.seq, self.head = recorded.seq, recorded.hash
-            if recorded.hash == expect:
-                self.hashes_seen.add(expect)
+            self.met_expected = self.met_expected or recorded.hash == expect
             if recorded.entry.approval != NOWHERE:
                 self._follow(recorded, place)
 
@@ -111,7 +111,9 @@ def check_stored(told: Told | None, approval: Approval, contents: Mapping[str, s
     if (approval.digest, approval.revision) != (told.digest, told.revision):
         raise Broken(f"{approval.id} has another digest or revision than the log says")
     if approval.outcome.state is not told.outcome:
-        raise Broken(f"the outcome of {approval.id} is {approval.outcome.state.value}; the log says {told.outcome.value}")
+        raise Broken(
+            f"the outcome of {approval.id} is {approval.outcome.state.value}; the log says {told.outcome.value}"
+        )
     for digest, text in contents.items():
         if digest_of(text.encode()) != digest:
             raise Broken(f"a content of {approval.id} does not match its digest {digest}")

@@ -219,7 +219,7 @@ class Transaction(View, Protocol):
         """Write a step, or finish a claimed one; False where somebody else has the flow or the step is done."""
         ...
 
-    def add_expense(self, approval_id: str, amount: Decimal, expense: JsonObject, at: datetime) -> None:
+    def add_expense(self, approval_id: str, amount: Decimal, expense: JsonObject) -> None:
         """Record the reimbursement of an approved expense; a second one for the same approval fails."""
         ...
 

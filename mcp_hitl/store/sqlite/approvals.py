@@ -244,17 +244,16 @@ class ApprovalStatements:
         self._db.execute("UPDATE counter SET value = ?", (str(value),))
         return value
 
-    def add_expense(self, approval_id: str, amount: Decimal, expense: JsonObject, at: datetime) -> None:
+    def add_expense(self, approval_id: str, amount: Decimal, expense: JsonObject) -> None:
         """See `Transaction.add_expense`."""
         self._db.execute(
-            "INSERT INTO expenses (approval, amount, currency, description, category, at) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO expenses (approval, amount, currency, description, category) VALUES (?, ?, ?, ?, ?)",
             (
                 approval_id,
                 str(as_json(amount)),
                 expense["currency"],
                 expense["description"],
                 expense.get("category"),
-                to_ms(at),
             ),
         )
 

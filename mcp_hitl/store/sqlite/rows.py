@@ -14,8 +14,8 @@ from mcp_hitl.domain.schedule import next_due
 
 APPROVAL = (
     "id, kind, title, claim, status, payload, digest, revision, requester, requested_at, expires_at, resolved_at, "
-    "policy, form, dedup_key, cooldown_until, asked, answer, reason, outcome, stage_since, timed_to, next_at, escalated, "
-    "flow, rule, erased_at"
+    "policy, form, dedup_key, cooldown_until, asked, answer, reason, outcome, stage_since, timed_to, next_at, "
+    "escalated, flow, rule, erased_at"
 )
 DECISION = "approval, revision, stage, approver, established, verdict, comment, assurance, nonce, looked, at"
 ENTRY = "seq, approval, event, revision, actor, established, assurance, at, data, previous, hash"

@@ -165,8 +165,7 @@ CREATE TABLE expenses (
     amount TEXT NOT NULL,
     currency TEXT NOT NULL,
     description TEXT NOT NULL,
-    category TEXT,
-    at INTEGER NOT NULL
+    category TEXT
 ) STRICT;
 
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
