@@ -194,17 +194,12 @@ async def test_a_write_that_was_cancelled_before_its_turn_is_not_run(store: Sqli
     assert await store.read(lambda view: view.get(approval_id(START, 99))) is None
 
 
-async def test_a_commit_after_the_loop_of_a_waiter_has_ended_is_no_mistake(tmp_path: Path) -> None:
-    """A waiter that is torn down with its loop leaves nothing that a later commit could stumble over."""
-    store = SqliteStore(tmp_path / "hitl.db")
-
-    def wait_in_another_loop() -> None:
-        async def wait() -> None:
-            with anyio.move_on_after(0.01):
-                await store.changed()
-
-        anyio.run(wait)
-
-    await anyio.to_thread.run_sync(wait_in_another_loop)
-    assert await store.write(insertion(1)) == 1
-    await store.close()
+async def test_a_commit_of_its_own_wakes_without_a_look_at_the_file(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_hitl.store.sqlite.store.WATCH_SECONDS", 600)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.changed)
+            await anyio.wait_all_tasks_blocked()
+            await store.write(insertion(1))
