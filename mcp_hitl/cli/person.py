@@ -1,5 +1,6 @@
 """The person at the terminal: shown everything, then asked; without a terminal, nobody was."""
 
+import signal
 import sys
 from typing import Any
 
@@ -29,8 +30,7 @@ def say(text: str = "") -> None:
 
 def confirm(question: str) -> bool:
     """Ask for a yes; anything else is a no."""
-    typed = click.prompt(f"{question} [y/N]", default="", show_default=False, err=True)
-    return typed.strip().lower() in {"y", "yes"}
+    return _typed(f"{question} [y/N]").lower() in {"y", "yes"}
 
 
 def fill_in(approval: Approval) -> JsonObject | None:
@@ -47,7 +47,7 @@ def _ask(field: Field) -> Any:
     for number, choice in enumerate(field.choices, start=1):
         say(f"  {number}) {choice.title}" + (f"  [{choice.value}]" if choice.title != choice.value else ""))
     while True:
-        typed = click.prompt(_label(field), default="", show_default=False, err=True).strip()
+        typed = _typed(_label(field))
         if not typed:
             if "default" in field.schema:
                 return field.schema["default"]
@@ -60,6 +60,16 @@ def _ask(field: Field) -> Any:
             say(f"  {mistake}")
         else:
             return value
+
+
+def _typed(prompt: str) -> str:
+    """What is typed on one line; an interrupt or the end of input gives up."""
+    # The event loop makes a cancellation of an interrupt, which does not reach somebody who is blocked in reading.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return click.prompt(prompt, default="", show_default=False, err=True).strip()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _label(field: Field) -> str:

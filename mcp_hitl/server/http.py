@@ -1,10 +1,10 @@
 """MCP over streamable HTTP at `/mcp`, with `/healthz` and `/readyz`, on loopback."""
 
 import contextlib
+import re
 import signal
 import socket
 from collections.abc import Callable, Generator
-from urllib.parse import urlsplit
 
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
@@ -18,6 +18,7 @@ from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.server.stopping import on_signals
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK_HOST = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _DRAIN_SECONDS = 1
 
 
@@ -85,10 +86,7 @@ class _OnLoopback:
 
 def _names_loopback(scope: Scope) -> bool:
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-    try:
-        return len(hosts) == 1 and urlsplit(f"//{hosts[0]}").hostname in LOOPBACK
-    except ValueError:
-        return False
+    return len(hosts) == 1 and _LOOPBACK_HOST.fullmatch(hosts[0]) is not None
 
 
 class _Http(uvicorn.Server):

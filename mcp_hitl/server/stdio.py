@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 import anyio
-import anyio.lowlevel
 from mcp.server.stdio import stdio_server
 
 from mcp_hitl.server.app import ApprovalServer
-from mcp_hitl.server.stopping import InFlight, on_signals
+from mcp_hitl.server.stopping import Unanswered, on_signals
 
 _READ = 65_536
 _AHEAD = 64
@@ -21,20 +20,18 @@ _AHEAD = 64
 
 async def serve_stdio(server: ApprovalServer) -> None:
     """Serve until the client closes our input or the process is told to stop; then answer who waits, and return."""
-    in_flight = InFlight()
-    server.add_middleware([in_flight])
+    unanswered = Unanswered()
+    server.add_middleware([unanswered])
 
     async def finish() -> None:
         server.stop()
-        await in_flight.drain()
-        # One more turn of the loop, for the last answer to be handed to the transport.
-        await anyio.lowlevel.checkpoint()
+        await unanswered.drain()
 
     lines = _Lines(os.dup(sys.stdin.fileno()), finish)
     with on_signals(lines.end):
         # The transport iterates over its input, and over nothing else.
         async with stdio_server(stdin=cast("anyio.AsyncFile[str]", lines)) as (read, write):
-            await server.mcp.run(read, write, server.mcp.create_initialization_options())
+            await server.mcp.run(read, unanswered.watch(write), server.mcp.create_initialization_options())
 
 
 class _Lines:

@@ -4,11 +4,13 @@ import asyncio
 import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCError, JSONRPCResponse, RequestId
 
 GRACE_SECONDS = 2.0
 """How long requests that are being served may take to finish after a stop."""
@@ -31,27 +33,65 @@ def on_signals(stop: Callable[[], None]) -> Generator[None]:
             signal.signal(number, handler)
 
 
-class InFlight:
-    """Middleware that knows how many requests are being served."""
+class Unanswered:
+    """The requests of one connection that have no answer on the wire yet.
+
+    Middleware for what comes in and, through `watch`, for what goes out: a handler that has returned is not enough,
+    since the transport takes one message at a time and drops at the end of input what still waits for its turn.
+    """
 
     def __init__(self) -> None:
-        """Nothing is being served yet."""
-        self._count = 0
-        self._idle = anyio.Event()
+        """Nothing was asked yet."""
+        self._requests: set[RequestId] = set()
+        self._fewer = anyio.Event()
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Serve one message."""
-        self._count += 1
+        if ctx.request_id is None:
+            return await call_next(ctx)
+        self._requests.add(ctx.request_id)
         try:
             return await call_next(ctx)
-        finally:
-            self._count -= 1
-            if self._count == 0:
-                self._idle.set()
-                self._idle = anyio.Event()
+        except anyio.get_cancelled_exc_class():
+            self._answered(ctx.request_id)  # the client took it back: no answer follows
+            raise
+
+    def watch(self, stream: Any) -> "_Watched":
+        """The transport's stream to answer on, so that it is known what has been handed to the transport."""
+        return _Watched(stream, self._answered)
 
     async def drain(self) -> None:
-        """Return when nothing is being served, or after `GRACE_SECONDS`."""
+        """Return when every request is answered, or after `GRACE_SECONDS`."""
         with anyio.move_on_after(GRACE_SECONDS):
-            while self._count:
-                await self._idle.wait()
+            while self._requests:
+                await self._fewer.wait()
+
+    def _answered(self, request: RequestId) -> None:
+        self._requests.discard(request)
+        self._fewer.set()
+        self._fewer = anyio.Event()
+
+
+class _Watched:
+    """A stream that tells of each answer once it has been taken."""
+
+    def __init__(self, stream: Any, answered: Callable[[RequestId], None]) -> None:
+        self._stream = stream
+        self._tell = answered
+
+    async def send(self, item: SessionMessage, /) -> None:
+        await self._stream.send(item)
+        if isinstance(item.message, JSONRPCResponse | JSONRPCError) and item.message.id is not None:
+            self._tell(item.message.id)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def __aenter__(self) -> "_Watched":
+        await self._stream.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> bool | None:
+        return await self._stream.__aexit__(exc_type, exc_val, exc_tb)

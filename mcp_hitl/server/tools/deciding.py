@@ -32,7 +32,7 @@ _OUR_FIELDS: JsonObject = {
 }
 _OUR_FORM = forms.define({"properties": _OUR_FIELDS, "required": [_DECISION]})
 _BESIDE_OURS = "answer_"
-"""Set before a name of the approval's own form that one of our two fields has already."""
+"""Set before a name of the approval's own form that one of our two fields has already, until nobody has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,9 @@ def _form(approval: Approval, comment: str | None) -> JsonObject:
     fields = dict(_OUR_FIELDS)
     if comment:
         fields[_COMMENT] = _OUR_FIELDS[_COMMENT] | {"default": comment}
+    names = _names(approval)
     for field in forms.fields_of(approval.form) if approval.form else ():
-        fields[_shown_name(field.name)] = {"title": field.label} | field.schema
+        fields[names[field.name]] = {"title": field.label} | field.schema
     return {"type": "object", "properties": fields, "required": [_DECISION]}
 
 
@@ -130,17 +131,21 @@ def _said(approval: Approval, proposed: Verdict, comment: str | None, content: J
         raise Invalid(f"{mistake} Nothing was decided; {approval.id} is still pending. Ask the person again.") from None
     verdict = Verdict(ours[_DECISION])
     proposal = comment if verdict is proposed else None
-    own = {_own_name(name, approval): value for name, value in content.items() if name not in _OUR_FIELDS}
+    own_names = {shown: name for name, shown in _names(approval).items()}
+    own = {own_names.get(name, name): value for name, value in content.items() if name not in _OUR_FIELDS}
     return Chosen(verdict, ours.get(_COMMENT, proposal), own or None)
 
 
-def _shown_name(name: str) -> str:
-    return _BESIDE_OURS + name if name in (_DECISION, _COMMENT) else name
-
-
-def _own_name(shown: str, approval: Approval) -> str:
+def _names(approval: Approval) -> dict[str, str]:
+    """What the approval's own fields are called beside our two: by their own names, names that are all different."""
     names = [field.name for field in forms.fields_of(approval.form)] if approval.form else []
-    return next((name for name in names if _shown_name(name) == shown), shown)
+    taken = {*_OUR_FIELDS, *names}
+    shown = dict(zip(names, names, strict=True))
+    for name in filter(_OUR_FIELDS.__contains__, names):
+        while shown[name] in taken:
+            shown[name] = _BESIDE_OURS + shown[name]
+        taken.add(shown[name])
+    return shown
 
 
 APPROVE = Tool(

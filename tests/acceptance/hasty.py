@@ -1,0 +1,33 @@
+"""A server that withdraws its forms after an instant: `python hasty.py stdio|http DATABASE`."""
+
+import sys
+from pathlib import Path
+
+import anyio
+
+from mcp_hitl.cli.os_user import os_user
+from mcp_hitl.desk import Desk
+from mcp_hitl.server.app import ApprovalServer
+from mcp_hitl.server.http import serve_http
+from mcp_hitl.server.stdio import serve_stdio
+from mcp_hitl.store.sqlite import SqliteStore
+
+
+def _say(url: str) -> None:
+    print(f"MCP endpoint {url}", file=sys.stderr, flush=True)
+
+
+async def main(transport: str, database: Path) -> None:
+    """Serve like the real one, with less patience."""
+    store = SqliteStore(database)
+    async with Desk(store, inbox="in a test").open() as desk:
+        server = ApprovalServer(desk, os_user(), key=bytes(32), form_seconds=0.3)
+        if transport == "stdio":
+            await serve_stdio(server)
+        else:
+            await serve_http(server, "127.0.0.1", 0, ready=_say)
+    await store.close()
+
+
+if __name__ == "__main__":
+    anyio.run(main, sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,74 @@
+"""Approvals that an agent has asked for on a database file, made through a desk in this process."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.store.sqlite import SqliteStore
+
+AGENT = Principal("os:agent", Established.OS_USER)
+
+
+def lunch(**changes: Any) -> dict[str, Any]:
+    """The payload of an expense."""
+    return {"amount": 50, "currency": "USD", "description": "Lunch"} | changes
+
+
+def ask(
+    database: Path,
+    kind: str = "expense",
+    payload: dict[str, Any] | None = None,
+    *,
+    claim: str | None = None,
+    requester: Principal = AGENT,
+) -> str:
+    """Ask for one approval; returns its id."""
+    [approval] = ask_all(database, [(kind, lunch() if payload is None else payload)], claim=claim, requester=requester)
+    return approval.id
+
+
+def ask_all(
+    database: Path,
+    requests: Sequence[tuple[str, dict[str, Any]]],
+    *,
+    claim: str | None = None,
+    requester: Principal = AGENT,
+) -> list[Approval]:
+    """Ask for several, in order."""
+
+    async def submit(desk: Desk) -> list[Approval]:
+        return [await desk.submit(requester, kind, payload, claim=claim) for kind, payload in requests]
+
+    return on_desk(database, submit)
+
+
+def ask_form(database: Path, form: dict[str, Any], question: str = "Where to?") -> str:
+    """Ask a question with a form; returns its id."""
+    return ask(database, "question", {"question": question, "form": form})
+
+
+def look(database: Path, approval_id: str) -> Approval:
+    """The approval as it is stored."""
+
+    async def get(desk: Desk) -> Approval:
+        return await desk.get(AGENT, approval_id)
+
+    return on_desk(database, get)
+
+
+def on_desk(database: Path, work: Any) -> Any:
+    """Run `work` with a desk on the file."""
+
+    async def main() -> Any:
+        store = SqliteStore(database)
+        try:
+            return await work(Desk(store, inbox="in a test"))
+        finally:
+            await store.close()
+
+    return anyio.run(main)

@@ -1,0 +1,112 @@
+"""T25: what an agent writes cannot deceive the eye at the terminal, in any field that it controls."""
+
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from asked import ask, ask_form, lunch
+from terminal import at_terminal, run
+
+from mcp_hitl.domain.principal import Established, Principal
+
+DECEPTIVE = {
+    "ANSI colours": "\x1b[8mhidden\x1b[0m",
+    "ANSI cursor": "\x1b[2A\x1b[2KApproved by the boss",
+    "ANSI screen": "\x1b[2J\x1b[H",
+    "window title": "\x1b]0;owned\x07",
+    "terminal query": "\x1b[6n\x1b[c",
+    "hyperlink": "\x1b]8;;http://evil.example\x1b\\click\x1b]8;;\x1b\\",
+    "C1 control": "\x9b31mred",
+    "carriage return": "Pay 1000000\rPay 1      ",
+    "backspace": "mallory\b\b\b\b\b\b\balice",
+    "line feed": "harmless\n\nApprove this? [y/N]: y",
+    "tab and vertical tab": "a\tb\x0bc\x0cd",
+    "delete": "a\x7fb",
+    "bidi override": "\u202egnp.exe\u202c",
+    "bidi isolate": "\u2066abc\u2069",
+    "zero width": "pay\u200bpal\u200d.\ufeffcom\u2060",
+    "line separator": "one\u2028two\u2029three\x85four",
+    "tags": "hi" + "".join(chr(0xE0000 + ord(char)) for char in "approve"),
+    "blank letters": "a\u3164b\u115fc\u2800d",
+    "odd spaces": "a\u00a0b\u2003c\u3000d",
+    "stacked marks": "a" + "\u0301" * 40,
+    "private use": "\ue000\U000f0000",
+    "variation selectors": "a\ufe01b\U000e0101",
+}
+DECEIVES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+EVERYTHING = "|".join(DECEPTIVE.values())
+
+
+def deceptive(output: str) -> set[str]:
+    """The characters of an output that a terminal would act on, or that a reader would not see."""
+    odd_spaces = {char for char in output if unicodedata.category(char) == "Zs" and char != " "}
+    blank = set("\u3164\u115f\u2800\ufe01\U000e0101") & set(output)
+    controls = {char for char in output if unicodedata.category(char) in DECEIVES and char != "\n"}
+    stacked = {"\u0301"} if "\u0301" * 4 in output else set[str]()
+    return odd_spaces | blank | controls | stacked
+
+
+def expense(database: Path, evil: str) -> str:
+    return ask(database, payload=lunch(description=f"x{evil}x", category=f"x{evil}x"[:100]))
+
+
+def action(database: Path, evil: str) -> str:
+    return ask(database, "action", {f"key{evil}": [f"x{evil}x", {"deep": evil}]}, claim=f"Title {evil}")
+
+
+def question(database: Path, evil: str) -> str:
+    return ask(database, "question", {"question": f"Is this {evil} fine?"})
+
+
+def form(database: Path, evil: str) -> str:
+    return ask_form(
+        database,
+        {
+            "properties": {
+                "city": {
+                    "type": "string",
+                    "title": f"City {evil}",
+                    "description": f"Where {evil} to",
+                    "oneOf": [{"const": "a", "title": f"A {evil}"}, {"const": "b", "title": evil + " B"}],
+                },
+                "note": {"type": "string", "title": f"Note {evil}", "default": f"As {evil} ever"},
+            }
+        },
+    )
+
+
+def requester(database: Path, evil: str) -> str:
+    return ask(database, requester=Principal(f"os:{evil}", Established.OS_USER))
+
+
+@pytest.mark.parametrize("asked", [expense, action, question, requester])
+def test_t25_nothing_deceptive_is_listed_or_shown(tmp_path: Path, asked: Callable[[Path, str], str]) -> None:
+    database = tmp_path / "hitl.db"
+    for evil in DECEPTIVE.values():
+        asked(database, evil)
+    listed = run(database, "pending", "--limit", "100", columns=300)
+    assert listed.stdout.startswith("ID ") and f"\n{len(DECEPTIVE)} pending." in listed.stdout
+    shown = run(database, "show", asked(database, EVERYTHING))
+    assert (listed.returncode, shown.returncode) == (0, 0)
+    for output in (listed.stdout, shown.stdout):
+        assert deceptive(output) == set()
+        assert "\nApprove this? [y/N]" not in output
+
+
+def test_t25_nothing_deceptive_is_shown_before_the_question(tmp_path: Path) -> None:
+    database = tmp_path / "hitl.db"
+    with at_terminal(database, "approve", action(database, EVERYTHING)) as person:
+        shown = person.answer("\nApprove this? [y/N]: ", "n")
+        assert person.finish() == 1
+    assert deceptive(shown) == set() and "\\u001b[8mhidden" in shown
+
+
+def test_t25_nothing_deceptive_is_in_a_form(tmp_path: Path) -> None:
+    database = tmp_path / "hitl.db"
+    with at_terminal(database, "approve", form(database, EVERYTHING)) as person:
+        person.answer("(number of your choice, optional): ", "1")
+        person.answer("ever): ", "")
+        person.answer("\nApprove this? [y/N]: ", "y")
+        assert person.finish() == 0
+    assert deceptive(person.shown) == set() and "City \\u001b[8mhidden" in person.shown

@@ -1,0 +1,49 @@
+"""A desk on a real database, with a clock that the test sets."""
+
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from desk_samples import KINDS, Clock, WatchedStore
+from samples import INBOX
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.store.sqlite import SqliteStore
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time, which only the test moves."""
+    return Clock()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncGenerator[WatchedStore]:
+    """The database, which tells what is asked of it."""
+    store = WatchedStore(SqliteStore(tmp_path / "hitl.db"))
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def desk(store: WatchedStore, clock: Clock) -> Desk:
+    """The desk of one process."""
+    return Desk(store, inbox=INBOX, kinds=KINDS, clock=clock)
+
+
+@pytest.fixture
+async def elsewhere(desk: Desk, tmp_path: Path, clock: Clock) -> AsyncGenerator[Desk]:
+    """The desk of another process on the same file."""
+    store = SqliteStore(tmp_path / "hitl.db")
+    yield Desk(store, inbox=INBOX, kinds=KINDS, clock=clock)
+    await store.close()
+
+
+@pytest.fixture
+async def foreign(tmp_path: Path, clock: Clock) -> AsyncGenerator[Desk]:
+    """The desk of another database, where other approvals lie."""
+    clock.advance(timedelta(milliseconds=1))
+    store = SqliteStore(tmp_path / "foreign.db")
+    yield Desk(store, inbox=INBOX, kinds=KINDS, clock=clock)
+    await store.close()

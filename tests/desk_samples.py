@@ -1,0 +1,126 @@
+"""People, kinds, a clock and a watched store for the desk's tests."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
+
+import anyio
+from samples import START
+
+from mcp_hitl.desk.deciding import Said
+from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.forms import define
+from mcp_hitl.domain.kinds import ACTION, BUILT_IN
+from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
+from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.store.protocol import Store, Transaction, View
+
+T = TypeVar("T")
+
+AGENT = Principal("os:agent", Established.OS_USER)
+ANA = Principal("os:ana", Established.OS_USER, frozenset({"finance"}))
+BO = Principal("os:bo", Established.OS_USER, frozenset({"finance"}))
+CY = Principal("os:cy", Established.OS_USER, frozenset({"managers"}))
+
+LUNCH: JsonObject = {"amount": 49.99, "currency": "USD", "description": "Lunch"}
+
+FINANCE = Stage(("group:finance",), quorum=2)
+KINDS = {
+    **BUILT_IN,
+    "pair": replace(ACTION, name="pair", policy=Policy(stages=(FINANCE,))),
+    "staged": replace(ACTION, name="staged", policy=Policy(stages=(FINANCE, Stage(("group:managers",))))),
+    "strict": replace(ACTION, name="strict", policy=Policy(assurance=Assurance.SESSION)),
+    "unattended": replace(ACTION, name="unattended", policy=Policy(unattended=True)),
+    "form": replace(
+        ACTION,
+        name="form",
+        form=define({"properties": {"cost_center": {"type": "string"}}, "required": ["cost_center"]}),
+    ),
+}
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        """Begin at `START`."""
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, span: timedelta) -> None:
+        self.now += span
+
+
+def said(approver: Principal, approval: Approval, verdict: Verdict = Verdict.APPROVE, /, **changes: Any) -> Said:
+    """What somebody at the machine says of an approval as it was shown."""
+    words = Said(
+        approver=approver,
+        approval_id=approval.id,
+        verdict=verdict,
+        revision=approval.revision,
+        digest=approval.digest,
+        assurance=Assurance.LOCAL,
+    )
+    return replace(words, **changes)
+
+
+class _Watched:
+    """A view that notes which of its methods were called."""
+
+    def __init__(self, view: View, called: list[str]) -> None:
+        self._view, self._called = view, called
+
+    def __getattr__(self, name: str) -> Any:
+        self._called.append(name)
+        return getattr(self._view, name)
+
+
+class WatchedStore:
+    """A real store; counts which reads were answered, and fails a read where it is told to."""
+
+    def __init__(self, store: Store) -> None:
+        """Pass everything on to `store`."""
+        self._store = store
+        self.answered: Counter[str] = Counter()
+        self.fail_next: Counter[str] = Counter()
+        self._awaited: list[tuple[str, int, anyio.Event]] = []
+
+    async def read(self, work: Callable[[View], T]) -> T:
+        called: list[str] = []
+        result = await self._store.read(lambda view: work(cast("View", _Watched(view, called))))
+        for name in called:
+            self.answered[name] += 1
+            for awaited, count, event in self._awaited:
+                if awaited == name and self.answered[name] >= count:
+                    event.set()
+            if self.fail_next[name]:
+                self.fail_next[name] -= 1
+                raise Unavailable("The disk went away.")
+        return result
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        return await self._store.write(work)
+
+    async def changed(self) -> None:
+        await self._store.changed()
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def has_answered(self, name: str, count: int = 1) -> None:
+        """Wait until the method `name` was answered `count` times since the store was opened."""
+        event = anyio.Event()
+        self._awaited.append((name, count, event))
+        if self.answered[name] < count:
+            await event.wait()
+
+
+def hour(count: float = 1) -> timedelta:
+    """A span of hours."""
+    return timedelta(hours=count)

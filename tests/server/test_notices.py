@@ -1,0 +1,161 @@
+"""Change notifications: on every revision, for changes by any process, and only while somebody wants them."""
+
+import warnings
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+from mcp.client.session import IncomingMessage
+from mcp.server.subscriptions import ResourceUpdated
+from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
+from mcp_types import ResourceUpdatedNotification
+from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, reached
+from wires import connect
+
+from mcp_hitl.domain.principal import LOOPBACK
+
+pytestmark = pytest.mark.anyio
+
+PENDING = "approvals://pending"
+
+
+class Ear:
+    """Hears the updates of an older client."""
+
+    def __init__(self) -> None:
+        """Nothing was heard yet."""
+        self.heard: list[str] = []
+        self._news = anyio.Event()
+
+    async def __call__(self, message: IncomingMessage) -> None:
+        """The client's message handler."""
+        if isinstance(message, ResourceUpdatedNotification):
+            self.heard.append(str(message.params.uri))
+            self._news.set()
+
+    async def until(self, *uris: str) -> None:
+        """Return once all of `uris` were heard, and forget them."""
+        with anyio.fail_after(GUARD_SECONDS):
+            while not set(uris) <= set(self.heard):
+                self._news = anyio.Event()
+                await self._news.wait()
+        self.heard.clear()
+
+
+async def _subscribe(client: Client, uri: str, *, end: bool = False) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MCPDeprecationWarning)  # of the way that the older revisions have
+        call = client.unsubscribe_resource if end else client.subscribe_resource  # pyright: ignore[reportDeprecated]
+        await call(uri)
+
+
+def _changes(rig: Rig, approval_id: str) -> list[Callable[[], Awaitable[Any]]]:
+    """A change by this process, and one by another."""
+    return [lambda: rig.opened(), lambda: rig.decide(approval_id)]
+
+
+@pytest.mark.parametrize("transport", ["memory", "http"])
+@pytest.mark.parametrize("protocol", OLDER)
+async def test_a_subscription_of_the_older_revisions_tells_of_every_change(
+    rig: Rig, target: Any, protocol: str, transport: str
+) -> None:
+    approval = await rig.opened()
+    ear = Ear()
+    uris = (PENDING, f"approvals://{approval.id}", f"audit://{approval.id}")
+    async with connect(target, protocol, on_message=ear) as client:
+        for uri in uris:
+            await _subscribe(client, uri)
+        await rig.somebody_listens()
+        for change in _changes(rig, approval.id):
+            await change()
+            await ear.until(*uris)
+
+        for uri in uris[:2]:
+            await _subscribe(client, uri, end=True)
+        other = await rig.opened(payload={"other": 1})
+        await rig.opened(payload={"other": 1})
+        await rig.desk.cancel(LOOPBACK, other.id)
+        await _subscribe(client, f"audit://{other.id}")
+        third = await rig.opened(payload={"other": 2})
+        await _subscribe(client, f"audit://{third.id}")
+        await rig.opened(payload={"other": 2})
+        await ear.until(f"audit://{third.id}")
+        assert set(ear.heard) <= {f"audit://{third.id}"}
+    await rig.nobody_listens()
+
+
+@pytest.mark.parametrize("transport", ["memory", "http"])
+async def test_a_listen_stream_of_the_newest_revision_tells_of_every_change(
+    rig: Rig, target: Any, transport: str
+) -> None:
+    approval = await rig.opened()
+    uris = [PENDING, f"approvals://{approval.id}"]
+    async with connect(target, MODERN) as client:
+        with anyio.fail_after(GUARD_SECONDS):
+            async with client.listen(resource_subscriptions=uris) as stream:
+                assert stream.honored.resource_subscriptions == uris
+                await rig.somebody_listens()
+                for change in _changes(rig, approval.id):
+                    await change()
+                    seen = {await anext(stream), await anext(stream)}
+                    assert seen == {ResourceUpdated(uri) for uri in uris}
+        await rig.nobody_listens()
+
+
+@pytest.mark.parametrize("protocol", [*OLDER, MODERN])
+async def test_a_process_of_its_own_tells_of_what_others_change(rig: Rig, protocol: str) -> None:
+    ear = Ear()
+    async with connect(rig.database, protocol, on_message=ear) as client:
+        if protocol == MODERN:
+            with anyio.fail_after(GUARD_SECONDS):
+                async with client.listen(resource_subscriptions=[PENDING]) as stream:
+                    await client.call_tool("submit-expense", {"amount": 1, "description": "own"})
+                    assert await anext(stream) == ResourceUpdated(PENDING)
+                    await rig.opened()
+                    assert await anext(stream) == ResourceUpdated(PENDING)
+        else:
+            await _subscribe(client, PENDING)
+            await client.call_tool("submit-expense", {"amount": 1, "description": "own"})
+            await ear.until(PENDING)
+            await rig.opened()
+            await ear.until(PENDING)
+
+
+@pytest.mark.parametrize("protocol", OLDER)
+async def test_what_is_no_resource_cannot_be_subscribed_to(rig: Rig, protocol: str) -> None:
+    async with connect(rig.server.mcp, protocol) as client:
+        for uri in ("file:///etc/passwd", "approvals://nobody", "audit://pending"):
+            with pytest.raises(MCPError, match="No such resource"):
+                await _subscribe(client, uri)
+        await _subscribe(client, PENDING, end=True)
+    assert rig.listening == 0
+
+
+async def test_a_connection_has_a_limit_of_subscriptions(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcp_hitl.server.notices.MOST_PER_CONNECTION", 2)
+    async with connect(rig.server.mcp, OLDER[1]) as client:
+        await _subscribe(client, "approvals://apr_1")
+        await _subscribe(client, "approvals://apr_2")
+        with pytest.raises(MCPError, match="Unsubscribe from some"):
+            await _subscribe(client, "approvals://apr_3")
+        await _subscribe(client, "approvals://apr_2", end=True)
+        await _subscribe(client, "approvals://apr_3")
+    await rig.nobody_listens()
+
+
+async def test_one_connection_that_ends_leaves_the_others_their_news(rig: Rig) -> None:
+    ear = Ear()
+    async with reached(rig, "http") as url, connect(url, OLDER[1], on_message=ear) as stays:
+        async with connect(url, OLDER[0]) as leaves, connect(url, MODERN) as listens:
+            for client in (stays, leaves):
+                await _subscribe(client, PENDING)
+            async with listens.listen(resource_subscriptions=[PENDING]) as stream:
+                await rig.opened()
+                await ear.until(PENDING)
+                with anyio.fail_after(GUARD_SECONDS):
+                    assert await anext(stream) == ResourceUpdated(PENDING)
+        await rig.opened(payload={"more": 1})
+        await ear.until(PENDING)
+    await rig.nobody_listens()

@@ -1,0 +1,201 @@
+"""A clean stop: on SIGTERM and at the end of input, those who wait are answered and the process ends within seconds."""
+
+import signal
+import subprocess
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult
+from server.rig import GUARD_SECONDS, MODERN, OLDER, Pipes, Rig, pipes
+from wires import PROTOCOLS, Person, connect, content, environment, http_server, launcher
+
+pytestmark = pytest.mark.anyio
+
+STOP_SECONDS = 3.0
+WAIT = {"timeout_seconds": 300}
+
+
+async def _ended(client: Pipes, since: float) -> None:
+    """The process ends by itself, in time, with success, and without another word on stdout that is no message."""
+    with anyio.fail_after(GUARD_SECONDS):
+        assert await client.process.wait() == 0
+    assert time.monotonic() - since < STOP_SECONDS
+
+
+async def _stop(client: Pipes, how: str) -> float:
+    since = time.monotonic()
+    if how == "SIGTERM":
+        client.process.send_signal(signal.SIGTERM)
+    elif how == "SIGINT":
+        client.process.send_signal(signal.SIGINT)
+    else:
+        assert client.process.stdin is not None
+        await client.process.stdin.aclose()
+    return since
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "end of input"])
+async def test_stdio_answers_the_wait_withdraws_the_form_and_ends(rig: Rig, how: str) -> None:
+    approval = await rig.opened()
+    async with pipes(rig.database) as client:
+        await client.shake_hands(elicitation={})
+        wait = await client.request("tools/call", name="wait-for-approval", arguments={"id": approval.id, **WAIT})
+        ask = await client.request("tools/call", name="ask-human", arguments={"question": "When?"})
+        form = await client.read_until(lambda message: message.get("method") == "elicitation/create")
+        since = await _stop(client, how)
+        for number in (wait, ask):
+            if not any(message.get("id") == number and "result" in message for message in client.seen):
+                await client.result(number)
+        await _ended(client, since)
+    results = {message["id"]: message["result"] for message in client.seen if "result" in message}
+    answers = {number: results[number]["structuredContent"]["status"] for number in (wait, ask)}
+    assert answers == {wait: "pending", ask: "pending"}
+    [withdrawal] = [m for m in client.seen if m.get("method") == "notifications/cancelled"]
+    assert withdrawal["params"]["requestId"] == form["id"]
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "end of input"])
+async def test_stdio_ends_when_nothing_is_going_on(rig: Rig, how: str) -> None:
+    async with pipes(rig.database) as client:
+        await client.shake_hands()
+        await _ended(client, await _stop(client, how))
+
+
+async def test_stdio_ends_where_the_client_never_said_anything(rig: Rig) -> None:
+    async with pipes(rig.database) as client:
+        await _stop(client, "end of input")
+        with anyio.fail_after(GUARD_SECONDS):
+            assert await client.process.wait() == 0
+
+
+async def test_stdio_answers_any_number_of_waits_before_it_ends(rig: Rig) -> None:
+    approval = await rig.opened()
+    async with pipes(rig.database) as client:
+        await client.shake_hands()
+        arguments = {"id": approval.id, **WAIT}
+        waits = {await client.request("tools/call", name="wait-for-approval", arguments=arguments) for _ in range(200)}
+        await client.call("get-approval", id=approval.id)
+        since = await _stop(client, "SIGTERM")
+        while waits - {message.get("id") for message in client.seen}:
+            assert (await client.read())["result"]["structuredContent"]["status"] == "pending"
+        await _ended(client, since)
+
+
+async def test_stdio_ends_an_open_listen_stream_with_its_result(rig: Rig) -> None:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientInfo": {"name": "by hand", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    async with pipes(rig.database) as client:
+        listen = await client.request(
+            "subscriptions/listen", notifications={"resourceSubscriptions": ["approvals://pending"]}, _meta=meta
+        )
+        await client.read_until(lambda message: message.get("method") == "notifications/subscriptions/acknowledged")
+        since = await _stop(client, "SIGTERM")
+        assert "result" in await client.result(listen)
+        await _ended(client, since)
+
+
+@asynccontextmanager
+async def _http(database: Path) -> AsyncGenerator[tuple[str, "subprocess.Popen[str]"]]:
+    with http_server(database) as served:
+        yield served
+
+
+async def _exit_code(process: "subprocess.Popen[str]") -> int:
+    with anyio.fail_after(GUARD_SECONDS):
+        return await anyio.to_thread.run_sync(process.wait)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_http_answers_the_wait_and_ends(rig: Rig, protocol: str) -> None:
+    approval = await rig.opened()
+    results: list[CallToolResult] = []
+    async with _http(rig.database) as (url, process), connect(url, protocol) as client:
+
+        async def wait() -> None:
+            results.append(await client.call_tool("wait-for-approval", {"id": approval.id, **WAIT}))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await client.call_tool("get-approval", {"id": approval.id})
+            since = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert await _exit_code(process) == 0
+            assert time.monotonic() - since < STOP_SECONDS
+    assert content(results[0])["status"] == "pending"
+
+
+@pytest.mark.parametrize("protocol", OLDER)
+async def test_http_withdraws_the_open_form_and_ends(rig: Rig, protocol: str) -> None:
+    shown, withdrawn = anyio.Event(), anyio.Event()
+    results: list[CallToolResult] = []
+
+    async def never(_: ElicitRequestFormParams) -> ElicitResult:
+        shown.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            withdrawn.set()
+        raise AssertionError
+
+    async with _http(rig.database) as (url, process), connect(url, protocol, person=Person(never)) as client:
+
+        async def ask() -> None:
+            results.append(await client.call_tool("ask-human", {"question": "When?"}))
+
+        await client.list_tools()  # or the client would list them to check the result, when nobody serves any more
+        with anyio.fail_after(GUARD_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ask)
+                await shown.wait()
+                since = time.monotonic()
+                process.send_signal(signal.SIGTERM)
+                await withdrawn.wait()
+                assert await _exit_code(process) == 0
+                assert time.monotonic() - since < STOP_SECONDS
+    assert content(results[0])["status"] == "pending"
+
+
+async def test_http_ends_an_open_listen_stream_with_its_result_and_ends(rig: Rig) -> None:
+    async with _http(rig.database) as (url, process), connect(url, MODERN) as client:
+        with anyio.fail_after(GUARD_SECONDS):
+            async with client.listen(resource_subscriptions=["approvals://pending"]) as stream:
+                process.send_signal(signal.SIGTERM)
+                since = time.monotonic()
+                # A stream that broke off instead would raise SubscriptionLost.
+                assert [event async for event in stream] == []
+                assert await _exit_code(process) == 0
+                assert time.monotonic() - since < STOP_SECONDS
+
+
+async def test_http_ends_with_idle_clients_connected(rig: Rig) -> None:
+    async with _http(rig.database) as (url, process), connect(url, OLDER[0]) as old, connect(url, MODERN) as new:
+        clients: list[Client] = [old, new]
+        for client in clients:
+            await client.list_tools()
+        since = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert await _exit_code(process) == 0
+        assert time.monotonic() - since < STOP_SECONDS
+
+
+def test_an_address_that_is_taken_ends_with_wrong_use(tmp_path: Path) -> None:
+    with http_server(tmp_path / "hitl.db") as (url, _):
+        port = url.split(":")[-1].removesuffix("/mcp")
+        second: Any = subprocess.run(
+            launcher("--db", str(tmp_path / "other.db"), "serve", "--port", port),
+            capture_output=True,
+            text=True,
+            env=environment(),
+            timeout=GUARD_SECONDS,
+        )
+    assert second.returncode == 2
+    assert "Traceback" not in second.stderr

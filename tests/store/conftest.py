@@ -1,0 +1,35 @@
+"""The stores that the conformance suite runs on: one line for each."""
+
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import pytest
+
+from mcp_hitl.store.protocol import Store
+from mcp_hitl.store.sqlite import SqliteStore
+
+BACKENDS: dict[str, Callable[[Path], Store]] = {
+    "sqlite": lambda folder: SqliteStore(folder / "hitl.db"),
+}
+
+
+@pytest.fixture(params=BACKENDS)
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+    """Open the test's own database; every call opens the same one."""
+    return lambda: BACKENDS[request.param](tmp_path)
+
+
+@pytest.fixture
+async def store(open_store: Callable[[], Store]) -> AsyncGenerator[Store]:
+    """The test's own database, open."""
+    store = open_store()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def other(open_store: Callable[[], Store], store: Store) -> AsyncGenerator[Store]:
+    """The same database, opened a second time."""
+    other = open_store()
+    yield other
+    await other.close()

@@ -1,0 +1,205 @@
+"""One writer for each process: what queued up commits together, and nobody hears before the commit."""
+
+import sqlite3
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from samples import START, an_approval
+
+from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.ids import approval_id
+from mcp_hitl.store.protocol import Transaction, View
+from mcp_hitl.store.sqlite import SqliteStore, connection
+from mcp_hitl.store.sqlite.lane import MOST_TOGETHER
+
+pytestmark = pytest.mark.anyio
+
+Job = Callable[[], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncGenerator[SqliteStore]:
+    """An open store on a fresh file."""
+    store = SqliteStore(tmp_path / "hitl.db")
+    yield store
+    await store.close()
+
+
+def attack(store: SqliteStore, script: str) -> None:
+    """Do something to the file from outside."""
+    with closing(sqlite3.connect(store.path)) as db:
+        db.executescript(script)
+
+
+def commits(store: SqliteStore) -> int:
+    """Count the commits in the write-ahead log (https://www.sqlite.org/fileformat2.html#walformat).
+
+    A frame that ends a commit says how large the database is; a frame of the present log has its header's salts.
+    """
+    log = store.path.with_name(store.path.name + "-wal").read_bytes()
+    page, salts = int.from_bytes(log[8:12], "big"), log[16:24]
+    frames = [log[start : start + 24] for start in range(32, len(log), 24 + page)]
+    return sum(frame[4:8] != bytes(4) for frame in frames if frame[8:16] == salts)
+
+
+def insertion(number: int) -> Callable[[Transaction], int]:
+    def work(tx: Transaction) -> int:
+        tx.insert(an_approval(id=approval_id(START, number)))
+        return number
+
+    return work
+
+
+async def together(store: SqliteStore, *jobs: Job) -> None:
+    """Run `jobs` while the writer is busy, so that all their writes wait in its queue; then let it go."""
+    started, release = threading.Event(), threading.Event()
+
+    def hold(_: View) -> None:
+        started.set()
+        assert release.wait(20)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.write, hold)
+        assert await anyio.to_thread.run_sync(started.wait, 20)
+        for job in jobs:
+            tasks.start_soon(job)
+        await anyio.wait_all_tasks_blocked()
+        release.set()
+
+
+def each(store: SqliteStore, count: int, outcome: list[object]) -> list[Job]:
+    """Insertions that note what came of them."""
+
+    def job(number: int) -> Job:
+        async def insert() -> None:
+            try:
+                outcome.append(await store.write(insertion(number)))
+            except Unavailable as error:
+                outcome.append(str(error))
+
+        return insert
+
+    return [job(number) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("queued", "committed"), [(1, 1), (20, 1), (MOST_TOGETHER, 1), (MOST_TOGETHER + 1, 2), (2 * MOST_TOGETHER + 2, 3)]
+)
+async def test_what_queued_up_is_one_commit_for_each_full_batch(
+    store: SqliteStore, queued: int, committed: int
+) -> None:
+    await store.write(insertion(10_000))
+    before = commits(store)
+    outcome: list[object] = []
+    await together(store, *each(store, queued, outcome))
+    assert outcome == list(range(queued))
+    assert commits(store) - before == committed
+
+
+async def test_nobody_hears_before_the_commit(store: SqliteStore) -> None:
+    seen: list[bool] = []
+
+    async def insert_and_look(number: int) -> None:
+        await store.write(insertion(number))
+        with closing(sqlite3.connect(store.path)) as db:
+            found = db.execute("SELECT 1 FROM approvals WHERE id = ?", (approval_id(START, number),)).fetchone()
+            seen.append(found is not None)
+
+    def job(number: int) -> Job:
+        return lambda: insert_and_look(number)
+
+    await together(store, *(job(number) for number in range(10)))
+    assert seen == [True] * 10
+
+
+async def test_a_failed_commit_fails_each_of_its_callers_and_the_next_one_works(store: SqliteStore) -> None:
+    attack(
+        store,
+        """
+        CREATE TABLE broken (approval TEXT REFERENCES approvals (id) DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER break AFTER INSERT ON approvals BEGIN INSERT INTO broken VALUES ('nobody'); END;
+        """,
+    )
+    outcome: list[object] = []
+    await together(store, *each(store, 5, outcome))
+    assert (
+        outcome
+        == ["The database could not take this (FOREIGN KEY constraint failed); nothing was changed. Try again."] * 5
+    )
+    attack(store, "DROP TRIGGER break")
+    assert await store.write(insertion(7)) == 7
+    assert await store.read(lambda view: view.count_pending(START, kind=None, most=100)) == 1
+
+
+async def test_a_transaction_that_sqlite_gave_up_fails_each_of_its_callers(store: SqliteStore) -> None:
+    """A full disk ends the whole transaction in the middle of one caller's work; so does a RAISE(ROLLBACK)."""
+    attack(
+        store,
+        f"""
+        CREATE TRIGGER full BEFORE INSERT ON approvals WHEN NEW.id = '{approval_id(START, 2)}'
+        BEGIN SELECT RAISE(ROLLBACK, 'database or disk is full'); END;
+        """,
+    )
+    outcome: list[object] = []
+    await together(store, *each(store, 5, outcome))
+    assert (
+        outcome == ["The database could not take this (database or disk is full); nothing was changed. Try again."] * 5
+    )
+    assert await store.write(insertion(7)) == 7
+    assert await store.read(lambda view: view.count_pending(START, kind=None, most=100)) == 1
+
+
+async def test_one_statement_that_sqlite_cannot_do_fails_its_caller_alone(store: SqliteStore) -> None:
+    attack(store, "ALTER TABLE counter RENAME TO gone")
+    outcome: list[object] = []
+
+    async def count() -> None:
+        with pytest.raises(Unavailable, match=r"no such table: counter"):
+            await store.write(lambda tx: tx.counter())
+
+    await together(store, *each(store, 2, outcome), count)
+    assert outcome == [0, 1]
+
+
+async def test_a_file_that_stays_locked_is_said_to_be_and_nothing_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
+    store = SqliteStore(tmp_path / "hitl.db")
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match=r"database is locked"):
+            await store.write(insertion(1))
+        assert await store.read(lambda view: view.last_seq()) == 0  # reading goes on meanwhile
+    assert await store.write(insertion(1)) == 1
+    await store.close()
+
+
+async def test_a_write_that_was_cancelled_before_its_turn_is_not_run(store: SqliteStore) -> None:
+    outcome: list[object] = []
+
+    async def give_up() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.write, insertion(99))
+            await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+
+    await together(store, give_up, *each(store, 2, outcome))
+    assert outcome == [0, 1]
+    assert await store.read(lambda view: view.get(approval_id(START, 99))) is None
+
+
+async def test_a_commit_of_its_own_wakes_without_a_look_at_the_file(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_hitl.store.sqlite.store.WATCH_SECONDS", 600)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.changed)
+            await anyio.wait_all_tasks_blocked()
+            await store.write(insertion(1))
