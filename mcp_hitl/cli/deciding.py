@@ -1,6 +1,7 @@
-"""Commands with which a person decides at the terminal: `approve`, `reject`, `cancel`, `lift`."""
+"""Commands with which a person decides at the terminal: `approve`, `reject`, `edit`, `cancel`, `lift`."""
 
 from collections.abc import Awaitable, Callable
+from typing import TextIO
 
 import click
 
@@ -11,7 +12,8 @@ from mcp_hitl.desk.deciding import Said, checked_comment
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.errors import AlreadyResolved
 from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.presentation import review, verdict_line
+from mcp_hitl.domain.presentation import differences, review, verdict_line
+from mcp_hitl.domain.text import indented
 
 _ID = click.argument("approval_id", metavar="ID")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print what the tool of this name returns.")
@@ -40,6 +42,54 @@ def approve(context: click.Context, approval_id: str, comment: str | None, yes: 
 def reject(context: click.Context, approval_id: str, reason: str, yes: bool, as_json: bool) -> None:
     """Reject, after looking at all of it."""
     run(lambda: _decide(context, approval_id, Verdict.REJECT, reason, yes, as_json), as_json=as_json)
+
+
+@click.command()
+@_ID
+@click.option(
+    "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="A field and its new value, as JSON or text."
+)
+@click.option("--payload", type=click.File(encoding="utf-8"), help="A file with the whole new payload as JSON.")
+@click.option("--comment", help="Why; the requester is told.")
+@_JSON
+@click.pass_context
+def edit(
+    context: click.Context,
+    approval_id: str,
+    changes: tuple[str, ...],
+    payload: TextIO | None,
+    comment: str | None,
+    as_json: bool,
+) -> None:
+    """Change what is asked for, after looking at the difference; then it has to be decided anew.
+
+    Without options your editor opens the payload.
+    """
+
+    async def act(place: Workspace) -> Approval | None:
+        person.require_terminal()
+        checked_comment(comment)
+        approval = await place.desk.get(place.user, approval_id)
+        _check_open(place, approval)
+        wanted = person.revise(approval.payload, changes, payload.read() if payload else None)
+        if wanted is None:
+            return None
+        place.desk.admit(approval.kind, wanted)
+        person.say(review(approval, place.desk.clock()))
+        person.say("\nYour change:\n\n" + indented(differences(approval.payload, wanted) or "(none)") + "\n")
+        if not person.confirm("Change it so?"):
+            return None
+        return await place.desk.edit(
+            place.user,
+            approval.id,
+            wanted,
+            revision=approval.revision,
+            digest=approval.digest,
+            assurance=Assurance.LOCAL,
+            comment=comment,
+        )
+
+    run(lambda: _act(context, act, as_json), as_json=as_json)
 
 
 @click.command()
@@ -81,12 +131,11 @@ async def _decide(
         checked_comment(comment)
         approval = await place.desk.get(place.user, approval_id)
         now = place.desk.clock()
-        if approval.seen_at(now) is not Status.PENDING:
-            raise AlreadyResolved(f"{verdict_line(approval, now)}. That stands; nothing was changed.")
+        _check_open(place, approval)
         answer = None
         if not yes:
             person.require_terminal()
-            person.say(review(approval, now) + "\n")
+            person.say(review(approval, now, await place.desk.earlier(place.user, approval)) + "\n")
             answer = person.fill_in(approval) if verdict is Verdict.APPROVE else None
             if not person.confirm(f"{verdict.value.capitalize()} this?"):
                 return None
@@ -100,10 +149,17 @@ async def _decide(
                 assurance=Assurance.NONE if yes else Assurance.LOCAL,
                 comment=comment,
                 answer=answer,
+                looked=None if yes else place.desk.clock() - now,
             )
         )
 
     return await _act(context, act, as_json)
+
+
+def _check_open(place: Workspace, approval: Approval) -> None:
+    now = place.desk.clock()
+    if approval.seen_at(now) is not Status.PENDING:
+        raise AlreadyResolved(f"{verdict_line(approval, now)}. That stands; nothing was changed.")
 
 
 async def _act(context: click.Context, act: Callable[[Workspace], Awaitable[Approval | None]], as_json: bool) -> int:

@@ -5,8 +5,11 @@ import sys
 import click
 
 from mcp_hitl import __version__
-from mcp_hitl.cli.deciding import approve, cancel, lift, reject
+from mcp_hitl.cli.deciding import approve, cancel, edit, lift, reject
+from mcp_hitl.cli.evidence import audit
 from mcp_hitl.cli.looking import pending, show
+from mcp_hitl.cli.operating import pause, reconcile, resume
+from mcp_hitl.cli.policy import policy
 from mcp_hitl.cli.running import run
 from mcp_hitl.cli.workspace import settings_of
 
@@ -50,5 +53,5 @@ def serve(context: click.Context, host: str, port: int) -> None:
     run(main)
 
 
-for command in (pending, show, approve, reject, cancel, lift):
+for command in (pending, show, approve, reject, edit, cancel, lift, audit, pause, resume, reconcile, policy):
     cli.add_command(command)

@@ -1,11 +1,13 @@
 """The person at the terminal: shown everything, then asked; without a terminal, nobody was."""
 
+import json
 import signal
 import sys
-from typing import Any
+from typing import Any, cast
 
 import click
 
+from mcp_hitl.domain import strict_json
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid, NeedsPerson
@@ -39,6 +41,31 @@ def fill_in(approval: Approval) -> JsonObject | None:
         return None
     answers = {field.name: _ask(field) for field in fields_of(approval.form)}
     return {name: value for name, value in answers.items() if value is not None}
+
+
+def revise(payload: JsonObject, changes: tuple[str, ...], text: str | None) -> JsonObject | None:
+    """The payload that the person wants: from `FIELD=VALUE` changes, a file's text, or their editor; None to leave it.
+
+    Raises:
+        Invalid: what they gave is not the JSON of an object.
+    """
+    if text is None and not changes:
+        text = click.edit(json.dumps(payload, indent=2, ensure_ascii=False) + "\n", extension=".json")
+        if text is None:
+            return None
+    wanted: Any = payload if text is None else strict_json.parse(text, what="payload")
+    if not isinstance(wanted, dict):
+        raise Invalid("The payload must be a JSON object.")
+    wanted = dict(cast("JsonObject", wanted))
+    for change in changes:
+        name, separator, value = change.partition("=")
+        if not separator or not name:
+            raise Invalid("Give each change as FIELD=VALUE.")
+        try:
+            wanted[name] = strict_json.parse(value, what="the value")
+        except Invalid:
+            wanted[name] = value
+    return wanted
 
 
 def _ask(field: Field) -> Any:

@@ -17,7 +17,7 @@ from mcp_hitl.server.stdio import serve_stdio
 
 async def stdio(settings: Settings) -> int:
     """Serve one client on stdin and stdout, as the operating-system user."""
-    async with workspace(settings) as place, place.desk.open():
+    async with workspace(settings) as place, place.desk.serve():
         await serve_stdio(_server(place, place.user))
     return DONE
 
@@ -28,7 +28,7 @@ async def http(settings: Settings, host: str, port: int) -> int:
         raise Invalid(
             f"Without sign-in this serves only {', '.join(LOOPBACK)}: on another address anybody could ask and answer."
         )
-    async with workspace(settings) as place, place.desk.open():
+    async with workspace(settings) as place, place.desk.serve():
         started = await serve_http(
             _server(place, LOOPBACK_CALLER), host, port, ready=lambda url: _announce(settings, url)
         )

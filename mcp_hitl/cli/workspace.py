@@ -41,10 +41,13 @@ async def workspace(settings: Settings) -> AsyncGenerator[Workspace]:
 
     Raises:
         Unavailable: it cannot be opened.
+        NotAllowed: it belongs to a team, and the policy says otherwise.
     """
     store = SqliteStore(settings.database)
     try:
-        yield Workspace(settings, store, Desk(store, inbox=_inbox(settings.database)), os_user())
+        desk = Desk(store, inbox=_inbox(settings.database), rulebook=settings.rulebook, retention=settings.retention)
+        await desk.check_profile()
+        yield Workspace(settings, store, desk, os_user())
     finally:
         await store.close()
 

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,12 +76,17 @@ class Desk:
         *,
         inbox: str,
         rulebook: Rulebook | None = None,
+        retention: timedelta | None = None,
         clock: Clock = system_clock,
     ) -> None:
-        """Serve what `store` holds, by `rulebook`; `inbox` says in words where a person decides."""
+        """Serve what `store` holds, by `rulebook`; `inbox` says in words where a person decides.
+
+        `retention` is how long contents are kept after an approval has ended; None keeps them.
+        """
         self._store = store
         self.rulebook = rulebook or Rulebook()
         self._inbox = inbox
+        self._retention = retention
         self.clock = clock
         self.feed = Feed(store)
         self.stopping = anyio.Event()
@@ -99,7 +104,6 @@ class Desk:
     @asynccontextmanager
     async def serve(self, flows: "Mapping[str, type[Flow[Any, Any]]] | None" = None) -> AsyncGenerator["Desk"]:
         """Follow the feed, let time do its work, and run flows while the block runs: what a server does."""
-        await self.check_profile()
         async with self.open(), anyio.create_task_group() as tasks:
             tasks.start_soon(self.timers().run)
             tasks.start_soon(self.runner(flows).run)
@@ -359,7 +363,9 @@ class Desk:
         """What lets time do its work on this desk."""
         from mcp_hitl.desk.timing import Timers
 
-        return Timers(self._store, self.clock)
+        kept = self._retention
+        erase = None if kept is None else lambda: self.evidence().erase(None, older_than=kept)
+        return Timers(self._store, self.clock, erase=erase)
 
     def runner(self, flows: "Mapping[str, type[Flow[Any, Any]]] | None" = None) -> "Runner":
         """What runs flows on this desk: those of the rulebook's kinds, and `flows` by kind."""

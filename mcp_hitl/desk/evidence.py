@@ -71,8 +71,11 @@ class Evidence:
 
         return await self._store.read(work)
 
-    async def erase(self, who: Principal, *, older_than: timedelta) -> int:
-        """Erase the contents of what was resolved longer ago than that; the log still verifies. How many."""
+    async def erase(self, who: Principal | None, *, older_than: timedelta) -> int:
+        """Erase the contents of what was resolved longer ago than that; the log still verifies. How many.
+
+        `who` is None where the policy's retention time does it.
+        """
 
         def work(tx: Transaction) -> int:
             now = begin(tx, self._clock())

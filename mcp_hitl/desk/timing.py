@@ -1,7 +1,7 @@
 """What time does: reminders, escalations and expiry, each once however many processes run them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 1.0
 """How often a server looks whether something has fallen due: one query on an index."""
+ERASE_SECONDS = 3_600.0
 _AT_ONCE = 100
 
 
@@ -56,16 +57,23 @@ def _happen(tx: Transaction, approval: Approval, event: TimedEvent, now: datetim
 class Timers:
     """Runs what falls due, in any process that serves; which one does it makes no difference."""
 
-    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
-        """Work on `store` by `clock`."""
+    def __init__(
+        self, store: Store, clock: Callable[[], datetime], *, erase: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        """Work on `store` by `clock`; `erase`, where contents are kept for a time only, is called every hour."""
         self._store = store
         self._clock = clock
+        self._erase = erase
 
     async def run(self) -> None:
         """Run until cancelled."""
+        erase_at = anyio.current_time()
         while True:
             try:
                 await self.catch_up()
+                if self._erase is not None and anyio.current_time() >= erase_at:
+                    await self._erase()
+                    erase_at += ERASE_SECONDS
             except Unavailable as error:
                 logger.warning("the timers cannot run: %s", error)
             await anyio.sleep(TURN_SECONDS)

@@ -1,6 +1,7 @@
 """How an approval is told: one JSON shape for programs, short text for models, a full view for people."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -112,8 +113,11 @@ def summary(approval: Approval, telling: Telling) -> str:
     return "\n".join(lines)
 
 
-def review(approval: Approval, now: datetime) -> str:
+def review(approval: Approval, now: datetime, earlier: Sequence[Approval] = ()) -> str:
     """Everything that an approver must see before deciding, the whole payload included.
+
+    `earlier` are requests of the same requester and kind, newest first: a tired person is asked again a little
+    differently (THREATS T23, T24).
 
     Lines are indented, so that a client which reads Markdown shows them as they are; what deceives the eye is escaped.
     """
@@ -125,6 +129,7 @@ def review(approval: Approval, now: datetime) -> str:
         "Title": None if approval.claim and approval.title == one_line(approval.claim, MAX_TITLE) else approval.title,
         "Asked by": f"{visible(approval.requester)}, {_ago(now - approval.requested_at)}{_times(approval.asked)}",
         "Expires": f"in {in_words(approval.expires_at - now)} ({rfc3339(approval.expires_at)})" if open_still else None,
+        "Stage": _stage(approval) if open_still and len(approval.policy.stages) > 1 else None,
         "Approval": f"{approval.id}, revision {approval.revision}",
         "Digest": approval.digest,
     }
@@ -136,7 +141,27 @@ def review(approval: Approval, now: datetime) -> str:
             "The agent's own description of it, which may be wrong:",
             indented(one_line(approval.claim, 500)),
         ]
+    for edit in approval.edits:
+        what = differences(edit.before, edit.after) or "(erased)"
+        parts += [f"Revision {edit.revision}, by {visible(edit.editor)}, changed:", indented(what)]
+    if approval.decisions_in_force:
+        parts += ["Decided so far:", indented("\n".join(_said(decision) for decision in approval.decisions_in_force))]
+    if earlier:
+        told = "\n".join(_ended(one, now) for one in earlier)
+        parts += ["Earlier requests of this kind by the same requester, and how they ended:", indented(told)]
     return "\n\n".join(parts)
+
+
+def _stage(approval: Approval) -> str:
+    quorum = quorum_of(approval, approval.decisions_in_force)
+    return f"{quorum.stage} of {len(approval.policy.stages)}; {quorum.approved} of {quorum.needed} approvals"
+
+
+def _ended(approval: Approval, now: datetime) -> str:
+    reasons = [d.comment for d in approval.decisions_in_force if d.verdict is Verdict.REJECT and d.comment]
+    why = f": {persons_words(reasons[-1], 100)}" if reasons else ""
+    when = f"{_ago(now - approval.requested_at)}{_times(approval.asked)}"
+    return f"{one_line(approval.title, 80)}, {when}: {approval.seen_at(now).value}{why}"
 
 
 def verdict_line(approval: Approval, now: datetime) -> str:

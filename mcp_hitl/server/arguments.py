@@ -106,6 +106,29 @@ class Reject(Arguments):
     ]
 
 
+class Edit(Arguments):
+    """edit-approval."""
+
+    id: Id
+    payload: Annotated[dict[str, Any], Field(description="The whole new payload, not only what changes.")]
+    comment: Annotated[Comment, Field(description="Why, for the person to see.")] = None
+
+
+class Redeem(Arguments):
+    """redeem-approval."""
+
+    id: Id
+    digest: Annotated[str, Field(max_length=80, description="The digest of the payload that you are about to act on.")]
+
+
+class Report(Arguments):
+    """report-outcome."""
+
+    id: Id
+    succeeded: Annotated[bool, Field(description="Whether the action was taken and worked.")]
+    note: Annotated[Comment, Field(description="What came of it, or what went wrong.")] = None
+
+
 class Cancel(Arguments):
     """cancel-approval."""
 

@@ -47,7 +47,7 @@ async def ask(
     shown = forms.for_client(form, call.context.protocol_version)
     if not call.shows_forms or shown is None:
         return Unanswered()
-    state = FormState.of(approval, secrets.token_urlsafe(16))
+    state = FormState.of(approval, secrets.token_urlsafe(16), call.desk.clock())
     if call.modern:
         request = ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=shown))
         return InputRequiredResult(input_requests={ANSWER: request}, request_state=state.dump())

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from mcp.server.context import ServerRequestContext
@@ -11,6 +12,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.server.replies import Reply
 
@@ -29,15 +31,21 @@ class FormState:
     revision: int
     digest: str
     nonce: str
+    shown_at: int
+    """In milliseconds, by the desk's clock: how long the person looks is recorded (THREATS T18)."""
 
     @staticmethod
-    def of(approval: Approval, nonce: str) -> "FormState":
-        """The state of a form that shows `approval` as it is now."""
-        return FormState(approval.id, approval.revision, approval.digest, nonce)
+    def of(approval: Approval, nonce: str, shown_at: datetime) -> "FormState":
+        """The state of a form that shows `approval` as it is at this instant."""
+        return FormState(approval.id, approval.revision, approval.digest, nonce, to_ms(shown_at))
+
+    def looked(self, now: datetime) -> timedelta:
+        """How long the form has been there."""
+        return max(timedelta(0), now - from_ms(self.shown_at))
 
     def dump(self) -> str:
         """As request state; the SDK seals it."""
-        return json.dumps([self.approval, self.revision, self.digest, self.nonce])
+        return json.dumps([self.approval, self.revision, self.digest, self.nonce, self.shown_at])
 
     @staticmethod
     def load(text: str) -> "FormState":

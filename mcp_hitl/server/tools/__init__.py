@@ -2,7 +2,9 @@
 
 from mcp_hitl.server.tools.asking import ASK_HUMAN, INCREASE_COUNTER
 from mcp_hitl.server.tools.deciding import APPROVE, REJECT
+from mcp_hitl.server.tools.editing import EDIT_APPROVAL
 from mcp_hitl.server.tools.reading import AUDIT_TRAIL, GET_APPROVAL, LIST_PENDING, WAIT_FOR_APPROVAL
+from mcp_hitl.server.tools.redeeming import REDEEM_APPROVAL, REPORT_OUTCOME
 from mcp_hitl.server.tools.requesting import CANCEL_APPROVAL, REQUEST_APPROVAL, SUBMIT_EXPENSE
 from mcp_hitl.server.tools.tool import AnyTool
 
@@ -18,7 +20,10 @@ TOOLS: dict[str, AnyTool] = {
         WAIT_FOR_APPROVAL,
         APPROVE,
         REJECT,
+        EDIT_APPROVAL,
         CANCEL_APPROVAL,
+        REDEEM_APPROVAL,
+        REPORT_OUTCOME,
         AUDIT_TRAIL,
     )
 }

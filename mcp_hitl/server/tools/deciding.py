@@ -56,22 +56,10 @@ async def reject(call: Call, arguments: Reject) -> Outcome:
 
 async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str | None) -> Outcome:
     approval = await call.desk.get(call.caller, approval_id)
-    if call.state is None:
-        _check_open(call, approval)
-        if not call.shows_forms:
-            raise NeedsPerson(
-                f"Only a person can decide, and this client cannot show them a form; {approval.id} is still pending. "
-                f"Ask your person to look at it ({call.desk.inbox}), and wait with wait-for-approval."
-            )
-    shown = await ask(call, approval, _message(call, approval, proposed, comment), _form(approval, comment))
-    if isinstance(shown, InputRequiredResult):
-        return shown
+    message = await _message(call, approval, proposed, comment)
+    shown = await put(call, approval, message, _form(approval, comment))
     if not isinstance(shown, Answered):
-        approval = await call.desk.get(call.caller, approval_id)
-        _check_open(call, approval)
-        return call.reply(approval, "The person has not decided yet.")
-    if shown.result.action != "accept":
-        return call.reply(await call.desk.get(call.caller, approval_id), "The person closed the form undecided.")
+        return shown
     chosen = _said(approval, proposed, comment, dict(shown.result.content or {}))
     decided = await call.desk.decide(
         Said(
@@ -80,6 +68,7 @@ async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str 
             revision=shown.state.revision,
             digest=shown.state.digest,
             nonce=shown.state.nonce,
+            looked=shown.state.looked(call.desk.clock()),
             assurance=Assurance.LOCAL,
             verdict=chosen.verdict,
             comment=chosen.comment,
@@ -89,16 +78,48 @@ async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str 
     return call.reply(decided)
 
 
+async def put(call: Call, approval: Approval, message: str, form: JsonObject) -> Answered | Outcome:
+    """Put a form about an approval to the person; what is no answer is the call's own result.
+
+    Raises:
+        AlreadyResolved: there is nothing to decide any more.
+        NeedsPerson: this client cannot show a form, or what is said in one is not enough here.
+    """
+    if call.state is None:
+        _check_open(call, approval)
+        least = approval.policy.assurance
+        if not call.shows_forms or not approval.policy.counts(Assurance.LOCAL):
+            why = (
+                f"this policy asks for an assurance of {least.value}, which a form here does not give"
+                if call.shows_forms
+                else "this client cannot show them a form"
+            )
+            raise NeedsPerson(
+                f"Only a person can decide, and {why}; {approval.id} is still pending. "
+                f"Ask your person to look at it ({call.desk.inbox}), and wait with wait-for-approval."
+            )
+    shown = await ask(call, approval, message, form)
+    if isinstance(shown, InputRequiredResult):
+        return shown
+    if not isinstance(shown, Answered):
+        approval = await call.desk.get(call.caller, approval.id)
+        _check_open(call, approval)
+        return call.reply(approval, "The person has not decided yet.")
+    if shown.result.action != "accept":
+        return call.reply(await call.desk.get(call.caller, approval.id), "The person closed the form undecided.")
+    return shown
+
+
 def _check_open(call: Call, approval: Approval) -> None:
     now = call.desk.clock()
     if approval.seen_at(now) is not Status.PENDING:
         raise AlreadyResolved(f"{verdict_line(approval, now)}. That stands; nothing was changed.")
 
 
-def _message(call: Call, approval: Approval, proposed: Verdict, comment: str | None) -> str:
+async def _message(call: Call, approval: Approval, proposed: Verdict, comment: str | None) -> str:
     parts = [
         "An AI agent asks you to decide on this. Read all of it, then choose below.",
-        review(approval, call.desk.clock()),
+        review(approval, call.desk.clock(), await call.desk.earlier(call.caller, approval)),
     ]
     if comment:
         parts += [

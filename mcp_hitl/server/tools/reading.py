@@ -1,5 +1,6 @@
 """Tools that change nothing: look, list, wait."""
 
+from mcp_hitl.desk.evidence import trail_verified
 from mcp_hitl.domain.instants import in_words, rfc3339
 from mcp_hitl.domain.text import visible
 from mcp_hitl.server.arguments import Listing, One, Wait
@@ -44,7 +45,9 @@ async def audit_trail(call: Call, arguments: One) -> Outcome:
         + (f" (assurance {recorded.entry.assurance.value})" if recorded.entry.assurance else "")
         for recorded in entries
     ]
-    return Reply({"entries": [recorded.as_json() for recorded in entries], "verified": None}, "\n".join(lines))
+    return Reply(
+        {"entries": [recorded.as_json() for recorded in entries], "verified": trail_verified(entries)}, "\n".join(lines)
+    )
 
 
 LIST_PENDING = Tool(

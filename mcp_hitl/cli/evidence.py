@@ -1,0 +1,147 @@
+"""Commands for an auditor: `audit list`, `head`, `verify`, `export`, `erase`."""
+
+from pathlib import Path
+
+import click
+
+from mcp_hitl.cli import person
+from mcp_hitl.cli.running import DONE, NO, print_json, run
+from mcp_hitl.cli.workspace import settings_of, workspace
+from mcp_hitl.domain.audit import Recorded
+from mcp_hitl.domain.durations import duration
+from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.instants import rfc3339
+from mcp_hitl.domain.text import visible
+from mcp_hitl.domain.verification import Broken
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_EXPECT = click.option("--expect", metavar="HASH", help="A head kept elsewhere, which must be in the chain.")
+
+
+@click.group()
+def audit() -> None:
+    """What happened, and whether the record of it holds."""
+
+
+@audit.command("list")
+@click.argument("approval_id", metavar="[ID]", required=False)
+@_JSON
+@click.pass_context
+def list_entries(context: click.Context, approval_id: str | None, as_json: bool) -> None:
+    """Print the entries of one approval, or all of them."""
+
+    async def main() -> int:
+        async with workspace(settings_of(context)) as place:
+            if approval_id is None:
+                entries = await place.desk.evidence().entries()
+            else:
+                entries = await place.desk.trail(place.user, approval_id)
+            if as_json:
+                print_json([recorded.as_json() for recorded in entries])
+            else:
+                for recorded in entries:
+                    click.echo(_line(recorded))
+        return DONE
+
+    run(main, as_json=as_json)
+
+
+@audit.command()
+@_JSON
+@click.pass_context
+def head(context: click.Context, as_json: bool) -> None:
+    """Print the newest entry's number and hash: keep it elsewhere, for `verify --expect`."""
+
+    async def main() -> int:
+        async with workspace(settings_of(context)) as place:
+            seq, found = await place.desk.evidence().head()
+        if as_json:
+            print_json({"entries": seq, "head": found})
+        else:
+            click.echo(f"{seq} {found}")
+        return DONE
+
+    run(main, as_json=as_json)
+
+
+@audit.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@_EXPECT
+@_JSON
+@click.pass_context
+def verify(context: click.Context, file: Path | None, expect: str | None, as_json: bool) -> None:
+    """Check the database's log and everything stored against it, or an exported FILE by itself."""
+
+    async def main() -> int:
+        from mcp_hitl.desk.evidence import Finding, verify_export
+
+        if file is None:
+            async with workspace(settings_of(context)) as place:
+                finding = await place.desk.evidence().verify(expect=expect)
+        else:
+            try:
+                with file.open(encoding="utf-8") as lines:
+                    finding = verify_export(iter(lines), expect=expect)
+            except Broken as broken:
+                finding = Finding(0, "", str(broken))
+            except (OSError, UnicodeDecodeError) as error:
+                raise Invalid(f"{file} cannot be read: {error}.") from error
+        if as_json:
+            print_json({"entries": finding.entries, "head": finding.head, "wrong": finding.wrong})
+        elif finding.wrong is None:
+            click.echo(f"{finding.entries:,} entries, unbroken. Head: {finding.head}")
+        else:
+            click.echo(f"Broken: {visible(finding.wrong)}.")
+        return DONE if finding.wrong is None else NO
+
+    run(main, as_json=as_json)
+
+
+@audit.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--redact", is_flag=True, help="Leave every content out; the digests stay, and it still verifies.")
+@click.pass_context
+def export(context: click.Context, file: Path, redact: bool) -> None:
+    """Write the log to FILE as JSON Lines that verify without this database."""
+
+    async def main() -> int:
+        async with workspace(settings_of(context)) as place:
+            try:
+                with file.open("x", encoding="utf-8") as out:
+                    count = await place.desk.evidence().export(lambda line: out.write(line + "\n"), redact=redact)
+            except OSError as error:
+                raise Invalid(f"{file} cannot be written: {error.strerror}. Name a file that is not there.") from error
+        click.echo(f"{count:,} entries written to {file}.", err=True)
+        return DONE
+
+    run(main)
+
+
+@audit.command()
+@click.option("--older-than", required=True, metavar="TIME", help='Such as "365 days": resolved longer ago than this.')
+@click.pass_context
+def erase(context: click.Context, older_than: str) -> None:
+    """Erase the contents of old approvals: payloads, comments, answers. The log stays and still verifies."""
+
+    async def main() -> int:
+        try:
+            span = duration(older_than)
+        except Invalid as mistake:
+            raise Invalid(f"--older-than {mistake}.") from None
+        person.require_terminal()
+        async with workspace(settings_of(context)) as place:
+            if not person.confirm(f"Erase the contents of everything resolved more than {older_than} ago, for good?"):
+                person.say("Nothing was changed.")
+                return NO
+            count = await place.desk.evidence().erase(place.user, older_than=span)
+        click.echo(f"{count:,} approvals erased.")
+        return DONE
+
+    run(main)
+
+
+def _line(recorded: Recorded) -> str:
+    entry = recorded.entry
+    sure = f" (assurance {entry.assurance.value})" if entry.assurance else ""
+    about = f" {entry.approval}" if entry.approval else ""
+    return f"{recorded.seq} {rfc3339(entry.at)} {entry.event.value}{about} by {visible(entry.actor)}{sure}"

@@ -1,0 +1,71 @@
+"""Commands for whoever runs the place: `pause`, `resume`, `reconcile`."""
+
+import click
+
+from mcp_hitl.cli import person
+from mcp_hitl.cli.running import DONE, NO, print_json, run
+from mcp_hitl.cli.workspace import settings_of, workspace
+from mcp_hitl.domain.presentation import review
+
+_KIND = click.option("--kind", help="Only this kind.")
+
+
+@click.command()
+@_KIND
+@click.pass_context
+def pause(context: click.Context, kind: str | None) -> None:
+    """The emergency stop: nothing is decided, redeemed or run; asking goes on."""
+
+    async def main() -> int:
+        async with workspace(settings_of(context)) as place:
+            stopped = await place.desk.pause(place.user, kind)
+        what = f"The kind {kind}" if kind else "Everything"
+        click.echo(f"{what} {'is' if stopped else 'was already'} stopped.")
+        return DONE
+
+    run(main)
+
+
+@click.command()
+@_KIND
+@click.pass_context
+def resume(context: click.Context, kind: str | None) -> None:
+    """End an emergency stop."""
+
+    async def main() -> int:
+        person.require_terminal()
+        async with workspace(settings_of(context)) as place:
+            if not person.confirm(f"Let {f'the kind {kind}' if kind else 'everything'} go on?"):
+                person.say("Nothing was changed.")
+                return NO
+            resumed = await place.desk.resume(place.user, kind)
+        click.echo("It goes on." if resumed else "It was not stopped.")
+        return DONE
+
+    run(main)
+
+
+@click.command()
+@click.argument("approval_id", metavar="ID")
+@click.option("--succeeded/--failed", "succeeded", default=None, required=True, help="What you found out.")
+@click.option("--json", "as_json", is_flag=True, help="Print the approval.")
+@click.pass_context
+def reconcile(context: click.Context, approval_id: str, succeeded: bool, as_json: bool) -> None:
+    """Settle an outcome that nobody could tell, after you have looked."""
+
+    async def main() -> int:
+        person.require_terminal()
+        async with workspace(settings_of(context)) as place:
+            approval = await place.desk.get(place.user, approval_id)
+            person.say(review(approval, place.desk.clock()))
+            if not person.confirm(f"\nRecord for good that this {'succeeded' if succeeded else 'failed'}?"):
+                person.say("Nothing was changed.")
+                return NO
+            approval = await place.desk.reconcile(place.user, approval_id, succeeded)
+            if as_json:
+                print_json(place.desk.shape(approval))
+            else:
+                click.echo(f"The outcome of {approval.id} is {approval.outcome.state.value} now.")
+        return DONE
+
+    run(main, as_json=as_json)
