@@ -62,10 +62,7 @@ class _Check:
             names = ", ".join(repr(name) for name in missing)
             self._note(place, "required", f"must name {names}: what is missing must not be approved")
         for name, schema in part.get("properties", {}).items():
-            below = [
-                _tables(s["properties"][name] for s in of if name in s.get("properties", {})) for of in (own, kinds)
-            ]
-            self.value(schema, *below, inside(place, "properties", name))
+            self.value(schema, _fields(own, name), _fields(kinds, name), inside(place, "properties", name))
         self._check_items(part, own, kinds, place)
         for keyword in ("allOf", "anyOf"):
             for index, branch in enumerate(part.get(keyword, [])):
@@ -113,6 +110,10 @@ class _Check:
 
 def _tables(schemas: Iterable[Any]) -> list[JsonObject]:
     return [cast("JsonObject", schema) for schema in schemas if isinstance(schema, dict)]
+
+
+def _fields(schemas: list[JsonObject], name: str) -> list[JsonObject]:
+    return _tables(schema["properties"][name] for schema in schemas if name in schema.get("properties", {}))
 
 
 def _types(schema: JsonObject) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from mcp_hitl.config.conditions import check_schema
 from mcp_hitl.config.ruling import read_rules
 from mcp_hitl.config.stages import check_numbers, check_timing, read_stages
-from mcp_hitl.config.table import NONE, Table
+from mcp_hitl.config.table import Table
 from mcp_hitl.config.titles import check_secrets, check_title
 from mcp_hitl.domain import forms
 from mcp_hitl.domain.canonical import JsonObject
@@ -62,7 +62,7 @@ def read_kind(table: Table, name: str, base: Kind | None, world: World) -> Kind:
                 table.expect(key, f"must be left out: the tool that asks a {name} brings its own")
     form, flow = _read_form(table), _read_flow(table, world.check_flows)
     if "cooldown" in table:
-        kind = replace(kind, cooldown=None if table.content["cooldown"] == NONE else table.length("cooldown"))
+        kind = replace(kind, cooldown=None if table.says_none("cooldown") else table.length("cooldown"))
     if "flow" in table:
         kind = replace(kind, flow=flow)
     table.close()
@@ -131,8 +131,8 @@ def _read_form(table: Table) -> JsonObject | None:
 
 
 def _read_flow(table: Table, check: bool) -> str | None:
-    flow = table.text("flow")
-    if flow is None or flow == NONE:
+    flow = None if table.says_none("flow") else table.text("flow")
+    if flow is None:
         return None
     if not _FLOW.fullmatch(flow):
         table.expect("flow", "must be 'package.module:Class', or 'none'")

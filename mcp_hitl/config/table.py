@@ -72,6 +72,13 @@ class Table:
         found = [self._duration(value, self.at(key, index)) for index, value in enumerate(values)]
         return tuple(span for span in found if span is not None)
 
+    def says_none(self, key: str) -> bool:
+        """Whether the file says that there is to be none."""
+        if self.content.get(key) == NONE:
+            self._known.add(key)
+            return True
+        return False
+
     def texts(self, key: str) -> list[str] | None:
         """A list of texts."""
         return self._list(key, str, "texts in quotes")

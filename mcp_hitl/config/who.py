@@ -13,8 +13,8 @@ def read_people(people: Table | None, aliases: Table | None, mistakes: Mistakes)
     """Groups, with each person in them once, whichever of their accounts is listed."""
     mapping = _read_aliases(aliases, mistakes) if aliases else {}
     groups: dict[str, frozenset[str]] = {}
-    for name in people.named() if people else []:
-        assert people is not None
+    people = people or Table({}, "people", mistakes)
+    for name in people.named():
         _check_id(name, people.at(name), mistakes)
         members = people.texts(name) or []
         for index, member in enumerate(members):

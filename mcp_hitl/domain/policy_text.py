@@ -110,7 +110,8 @@ def _stages(policy: Policy) -> str:
 
 
 def _stage(policy: Policy, stage: Stage) -> str:
-    return f"{stage.quorum} of {_names(policy, stage.approvers)}"
+    names = _names(policy, stage.approvers)
+    return names if stage.approvers == (LOCAL,) else f"{stage.quorum} of {names}"
 
 
 def _names(policy: Policy, entries: tuple[str, ...]) -> str:

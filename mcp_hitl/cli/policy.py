@@ -1,0 +1,56 @@
+"""Commands on the policy file: `policy check` and `policy explain`."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from mcp_hitl.cli.running import DONE, print_json, run
+from mcp_hitl.config import CONFIGURATION
+
+
+@click.group()
+def policy() -> None:
+    """Check a policy file, and ask what it would do."""
+
+
+@policy.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Say what FILE comes to, or every mistake in it with its place (exit code 2)."""
+
+    async def main() -> int:
+        # Imported late, like all of this file: no other command needs it.
+        from mcp_hitl.config.policy_file import read
+        from mcp_hitl.domain.policy_text import summary
+
+        click.echo(summary(read(file, check_flows=True).rulebook))
+        return DONE
+
+    run(main)
+
+
+@policy.command()
+@click.argument("kind")
+@click.argument("payload", type=click.File("rb"), metavar="PAYLOAD.json")
+@click.option(
+    "--config", "file", type=click.Path(path_type=Path), envvar=CONFIGURATION, help=f"Default: ${CONFIGURATION}."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the answer for programs.")
+def explain(kind: str, payload: BinaryIO, file: Path | None, as_json: bool) -> None:
+    """Say what would happen to a payload of KIND, and why; `-` reads the payload from stdin."""
+
+    async def main() -> int:
+        from mcp_hitl.config.policy_file import read
+        from mcp_hitl.domain import explaining, policy_text, strict_json
+        from mcp_hitl.domain.rulebook import Rulebook
+
+        rulebook = read(file).rulebook if file else Rulebook()
+        explained = explaining.explain(rulebook, kind, strict_json.parse(payload.read(), what="payload"))
+        if as_json:
+            print_json(explained.shape())
+        else:
+            click.echo(policy_text.explanation(explained))
+        return DONE
+
+    run(main, as_json=as_json)
