@@ -17,8 +17,10 @@ from mcp_hitl.server.stdio import serve_stdio
 
 async def stdio(settings: Settings) -> int:
     """Serve one client on stdin and stdout, as the operating-system user."""
-    async with workspace(settings) as place, place.desk.serve():
-        await serve_stdio(_server(place, place.user))
+    async with workspace(settings) as place:
+        server = _server(place, place.user)
+        async with place.desk.serve():
+            await serve_stdio(server)
     return DONE
 
 
@@ -28,10 +30,10 @@ async def http(settings: Settings, host: str, port: int) -> int:
         raise Invalid(
             f"Without sign-in this serves only {', '.join(LOOPBACK)}: on another address anybody could ask and answer."
         )
-    async with workspace(settings) as place, place.desk.serve():
-        started = await serve_http(
-            _server(place, LOOPBACK_CALLER), host, port, ready=lambda url: _announce(settings, url)
-        )
+    async with workspace(settings) as place:
+        server = _server(place, LOOPBACK_CALLER)
+        async with place.desk.serve():
+            started = await serve_http(server, host, port, ready=lambda url: _announce(settings, url))
     return DONE if started else REFUSED
 
 

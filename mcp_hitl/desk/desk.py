@@ -104,9 +104,10 @@ class Desk:
     @asynccontextmanager
     async def serve(self, flows: "Mapping[str, type[Flow[Any, Any]]] | None" = None) -> AsyncGenerator["Desk"]:
         """Follow the feed, let time do its work, and run flows while the block runs: what a server does."""
+        timers, runner = self.timers(), self.runner(flows)
         async with self.open(), anyio.create_task_group() as tasks:
-            tasks.start_soon(self.timers().run)
-            tasks.start_soon(self.runner(flows).run)
+            tasks.start_soon(timers.run)
+            tasks.start_soon(runner.run)
             try:
                 yield self
             finally:
@@ -371,7 +372,7 @@ class Desk:
         """What runs flows on this desk: those of the rulebook's kinds, and `flows` by kind."""
         from mcp_hitl.desk.runner import Runner, load_flows
 
-        known = load_flows(self.rulebook) | dict(flows or {})
+        known = load_flows(self.rulebook, flows or {})
         return Runner(self._store, self.feed, clock=self.clock, rulebook=self.rulebook, flows=known)
 
     def evidence(self) -> "Evidence":

@@ -17,7 +17,7 @@ from mcp_hitl.desk.journal import Journal
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.audit import Event, content_digest
-from mcp_hitl.domain.errors import HitlError, Unavailable
+from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
 from mcp_hitl.domain.ids import RANDOM_BITS, approval_id
 from mcp_hitl.domain.rulebook import Rulebook
@@ -192,17 +192,20 @@ class Runner:
         await self._store.write(work)
 
 
-def load_flows(rulebook: Rulebook) -> dict[str, type[AnyFlow]]:
-    """The flow of each kind that has one, imported from where the kind says.
+def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[str, type[AnyFlow]]:
+    """The flow of each kind that has one: the one that is `given`, else imported from where the kind says.
 
     Raises:
-        ImportError, AttributeError: it is not there.
+        Invalid: it is not there.
     """
-    flows: dict[str, type[AnyFlow]] = {}
+    flows = dict(given)
     for kind in rulebook.kinds.values():
-        if kind.flow is not None:
+        if kind.flow is not None and kind.name not in flows:
             module, _, name = kind.flow.partition(":")
-            flows[kind.name] = getattr(importlib.import_module(module), name)
+            try:
+                flows[kind.name] = getattr(importlib.import_module(module), name)
+            except (ImportError, AttributeError):
+                raise Invalid(f"The flow {kind.flow!r} of the kind {kind.name!r} cannot be imported.") from None
     return flows
 
 

@@ -1,0 +1,257 @@
+"""Approvals for other Python programs: open, await and decide them, and put a function behind one.
+
+A function behind an approval does not run when it is called. The call asks; once people have approved, the function
+runs with exactly the payload that they approved, at most once, in whichever process serves then, also after a restart.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ParamSpec, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, create_model
+from pydantic_core import to_jsonable_python
+
+from mcp_hitl.config.settings import default_database, load
+from mcp_hitl.desk import Desk
+from mcp_hitl.desk.deciding import Said
+from mcp_hitl.desk.flow import Flow, NotApproved, Step
+from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.kinds import Kind
+from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.store.sqlite import SqliteStore
+
+P = ParamSpec("P")
+
+FOREVER = 10 * 365 * 24 * 3600.0
+
+
+class Approvals:
+    """The approvals in one database, for one program.
+
+    Use it as a context, or hand `lifespan` to the server that you write:
+
+        approvals = Approvals("approvals.db", name="billing")
+        async with approvals.running():
+            approval = await approvals.request("Refund order 17", {"order": 17, "amount": 40})
+            approval = await approvals.wait(approval.id)
+    """
+
+    def __init__(
+        self,
+        database: str | Path | None = None,
+        *,
+        name: str = "program",
+        policy: str | Path | None = None,
+        wait_seconds: float = 0,
+    ) -> None:
+        """Work on `database` (a path; default: the one that `mcp-hitl` uses) as the requester `name`.
+
+        `policy` is a policy file. A gated function waits `wait_seconds` for a decision before it answers "pending".
+
+        Raises:
+            Invalid: the policy file has mistakes.
+        """
+        self._path = Path(database) if database is not None else default_database()
+        environment = {} if policy is None else {"MCP_HITL_CONFIG": str(policy)}
+        self._settings = load(environment, database=str(self._path))
+        self._kinds: dict[str, Kind] = dict(self._settings.rulebook.kinds)
+        self._flows: dict[str, type[Flow[Any, Any]]] = {}
+        self._wait_seconds = wait_seconds
+        self._desk: Desk | None = None
+        self.requester = Principal(name, Established.PROGRAM)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[Approvals]:
+        """Open the database, run timers and flows, and close it after the block.
+
+        Raises:
+            Unavailable: the database cannot be opened.
+        """
+        store = SqliteStore(self._path.absolute())
+        settings = self._settings
+        rulebook = Rulebook(self._kinds, settings.rulebook.people, settings.rulebook.profile)
+        desk = Desk(
+            store,
+            inbox="in a terminal, with mcp-hitl pending",
+            rulebook=rulebook,
+            retention=settings.retention,
+        )
+        try:
+            await desk.check_profile()
+            async with desk.serve(self._flows):
+                self._desk = desk
+                yield self
+        finally:
+            self._desk = None
+            await store.close()
+
+    @asynccontextmanager
+    async def lifespan(self, _server: object) -> AsyncGenerator[Approvals]:
+        """`running`, in the shape of a server's lifespan."""
+        async with self.running():
+            yield self
+
+    async def request(
+        self, title: str, details: JsonObject, *, kind: str = "action", dedup_key: str | None = None
+    ) -> Approval:
+        """Ask for an approval, or join the one that was asked for already.
+
+        Raises:
+            Invalid, Conflict, TooMany: nothing was stored.
+        """
+        return await self.desk.submit(self.requester, kind, details, claim=title, dedup_key=dedup_key)
+
+    async def get(self, approval_id: str) -> Approval:
+        """Look at one.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return await self.desk.get(self.requester, approval_id)
+
+    async def wait(self, approval_id: str, *, seconds: float = FOREVER) -> Approval:
+        """Wait until one is resolved, or as it is after `seconds`.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return await self.desk.wait(self.requester, approval_id, seconds=seconds)
+
+    async def approve(
+        self,
+        approval: Approval,
+        approver: Principal,
+        *,
+        assurance: Assurance,
+        comment: str | None = None,
+        answer: JsonObject | None = None,
+    ) -> Approval:
+        """Record that `approver`, whom this program has identified, approves exactly what `approval` shows.
+
+        `assurance` is this program's word for how sure it is that a person did so; the policy sets the least.
+
+        Raises:
+            NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
+        """
+        return await self._decide(approval, approver, Verdict.APPROVE, assurance, comment, answer)
+
+    async def reject(self, approval: Approval, approver: Principal, *, assurance: Assurance, comment: str) -> Approval:
+        """Record that `approver` rejects it; see `approve`."""
+        return await self._decide(approval, approver, Verdict.REJECT, assurance, comment, None)
+
+    def add(self, flow: type[Flow[Any, Any]], kind: Kind | None = None) -> None:
+        """Run a flow of your own, for `kind` or for the kind of its name in the policy file; before `running`."""
+        if kind is not None:
+            self._kinds[kind.name] = kind
+        self._kinds[flow.kind] = replace(self._kinds[flow.kind], flow=f"{flow.__module__}:{flow.__qualname__}")
+        self._flows[flow.kind] = flow
+
+    def gate(
+        self, *, title: str, kind: str | None = None
+    ) -> Callable[[Callable[P, Awaitable[object]]], Callable[P, Awaitable[JsonObject]]]:
+        """Put an async function behind an approval.
+
+        Calling it asks and returns the Approval as JSON; the function runs once people approved, with the payload that
+        they approved (they may have edited it), and what it returns is in the Approval's `outcome`. `title` is a
+        template over its arguments. `kind` (default: the function's name) finds stages and rules in the policy file.
+        """
+
+        def decorate(function: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[JsonObject]]:
+            name = kind or function.__name__.replace("_", "-")
+            arguments = _arguments_of(function)
+            configured = self._kinds.get(name)
+            schema = arguments.json_schema()
+            gated = Kind(name=name, title=title, schema=schema) if configured is None else configured
+            self.add(_flow_of(name, function, arguments), gated)
+            signature = inspect.signature(function)
+
+            @functools.wraps(function)
+            async def ask(*args: P.args, **kwargs: P.kwargs) -> JsonObject:
+                bound = signature.bind(*args, **kwargs)
+                bound.apply_defaults()
+                payload = to_jsonable_python(arguments.validate_python(bound.arguments))
+                approval = await self.desk.submit(self.requester, name, payload)
+                if self._wait_seconds > 0:
+                    approval = await self.wait(approval.id, seconds=self._wait_seconds)
+                return self.desk.shape(approval)
+
+            # Frameworks that read signatures must see what a call really returns.
+            asked: Any = ask
+            asked.__signature__ = signature.replace(return_annotation=dict[str, Any])
+            asked.__annotations__ = {**function.__annotations__, "return": dict[str, Any]}
+            return ask
+
+        return decorate
+
+    @property
+    def desk(self) -> Desk:
+        """The desk behind it all, while `running`.
+
+        Raises:
+            Unavailable: it is not running.
+        """
+        if self._desk is None:
+            raise Unavailable("The approvals are not open. Use `async with approvals.running():` around this.")
+        return self._desk
+
+    async def _decide(
+        self,
+        approval: Approval,
+        approver: Principal,
+        verdict: Verdict,
+        assurance: Assurance,
+        comment: str | None,
+        answer: JsonObject | None,
+    ) -> Approval:
+        return await self.desk.decide(
+            Said(
+                approver=approver,
+                approval_id=approval.id,
+                verdict=verdict,
+                revision=approval.revision,
+                digest=approval.digest,
+                assurance=assurance,
+                comment=comment,
+                answer=answer,
+            )
+        )
+
+
+def _arguments_of(function: Callable[..., Any]) -> TypeAdapter[Any]:
+    """What a function takes, as a strict model of its parameters."""
+    hints = get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
+            raise TypeError(f"{function.__name__}: a function behind an approval takes named arguments only")
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[name] = (hints.get(name, Any), default)
+    model = create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+    return TypeAdapter(model)
+
+
+def _flow_of(name: str, function: Callable[..., Awaitable[Any]], arguments: TypeAdapter[Any]) -> type[Flow[Any, Any]]:
+    async def act(payload: Mapping[str, Any]) -> Any:
+        approved = arguments.validate_python(dict(payload))
+        return to_jsonable_python(await function(**dict(approved)))
+
+    class Gated(Flow[Any, Any]):
+        kind = name
+
+        async def run(self, value: Any, step: Step) -> Any:
+            approval = await step.wait_for_approval("approval", payload=value)
+            if approval.status is not Status.APPROVED:
+                raise NotApproved(approval)
+            return await step.do("act", act, approval.payload, at_most_once=True)
+
+    return Gated
