@@ -75,12 +75,13 @@ class _Check:
         if "const" in part or "enum" in part:
             return
         types = [_types(schema) for schema in known]
-        for keyword, about in _ABOUT.items():
-            if keyword in part and not any(allowed and allowed <= about for allowed in types):
+        for keyword, about in ((k, _ABOUT[k]) for k in part if k in _ABOUT):
+            if not any(allowed and allowed <= about for allowed in types):
                 wanted = " or ".join(f"'{name}'" for name in sorted(about, reverse=True))
                 self._note(
                     place, "type", f"must be {wanted} here or in the kind's schema: other types would pass {keyword!r}"
                 )
+                break
         pattern = part.get("pattern", "^$")
         if not (pattern.startswith("^") and pattern.endswith("$")):
             self._note(place, "pattern", "must begin with ^ and end with $, or any part of the text may satisfy it")

@@ -62,7 +62,7 @@ def inside(place: str, *path: str | int) -> str:
 def unknown(name: str, known: Iterable[str], what: str) -> str:
     """`name` is no `what`; the nearest that is one, or all of them."""
     names = sorted(known)
-    near = get_close_matches(name, names, 1)
+    near = get_close_matches(name, names, 1, cutoff=0.7)
     if near:
         return f"is no {what}; did you mean {near[0]!r}?"
     return f"is no {what}; known are {', '.join(names)}" if names else f"is no {what}; there are none"

@@ -72,6 +72,9 @@ def _toml(text: str, source: str) -> dict[str, Any]:
     except ValueError as error:
         found = _WHERE.fullmatch(str(error))
         said, place = (found[1], found[2]) if found else (str(error), "the file")
+        if place == "end of document":
+            lines = text.split("\n")
+            place = f"line {len(lines)}, column {len(lines[-1]) + 1}"
         mistake = Mistake(place, f"must be TOML: {visible(said[:1].lower() + said[1:])}")
     raise InvalidPolicy(source, [mistake])
 

@@ -2,7 +2,7 @@
 
 import string
 
-from mcp_hitl.config.conditions import target, walk
+from mcp_hitl.config.conditions import walk
 from mcp_hitl.config.mistakes import Mistakes, inside, unknown
 from mcp_hitl.domain.canonical import JsonObject
 
@@ -20,7 +20,7 @@ def check_title(title: str, schema: JsonObject, place: str, mistakes: Mistakes) 
             mistakes.add(place, f"must hold fields as plain {{name}}, without ':' or '!': {name!r}")
         if name not in properties:
             mistakes.add(place, f"{{{name}}} {unknown(name, properties, 'field under properties of the schema')}")
-        elif _reaches_secret(schema, properties[name]):
+        elif any(part.get("writeOnly") is True for _, part in walk(properties[name])):
             mistakes.add(place, f"{{{name}}} must not stand in a title: the schema marks it writeOnly")
 
 
@@ -43,16 +43,3 @@ def _on_the_way(path: tuple[str | int, ...]) -> bool:
         else:
             return False
     return True
-
-
-def _reaches_secret(root: JsonObject, schema: object) -> bool:
-    seen: list[JsonObject] = []
-    ahead: list[object] = [schema]
-    while ahead:
-        for _, part in walk(ahead.pop()):
-            if part.get("writeOnly") is True:
-                return True
-            if "$ref" in part and part not in seen:
-                seen.append(part)
-                ahead.append(target(root, part["$ref"]))
-    return False

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +28,14 @@ def is_whole(value: object) -> bool:
     return is_number(value) and value == int(cast("float", value))
 
 
+def is_list(value: object) -> bool:
+    return isinstance(value, list)
+
+
+def is_table(value: object) -> bool:
+    return isinstance(value, dict)
+
+
 COLLEAGUES = {"eve@example.com", "fox@example.com", "lee@example.com"}
 
 APPROVED: dict[tuple[str, str, str], tuple[JsonObject, Callable[[JsonObject], bool]]] = {
@@ -39,7 +49,7 @@ APPROVED: dict[tuple[str, str, str], tuple[JsonObject, Callable[[JsonObject], bo
     ),
     ("publishing-and-email", "email", "to colleagues"): (
         {"to": ["eve@example.com"], "subject": "x", "body": "y"},
-        lambda p: isinstance(p["to"], list) and set(cast("Any", p["to"])) <= COLLEAGUES and "attachments" not in p,
+        lambda p: is_list(p["to"]) and all(to in COLLEAGUES for to in p["to"]) and "attachments" not in p,
     ),
     ("bulk-deletion-and-export", "delete", "test rows"): (
         {"system": "test", "table": "users", "filter": "id = 7", "rows": 1},
@@ -48,7 +58,7 @@ APPROVED: dict[tuple[str, str, str], tuple[JsonObject, Callable[[JsonObject], bo
     ("access", "grant", "reading in dev"): (
         {"who": "x", "resource": {"name": "db", "stage": "dev"}, "role": "reader", "hours": 8, "reason": "y"},
         lambda p: (
-            isinstance(p["resource"], dict)
+            is_table(p["resource"])
             and p["resource"]["stage"] == "dev"
             and p["role"] == "reader"
             and is_whole(p["hours"])
@@ -92,7 +102,25 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def same_in_another_type(value: Any) -> st.SearchStrategy[Any]:
     """What looks like the value, or like nothing."""
     return st.sampled_from(
-        [str(value), [value], {"value": value}, None, True, False, 0, 0.0, "", [], {}, -1, 1, 10**9, "50000", "1e9", "NaN"]
+        [
+            str(value),
+            [value],
+            {"value": value},
+            None,
+            True,
+            False,
+            0,
+            0.0,
+            "",
+            [],
+            {},
+            -1,
+            1,
+            10**9,
+            "50000",
+            "1e9",
+            "NaN",
+        ]
     )
 
 
@@ -111,16 +139,15 @@ def test_t02_another_type_or_a_missing_field_is_refused_or_held_and_never_passed
     fits, may_pass = APPROVED[key]
     payload = deepcopy(fits)
     for _ in range(data.draw(st.integers(1, 3))):
-        *way, last = data.draw(st.sampled_from(paths(payload) or [("x",)]))
-        holder: Any = payload
-        for step in way:
-            holder = holder[step]
-        if data.draw(st.booleans()) and (isinstance(holder, list) or last in holder):
+        places = paths(payload)
+        if not places:
+            break
+        *way, last = data.draw(st.sampled_from(places))
+        holder = reduce(getitem, way, cast("Any", payload))
+        if data.draw(st.booleans()):
             del holder[last]
-        elif isinstance(holder, list):
-            holder[last] = data.draw(same_in_another_type(cast("Any", holder[last])) | JSON)
         else:
-            holder[last] = data.draw(same_in_another_type(holder.get(last)) | JSON)
+            holder[last] = data.draw(same_in_another_type(holder[last]) | JSON)
     ending = explain(BOOKS[key[0]], key[1], payload).ending
     # What the rule may pass is said independently of JSON Schema; a KeyError would be a missing field that passed.
     assert ending is not Ending.APPROVED or may_pass(payload)
