@@ -18,7 +18,7 @@ from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.store.protocol import Store, Transaction
+from mcp_hitl.store.protocol import Store, Transaction, View
 
 MOST_PROGRESS = 500
 """Characters of one report."""
@@ -157,25 +157,35 @@ class Journal:
             NotAllowed: it was approved and may not be acted on any more.
         """
         first, self._waits = self._waits == 0, self._waits + 1
+        known = place.entry.output if place.entry is not None else None
+
+        def look(view: View) -> Approval | None:
+            approval = view.get(known or "")
+            if approval is not None and approval.status is Status.APPROVED:
+                check_usable(view, approval, self._clock(), self._rulebook)
+            return approval
 
         def work(tx: Transaction, now: datetime) -> Approval:
-            if place.entry is not None and place.entry.output is not None:
-                approval = self._found(tx, place.entry.output)
+            if known is not None:
+                approval = self._found(tx, known)
             else:
-                adopts = first and kind in (None, self._approval.kind)
-                approval = (
-                    self._adopt(tx, payload, now) if adopts else self._open(tx, payload, now, expires_in, kind, title)
-                )
+                if first and kind in (None, self._approval.kind):
+                    approval = self._adopt(tx, payload, now)
+                else:
+                    approval = self._open(tx, payload, now, expires_in, kind, title)
                 self._put(tx, place.done(approval.id))
             if approval.status is Status.PENDING:
                 self._leave(tx, FlowState.WAITING, None)
+            elif approval.status is Status.APPROVED:
+                check_usable(tx, approval, self._clock(), self._rulebook)
             return approval
 
-        approval = await self._write(work)
+        # A flow that goes on after its approval only reads, unless there is something to write before.
+        approval = await self._store.read(look) if known is not None and not self._later else None
+        if approval is None or approval.status is Status.PENDING:
+            approval = await self._write(work)
         if approval.status is Status.PENDING:
             raise Suspended
-        if approval.status is Status.APPROVED:
-            await self._store.read(lambda view: check_usable(view, approval, self._clock(), self._rulebook))
         return approval
 
     def _adopt(self, tx: Transaction, payload: Any, now: datetime) -> Approval:

@@ -1,6 +1,6 @@
 """What every change does: take the time, and write its audit entry in the same transaction."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_hitl.domain.approval import Approval, Status
@@ -12,11 +12,14 @@ from mcp_hitl.domain.presentation import verdict_line
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.store.protocol import Transaction, View
 
+GRAIN = timedelta(seconds=1)
+"""How exactly the latest instant is kept: it is not written anew for every change."""
+
 
 def begin(tx: Transaction, clock: datetime) -> datetime:
     """The instant of this transaction; the latest one ever recorded is raised to it."""
     mark = tx.mark()
-    if clock > mark:
+    if clock >= mark + GRAIN:
         tx.remember(clock)
     return present(clock, mark)
 

@@ -290,7 +290,8 @@ class ApprovalStatements:
         return [self._approval(row) for row in found]
 
     def _approval(self, row: Any) -> Approval:
-        return rows.approval_of(row, self._decisions(row[0]), self._edits(row[0], row[7]), self._progress(row[0]))
+        progress = () if row[24] is None else self._progress(row[0])
+        return rows.approval_of(row, self._decisions(row[0]), self._edits(row[0], row[7]), progress)
 
     def _decisions(self, approval_id: str) -> tuple[Decision, ...]:
         found = self._db.execute(

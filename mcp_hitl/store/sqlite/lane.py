@@ -4,10 +4,11 @@ What has queued up goes together in one transaction, each piece in its own savep
 disk. A caller hears only after the commit; a failed commit fails every caller in it.
 """
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -20,7 +21,9 @@ T = TypeVar("T")
 
 MOST_TOGETHER = 64
 
-_Job = tuple[Callable[[SqliteTransaction], Any], "Future[Any]"]
+_Work = Callable[[SqliteTransaction], Any]
+_Caller = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+_Answer = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 
 class Lane(threading.Thread):
@@ -40,24 +43,25 @@ class Lane(threading.Thread):
             self._db.execute("PRAGMA query_only = ON")
         self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
         self._committed = committed
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[_Work, _Caller] | None] = SimpleQueue()
         self._finishing = False
         self._door = threading.Lock()
         self._tx = SqliteTransaction(self._db)
         self.start()
 
-    def submit(self, work: Callable[[SqliteTransaction], T]) -> "Future[T]":
-        """Queue `work`; the future is done after the commit. Cancelled before its turn, it is not run at all.
+    async def call(self, work: Callable[[SqliteTransaction], T]) -> T:
+        """Run `work` and return after the commit. Cancelled before its turn, it is not run at all.
 
         Raises:
-            Unavailable: the lane is finished, and nobody would run it.
+            Unavailable: the commit failed, or the lane is finished.
         """
-        future: Future[T] = Future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
         with self._door:
             if self._finishing:
                 raise Unavailable("The database is closed; the server is stopping. Nothing was changed.")
-            self._jobs.put((work, future))
-        return future
+            self._jobs.put((work, (loop, future)))
+        return await future
 
     def finish(self) -> None:
         """Run what is queued, close the connection and end the thread; returns when that is done."""
@@ -75,11 +79,11 @@ class Lane(threading.Thread):
                 self._run_together(batch)
         self._db.close()
 
-    def _next_batch(self) -> tuple[list[_Job], bool]:
-        batch: list[_Job] = []
+    def _next_batch(self) -> tuple[list[tuple[_Work, _Caller]], bool]:
+        batch: list[tuple[_Work, _Caller]] = []
         job = self._jobs.get()
         while job is not None:
-            if job[1].set_running_or_notify_cancel():
+            if not job[1][1].cancelled():
                 batch.append(job)
             if len(batch) == MOST_TOGETHER:
                 return batch, False
@@ -89,7 +93,8 @@ class Lane(threading.Thread):
                 return batch, False
         return batch, True
 
-    def _run_together(self, batch: list[_Job]) -> None:
+    def _run_together(self, batch: list[tuple[_Work, _Caller]]) -> None:
+        callers = [caller for _, caller in batch]
         results: list[tuple[Any, BaseException | None]] = []
         try:
             self._db.execute(self._begin)
@@ -100,18 +105,13 @@ class Lane(threading.Thread):
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             failure = error if isinstance(error, HitlError) else _unavailable(error)
-            for _, future in batch:
-                future.set_exception(failure)
+            _answer(callers, [(None, failure)] * len(batch))
             return
         if self._committed is not None:
             self._committed()
-        for (_, future), (result, raised) in zip(batch, results, strict=True):
-            if raised is None:
-                future.set_result(result)
-            else:
-                future.set_exception(raised)
+        _answer(callers, results)
 
-    def _run_one(self, work: Callable[[SqliteTransaction], Any]) -> tuple[Any, BaseException | None]:
+    def _run_one(self, work: _Work) -> tuple[Any, BaseException | None]:
         self._db.execute("SAVEPOINT job")
         try:
             result = work(self._tx)
@@ -125,6 +125,26 @@ class Lane(threading.Thread):
             return None, _unavailable(error) if busy else error
         self._db.execute("RELEASE job")
         return result, None
+
+
+def _answer(callers: list[_Caller], results: list[tuple[Any, BaseException | None]]) -> None:
+    """Hand the results to the callers: each event loop is woken once, however many of them wait there."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
+    for (loop, future), (result, raised) in zip(callers, results, strict=True):
+        by_loop.setdefault(loop, []).append((future, result, raised))
+    for loop, answers in by_loop.items():
+        with suppress(RuntimeError):  # the loop closed meanwhile, so nobody waits
+            loop.call_soon_threadsafe(_deliver, answers)
+
+
+def _deliver(answers: list[_Answer]) -> None:
+    for future, result, raised in answers:
+        if future.done():
+            continue  # the caller was cancelled while it ran
+        if raised is None:
+            future.set_result(result)
+        else:
+            future.set_exception(raised)
 
 
 def _unavailable(error: Exception) -> Unavailable:

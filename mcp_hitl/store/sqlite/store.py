@@ -41,11 +41,11 @@ class SqliteStore:
 
     async def read(self, work: Callable[[View], T]) -> T:
         """See `Store.read`."""
-        return await asyncio.wrap_future(self._reader.submit(work))
+        return await self._reader.call(work)
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """See `Store.write`."""
-        return await asyncio.wrap_future(self._writer.submit(work))
+        return await self._writer.call(work)
 
     async def changed(self) -> None:
         """See `Store.changed`: told at once of this process's commits, and of others' within `WATCH_SECONDS`."""
