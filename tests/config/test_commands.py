@@ -36,6 +36,18 @@ def test_check_sums_up_a_correct_file() -> None:
     ) in result.stdout
 
 
+def test_check_tells_who_decides_in_each_way_there_is(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(
+        "[kinds.action]\nstages = [{ approvers = ['os:ana', 'local'] }]\n"
+        "rules = [{ name = 'never', when = {}, decide = 'reject' }]\n"
+    )
+    assert (
+        "action: 1 of os:ana, whoever is at the requester's machine\n"
+        "    assurance local, expires after 7 days\n"
+        "    never: rejected at once\n"
+    ) in run("check", tmp_path / "policy.toml").stdout
+
+
 def test_check_tells_every_mistake_and_exits_2(tmp_path: Path) -> None:
     (tmp_path / "policy.toml").write_text(
         "profil = 'solo'\n[kinds.pay]\nschema = {}\nflow = 'no_such_module_of_a_test:Flow'\n"

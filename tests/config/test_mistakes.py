@@ -134,6 +134,7 @@ KINDS: list[tuple[str, str]] = [
     ("schema = { properties = { a = { minLength = -1 } } }", "kinds.pay.schema.properties.a.minLength: must be at l"),
     ("schema = { properties = { a = { multipleOf = 0 } } }", "kinds.pay.schema.properties.a.multipleOf: must be gre"),
     ("schema = { required = ['a', 'a'] }", "kinds.pay.schema.required: must not name anything twice"),
+    ("schema = { '$anchor' = '1' }", "kinds.pay.schema.$anchor: must be as JSON Schema 2020-12 describes it"),
     ("schema = { allOf = [] }", "kinds.pay.schema.allOf: must not be empty"),
     ("schema = { requierd = ['a'] }", "kinds.pay.schema.requierd: is no keyword of JSON Schema that counts here; di"),
     ("schema = { definitions = {} }", "kinds.pay.schema.definitions: is no keyword of JSON Schema that counts here"),
@@ -336,6 +337,18 @@ def test_a_kinds_own_types_count_for_its_conditions_through_references_and_items
     """  # noqa: E501
     assert mistakes(text) == []
     assert len(mistakes(text.replace("[1, 2]", "[1, 'two']"))) == 1
+
+
+def test_schemas_may_refer_to_themselves_below_hold_booleans_and_keep_secrets_in_lists() -> None:
+    schema = """{
+        properties = {
+            children = { items = { "$ref" = "#" } }, never = false,
+            keys = { items = { properties = { pin = { writeOnly = true } } } }
+        },
+        anyOf = [true, { "$ref" = "#/$defs/a~1b" }],
+        "$defs" = { "a/b" = { required = ["never"] } }
+    }"""
+    assert mistakes(kind("schema = " + schema.replace("\n", " "))) == []
 
 
 def test_all_mistakes_are_told_together_in_the_order_of_the_file() -> None:
