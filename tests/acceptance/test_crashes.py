@@ -15,7 +15,7 @@ from wires import Person, accept, connect, content, http_server
 
 pytestmark = pytest.mark.anyio
 
-KILLS = 50 if os.environ.get("SOAK") else 4
+KILLS = 50 if os.environ.get("SOAK") else 3
 WORKERS = 4
 MODERN = "2026-07-28"
 

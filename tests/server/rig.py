@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -201,14 +202,17 @@ def short_forms(database: Path) -> StdioServerParameters:
     return StdioServerParameters(command=command, args=arguments, env=environment())
 
 
-def valid(name: str, result: CallToolResult) -> CallToolResult:
-    """`result`, once it is known to satisfy the tool's own output schema, an error included."""
+@cache
+def _validator(name: str) -> Draft202012Validator:
     schema = TOOLS[name].definition.output_schema
     assert schema is not None
     Draft202012Validator.check_schema(schema)
-    Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(  # pyright: ignore[reportUnknownMemberType]
-        result.structured_content
-    )
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def valid(name: str, result: CallToolResult) -> CallToolResult:
+    """`result`, once it is known to satisfy the tool's own output schema, an error included."""
+    _validator(name).validate(result.structured_content)  # pyright: ignore[reportUnknownMemberType]
     return result
 
 
@@ -349,11 +353,17 @@ def modern_request(method: str, params: JsonObject, name: str | None = None) -> 
     return body, headers | ({"mcp-name": name} if name else {})
 
 
-async def post(url: str, method: str, params: JsonObject, name: str | None = None) -> JsonObject:
-    """POST a request on 2026-07-28 by hand; gives the last message of the answer."""
+async def post(url: str, method: str, params: JsonObject, name: str | None = None, **replaced: str) -> JsonObject:
+    """POST a request on 2026-07-28 by hand; gives the last message of the answer.
+
+    What stands in the body as the text `"NAME"` is replaced by that keyword's raw JSON.
+    """
     body, headers = modern_request(method, params, name)
+    content = json.dumps(body)
+    for mark, raw in replaced.items():
+        content = content.replace(f'"{mark}"', raw)
     async with httpx2.AsyncClient(timeout=GUARD_SECONDS) as client:
-        response = await client.post(url, content=json.dumps(body), headers=headers)
+        response = await client.post(url, content=content, headers=headers)
     if response.headers["content-type"].startswith("text/event-stream"):
         return json.loads([line for line in response.text.splitlines() if line.startswith("data:")][-1][5:])
     return response.json()

@@ -1,0 +1,1 @@
+"""Figures, printed by `python -m benchmarks`. Causes are in the tests; figures depend on the machine."""

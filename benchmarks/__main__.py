@@ -1,0 +1,24 @@
+"""Run every benchmark and print one table; each line stands for itself, so that a slow one can be waited for."""
+
+import anyio
+
+from benchmarks import starting, throughput, waiting
+from benchmarks.figures import Figure
+
+
+def show(figures: list[Figure]) -> None:
+    """Print figures as lines of the table."""
+    for figure in figures:
+        aim = f"aim {figure.aim}" if figure.aim else ""
+        print(f"{figure.what:<66} {figure.value:>10,.4g} {figure.unit:<9} {aim}".rstrip(), flush=True)
+
+
+def main() -> None:
+    """Everything, about a minute."""
+    show(starting.measure())
+    show(anyio.run(waiting.measure))
+    show(anyio.run(throughput.measure))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""What a benchmark reports, and what several of them need."""
+
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcp_hitl.domain.principal import Established, Principal
+
+ANA = Principal("os:ana", Established.OS_USER)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table: what was measured, the value, its unit, and what it should be."""
+
+    what: str
+    value: float
+    unit: str
+    aim: str = ""
+
+
+@contextmanager
+def database() -> Generator[Path]:
+    """A path for a database that goes away again."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "hitl.db"
+
+
+def lunch(number: int) -> dict[str, Any]:
+    """An expense like no other."""
+    return {"amount": number + 1, "currency": "USD", "description": "Lunch"}
