@@ -2,7 +2,7 @@
 
 import anyio
 
-from benchmarks import starting, throughput, waiting
+from benchmarks import cycles, listing, starting, waiting
 from benchmarks.figures import Figure
 
 
@@ -17,7 +17,8 @@ def main() -> None:
     """Everything, about a minute."""
     show(starting.measure())
     show(anyio.run(waiting.measure))
-    show(anyio.run(throughput.measure))
+    show(anyio.run(cycles.measure))
+    show(anyio.run(listing.measure))
 
 
 if __name__ == "__main__":

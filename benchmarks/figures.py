@@ -1,5 +1,6 @@
 """What a benchmark reports, and what several of them need."""
 
+import statistics
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -32,3 +33,12 @@ def database() -> Generator[Path]:
 def lunch(number: int) -> dict[str, Any]:
     """An expense like no other."""
     return {"amount": number + 1, "currency": "USD", "description": "Lunch"}
+
+
+def spread(what: str, seconds: list[float]) -> list[Figure]:
+    """The median and the 95th percentile of some times."""
+    ordered = sorted(1000 * each for each in seconds)
+    return [
+        Figure(f"{what}, median", statistics.median(ordered), "ms"),
+        Figure(f"{what}, 95th percentile", ordered[int(0.95 * (len(ordered) - 1))], "ms"),
+    ]

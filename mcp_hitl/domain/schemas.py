@@ -1,6 +1,7 @@
 """JSON Schema (2020-12) with messages that say what was expected and never what was sent."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -65,8 +66,19 @@ class _Frozen:
 def _validator(frozen: _Frozen) -> "Draft202012Validator":
     # Imported late: most commands of the terminal check nothing, and this takes as long as all their own code.
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
-    return Draft202012Validator(frozen.schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    checks: Any = extend(cast("Any", Draft202012Validator), {"pattern": _pattern})
+    return checks(frozen.schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def _pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator["ValidationError"]:
+    """JSON Schema's `$` is the end of the text; Python's would let a line feed follow."""
+    from jsonschema.exceptions import ValidationError
+
+    ends = pattern.endswith("$") and not pattern.endswith("\\$")
+    if isinstance(instance, str) and not re.search(pattern[:-1] + r"\Z" if ends else pattern, instance):
+        yield ValidationError("does not match")
 
 
 def _place(what: str, error: "ValidationError") -> str:
