@@ -15,16 +15,18 @@ from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.domain.forms import define
 from mcp_hitl.domain.kinds import ACTION, BUILT_IN
+from mcp_hitl.domain.people import People
 from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
 from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.protocol import Store, Transaction, View
 
 T = TypeVar("T")
 
 AGENT = Principal("os:agent", Established.OS_USER)
-ANA = Principal("os:ana", Established.OS_USER, frozenset({"finance"}))
-BO = Principal("os:bo", Established.OS_USER, frozenset({"finance"}))
-CY = Principal("os:cy", Established.OS_USER, frozenset({"managers"}))
+ANA = Principal("os:ana", Established.OS_USER)
+BO = Principal("os:bo", Established.OS_USER)
+CY = Principal("os:cy", Established.OS_USER)
 
 LUNCH: JsonObject = {"amount": 49.99, "currency": "USD", "description": "Lunch"}
 
@@ -41,6 +43,8 @@ KINDS = {
         form=define({"properties": {"cost_center": {"type": "string"}}, "required": ["cost_center"]}),
     ),
 }
+PEOPLE = People(groups={"finance": frozenset({"os:ana", "os:bo"}), "managers": frozenset({"os:cy"})})
+RULEBOOK = Rulebook(kinds=KINDS, people=PEOPLE)
 
 
 class Clock:

@@ -31,6 +31,8 @@ def an_approval(**changes: Any) -> Approval:
         policy=Policy(),
         form=None,
         dedup_key=None,
+        stage_since=START - timedelta(hours=1),
+        timed_to=START - timedelta(hours=1),
     )
     return replace(approval, **changes)
 

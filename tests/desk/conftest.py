@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from desk_samples import KINDS, Clock, WatchedStore
+from desk_samples import RULEBOOK, Clock, WatchedStore
 from samples import INBOX
 
 from mcp_hitl.desk import Desk
@@ -29,14 +29,14 @@ async def store(tmp_path: Path) -> AsyncGenerator[WatchedStore]:
 @pytest.fixture
 async def desk(store: WatchedStore, clock: Clock) -> Desk:
     """The desk of one process."""
-    return Desk(store, inbox=INBOX, kinds=KINDS, clock=clock)
+    return Desk(store, inbox=INBOX, rulebook=RULEBOOK, clock=clock)
 
 
 @pytest.fixture
 async def elsewhere(desk: Desk, tmp_path: Path, clock: Clock) -> AsyncGenerator[Desk]:
     """The desk of another process on the same file."""
     store = SqliteStore(tmp_path / "hitl.db")
-    yield Desk(store, inbox=INBOX, kinds=KINDS, clock=clock)
+    yield Desk(store, inbox=INBOX, rulebook=RULEBOOK, clock=clock)
     await store.close()
 
 
@@ -45,5 +45,5 @@ async def foreign(tmp_path: Path, clock: Clock) -> AsyncGenerator[Desk]:
     """The desk of another database, where other approvals lie."""
     clock.advance(timedelta(milliseconds=1))
     store = SqliteStore(tmp_path / "foreign.db")
-    yield Desk(store, inbox=INBOX, kinds=KINDS, clock=clock)
+    yield Desk(store, inbox=INBOX, rulebook=RULEBOOK, clock=clock)
     await store.close()

@@ -134,8 +134,8 @@ async def test_a_decision_in_the_last_millisecond_counts(desk: Desk, clock: Cloc
 @pytest.mark.parametrize(
     ("kind", "assurance", "message"),
     [
-        ("action", Assurance.NONE, "does not let a decision be made unattended (unattended = false)"),
-        ("strict", Assurance.NONE, "does not let a decision be made unattended"),
+        ("action", Assurance.NONE, "takes no decision that nobody was asked for (unattended = false)"),
+        ("strict", Assurance.NONE, "takes no decision that nobody was asked for"),
         ("strict", Assurance.LOCAL, "asks for an assurance of session; this would be local."),
     ],
 )
@@ -320,7 +320,7 @@ async def test_an_answered_counter_counts_once_and_tells_everybody_the_same(desk
         Event.APPROVED,
         Event.SUCCEEDED,
     ]
-    assert (trail[-1].entry.actor, trail[-1].entry.data) == ("system", {"counter": 5, "increased_by": 5})
+    assert (trail[-1].entry.actor, trail[-1].entry.data) == ("system", {"result": content_digest(first.outcome.result)})
 
 
 async def test_counters_add_up_exactly_and_may_go_down(desk: Desk) -> None:

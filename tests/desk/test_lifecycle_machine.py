@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from desk_samples import AGENT, ANA, BO, KINDS, Clock, said
+from desk_samples import AGENT, ANA, BO, RULEBOOK, Clock, said
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, consumes, invariant, multiple, rule
@@ -58,7 +58,7 @@ class DeskMachine(RuleBasedStateMachine):
 
     async def _open(self) -> None:
         self.store = SqliteStore(Path(self.folder.name) / "hitl.db")
-        self.desk = Desk(self.store, inbox=INBOX, kinds=KINDS, clock=self.clock)
+        self.desk = Desk(self.store, inbox=INBOX, rulebook=RULEBOOK, clock=self.clock)
 
     def teardown(self) -> None:
         """Close the database and remove it."""

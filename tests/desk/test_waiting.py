@@ -14,6 +14,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.kinds import ACTION
+from mcp_hitl.domain.rulebook import Rulebook
 
 pytestmark = pytest.mark.anyio
 LONG = 60.0
@@ -95,7 +96,7 @@ async def test_what_expires_meanwhile_is_returned_as_expired(store: WatchedStore
     desk = Desk(
         store,
         inbox=INBOX,
-        kinds=kinds,
+        rulebook=Rulebook(kinds=kinds),
         clock=lambda: START + timedelta(seconds=anyio.current_time() - began),
     )
     with anyio.fail_after(LONG / 2):

@@ -7,7 +7,8 @@ import pytest
 from samples import START, a_decision, an_approval
 
 from mcp_hitl.domain.approval import LIFECYCLE, Decision, Status
-from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
+from mcp_hitl.domain.people import People
+from mcp_hitl.domain.policy import Assurance, Policy, Rights, Stage, Verdict
 from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.resolution import Quorum, quorum_of, resolve
 
@@ -130,7 +131,14 @@ def test_a_policy_takes_the_assurance_that_it_asks_for_or_more(
     assert {assurance.value for assurance in Assurance if policy.counts(assurance)} == counted
 
 
-ANA = Principal("os:ana", Established.OS_USER, frozenset({"finance"}))
+PEOPLE = People(groups={"finance": frozenset({"os:ana"}), "managers": frozenset({"os:cy"}), "": frozenset()})
+ANA = Principal("os:ana", Established.OS_USER)
+
+
+def admits(approver: str, who: Principal, *, now: People = PEOPLE, entries: frozenset[str] | None = None) -> bool:
+    """Whether an approval that was opened with `approver` under `PEOPLE` may be decided by `who`, as things are now."""
+    policy = Policy(stages=(Stage((approver,)),)).with_members(PEOPLE)
+    return policy.admits((approver,), who, Rights(frozenset({approver}) if entries is None else entries, now))
 
 
 @pytest.mark.parametrize(
@@ -138,6 +146,7 @@ ANA = Principal("os:ana", Established.OS_USER, frozenset({"finance"}))
     [
         (ANA, "local", True),
         (LOOPBACK, "local", True),
+        (Principal("os:ana", Established.PROGRAM), "local", False),
         (ANA, "os:ana", True),
         (ANA, "os:an", False),
         (ANA, "OS:ANA", False),
@@ -146,10 +155,35 @@ ANA = Principal("os:ana", Established.OS_USER, frozenset({"finance"}))
         (ANA, "finance", False),
         (ANA, "group:", False),
         (ANA, "group:managers", False),
+        (ANA, "group:unknown", False),
+        (Principal("os:cy", Established.OS_USER, frozenset({"finance"})), "group:finance", False),
         (LOOPBACK, "group:finance", False),
         (LOOPBACK, "os:ana", False),
         (Principal("group:finance", Established.OS_USER), "group:finance", False),
     ],
 )
 def test_a_policys_approver_means(who: Principal, approver: str, meant: bool) -> None:
-    assert who.matches(approver) is meant
+    assert admits(approver, who) is meant
+
+
+@pytest.mark.parametrize(
+    ("told", "approver", "now", "entries", "still"),
+    [
+        ("nothing changed", "group:finance", PEOPLE, None, True),
+        ("she left the group", "group:finance", People(groups={"finance": frozenset()}), None, False),
+        ("the group is gone", "group:finance", People(), None, False),
+        ("the policy does not name her any more", "os:ana", PEOPLE, frozenset({"os:bo"}), False),
+        ("the policy names her still", "os:ana", PEOPLE, frozenset({"os:bo", "os:ana"}), True),
+        ("the machine does not count any more", "local", PEOPLE, frozenset({"os:ana"}), False),
+    ],
+)
+def test_t21_a_right_counts_while_it_is_given(
+    told: str, approver: str, now: People, entries: frozenset[str] | None, still: bool
+) -> None:
+    assert admits(approver, ANA, now=now, entries=entries) is still
+
+
+def test_t21_a_right_that_came_later_is_none_on_what_is_pending() -> None:
+    bo = Principal("os:bo", Established.OS_USER)
+    joined = People(groups={"finance": frozenset({"os:ana", "os:bo"})})
+    assert not admits("group:finance", bo, now=joined)

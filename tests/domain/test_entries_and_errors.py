@@ -20,7 +20,7 @@ def test_an_entry_is_shown_with_its_place_and_who_acted() -> None:
         data={"verdict": "approve"},
         **by(ana),
     )
-    assert Recorded(7, entry).as_json() == {
+    assert Recorded(7, entry, "sha256:before", "sha256:own").as_json() == {
         "seq": 7,
         "approval": ID,
         "event": "decided",
@@ -30,12 +30,14 @@ def test_an_entry_is_shown_with_its_place_and_who_acted() -> None:
         "assurance": "local",
         "at": "2026-11-22T12:35:13.120Z",
         "data": {"verdict": "approve"},
+        "previous": "sha256:before",
+        "hash": "sha256:own",
     }
 
 
 def test_an_entry_that_no_principal_caused_names_no_assurance() -> None:
     entry = Entry(approval=ID, event=Event.SUCCEEDED, revision=1, actor="system", at=START)
-    shown = Recorded(1, entry).as_json()
+    shown = Recorded(1, entry, "sha256:before", "sha256:own").as_json()
     assert (shown["assurance"], shown["established"], shown["data"]) == (None, None, {})
 
 
@@ -55,6 +57,8 @@ def test_what_people_wrote_is_held_as_a_digest() -> None:
         (errors.AlreadyResolved, "already_resolved"),
         (errors.Conflict, "conflict"),
         (errors.NeedsPerson, "needs_person"),
+        (errors.TooMany, "too_many"),
+        (errors.Paused, "paused"),
         (errors.Unavailable, "unavailable"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.forms import FREE_TEXT
-from mcp_hitl.domain.kinds import ACTION, BUILT_IN, COUNTER, EXPENSE, MAX_TITLE, QUESTION
+from mcp_hitl.domain.kinds import ACTION, BUILT_IN, COUNTER, EXPENSE, MAX_TITLE, QUESTION, Limits
 
 LUNCH: JsonObject = {"amount": 49.99, "currency": "USD", "description": "Lunch"}
 
@@ -51,7 +51,7 @@ def test_an_expense_that_lacks_a_field_is_refused_before_its_amount_is_looked_at
 
 
 def test_a_payload_beyond_the_kinds_size_is_refused() -> None:
-    small = replace(ACTION, payload_bytes=20)
+    small = replace(ACTION, limits=Limits(payload_bytes=20))
     assert small.admit({"a": "x" * 12}) == b'{"a":"xxxxxxxxxxxx"}'
     with pytest.raises(Invalid) as refused:
         small.admit({"a": "x" * 13})

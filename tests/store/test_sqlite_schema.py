@@ -54,26 +54,30 @@ ATTACKS = [
     "UPDATE OR REPLACE audit SET seq = 1 WHERE seq = 2",
     "DELETE FROM audit",
     "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)",
-    "INSERT OR REPLACE INTO audit SELECT seq, approval, event, revision, 'os:bo', established, assurance, at, data "
-    "FROM audit",
-    "REPLACE INTO audit SELECT 1, approval, event, revision, 'os:bo', established, assurance, at, data FROM audit",
+    "INSERT OR REPLACE INTO audit SELECT seq, approval, event, revision, 'os:bo', established, assurance, at, data, "
+    "previous, hash FROM audit",
+    "REPLACE INTO audit SELECT 1, approval, event, revision, 'os:bo', established, assurance, at, data, "
+    "previous, hash FROM audit",
     "INSERT INTO audit SELECT * FROM audit",
     "DELETE FROM approvals",
     "DELETE FROM approvals WHERE status = 'pending'",
     "UPDATE approvals SET payload = '{}' WHERE status = 'pending'",
     "UPDATE approvals SET digest = 'sha256:0' WHERE status = 'pending'",
     "UPDATE approvals SET payload = '{}', revision = revision + 1 WHERE status = 'approved'",
-    "UPDATE approvals SET status = 'approved' WHERE status = 'pending'",  # without its instant
+    "UPDATE approvals SET status = 'approved', next_at = NULL WHERE status = 'pending'",  # without its instant
+    "UPDATE approvals SET status = 'approved', resolved_at = 1 WHERE status = 'pending'",  # with time still to pass
     "UPDATE approvals SET resolved_at = 1 WHERE status = 'pending'",
+    "UPDATE approvals SET next_at = NULL WHERE status = 'pending'",  # time would forget it
     "UPDATE approvals SET revision = 0",
     "INSERT OR REPLACE INTO approvals SELECT * FROM approvals WHERE status = 'approved'",
     "INSERT OR REPLACE INTO approvals SELECT 'apr_other', kind, title, claim, status, payload, digest, revision, "
     "requester, requested_at, expires_at, resolved_at, policy, form, dedup_key, cooldown_until, asked, answer, reason, "
-    "outcome FROM approvals WHERE status = 'approved'",
-    "INSERT INTO decisions SELECT 'apr_none', revision, stage, approver, established, 'maybe', comment, assurance, "
+    "outcome, stage_since, timed_to, next_at, escalated, flow, rule, erased_at FROM approvals "
+    "WHERE status = 'approved'",
+    "INSERT INTO decisions SELECT 'apr_none', revision, stage, approver, established, 'maybe', comment, looked, "
+    "assurance, nonce, at FROM decisions",
+    "INSERT INTO decisions SELECT approval, 9, stage, approver, established, verdict, comment, looked, 'certain', "
     "nonce, at FROM decisions",
-    "INSERT INTO decisions SELECT approval, 9, stage, approver, established, verdict, comment, 'certain', nonce, at "
-    "FROM decisions",
 ]
 
 
@@ -90,7 +94,7 @@ def test_the_schema_refuses(db: sqlite3.Connection, attack: str) -> None:
     [
         # in the way of the same approver's decision
         "INSERT OR REPLACE INTO decisions SELECT approval, revision, stage, approver, established, 'reject', "
-        "'swapped', assurance, nonce, at FROM decisions",
+        "'swapped', looked, assurance, nonce, at FROM decisions",
         # in the way of its row
         "INSERT OR REPLACE INTO decisions (rowid, approval, revision, stage, approver, established, verdict, "
         "assurance, at) SELECT rowid, approval, revision, stage, 'os:bo', established, 'reject', "
@@ -111,7 +115,7 @@ def test_the_schema_allows_exactly_the_steps_of_the_lifecycle(
     if origin is to:
         return
     resolved_at = None if to is Status.PENDING else 1
-    change = "UPDATE approvals SET status = ?, resolved_at = ? WHERE id = ?"
+    change = "UPDATE approvals SET status = ?, resolved_at = ?, next_at = NULL WHERE id = ?"
     if to in LIFECYCLE[origin]:
         assert db.execute(change, (to.value, resolved_at, IDS[origin])).rowcount == 1
     else:
@@ -122,7 +126,9 @@ def test_the_schema_allows_exactly_the_steps_of_the_lifecycle(
 @pytest.mark.parametrize("status", ["PENDING", "done", ""])
 def test_the_schema_knows_no_other_status(db: sqlite3.Connection, status: str) -> None:
     with pytest.raises(sqlite3.IntegrityError, match=r"CHECK constraint failed"):
-        db.execute("UPDATE approvals SET status = ?, resolved_at = 1 WHERE status = 'pending'", (status,))
+        db.execute(
+            "UPDATE approvals SET status = ?, resolved_at = 1, next_at = NULL WHERE status = 'pending'", (status,)
+        )
 
 
 def test_there_is_one_counter(db: sqlite3.Connection) -> None:
