@@ -66,9 +66,9 @@ class _Frozen:
 def _validator(frozen: _Frozen) -> "Draft202012Validator":
     # Imported late: most commands of the terminal check nothing, and this takes as long as all their own code.
     from jsonschema import Draft202012Validator
-    from jsonschema.validators import extend
+    from jsonschema import validators
 
-    checks: Any = extend(cast("Any", Draft202012Validator), {"pattern": _pattern})
+    checks = cast("Any", validators).extend(Draft202012Validator, {"pattern": _pattern})
     return checks(frozen.schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
