@@ -14,16 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, create_model
+from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
 from mcp_hitl.config.settings import default_database, load
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.deciding import Said
-from mcp_hitl.desk.flow import Flow, NotApproved, Step
+from mcp_hitl.desk.flow import Failed, Flow, NotApproved, Step
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Established, Principal
@@ -53,10 +53,13 @@ class Approvals:
         name: str = "program",
         policy: str | Path | None = None,
         wait_seconds: float = 0,
+        tool_error: Callable[[str], Exception] | None = None,
     ) -> None:
         """Work on `database` (a path; default: the one that `mcp-hitl` uses) as the requester `name`.
 
         `policy` is a policy file. A gated function waits `wait_seconds` for a decision before it answers "pending".
+        Where it refuses, it raises a `HitlError`; with `tool_error`, what that makes of the sentence instead: the
+        error class of your framework whose text a model gets to read, such as the MCP SDK's `ToolError`.
 
         Raises:
             Invalid: the policy file has mistakes.
@@ -67,6 +70,7 @@ class Approvals:
         self._kinds: dict[str, Kind] = dict(self._settings.rulebook.kinds)
         self._flows: dict[str, type[Flow[Any, Any]]] = {}
         self._wait_seconds = wait_seconds
+        self._tool_error = tool_error
         self._desk: Desk | None = None
         self.requester = Principal(name, Established.PROGRAM)
 
@@ -150,9 +154,18 @@ class Approvals:
         return await self._decide(approval, approver, Verdict.REJECT, assurance, comment, None)
 
     def add(self, flow: type[Flow[Any, Any]], kind: Kind | None = None) -> None:
-        """Run a flow of your own, for `kind` or for the kind of its name in the policy file; before `running`."""
+        """Run a flow of your own, for `kind` or for the kind of its name in the policy file; before `running`.
+
+        Raises:
+            Invalid: there is no kind of the flow's name.
+        """
         if kind is not None:
             self._kinds[kind.name] = kind
+        if flow.kind not in self._kinds:
+            raise Invalid(
+                f"{flow.__name__} is for the kind {flow.kind!r}, which the policy file does not have. "
+                "Add it there, or give a Kind of this name."
+            )
         self._kinds[flow.kind] = replace(self._kinds[flow.kind], flow=f"{flow.__module__}:{flow.__qualname__}")
         self._flows[flow.kind] = flow
 
@@ -167,28 +180,33 @@ class Approvals:
         """
 
         def decorate(function: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[JsonObject]]:
+            if not inspect.iscoroutinefunction(function):
+                raise TypeError(f"{function.__name__}: a function behind an approval is an async one")
             name = kind or function.__name__.replace("_", "-")
             arguments = _arguments_of(function)
-            configured = self._kinds.get(name)
-            schema = arguments.json_schema()
-            gated = Kind(name=name, title=title, schema=schema) if configured is None else configured
-            self.add(_flow_of(name, function, arguments), gated)
-            signature = inspect.signature(function)
+            gated = self._kinds.get(name) or Kind(name=name, schema=arguments.json_schema())
+            self.add(_flow_of(name, function, arguments), replace(gated, title=gated.title or title))
+            signature = inspect.signature(function, eval_str=True)
 
             @functools.wraps(function)
             async def ask(*args: P.args, **kwargs: P.kwargs) -> JsonObject:
                 bound = signature.bind(*args, **kwargs)
                 bound.apply_defaults()
-                payload = to_jsonable_python(arguments.validate_python(bound.arguments))
-                approval = await self.desk.submit(self.requester, name, payload)
-                if self._wait_seconds > 0:
-                    approval = await self.wait(approval.id, seconds=self._wait_seconds)
+                try:
+                    payload = to_jsonable_python(_checked(arguments, bound.arguments))
+                    approval = await self.desk.submit(self.requester, name, payload)
+                    if self._wait_seconds > 0:
+                        approval = await self.wait(approval.id, seconds=self._wait_seconds)
+                except HitlError as error:
+                    if self._tool_error is None:
+                        raise
+                    raise self._tool_error(str(error)) from error
                 return self.desk.shape(approval)
 
             # Frameworks that read signatures must see what a call really returns.
             asked: Any = ask
             asked.__signature__ = signature.replace(return_annotation=dict[str, Any])
-            asked.__annotations__ = {**function.__annotations__, "return": dict[str, Any]}
+            asked.__annotations__ = {**get_type_hints(function, include_extras=True), "return": dict[str, Any]}
             return ask
 
         return decorate
@@ -240,9 +258,26 @@ def _arguments_of(function: Callable[..., Any]) -> TypeAdapter[Any]:
     return TypeAdapter(model)
 
 
+def _checked(arguments: TypeAdapter[Any], given: Mapping[str, Any]) -> Any:
+    """The arguments as the function takes them.
+
+    Raises:
+        Invalid: they do not fit; without what was given.
+    """
+    try:
+        return arguments.validate_python(dict(given))
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+        wrong = "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found[:5])
+        raise Invalid(f"The arguments do not fit. {wrong}.") from None
+
+
 def _flow_of(name: str, function: Callable[..., Awaitable[Any]], arguments: TypeAdapter[Any]) -> type[Flow[Any, Any]]:
     async def act(payload: Mapping[str, Any]) -> Any:
-        approved = arguments.validate_python(dict(payload))
+        try:
+            approved = _checked(arguments, payload)
+        except Invalid as error:  # the policy file's schema lets through what the function does not take
+            raise Failed(str(error)) from error
         return to_jsonable_python(await function(**dict(approved)))
 
     class Gated(Flow[Any, Any]):

@@ -11,7 +11,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, get_type_hints
 
 import anyio
@@ -25,6 +25,7 @@ from mcp_hitl.domain.presentation import verdict_line
 
 if TYPE_CHECKING:
     from mcp_hitl.desk.journal import Journal
+    from mcp_hitl.store.protocol import Transaction
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
@@ -104,37 +105,45 @@ class Step:
         Raises:
             Unknown: an earlier run was interrupted, or this one raised, with `at_most_once`.
         """
-        place = self._journal.next("do", name)
-        if place.entry is not None and place.entry.state is StepState.DONE:
-            return _decode(action, place.entry.output)
-        if place.entry is not None:
-            raise Unknown(f"step {name!r} was interrupted, and may have acted")
-        await self._journal.flush()
-        await self._journal.check_running()
-        if at_most_once:
+        with self._journal.stopping():
+            place = self._journal.next("do", name)
+            shape = _returned(action)
+            if place.entry is not None and place.entry.state is StepState.DONE:
+                return _decode(shape, place.entry.output)
+            if place.entry is not None:
+                raise Unknown(f"step {name!r} was interrupted, and may have acted")
+            await self._journal.flush()
+            await self._journal.check()
+            key = self._journal.key(place)
+            if not at_most_once:
+                output = _encode(await _retried(action, arguments, key, retries, backoff))
+                result = _decode(shape, output)
+                self._journal.write_later(place.done(output))
+                return result
             await self._journal.write(place.claimed(), checked=True)
             try:
-                result = await _call(action, arguments, self._journal.key(place))
+                output = _encode(await _call(action, arguments, key))
+                result = _decode(shape, output)
             except Failed:
                 raise
             except Exception as error:
                 raise Unknown(f"step {name!r} raised {_told(error)}, and may have acted") from error
-            output = _encode(result)
             await self._journal.write(place.done(output))
-        else:
-            result = await _retried(action, arguments, self._journal.key(place), retries, backoff)
-            output = _encode(result)
-            self._journal.write_later(place.done(output))
-        return _decode(action, output)
+            return result
 
     async def write(self, name: str, action: Callable[..., T], *arguments: Any) -> T:
         """Run `action(transaction, *arguments)` in the transaction that journals it: both happen, once, or neither."""
-        place = self._journal.next("write", name)
-        if place.entry is None:
-            output = await self._journal.write_with(place, lambda tx: _encode(action(tx, *arguments)))
-        else:
-            output = place.entry.output
-        return _decode(action, output)
+        with self._journal.stopping():
+            place = self._journal.next("write", name)
+            shape = _returned(action)
+            if place.entry is not None:
+                return _decode(shape, place.entry.output)
+
+            def act(tx: Transaction) -> tuple[str, T]:
+                output = _encode(action(tx, *arguments))
+                return output, _decode(shape, output)
+
+            return await self._journal.write_with(place, act)
 
     # The time is the approval's deadline, not this call's.
     async def wait_for_approval(
@@ -151,19 +160,22 @@ class Step:
         The first wait of a flow is for the approval that started it. Every other one opens an approval, of the flow's
         kind or of `kind`, which expires after `timeout` (`"7 days"`).
         """
-        place = self._journal.next("wait", name)
-        plain = to_jsonable_python(payload, by_alias=True)
-        return await self._journal.wait(place, plain, expires_in=timeout, kind=kind, title=title)
+        with self._journal.stopping():
+            place = self._journal.next("wait", name)
+            plain = to_jsonable_python(payload, by_alias=True)
+            return await self._journal.wait(place, plain, expires_in=timeout, kind=kind, title=title)
 
     async def report(self, step: str, message: str) -> None:
         """Tell how far the flow is; the approval shows it."""
-        place = self._journal.next("report", step)
-        if place.entry is None:
-            self._journal.report_later(place, message)
+        with self._journal.stopping():
+            place = self._journal.next("report", step)
+            if place.entry is None:
+                self._journal.report_later(place, message)
 
     async def sleep(self, name: str, length: str | timedelta) -> None:
         """Go on after this length of time; restarts do not lengthen it."""
-        await self._journal.sleep(self._journal.next("sleep", name), length)
+        with self._journal.stopping():
+            await self._journal.sleep(self._journal.next("sleep", name), length)
 
 
 class Place:
@@ -184,7 +196,8 @@ class Place:
 
 def input_of(flow: type[Flow[Any, Any]], payload: Any) -> Any:
     """The payload as the type that the flow's `run` takes."""
-    return _adapter(_hint(flow.run, position=1)).validate_python(payload)
+    hint = get_type_hints(flow.run, include_extras=True).get(list(inspect.signature(flow.run).parameters)[1], Any)
+    return TypeAdapter(hint).validate_python(payload)
 
 
 async def _retried(
@@ -206,29 +219,29 @@ async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, .
     named = {"idempotency_key": key} if "idempotency_key" in inspect.signature(action).parameters else {}
     if inspect.iscoroutinefunction(action):
         return await cast("Awaitable[T]", action(*arguments, **named))
-    return cast("T", await anyio.to_thread.run_sync(lambda: action(*arguments, **named)))
+    result = await anyio.to_thread.run_sync(lambda: action(*arguments, **named))
+    return await cast("Awaitable[T]", result) if inspect.isawaitable(result) else result
 
 
 def _encode(value: object) -> str:
     return json.dumps(to_jsonable_python(value, by_alias=True), ensure_ascii=False)
 
 
-def _decode(action: Callable[..., Any], output: str | None) -> Any:
+def _decode(shape: TypeAdapter[Any], output: str | None) -> Any:
     """What a step returns: always from JSON, so that the first run and a replay cannot differ."""
-    return _adapter(_hint(action)).validate_python(None if output is None else json.loads(output))
+    return shape.validate_python(None if output is None else json.loads(output))
 
 
-def _hint(action: Callable[..., Any], position: int | None = None) -> Any:
-    hints = get_type_hints(action)
-    if position is None:
-        hint = hints.get("return", Any)
-        return None if hint is type(None) else hint
-    return hints.get(list(inspect.signature(action).parameters)[position], Any)
+def _returned(action: Callable[..., Any]) -> TypeAdapter[Any]:
+    """What a step's action says that it returns; read before it acts, so that a mistake in it is found in time."""
+    while isinstance(action, partial):
+        action = action.func
+    return _adapter(action if inspect.isroutine(action) else type(action).__call__)
 
 
 @lru_cache(maxsize=256)
-def _adapter(hint: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(hint)
+def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(get_type_hints(function, include_extras=True).get("return", Any))
 
 
 def _told(error: Exception) -> str:

@@ -1,11 +1,12 @@
 """One flow's journal while a process runs it. Every write is conditional on the lease."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from mcp_hitl.desk.editing import complete
-from mcp_hitl.desk.flow import FlowChanged, Held, LeaseLost, Place, Suspended
+from mcp_hitl.desk.flow import FlowChanged, Held, LeaseLost, Place, Suspended, Unknown
 from mcp_hitl.desk.opening import Request, open_approval
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.desk.redeeming import check_usable
@@ -13,12 +14,14 @@ from mcp_hitl.domain.approval import Approval, Progress, Status
 from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.canonical import check_text, digest_of, read_back
 from mcp_hitl.domain.durations import duration
-from mcp_hitl.domain.errors import NotFound
+from mcp_hitl.domain.errors import NotFound, Paused, Unavailable
 from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.protocol import Store, Transaction, View
+
+T = TypeVar("T")
 
 MOST_PROGRESS = 500
 """Characters of one report."""
@@ -49,6 +52,17 @@ class Journal:
         self._position = 0
         self._waits = 0
         self._later: list[Callable[[Transaction, datetime], None]] = []
+        self._relied_on: list[Approval] = []
+        self._stop: Exception | None = None
+
+    @contextmanager
+    def stopping(self) -> Generator[None]:
+        """Around a step: what stops the flow stops it for good, also where the flow's code catches everything."""
+        try:
+            yield
+        except (Suspended, LeaseLost, Unknown, FlowChanged, Unavailable) as stop:
+            self._stop = stop
+            raise
 
     def next(self, step: str, name: str) -> Place:
         """The place of the next step.
@@ -56,6 +70,8 @@ class Journal:
         Raises:
             FlowChanged: the journal has another step there.
         """
+        if self._stop is not None:
+            raise self._stop
         position, self._position = self._position, self._position + 1
         entry = self._entries.get(position)
         if entry is not None and (entry.step, entry.name) != (step, name):
@@ -69,7 +85,10 @@ class Journal:
 
         Raises:
             FlowChanged: the journal has steps that the code does not have any more.
+            Exception: the one that stopped the run, if its code caught it.
         """
+        if self._stop is not None:
+            raise self._stop
         if any(position >= self._position for position in self._entries):
             raise FlowChanged("the flow's code changed: it ended before the steps that its journal holds")
 
@@ -77,14 +96,14 @@ class Journal:
         """The idempotency key of a step."""
         return f"{self._lease.flow}:{place.position}"
 
-    async def check_running(self) -> None:
-        """Go no further while the emergency stop is on (THREATS T15).
+    async def check(self) -> None:
+        """Make sure that a step may act now (THREATS T13, T15, T21).
 
         Raises:
-            Held: it is on; the flow stays runnable and goes on after it.
+            Held: the emergency stop is on; the flow stays runnable and goes on after it.
+            NotAllowed: what was approved may not be acted on any more.
         """
-        if await self._store.read(lambda view: view.paused(self._lease.kind)):
-            raise Held
+        await self._store.read(self._check)
 
     def write_later(self, entry: JournalEntry) -> None:
         """Write an entry together with the next one: before anything else acts."""
@@ -108,24 +127,23 @@ class Journal:
             await self._write(lambda tx, now: None)
 
     async def write(self, entry: JournalEntry, *, checked: bool = False) -> None:
-        """Write an entry; `checked` makes sure that the stop is not on in the same transaction."""
+        """Write an entry; `checked` makes sure in the same transaction that the step may act."""
 
         def work(tx: Transaction, now: datetime) -> None:
-            if checked and tx.paused(self._lease.kind):
-                raise Held
+            if checked:
+                self._check(tx)
             self._put(tx, entry)
 
         await self._write(work)
 
-    async def write_with(self, place: Place, action: Callable[[Transaction], str]) -> str:
-        """Run `action` and write the entry with its output, in one transaction."""
+    async def write_with(self, place: Place, action: Callable[[Transaction], tuple[str, T]]) -> T:
+        """Run `action` and write the entry with its output, in one transaction; returns what else it returns."""
 
-        def work(tx: Transaction, now: datetime) -> str:
-            if tx.paused(self._lease.kind):
-                raise Held
-            output = action(tx)
+        def work(tx: Transaction, now: datetime) -> T:
+            self._check(tx)
+            output, result = action(tx)
             self._put(tx, place.done(output))
-            return output
+            return result
 
         return await self._write(work)
 
@@ -133,8 +151,7 @@ class Journal:
         """Sleep until the time that the journal says, or says from now on."""
         if place.entry is not None and place.entry.output is not None:
             wake_at = from_ms(int(place.entry.output))
-            if wake_at > self._clock():
-                await self._write(lambda tx, now: self._leave(tx, FlowState.SLEEPING, wake_at))
+            if wake_at > self._clock() and await self._write(lambda tx, now: self._sleep_on(tx, wake_at, now)):
                 raise Suspended
             return
         span = duration(length) if isinstance(length, str) else length
@@ -154,15 +171,21 @@ class Journal:
 
         Raises:
             Suspended: it is pending.
-            NotAllowed: it was approved and may not be acted on any more.
+            Held: the emergency stop is on.
+            NotAllowed: it was approved and may not be acted on any more; also later, by the step that would act.
         """
         first, self._waits = self._waits == 0, self._waits + 1
         known = place.entry.output if place.entry is not None else None
+        went_on = any(position > place.position for position in self._entries)
+
+        def check(view: View, approval: Approval) -> None:
+            if approval.status is Status.APPROVED and not went_on:
+                self._check(view, approval)
 
         def look(view: View) -> Approval | None:
             approval = view.get(known or "")
-            if approval is not None and approval.status is Status.APPROVED:
-                check_usable(view, approval, self._clock(), self._rulebook)
+            if approval is not None:
+                check(view, approval)
             return approval
 
         def work(tx: Transaction, now: datetime) -> Approval:
@@ -176,8 +199,7 @@ class Journal:
                 self._put(tx, place.done(approval.id))
             if approval.status is Status.PENDING:
                 self._leave(tx, FlowState.WAITING, None)
-            elif approval.status is Status.APPROVED:
-                check_usable(tx, approval, self._clock(), self._rulebook)
+            check(tx, approval)
             return approval
 
         # A flow that goes on after its approval only reads, unless there is something to write before.
@@ -186,6 +208,8 @@ class Journal:
             approval = await self._write(work)
         if approval.status is Status.PENDING:
             raise Suspended
+        if approval.status is Status.APPROVED:
+            self._relied_on.append(approval)
         return approval
 
     def _adopt(self, tx: Transaction, payload: Any, now: datetime) -> Approval:
@@ -221,15 +245,34 @@ class Journal:
         return open_approval(tx, request, now, self._rulebook)
 
     async def _write(self, work: Callable[[Transaction, datetime], Any]) -> Any:
-        later, self._later = self._later, []
-
         def everything(tx: Transaction) -> Any:
             now = begin(tx, self._clock())
-            for earlier in later:
-                earlier(tx, now)
+            self.write_held_back(tx, now)
             return work(tx, now)
 
-        return await self._store.write(everything)
+        result = await self._store.write(everything)
+        self._later.clear()
+        return result
+
+    def write_held_back(self, tx: Transaction, now: datetime) -> None:
+        """Write what was put off, in this transaction."""
+        for earlier in self._later:
+            earlier(tx, now)
+
+    def _check(self, view: View, *approvals: Approval) -> None:
+        relied_on = (*self._relied_on, *approvals)
+        try:
+            if view.paused(self._lease.kind):
+                raise Held
+            for approval in relied_on:
+                check_usable(view, approval, self._clock(), self._rulebook)
+        except Paused:
+            raise Held from None
+
+    def _sleep_on(self, tx: Transaction, wake_at: datetime, now: datetime) -> bool:
+        if wake_at > now:
+            self._leave(tx, FlowState.SLEEPING, wake_at)
+        return wake_at > now
 
     def _put(self, tx: Transaction, entry: JournalEntry) -> None:
         if not tx.write_journal(self._lease, entry):

@@ -3,7 +3,7 @@
 import importlib
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from mcp_hitl.desk.ending import end
 from mcp_hitl.desk.feed import ANY, Feed
 from mcp_hitl.desk.flow import Flow, FlowChanged, Held, LeaseLost, NotApproved, Step, Suspended, Unknown, input_of
 from mcp_hitl.desk.journal import Journal
-from mcp_hitl.desk.recording import begin, record
+from mcp_hitl.desk.recording import begin, instant, record
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
@@ -22,7 +22,7 @@ from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
 from mcp_hitl.domain.ids import RANDOM_BITS, approval_id
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.text import one_line
-from mcp_hitl.store.protocol import Store, Transaction
+from mcp_hitl.store.protocol import Store, Transaction, View
 
 logger = logging.getLogger(__name__)
 
@@ -94,18 +94,19 @@ class Runner:
         kinds = tuple(self._flows)
         if room <= 0 or not kinds:
             return []
-        now = self._clock()
-        ready = await self._store.read(
-            lambda view: bool(view.runnable(now, kinds, 1)) or _woken(view.next_wake(kinds), now)
-        )
+        ready = await self._store.read(lambda view: self._ready(view, kinds))
         return await self._store.write(lambda tx: self._take(tx, kinds, room)) if ready else []
+
+    def _ready(self, view: View, kinds: tuple[str, ...]) -> bool:
+        now, going = instant(view, self._clock()), _going(view, kinds)
+        wake_at = view.next_wake(going) if going else None
+        return bool(going and view.runnable(now, going, 1)) or (wake_at is not None and wake_at <= now)
 
     def _take(self, tx: Transaction, kinds: tuple[str, ...], room: int) -> list[Claimed]:
         now = begin(tx, self._clock())
         tx.wake_sleepers(now)
-        open_kinds = [kind for kind in kinds if not tx.paused(kind)]
         claimed: list[Claimed] = []
-        for flow_id in tx.runnable(now, open_kinds, room):
+        for flow_id in tx.runnable(now, _going(tx, kinds), room):
             lease = tx.claim_flow(flow_id, now, now + LEASE)
             if lease is None:
                 continue
@@ -124,16 +125,24 @@ class Runner:
         async with self._room:
             async with anyio.create_task_group() as tasks:
 
-                async def renew() -> None:
+                async def keep() -> None:
                     while True:
                         await anyio.sleep(_RENEW_SECONDS)
-                        if not await self._store.write(lambda tx: tx.renew(claimed.lease, self._clock() + LEASE)):
+                        if not await self._keep(claimed.lease):
                             tasks.cancel_scope.cancel()
 
-                tasks.start_soon(renew)
+                tasks.start_soon(keep)
                 await self._carry_on(claimed)
                 tasks.cancel_scope.cancel()
         self._stirred.set()
+
+    async def _keep(self, lease: Lease) -> bool:
+        """Lengthen the lease; False where somebody else has the flow."""
+        try:
+            return await self._store.write(lambda tx: tx.renew(lease, begin(tx, self._clock()) + LEASE))
+        except Unavailable as error:
+            logger.warning("the lease of %s cannot be renewed: %s", lease.flow, error)
+            return True  # as far as we know; if not, nothing that we write will be taken
 
     async def _carry_on(self, claimed: Claimed) -> None:
         journal = Journal(
@@ -145,35 +154,55 @@ class Runner:
             rulebook=self._rulebook,
             new_id=_new_id,
         )
-        flow = self._flows[claimed.lease.kind]
         try:
-            first = claimed.approval.edits[0].before if claimed.approval.edits else claimed.approval.payload
-            result = await flow().run(input_of(flow, first), Step(journal))
-            journal.finish()
-            await journal.flush()
-            await self._finish(claimed, FlowState.DONE, Outcome(OutcomeState.SUCCEEDED, _as_object(result)))
-        except Held:
-            await self._store.write(lambda tx: tx.renew(claimed.lease, self._clock()))
-        except Suspended:
-            pass
+            await self._conclude(claimed, journal)
         except LeaseLost:
             logger.info("another process carries %s on", claimed.lease.flow)
         except Unavailable as error:
             logger.warning("%s stops for now: %s", claimed.lease.flow, error)
-        except (Unknown, FlowChanged) as error:
-            await self._finish(claimed, FlowState.UNKNOWN, Outcome(OutcomeState.UNKNOWN, None, _told(error)))
-        except NotApproved as error:
-            await self._finish(claimed, FlowState.FAILED, Outcome(OutcomeState.FAILED, None, _told(error)))
-        except Exception as error:
-            if not isinstance(error, HitlError):
-                logger.warning("the flow of %s failed", claimed.approval.id, exc_info=error)
-            await self._finish(claimed, FlowState.FAILED, Outcome(OutcomeState.FAILED, None, _told(error)))
 
-    async def _finish(self, claimed: Claimed, state: FlowState, outcome: Outcome) -> None:
+    async def _conclude(self, claimed: Claimed, journal: Journal) -> None:
+        """Run the flow to where it waits or ends, and record how it ended."""
+        try:
+            result = await self._run(claimed, journal)
+        except Held:
+            await self._store.write(lambda tx: self._let_go(tx, claimed.lease, journal))
+        except Suspended:
+            pass
+        except (LeaseLost, Unavailable):
+            raise
+        except (Unknown, FlowChanged) as error:
+            await self._finish(claimed, journal, FlowState.UNKNOWN, Outcome(OutcomeState.UNKNOWN, None, _told(error)))
+        except Exception as error:
+            if not isinstance(error, HitlError | NotApproved):
+                logger.warning("the flow of %s failed", claimed.approval.id, exc_info=error)
+            await self._finish(claimed, journal, FlowState.FAILED, Outcome(OutcomeState.FAILED, None, _told(error)))
+        else:
+            await self._finish(claimed, journal, FlowState.DONE, Outcome(OutcomeState.SUCCEEDED, result))
+
+    async def _run(self, claimed: Claimed, journal: Journal) -> dict[str, Any] | None:
+        flow = self._flows[claimed.lease.kind]
+        try:
+            first = claimed.approval.edits[0].before if claimed.approval.edits else claimed.approval.payload
+            result = _as_object(await flow().run(input_of(flow, first), Step(journal)))
+        except Exception:
+            journal.finish()
+            raise
+        journal.finish()
+        return result
+
+    def _let_go(self, tx: Transaction, lease: Lease, journal: Journal) -> None:
+        """Let go of a flow that the emergency stop has met; if it is not its own kind's, to look again in a while."""
+        now = begin(tx, self._clock())
+        journal.write_held_back(tx, now)
+        tx.renew(lease, now if tx.paused(lease.kind) else now + timedelta(seconds=_LOOK_SECONDS))
+
+    async def _finish(self, claimed: Claimed, journal: Journal, state: FlowState, outcome: Outcome) -> None:
         def work(tx: Transaction) -> None:
             now = begin(tx, self._clock())
+            journal.write_held_back(tx, now)
             if not tx.leave_flow(claimed.lease, state):
-                return
+                raise LeaseLost
             approval = tx.lock(claimed.approval.id)
             if approval is None:
                 return
@@ -196,21 +225,26 @@ def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[s
     """The flow of each kind that has one: the one that is `given`, else imported from where the kind says.
 
     Raises:
-        Invalid: it is not there.
+        Invalid: it is not there, or is no flow.
     """
     flows = dict(given)
     for kind in rulebook.kinds.values():
         if kind.flow is not None and kind.name not in flows:
             module, _, name = kind.flow.partition(":")
+            where = f"The flow {kind.flow!r} of the kind {kind.name!r}"
             try:
-                flows[kind.name] = getattr(importlib.import_module(module), name)
-            except (ImportError, AttributeError):
-                raise Invalid(f"The flow {kind.flow!r} of the kind {kind.name!r} cannot be imported.") from None
+                found = getattr(importlib.import_module(module), name)
+            except Exception as error:  # whatever its module does when it is imported
+                raise Invalid(f"{where} cannot be imported: {_told(error)}") from None
+            if not (isinstance(found, type) and issubclass(found, Flow)):
+                raise Invalid(f"{where} is no Flow: it must be a class that derives from mcp_hitl.Flow.")
+            flows[kind.name] = found
     return flows
 
 
-def _woken(at: datetime | None, now: datetime) -> bool:
-    return at is not None and at <= now
+def _going(view: View, kinds: Sequence[str]) -> list[str]:
+    """Those of the kinds that are not stopped."""
+    return [kind for kind in kinds if not view.paused(kind)]
 
 
 def _new_id(now: datetime) -> str:
