@@ -11,6 +11,7 @@ from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.canonical import JsonObject, check_text
 from mcp_hitl.domain.errors import Conflict, Invalid, NotAllowed
 from mcp_hitl.domain.instants import rfc3339
+from mcp_hitl.domain.people import People
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.resolution import quorum_of
@@ -69,7 +70,7 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
         looked=said.looked,
         at=now,
     )
-    _check_counts(approval, decision)
+    _check_counts(approval, decision, rulebook.people)
     if not tx.add_decision(decision):
         raise Conflict(f"You have already decided {approval.id}; it waits for others.")
     record(
@@ -119,6 +120,8 @@ def lift_cooldown(
     everybody = tuple(approval.policy.named())
     if not approval.policy.admits(everybody, approver, rulebook.rights(approval.kind)):
         raise NotAllowed(f"Only somebody who may decide {approval.id} can lift its cooldown.")
+    if approval.policy.four_eyes and approver.is_requester(rulebook.people.person(approval.requester)):
+        raise NotAllowed(f"{approval.id} is your own request; somebody else has to lift its cooldown.")
     if approval.cooldown_until is None or now >= approval.cooldown_until:
         raise Conflict(f"{approval.id} has no cooldown; the same can be asked again already.")
     tx.lift_cooldown(approval.id)
@@ -149,7 +152,7 @@ def check_right(approval: Approval, approver: Principal, assurance: Assurance, r
             if assurance is Assurance.NONE
             else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}."
         )
-    if policy.four_eyes and approver.is_requester(approval.requester):
+    if policy.four_eyes and approver.is_requester(rulebook.people.person(approval.requester)):
         raise NotAllowed(f"{approval.id} is your own request; somebody else has to decide it.")
     number = quorum_of(approval, approval.decisions_in_force).stage
     entries = (*policy.stages[number - 1].approvers, *approval.escalated)
@@ -172,17 +175,22 @@ def checked_comment(comment: str | None) -> str | None:
     return comment
 
 
-def _check_counts(approval: Approval, decision: Decision) -> None:
-    """Refuse an approval that would not count: of one's own edit, or of a second stage."""
+def _check_counts(approval: Approval, decision: Decision, people: People) -> None:
+    """Refuse what would not count: a second decision, an approval of one's own edit, or of a second stage.
+
+    Who two accounts belong to is asked now: they may have been mapped to one person since (THREATS T19).
+    """
     policy = approval.policy
+    own = [held for held in approval.decisions_in_force if people.person(held.approver) == decision.approver]
+    if any(held.stage == decision.stage for held in own):
+        raise Conflict(f"You have already decided {approval.id}; it waits for others.")
     if decision.verdict is Verdict.REJECT:
         return
-    if not policy.editor_may_approve and any(edit.editor == decision.approver for edit in approval.edits):
+    if not policy.editor_may_approve and any(
+        people.person(edit.editor) == decision.approver for edit in approval.edits
+    ):
         raise NotAllowed(f"You edited {approval.id}; somebody else has to approve what it is now.")
-    elsewhere = any(
-        held.approver == decision.approver and held.stage != decision.stage for held in approval.decisions_in_force
-    )
-    if policy.one_stage_each and elsewhere:
+    if policy.one_stage_each and own:
         raise NotAllowed(f"You approved an earlier stage of {approval.id}; this one is for somebody else.")
 
 

@@ -293,13 +293,19 @@ class Desk:
             NotFound: there is none that the principal may see.
         """
         _check_id(approval_id)
-        return await self._store.read(lambda view: _found(view, approval_id))
+        clock = self.clock()
+        return await self._store.read(lambda view: _seen(_found(view, approval_id), instant(view, clock)))
 
     async def earlier(self, principal: Principal, approval: Approval) -> list[Approval]:
         """What the same requester asked of the same kind before, newest first (THREATS T24)."""
-        return await self._store.read(
-            lambda view: view.earlier(approval.requester, approval.kind, approval.id, EARLIER)
-        )
+        clock = self.clock()
+
+        def look(view: View) -> list[Approval]:
+            now = instant(view, clock)
+            found = view.earlier(approval.requester, approval.kind, approval.id, EARLIER)
+            return [_seen(one, now) for one in found]
+
+        return await self._store.read(look)
 
     async def pending(
         self, principal: Principal, *, kind: str | None = None, limit: int = 20, cursor: str | None = None
@@ -441,3 +447,8 @@ def _found(view: View, approval_id: str) -> Approval:
     if approval is None:
         raise NotFound
     return approval
+
+
+def _seen(approval: Approval, now: datetime) -> Approval:
+    """The approval as it stands at `now`: a clock that is set back later does not bring it back (THREATS T14)."""
+    return replace(approval, status=approval.seen_at(now))

@@ -126,5 +126,5 @@ def _revise(
     )
     revised = replace(revised, edits=(*approval.edits, made))
     if judgement.rule is not None and judgement.verdict is not None:
-        decide_by_rule(tx, revised, judgement.rule.name, judgement.verdict, now)
+        decide_by_rule(tx, revised, judgement.rule.name, judgement.verdict, now, cooldown=kind.cooldown)
     return tx.get(approval.id) or revised

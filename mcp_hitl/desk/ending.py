@@ -73,7 +73,9 @@ def settle(
         effect(tx, approval, answer, now)
 
 
-def decide_by_rule(tx: Transaction, approval: Approval, rule: str, verdict: Verdict, now: datetime) -> None:
+def decide_by_rule(
+    tx: Transaction, approval: Approval, rule: str, verdict: Verdict, now: datetime, *, cooldown: timedelta | None
+) -> None:
     """Record what a rule of the policy decided, under the rule's name."""
     decision = Decision(
         approval=approval.id,
@@ -99,4 +101,4 @@ def decide_by_rule(tx: Transaction, approval: Approval, rule: str, verdict: Verd
         digest=approval.digest,
         rule=rule,
     )
-    settle(tx, approval, decision, now, None)
+    settle(tx, approval, decision, now, None, cooldown=cooldown)

@@ -8,9 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 from mcp_hitl.desk.recording import begin, record
-from mcp_hitl.domain.approval import Status
+from mcp_hitl.domain.approval import Approval, OutcomeState
 from mcp_hitl.domain.audit import NOWHERE, Event, Recorded, content_digest, genesis
 from mcp_hitl.domain.canonical import JsonObject, read_back
+from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.flow import FlowState
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.secrets import has_secrets
@@ -19,6 +21,8 @@ from mcp_hitl.store.protocol import Store, Transaction, View
 
 FORMAT = "mcp-hitl-audit/1"
 _PAGE = 1_000
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, Invalid)
+"""What reading a row raises that somebody has written past this program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class Evidence:
     async def erase(self, who: Principal | None, *, older_than: timedelta) -> int:
         """Erase the contents of what was resolved longer ago than that; the log still verifies. How many.
 
+        What a flow still needs is kept until it has ended, and what nobody can tell until somebody has reconciled it.
         `who` is None where the policy's retention time does it.
         """
 
@@ -84,7 +89,7 @@ class Evidence:
                 after = page[-1].id
                 for approval in page:
                     old = approval.resolved_at is not None and approval.resolved_at <= now - older_than
-                    if old and approval.erased_at is None and approval.status is not Status.PENDING:
+                    if old and approval.erased_at is None and _is_over(tx, approval):
                         tx.erase(approval.id, now)
                         record(tx, approval, Event.ERASED, now, who)
                         erased += 1
@@ -122,20 +127,29 @@ def verify_export(lines: Iterator[str], *, expect: str | None = None) -> Finding
     except (StopIteration, ValueError, KeyError, TypeError):
         raise Broken("the first line does not say that this is an export of the audit log") from None
     ledger = Ledger(start)
+    number = 1
     try:
-        for number, text in enumerate(lines, start=2):
-            try:
-                line: JsonObject = json.loads(text)
-            except ValueError:
-                raise Broken(f"line {number} is not JSON") from None
+        for text in lines:
+            number += 1
+            line: JsonObject = json.loads(text)
             ledger.read([recorded_of(line)], expect=expect)
             for digest, value in line.get("contents", {}).items():
                 if content_digest(value) != digest:
                     raise Broken(f"a content of entry {ledger.seq} does not match its digest {digest}")
         _check_expected(ledger, start, expect)
     except Broken as broken:
-        return Finding(ledger.seq, ledger.head, str(broken))
+        return Finding(ledger.seq, ledger.head, f"line {number}: {broken}")
+    except (ValueError, TypeError, AttributeError, Invalid):
+        return Finding(ledger.seq, ledger.head, f"line {number} cannot be read")
     return Finding(ledger.seq, ledger.head)
+
+
+def _is_over(view: View, approval: Approval) -> bool:
+    """Whether nothing will be done with it any more."""
+    going_on = {FlowState.RUNNABLE, FlowState.WAITING, FlowState.SLEEPING, FlowState.UNKNOWN}
+    if approval.flow is not None and view.flow_state(approval.flow) in going_on:
+        return False
+    return approval.outcome.state not in {OutcomeState.RUNNING, OutcomeState.UNKNOWN}
 
 
 def trail_verified(entries: list[Recorded]) -> bool:
@@ -148,21 +162,35 @@ def _verify(view: View, expect: str | None) -> Finding:
     start = genesis(view.database_id())
     ledger = Ledger(start)
     try:
-        ledger.read(_chain(view), expect=expect)
+        try:
+            ledger.read(_chain(view, ledger.seq), expect=expect)
+        except _UNREADABLE:  # somewhere on a page: find the place
+            try:
+                ledger.read(_chain(view, ledger.seq, page=1), expect=expect)
+            except _UNREADABLE:
+                raise Broken(f"entry {ledger.seq + 1} was changed: it cannot be read") from None
         _check_expected(ledger, start, expect)
-        seen: set[str] = set()
-        after = ""
-        while page := view.every(after, _PAGE):
-            after = page[-1].id
-            for approval in page:
-                seen.add(approval.id)
-                check_stored(ledger.approvals.get(approval.id), approval, view.content(approval.id))
-        missing = sorted(set(ledger.approvals) - seen)
-        if missing:
-            raise Broken(f"{missing[0]} is in the log, and is not stored any more")
+        _check_every(view, ledger)
     except Broken as broken:
         return Finding(ledger.seq, ledger.head, str(broken))
     return Finding(ledger.seq, ledger.head)
+
+
+def _check_every(view: View, ledger: Ledger) -> None:
+    for approval_id in ledger.approvals:
+        try:
+            approval = view.get(approval_id)
+            if approval is None:
+                raise Broken(f"{approval_id} is in the log, and is not stored any more")
+            check_stored(ledger.approvals[approval_id], approval, view.content(approval_id))
+        except _UNREADABLE:
+            raise Broken(f"{approval_id} was changed: it cannot be read") from None
+    after = ""
+    while page := view.every(after, _PAGE):
+        after = page[-1].id
+        for approval in page:
+            if approval.id not in ledger.approvals:
+                raise Broken(f"{approval.id} is stored, and no entry opened it")
 
 
 def _check_expected(ledger: Ledger, start: str, expect: str | None) -> None:
@@ -173,8 +201,7 @@ def _check_expected(ledger: Ledger, start: str, expect: str | None) -> None:
         )
 
 
-def _chain(view: View) -> Iterator[Recorded]:
-    after = 0
-    while page := view.chain(after, _PAGE):
-        yield from page
-        after = page[-1].seq
+def _chain(view: View, after: int = 0, *, page: int = _PAGE) -> Iterator[Recorded]:
+    while found := view.chain(after, page):
+        yield from found
+        after = found[-1].seq

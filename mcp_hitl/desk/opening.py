@@ -97,7 +97,7 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
     if starts_flow and approval.flow is not None:
         tx.insert_flow(approval.flow, kind.name, approval.id, now)
     if judgement.rule is not None and judgement.verdict is not None:
-        decide_by_rule(tx, approval, judgement.rule.name, judgement.verdict, now)
+        decide_by_rule(tx, approval, judgement.rule.name, judgement.verdict, now, cooldown=kind.cooldown)
         return tx.get(approval.id) or approval
     return approval
 

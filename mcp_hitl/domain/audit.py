@@ -73,7 +73,10 @@ class Recorded:
     @property
     def intact(self) -> bool:
         """Whether the hash is that of the rest."""
-        return self.hash == hash_of(self.seq, self.entry, self.previous)
+        try:
+            return self.hash == hash_of(self.seq, self.entry, self.previous)
+        except rfc8785.CanonicalizationError:
+            return False
 
 
 def body(seq: int, entry: Entry, previous: str) -> JsonObject:

@@ -13,7 +13,7 @@ from mcp_hitl.domain.instants import in_words, rfc3339
 from mcp_hitl.domain.kinds import MAX_TITLE, Kind
 from mcp_hitl.domain.policy import Verdict
 from mcp_hitl.domain.resolution import quorum_of
-from mcp_hitl.domain.secrets import redacted
+from mcp_hitl.domain.secrets import REDACTED, redacted
 from mcp_hitl.domain.text import indented, json_lines, one_line, persons_words, visible
 
 
@@ -62,8 +62,8 @@ def shape(approval: Approval, telling: Telling, *, redact: bool = False) -> Json
 
 
 def payload_of(approval: Approval, telling: Telling) -> Any:
-    """The payload without what its kind's schema marks as secret (THREATS T36)."""
-    return approval.payload if telling.kind is None else redacted(telling.kind.schema, approval.payload)
+    """The payload without what its kind's schema marks as secret (THREATS T36); of an unknown kind, all may be."""
+    return REDACTED if telling.kind is None else redacted(telling.kind.schema, approval.payload)
 
 
 def next_step(approval: Approval, telling: Telling) -> str:
@@ -196,7 +196,7 @@ def _edit(edit: Edit, telling: Telling) -> JsonObject:
 
 def _changes(edit: Edit, telling: Telling) -> list[JsonObject]:
     if telling.kind is None:
-        return changes(edit.before, edit.after)
+        return [{**change, "before": REDACTED, "after": REDACTED} for change in changes(edit.before, edit.after)]
     return changes(redacted(telling.kind.schema, edit.before), redacted(telling.kind.schema, edit.after))
 
 

@@ -22,8 +22,11 @@ class Quorum:
 
 
 def quorum_of(approval: Approval, decisions: Sequence[Decision]) -> Quorum:
-    """Count the decisions in force; `stage` (from 1) is the first that still lacks approvals, or the last."""
-    rejected = sum(decision.verdict is Verdict.REJECT for decision in decisions)
+    """Count the decisions in force; `stage` (from 1) is the first that still lacks approvals, or the last.
+
+    Rejections count across stages, once for each person.
+    """
+    rejected = len({decision.approver for decision in decisions if decision.verdict is Verdict.REJECT})
     quorums = [
         Quorum(
             number, stage.quorum, sum(d.verdict is Verdict.APPROVE and d.stage == number for d in decisions), rejected

@@ -65,8 +65,7 @@ class _Frozen:
 @lru_cache(maxsize=256)
 def _validator(frozen: _Frozen) -> "Draft202012Validator":
     # Imported late: most commands of the terminal check nothing, and this takes as long as all their own code.
-    from jsonschema import Draft202012Validator
-    from jsonschema import validators
+    from jsonschema import Draft202012Validator, validators
 
     checks = cast("Any", validators).extend(Draft202012Validator, {"pattern": _pattern})
     return checks(frozen.schema, format_checker=Draft202012Validator.FORMAT_CHECKER)

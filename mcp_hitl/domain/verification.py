@@ -2,17 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from mcp_hitl.domain.approval import Approval, OutcomeState, Status
+from mcp_hitl.domain.approval import Approval, Decision, OutcomeState, Status
 from mcp_hitl.domain.audit import NOWHERE, Entry, Event, Recorded, content_digest
 from mcp_hitl.domain.canonical import JsonObject, digest_of
-from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.policy import Assurance
+from mcp_hitl.domain.resolution import resolve
 
 
 class Broken(Exception):
     """The evidence does not hold; the message names the place and what is wrong there."""
 
+
+POLICY = "policy"
+"""How the approver of a decision is established that a rule made, and no principal."""
 
 _ENDS: Mapping[Event, Status] = {
     Event.APPROVED: Status.APPROVED,
@@ -32,13 +36,19 @@ _OUTCOMES: Mapping[Event, OutcomeState] = {
 class Told:
     """What the log tells of one approval."""
 
-    digest: str = ""
-    revision: int = 0
+    digest: str
+    opened: tuple[object, ...]
+    """Requester, kind and instant."""
+    revision: int = 1
     status: Status = Status.PENDING
+    ended_at: datetime | None = None
     outcome: OutcomeState = OutcomeState.NONE
+    result: str | None = None
+    error: str | None = None
     answer: str | None = None
     reason: str | None = None
     decisions: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    edits: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
     erased: bool = False
 
 
@@ -70,44 +80,82 @@ class Ledger:
             self.seq, self.head = recorded.seq, recorded.hash
             self.met_expected = self.met_expected or recorded.hash == expect
             if recorded.entry.approval != NOWHERE:
-                self._follow(recorded, place)
+                try:
+                    self._follow(recorded, place)
+                except (KeyError, TypeError):
+                    raise Broken(f"{place} lacks what its event needs") from None
 
     def _follow(self, recorded: Recorded, place: str) -> None:
         entry, data = recorded.entry, recorded.entry.data
         if entry.event is Event.OPENED:
             if entry.approval in self.approvals:
                 raise Broken(f"{place} opens {entry.approval} a second time")
-            self.approvals[entry.approval] = Told(digest=str(data["payload"]), revision=1)
+            self.approvals[entry.approval] = Told(str(data["payload"]), (entry.actor, data["kind"], entry.at))
             return
         told = self.approvals.get(entry.approval)
         if told is None:
             raise Broken(f"{place} is about {entry.approval}, which was never opened")
         if entry.event is Event.EDITED:
             told.digest, told.revision = str(data["payload"]), entry.revision
+            told.edits.append(
+                (entry.revision, entry.actor, data["before"], data["payload"], data.get("comment"), entry.at)
+            )
         elif entry.event is Event.DECIDED:
-            approver = data.get("approver", entry.actor)
-            told.decisions.append((entry.revision, data["stage"], approver, data["verdict"], data.get("comment")))
+            told.decisions.append(_decided(entry))
         elif entry.event in _ENDS:
             if told.status is not Status.PENDING:
                 raise Broken(f"{place} ends {entry.approval}, which had ended as {told.status.value}")
-            told.status = _ENDS[entry.event]
+            told.status, told.ended_at = _ENDS[entry.event], entry.at
             told.answer, told.reason = data.get("answer"), data.get("reason")
         elif entry.event in _OUTCOMES:
             told.outcome = _OUTCOMES[entry.event]
+            told.result, told.error = data.get("result"), data.get("error")
         elif entry.event is Event.ERASED:
             told.erased = True
 
 
-def check_stored(told: Told | None, approval: Approval, contents: Mapping[str, str]) -> None:
+def _decided(entry: Entry) -> tuple[object, ...]:
+    data = entry.data
+    return (
+        entry.revision,
+        data["stage"],
+        data.get("approver", entry.actor),
+        entry.established or POLICY,
+        data["verdict"],
+        entry.assurance,
+        entry.at,
+        data.get("looked_ms"),
+        data.get("comment"),
+    )
+
+
+def _decision(decision: Decision) -> tuple[object, ...]:
+    """The same facts as `_decided`, as they are stored."""
+    return (
+        decision.revision,
+        decision.stage,
+        decision.approver,
+        decision.established,
+        decision.verdict.value,
+        decision.assurance,
+        decision.at,
+        None if decision.looked is None else decision.looked // timedelta(milliseconds=1),
+        content_digest(decision.comment),
+    )
+
+
+def check_stored(told: Told, approval: Approval, contents: Mapping[str, str]) -> None:
     """Compare an approval, as it is stored, with what the log tells of it.
 
     Raises:
         Broken: they differ.
     """
-    if told is None:
-        raise Broken(f"{approval.id} is stored, and no entry opened it")
     if approval.status is not told.status:
         raise Broken(f"{approval.id} is stored as {approval.status.value}; the log says {told.status.value}")
+    if (approval.requester, approval.kind, approval.requested_at) != told.opened:
+        raise Broken(f"{approval.id} has another requester, kind or beginning than the log says")
+    if approval.resolved_at != told.ended_at:
+        raise Broken(f"{approval.id} is stored as ended at another time than the log says")
     if (approval.digest, approval.revision) != (told.digest, told.revision):
         raise Broken(f"{approval.id} has another digest or revision than the log says")
     if approval.outcome.state is not told.outcome:
@@ -117,12 +165,8 @@ def check_stored(told: Told | None, approval: Approval, contents: Mapping[str, s
     for digest, text in contents.items():
         if digest_of(text.encode()) != digest:
             raise Broken(f"a content of {approval.id} does not match its digest {digest}")
-    stored = [
-        (d.revision, d.stage, d.approver, d.verdict.value, None if told.erased else content_digest(d.comment))
-        for d in approval.decisions
-    ]
-    logged = [(*decision[:4], None) if told.erased else decision for decision in told.decisions]
-    if stored != logged:
+    logged = [(*decision[:-1], None) if told.erased else decision for decision in told.decisions]
+    if [_decision(decision) for decision in approval.decisions] != logged:
         raise Broken(f"the decisions on {approval.id} are not those that the log has")
     if not told.erased:
         _check_contents(told, approval)
@@ -133,12 +177,18 @@ def _check_contents(told: Told, approval: Approval) -> None:
         raise Broken(f"the payload of {approval.id} does not match its digest")
     if content_digest(approval.answer) != told.answer or content_digest(approval.reason) != told.reason:
         raise Broken(f"the answer or the reason of {approval.id} does not match its digest")
-    if approval.status is Status.APPROVED and not _explained(approval):
-        raise Broken(f"{approval.id} is approved, and no decision says so")
-
-
-def _explained(approval: Approval) -> bool:
-    return any(d.verdict is Verdict.APPROVE and d.revision == approval.revision for d in approval.decisions)
+    outcome = approval.outcome
+    if (content_digest(outcome.result), content_digest(outcome.error)) != (told.result, told.error):
+        raise Broken(f"what the outcome of {approval.id} says does not match its digest")
+    edits = [
+        (e.revision, e.editor, content_digest(e.before), content_digest(e.after), content_digest(e.comment), e.at)
+        for e in approval.edits
+    ]
+    if edits != told.edits:
+        raise Broken(f"the edits of {approval.id} are not those that the log has")
+    decided = approval.resolved_at if approval.status in {Status.APPROVED, Status.REJECTED} else None
+    if decided and resolve(approval, approval.decisions_in_force, decided) is not approval.status:
+        raise Broken(f"{approval.id} is {approval.status.value}, and its decisions do not say so")
 
 
 def recorded_of(line: JsonObject) -> Recorded:
@@ -160,4 +210,4 @@ def recorded_of(line: JsonObject) -> Recorded:
         )
         return Recorded(line["seq"], entry, line["previous"], line["hash"])
     except (KeyError, TypeError, ValueError):
-        raise Broken("a line is not an entry") from None
+        raise Broken("it is not an entry") from None

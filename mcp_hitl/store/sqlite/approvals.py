@@ -72,7 +72,7 @@ class ApprovalStatements:
     def count_ruled(self, requester: str, kind: str, rule: str, since: datetime) -> int:
         """See `View.count_ruled`."""
         return self._number(
-            "SELECT count(*) FROM approvals WHERE requester = ? AND kind = ? AND rule = ? AND requested_at > ? "
+            "SELECT count(*) FROM approvals WHERE requester = ? AND kind = ? AND rule = ? AND resolved_at > ? "
             "AND status = 'approved'",
             (requester, kind, rule, to_ms(since)),
         )
@@ -237,6 +237,11 @@ class ApprovalStatements:
         )
         self._db.execute("DELETE FROM contents WHERE approval = ?", (approval_id,))
         self._db.execute("DELETE FROM progress WHERE approval = ?", (approval_id,))
+        self._db.execute(
+            "UPDATE journal SET output = NULL WHERE step IN ('do', 'write') "
+            "AND flow IN (SELECT id FROM flows WHERE approval = ?)",
+            (approval_id,),
+        )
 
     def increase_counter(self, amount: Decimal) -> Decimal:
         """See `Transaction.increase_counter`. Text, since binary fractions would drift."""
