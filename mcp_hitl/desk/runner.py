@@ -71,9 +71,10 @@ class Runner:
                 self._stirred = anyio.Event()
                 try:
                     for claimed in await self._claim():
-                        tasks.start_soon(self._hold, claimed)
-                except Unavailable as error:
-                    logger.warning("flows cannot be run: %s", error)
+                        tasks.start_soon(self._hold_safely, claimed)
+                except Exception as error:
+                    # Whatever it is, the server goes on, and so does every other flow.
+                    logger.warning("flows cannot be run: %s", error, exc_info=not isinstance(error, HitlError))
                 with anyio.move_on_after(_LOOK_SECONDS):
                     await self._stirred.wait()
 
@@ -119,6 +120,13 @@ class Runner:
                 record(tx, approval, Event.STARTED, now)
             claimed.append(Claimed(lease, approval, tx.journal(flow_id)))
         return claimed
+
+    async def _hold_safely(self, claimed: Claimed) -> None:
+        try:
+            await self._hold(claimed)
+        except Exception as error:
+            # Its lease runs out, and some server claims it again.
+            logger.warning("%s stops for now", claimed.lease.flow, exc_info=error)
 
     async def _hold(self, claimed: Claimed) -> None:
         """Carry a flow on while keeping hold of it; leave it alone once somebody else has it."""

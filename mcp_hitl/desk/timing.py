@@ -11,7 +11,7 @@ from mcp_hitl.desk.ending import end
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.audit import Event
-from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.errors import HitlError
 from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.resolution import quorum_of
 from mcp_hitl.domain.schedule import Timed, TimedEvent, due
@@ -74,8 +74,9 @@ class Timers:
                 if self._erase is not None and anyio.current_time() >= erase_at:
                     await self._erase()
                     erase_at += ERASE_SECONDS
-            except Unavailable as error:
-                logger.warning("the timers cannot run: %s", error)
+            except Exception as error:
+                # Whatever it is, the server goes on, and the next turn tries again.
+                logger.warning("the timers cannot run: %s", error, exc_info=not isinstance(error, HitlError))
             await anyio.sleep(TURN_SECONDS)
 
     async def catch_up(self) -> int:

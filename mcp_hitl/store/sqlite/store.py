@@ -1,6 +1,7 @@
 """The store on one SQLite file: a lane for writes, a lane for reads, and a watch for what others commit."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
+from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.store.protocol import Transaction, View
 from mcp_hitl.store.sqlite.connection import connect, prepare
 from mcp_hitl.store.sqlite.files import shared_key
@@ -83,4 +85,7 @@ class SqliteStore:
                 loop.call_soon_threadsafe(event.set)
 
     def _version(self) -> int:
-        return self._watch.execute("PRAGMA data_version").fetchone()[0]
+        try:
+            return self._watch.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error as error:
+            raise Unavailable(f"The database cannot be watched: {error}.") from error
