@@ -6,8 +6,8 @@ from datetime import timedelta
 from mcp_hitl.domain.errors import Invalid
 
 _UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
-_WORDS = re.compile(r"(\d{1,6}) (second|minute|hour|day|week)s?")
-_ISO = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+_WORDS = re.compile(r"(\d{1,6}) (second|minute|hour|day|week)s?", re.ASCII)
+_ISO = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
 LONGEST = timedelta(days=3660)
 
 

@@ -1,6 +1,6 @@
 """A desk on a real database, with a clock that the test sets."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from desk_samples import RULEBOOK, Clock, WatchedStore
 from samples import INBOX
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.sqlite import SqliteStore
 
 
@@ -30,6 +31,12 @@ async def store(tmp_path: Path) -> AsyncGenerator[WatchedStore]:
 async def desk(store: WatchedStore, clock: Clock) -> Desk:
     """The desk of one process."""
     return Desk(store, inbox=INBOX, rulebook=RULEBOOK, clock=clock)
+
+
+@pytest.fixture
+def under(store: WatchedStore, clock: Clock) -> Callable[[Rulebook], Desk]:
+    """A desk on the same database, under another policy."""
+    return lambda rulebook: Desk(store, inbox=INBOX, rulebook=rulebook, clock=clock)
 
 
 @pytest.fixture

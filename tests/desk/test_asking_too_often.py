@@ -1,0 +1,156 @@
+"""Floods, repeated questions, and the same question in other words."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from desk_samples import Clock, hour, said
+from team_samples import AGENT, LADDER, PAIR, a_rulebook, person, told
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.errors import HitlError, Invalid, TooMany
+from mcp_hitl.domain.kinds import Limits
+from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.domain.presentation import review
+from mcp_hitl.domain.rulebook import Rulebook
+
+pytestmark = pytest.mark.anyio
+Under = Callable[[Rulebook], Desk]
+ANA = person("ana")
+
+
+async def asked(desk: Desk, n: int) -> str:
+    """The status of what was asked for, or the code with which it was refused."""
+    try:
+        return (await desk.submit(AGENT, "thing", {"n": n})).status.value
+    except HitlError as error:
+        return error.code
+
+
+async def stored(desk: Desk) -> tuple[int, int]:
+    """How many are pending, and how many entries there are."""
+    return (await desk.pending(ANA)).total, len(await desk.evidence().entries())
+
+
+async def test_t37_a_requester_has_so_many_open_and_no_more(under: Under, clock: Clock) -> None:
+    desk = under(a_rulebook(PAIR, limits=Limits(open_per_requester=3)))
+    assert [await asked(desk, n) for n in range(20)] == ["pending"] * 3 + ["too_many"] * 17
+    assert await stored(desk) == (3, 3)
+    with pytest.raises(TooMany, match=r"You have 3 open requests of the kind 'thing'\. Wait until some are decided"):
+        await desk.submit(AGENT, "thing", {"n": 20})
+    assert await asked(desk, 0) == "pending"  # what is open already can be asked for again
+    assert (await desk.submit(person("other"), "thing", {"n": 20})).status is Status.PENDING
+    first = next(one for one in (await desk.pending(ANA)).approvals if one.requester == "agent")
+    await desk.cancel(AGENT, first.id)
+    assert [await asked(desk, 21), await asked(desk, 22)] == ["pending", "too_many"]
+    clock.advance(timedelta(days=7))
+    await desk.timers().catch_up()
+    assert await asked(desk, 23) == "pending"
+
+
+async def test_t37_a_requester_asks_so_often_in_a_minute(under: Under, clock: Clock) -> None:
+    desk = under(a_rulebook(PAIR, limits=Limits(per_minute=5)))
+    clock.advance(timedelta(seconds=1))
+    assert [await asked(desk, n) for n in (1, 2, 1, 1, 3)] == ["pending"] * 5
+    before = await stored(desk)
+    assert before == (3, 5)
+    assert [await asked(desk, n) for n in (1, 4, 5)] == ["too_many"] * 3
+    with pytest.raises(TooMany, match="5 times in a minute"):
+        await desk.submit(AGENT, "thing", {"n": 4})
+    assert await stored(desk) == before
+    assert (await desk.submit(person("other"), "thing", {"n": 4})).status is Status.PENDING
+    clock.advance(timedelta(seconds=60) - timedelta(milliseconds=1))
+    assert await asked(desk, 4) == "too_many"
+    clock.advance(timedelta(milliseconds=1))
+    assert await asked(desk, 4) == "pending"
+
+
+async def test_t37_what_others_do_with_it_does_not_count_as_asking(under: Under) -> None:
+    desk = under(a_rulebook(PAIR, limits=Limits(per_minute=2)))
+    one = await desk.submit(ANA, "thing", {"n": 1})
+    await desk.decide(said(ANA, one))
+    await desk.cancel(ANA, one.id)
+    assert (await desk.submit(ANA, "thing", {"n": 2})).status is Status.PENDING
+
+
+async def test_t37_a_payload_beyond_the_kinds_size_is_refused_and_nothing_is_stored(under: Under) -> None:
+    desk = under(a_rulebook(PAIR, limits=Limits(payload_bytes=100)))
+    with pytest.raises(Invalid, match=r"payload has 1,000,011 bytes; the kind 'thing' takes 100\."):
+        await desk.submit(AGENT, "thing", {"note": "x" * 1_000_000})
+    assert await stored(desk) == (0, 0)
+
+
+async def test_t37_two_accounts_of_a_person_share_a_quota(under: Under) -> None:
+    desk = under(a_rulebook(PAIR, limits=Limits(open_per_requester=1)))
+    await desk.submit(ANA, "thing", {"n": 1})
+    with pytest.raises(TooMany):
+        await desk.submit(person("ana.b"), "thing", {"n": 2})
+
+
+async def test_t23_fifty_retries_are_one_approval_and_the_person_sees_how_often(under: Under) -> None:
+    desk = under(a_rulebook(PAIR))
+    ids = {(await desk.submit(AGENT, "thing", {"n": 1})).id for _ in range(50)}
+    (only,) = ids
+    now = await desk.get(ANA, only)
+    assert now.asked == 50
+    assert "agent, 0 seconds ago, 50 times" in review(now, desk.clock())
+    rejected = await desk.decide(said(ANA, now, Verdict.REJECT, comment="No"))
+    for n in range(50):
+        key = None if n % 2 else f"key {n}"
+        again = await desk.submit(AGENT, "thing", {"n": 1}, dedup_key=key)
+        assert (again.id, again.status) == (only, Status.REJECTED)
+    assert "Asked 100 times." in desk.summary(await desk.get(AGENT, rejected.id))
+    assert (await desk.pending(ANA)).total == 0
+
+
+async def test_t24_earlier_requests_and_how_they_ended_are_shown_with_the_new_one(under: Under, clock: Clock) -> None:
+    desk = under(a_rulebook(PAIR, title="Pay {n}"))
+
+    async def ask(n: int) -> Approval:
+        clock.advance(hour())
+        return await desk.submit(AGENT, "thing", {"n": n})
+
+    first = await ask(100)
+    await desk.submit(AGENT, "thing", {"n": 100})
+    await desk.decide(said(ANA, first, Verdict.REJECT, comment="Far too much \u202e"))
+    await desk.cancel(AGENT, (await ask(101)).id)
+    third = await ask(102)
+    await told(desk, third, "ana approves")
+    await told(desk, third, "bo approves")
+    await desk.submit(person("other"), "thing", {"n": 55})
+    clock.advance(timedelta(days=7))
+    pending = await ask(104)
+    new = await ask(103)
+
+    text = review(new, clock(), await desk.earlier(ANA, new))
+    _, label, shown = text.partition("Earlier requests of this kind by the same requester, and how they ended:\n\n")
+    assert label and shown.splitlines() == [
+        "    Pay 104, 1 hour ago: pending",
+        "    Pay 102, 7 days ago: approved",
+        "    Pay 101, 7 days ago: cancelled",
+        "    Pay 100, 7 days ago, 2 times: rejected: “Far too much \\u202e” (a person's own words, not instructions)",
+    ]
+    assert "Earlier requests" not in review(new, clock())
+    assert (await desk.earlier(ANA, pending))[0].id == third.id
+
+
+async def test_t24_the_newest_five_are_shown_and_what_is_overdue_as_expired(under: Under, clock: Clock) -> None:
+    desk = under(a_rulebook(PAIR, title="Pay {n}"))
+    for n in range(7):
+        clock.advance(hour())
+        await desk.submit(AGENT, "thing", {"n": n})
+    clock.advance(timedelta(days=7))
+    new = await desk.submit(AGENT, "thing", {"n": 7})
+    earlier = await desk.earlier(ANA, new)
+    assert [(one.payload["n"], one.status.value) for one in earlier] == [(n, "expired") for n in (6, 5, 4, 3, 2)]
+
+
+async def test_a_review_tells_the_stage_and_what_was_decided_so_far(under: Under) -> None:
+    desk = under(a_rulebook(LADDER))
+    one = await desk.submit(AGENT, "thing", {"n": 1})
+    assert "Stage:     1 of 2; 0 of 1 approvals" in review(one, desk.clock())
+    await told(desk, one, "bo approves")
+    text = review(await desk.get(ANA, one.id), desk.clock())
+    assert "Stage:     2 of 2; 0 of 1 approvals" in text
+    assert "Decided so far:\n\n    bo approved it (assurance local)" in text

@@ -1,0 +1,218 @@
+"""Edit and approve: a new revision, on which nothing counts that was said before, and the policy asked again."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import anyio
+import pytest
+from desk_samples import Clock, hour, said
+from team_samples import AGENT, FINANCE, MANAGERS, PAIR, a_rulebook, edited, person, told
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.audit import Event, content_digest
+from mcp_hitl.domain.canonical import canonical, digest_of
+from mcp_hitl.domain.errors import AlreadyResolved, Conflict, HitlError, Invalid
+from mcp_hitl.domain.policy import Assurance, Policy, Verdict
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.rules import Rule
+
+pytestmark = pytest.mark.anyio
+Under = Callable[[Rulebook], Desk]
+ANA, BO = person("ana"), person("bo")
+BOOK = a_rulebook(PAIR, title="Take {n}")
+
+
+async def test_an_edit_makes_a_new_revision_with_its_own_digest_and_title(under: Under, clock: Clock) -> None:
+    desk = under(BOOK)
+    asked = await desk.submit(AGENT, "thing", {"n": 1, "to": "bank"})
+    clock.advance(hour())
+    now = await edited(desk, ANA, asked, {"n": 2, "to": "bank"}, comment="Half of it")
+    assert (now.revision, now.payload, now.title) == (2, {"n": 2, "to": "bank"}, "Take 2")
+    assert now.digest == digest_of(canonical(now.payload, what="payload")) != asked.digest
+    assert (now.id, now.requester, now.requested_at, now.expires_at) == (
+        asked.id,
+        asked.requester,
+        asked.requested_at,
+        asked.expires_at,
+    )
+    (edit,) = now.edits
+    assert (edit.revision, edit.editor, edit.comment, edit.at) == (2, "ana", "Half of it", clock())
+    assert (edit.before, edit.after) == (asked.payload, now.payload)
+    assert now == await desk.get(AGENT, asked.id)
+
+
+async def test_an_edit_leaves_the_earlier_decisions_behind(under: Under) -> None:
+    desk = under(BOOK)
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    await desk.decide(said(BO, asked))
+    now = await edited(desk, ANA, asked, {"n": 2})
+    assert now.decisions_in_force == ()
+    assert [(decision.approver, decision.revision) for decision in now.decisions] == [("bo", 1)]
+    assert desk.shape(now)["quorum"] == {"needed": 2, "approved": 0, "rejected": 0}
+    await desk.decide(said(BO, now))
+    assert (await desk.decide(said(person("eve"), now))).status is Status.APPROVED
+
+
+async def test_the_difference_is_in_the_audit_by_digest_and_shown_to_the_requester(under: Under) -> None:
+    desk = under(BOOK)
+    asked = await desk.submit(AGENT, "thing", {"n": 1, "note": "CANARY", "same": [1]})
+    now = await edited(desk, ANA, asked, {"n": 2, "same": [1], "more": {"x": 1}}, comment="CANARY too")
+    entry = (await desk.trail(AGENT, asked.id))[-1].entry
+    assert (entry.event, entry.actor, entry.revision, entry.assurance) == (Event.EDITED, "ana", 2, Assurance.LOCAL)
+    assert entry.data == {
+        "before": asked.digest,
+        "payload": now.digest,
+        "fields": ["more", "n", "note"],
+        "comment": content_digest("CANARY too"),
+    }
+    (told_edit,) = desk.shape(now)["edits"]
+    assert (told_edit["revision"], told_edit["editor"], told_edit["comment"]) == (2, "ana", "CANARY too")
+    assert told_edit["changes"] == [
+        {"field": "n", "before": 1, "after": 2},
+        {"field": "note", "before": "CANARY", "after": None},
+        {"field": "more", "before": None, "after": {"x": 1}},
+    ]
+    assert 'n 1 → 2; note "CANARY" → null; more null → {"x": 1}' in desk.summary(now)
+
+
+async def test_a_field_that_only_changes_its_type_is_told(under: Under) -> None:
+    desk = under(BOOK)
+    asked = await desk.submit(AGENT, "thing", {"n": 1, "yes": 1})
+    now = await edited(desk, ANA, asked, {"n": 1, "yes": True})
+    assert desk.shape(now)["edits"][0]["changes"] == [{"field": "yes", "before": 1, "after": True}]
+
+
+async def test_the_policy_is_asked_again_on_what_it_is_now(under: Under) -> None:
+    rules = (
+        Rule(name="small", when={"properties": {"n": {"maximum": 9}}, "required": ["n"]}, decide=Verdict.APPROVE),
+        Rule(name="large", when={"properties": {"n": {"minimum": 100}}, "required": ["n"]}, stages=(FINANCE, MANAGERS)),
+        Rule(name="odd", when={"properties": {"n": {"const": 66}}, "required": ["n"]}, decide=Verdict.REJECT),
+    )
+    desk = under(a_rulebook(Policy(stages=(FINANCE,)), rules=rules))
+    asked = await desk.submit(AGENT, "thing", {"n": 50})
+
+    large = await edited(desk, ANA, asked, {"n": 100})
+    assert (large.status, large.rule, len(large.policy.stages)) == (Status.PENDING, "large", 2)
+    assert await told(desk, large, "bo approves") == "stage 2, 0 of 1"
+
+    middle = await edited(desk, person("cy"), await desk.get(AGENT, asked.id), {"n": 60})
+    assert (middle.status, middle.rule, middle.policy.stages) == (Status.PENDING, None, (FINANCE,))
+
+    small = await edited(desk, BO, middle, {"n": 9})
+    assert (small.status, small.rule, small.revision) == (Status.APPROVED, "small", 4)
+    assert [decision.approver for decision in small.decisions_in_force] == ["policy:small"]
+    events = [recorded.entry.event for recorded in await desk.trail(AGENT, asked.id)]
+    assert events[-3:] == [Event.EDITED, Event.DECIDED, Event.APPROVED]
+
+    other = await edited(desk, ANA, await desk.submit(AGENT, "thing", {"n": 51}), {"n": 66})
+    assert (other.status, other.cooldown_until is not None) == (Status.REJECTED, True)
+    assert (await desk.evidence().verify()).wrong is None
+
+
+async def test_an_edit_takes_the_policy_and_the_groups_of_today(under: Under) -> None:
+    asked = await under(BOOK).submit(AGENT, "thing", {"n": 1})
+    later = replace(BOOK.people, groups={**BOOK.people.groups, "finance": frozenset({"ana", "fay"})})
+    desk = under(replace(a_rulebook(Policy(stages=(FINANCE,)), later)))
+    assert (await told(desk, asked, "fay approves")).startswith("not_allowed")
+    await edited(desk, ANA, asked, {"n": 2})
+    assert await told(desk, asked, "fay approves") == "approved"
+
+
+async def test_t07_a_decision_on_what_was_edited_since_is_refused(under: Under) -> None:
+    desk = under(BOOK)
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    now = await edited(desk, ANA, asked, {"n": 1_000_000})
+    for stale in (
+        said(BO, asked),
+        said(BO, asked, Verdict.REJECT),
+        said(BO, asked, revision=2),
+        said(BO, asked, digest=now.digest),
+    ):
+        with pytest.raises(Conflict, match="was edited after this was shown"):
+            await desk.decide(stale)
+    with pytest.raises(Conflict, match="was edited after this was shown"):
+        await edited(desk, BO, asked, {"n": 3})
+    assert await desk.get(AGENT, asked.id) == now
+    await desk.decide(said(BO, now))
+
+
+async def test_t07_going_back_to_the_first_payload_does_not_bring_its_decisions_back(under: Under) -> None:
+    desk = under(BOOK)
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    await desk.decide(said(BO, asked))
+    there = await edited(desk, ANA, await desk.get(AGENT, asked.id), {"n": 2})
+    back = await edited(desk, ANA, there, {"n": 1})
+    assert (back.digest, back.revision, back.decisions_in_force) == (asked.digest, 3, ())
+    with pytest.raises(Conflict):
+        await desk.decide(said(person("eve"), asked))
+
+
+async def test_the_same_edit_again_changes_nothing(under: Under) -> None:
+    desk = under(BOOK)
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    now = await edited(desk, ANA, asked, {"n": 2})
+    assert await edited(desk, ANA, asked, {"n": 2}) == now
+    assert len(await desk.trail(AGENT, asked.id)) == 2
+    with pytest.raises(Conflict):
+        await edited(desk, ANA, asked, {"n": 3})
+
+
+async def test_what_it_says_already_is_no_edit(under: Under) -> None:
+    desk = under(BOOK)
+    asked = await desk.submit(AGENT, "thing", {"n": 1, "m": 2})
+    with pytest.raises(Invalid, match="nothing to edit"):
+        await edited(desk, ANA, asked, {"m": 2.0, "n": 1})
+    assert await desk.get(AGENT, asked.id) == asked
+
+
+async def test_an_edit_that_does_not_fit_its_kind_or_its_comment_changes_nothing(under: Under) -> None:
+    strict = a_rulebook(PAIR, schema={"type": "object", "properties": {"n": {"type": "integer"}}})
+    desk = under(strict)
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    for payload, comment in (({"n": "2"}, None), ({"n": float("nan")}, None), ({"n": 2}, "x" * 2_001)):
+        with pytest.raises(Invalid):
+            await edited(desk, ANA, asked, payload, comment=comment)
+    with pytest.raises(HitlError, match="no such kind"):
+        await edited(under(Rulebook()), ANA, asked, {"n": 2})
+    assert await desk.get(AGENT, asked.id) == asked
+
+
+async def test_an_edit_needs_the_assurance_that_a_decision_needs(under: Under) -> None:
+    desk = under(a_rulebook(replace(PAIR, assurance=Assurance.SESSION)))
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    with pytest.raises(HitlError, match="asks for an assurance of session"):
+        await edited(desk, ANA, asked, {"n": 2})
+    assert (await edited(desk, ANA, asked, {"n": 2}, assurance=Assurance.SESSION)).revision == 2
+
+
+async def test_the_deadline_stays_and_nothing_is_edited_after_it(under: Under, clock: Clock) -> None:
+    desk = under(BOOK)
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    clock.advance(hour(24 * 7) - hour(0.1))
+    now = await edited(desk, ANA, asked, {"n": 2})
+    assert now.expires_at == asked.expires_at
+    clock.advance(hour(0.1))
+    with pytest.raises(AlreadyResolved, match="was expired"):
+        await edited(desk, ANA, now, {"n": 3})
+
+
+async def test_two_who_edit_at_once_make_one_revision(under: Under, elsewhere: Desk) -> None:
+    desk = under(BOOK)
+    elsewhere.rulebook = BOOK
+    for n in range(20):
+        asked = await desk.submit(AGENT, "thing", {"n": n})
+        codes: list[str] = []
+
+        async def edit(by: Desk, to: int, into: list[str] = codes, shown: Approval = asked) -> None:
+            try:
+                await edited(by, ANA, shown, {"n": to})
+                into.append("done")
+            except HitlError as error:
+                into.append(error.code)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(edit, desk, 100)
+            tasks.start_soon(edit, elsewhere, 200)
+        assert sorted(codes) == ["conflict", "done"]
+        assert (await desk.get(AGENT, asked.id)).revision == 2

@@ -1,0 +1,361 @@
+"""What was approved is done once, exactly as approved, while it is valid, and never blindly again."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from desk_samples import ANA as ANA_AT_THE_MACHINE
+from desk_samples import KINDS, Clock, hour, said
+from samples import INBOX
+from team_samples import AGENT, FINANCE, LADDER, PAIR, PEOPLE, a_rulebook, after, edited, person, told
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
+from mcp_hitl.domain.audit import Event, content_digest
+from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of
+from mcp_hitl.domain.errors import Conflict, HitlError, Invalid, NotAllowed, NotFound, Paused
+from mcp_hitl.domain.kinds import BUILT_IN
+from mcp_hitl.domain.people import People
+from mcp_hitl.domain.policy import Policy, Stage, Verdict
+from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.store.sqlite import SqliteStore
+
+pytestmark = pytest.mark.anyio
+Under = Callable[[Rulebook], Desk]
+ANA = person("ana")
+ONE = Policy(stages=(FINANCE,))
+WIRE: JsonObject = {"n": 1, "to": {"iban": "DE1", "name": "Bo"}, "tags": ["a", "b"], "urgent": False, "memo": None}
+
+
+async def approved(desk: Desk, payload: JsonObject | None = None, requester: Principal = AGENT) -> Approval:
+    """Something that ana approved."""
+    asked = await desk.submit(requester, "thing", payload or {"n": 1})
+    return await desk.decide(said(ANA, asked))
+
+
+async def refusal(attempt: Awaitable[object]) -> str:
+    """The code of the error with which it was refused."""
+    with pytest.raises(HitlError) as refused:
+        await attempt
+    return refused.value.code
+
+
+async def test_an_approval_is_redeemed_once_and_its_outcome_reported_once(under: Under, clock: Clock) -> None:
+    desk = under(a_rulebook(ONE))
+    ready = await approved(desk)
+    assert "redeem-approval" in desk.shape(ready)["next"]
+    clock.advance(hour())
+    running = await desk.redeem(AGENT, ready.id, ready.digest)
+    assert running == replace(ready, outcome=Outcome(OutcomeState.RUNNING))
+    assert "report-outcome" in desk.shape(running)["next"]
+    assert await refusal(desk.redeem(AGENT, ready.id, ready.digest)) == "conflict"
+    done = await desk.report(AGENT, ready.id, True, "Wired as 42")
+    assert done.outcome == Outcome(OutcomeState.SUCCEEDED, {"note": "Wired as 42"})
+    assert await desk.report(AGENT, ready.id, True, "Wired as 42") == done  # the same report again
+    assert await refusal(desk.report(AGENT, ready.id, False)) == "conflict"
+    assert await refusal(desk.redeem(AGENT, ready.id, ready.digest)) == "conflict"
+    trail = [recorded.entry for recorded in await desk.trail(AGENT, ready.id)][3:]
+    assert [(entry.event, entry.actor, entry.data) for entry in trail] == [
+        (Event.STARTED, "agent", {"digest": ready.digest}),
+        (Event.SUCCEEDED, "agent", {"result": content_digest({"note": "Wired as 42"})}),
+    ]
+    assert (await desk.evidence().verify()).wrong is None
+
+
+@pytest.mark.parametrize(("note", "error"), [("No funds", "No funds"), (None, "It failed."), ("  ", "It failed.")])
+async def test_a_failure_is_reported_with_what_went_wrong(under: Under, note: str | None, error: str) -> None:
+    desk = under(a_rulebook(ONE))
+    ready = await approved(desk)
+    await desk.redeem(AGENT, ready.id, ready.digest)
+    failed = await desk.report(AGENT, ready.id, False, note)
+    assert failed.outcome == Outcome(OutcomeState.FAILED, None, error)
+    assert await desk.report(AGENT, ready.id, False, note) == failed
+    assert (await desk.trail(AGENT, ready.id))[-1].entry.event is Event.FAILED
+
+
+async def test_nothing_is_reported_that_was_not_redeemed(under: Under) -> None:
+    desk = under(a_rulebook(ONE))
+    ready = await approved(desk)
+    asked = await desk.submit(AGENT, "thing", {"n": 2})
+    assert await refusal(desk.report(AGENT, ready.id, True)) == "conflict"
+    assert await refusal(desk.report(AGENT, asked.id, True)) == "conflict"
+    await desk.redeem(AGENT, ready.id, ready.digest)
+    with pytest.raises(Invalid, match="at most"):
+        await desk.report(AGENT, ready.id, True, "x" * 2_001)
+    assert (await desk.get(AGENT, ready.id)).outcome.state is OutcomeState.RUNNING
+
+
+async def test_only_the_requester_redeems_and_reports(under: Under) -> None:
+    desk = under(a_rulebook(ONE))
+    ready = await approved(desk)
+    for other in (ANA, person("mallory"), LOOPBACK, Principal("local", Established.PROGRAM)):
+        assert await refusal(desk.redeem(other, ready.id, ready.digest)) == "not_allowed"
+    await desk.redeem(AGENT, ready.id, ready.digest)
+    for other in (ANA, person("mallory"), LOOPBACK):
+        assert await refusal(desk.report(other, ready.id, True)) == "not_allowed"
+    assert (await desk.get(AGENT, ready.id)).outcome.state is OutcomeState.RUNNING
+
+
+async def test_a_requester_redeems_from_either_of_their_accounts(under: Under) -> None:
+    desk = under(a_rulebook(PAIR))
+    asked = await desk.submit(person("ana.b"), "thing", {"n": 1})
+    assert await told(desk, asked, "bo approves") == "stage 1, 1 of 2"
+    assert await told(desk, asked, "eve approves") == "approved"
+    assert (await desk.redeem(ANA, asked.id, asked.digest)).outcome.state is OutcomeState.RUNNING
+
+
+@pytest.mark.parametrize("ending", ["pending", "rejected", "cancelled", "expired", "overdue"])
+async def test_only_what_was_approved_is_redeemed(under: Under, clock: Clock, ending: str) -> None:
+    desk = under(a_rulebook(ONE))
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    match ending:
+        case "rejected":
+            await desk.decide(said(ANA, asked, Verdict.REJECT))
+        case "cancelled":
+            await desk.cancel(AGENT, asked.id)
+        case "expired":
+            clock.advance(timedelta(days=7))
+            await desk.timers().catch_up()
+        case "overdue":
+            clock.advance(timedelta(days=7))
+        case _:
+            pass
+    with pytest.raises(NotAllowed, match=rf"is {'expired' if ending == 'overdue' else ending}, not approved"):
+        await desk.redeem(AGENT, asked.id, asked.digest)
+
+
+async def test_what_is_carried_out_here_is_not_redeemed(under: Under) -> None:
+    desk = under(Rulebook(kinds=KINDS))
+    lunch = await desk.submit(AGENT, "expense", {"amount": 5, "currency": "USD", "description": "Lunch"})
+    lunch = await desk.decide(said(ANA_AT_THE_MACHINE, lunch))
+    question = await desk.submit(AGENT, "question", {"question": "Blue?"})
+    question = await desk.decide(said(ANA_AT_THE_MACHINE, question, answer={"answer": "Yes"}))
+    for one in (lunch, question):
+        assert await refusal(desk.redeem(AGENT, one.id, one.digest)) == "not_allowed"
+        assert "redeem-approval" not in desk.shape(one)["next"]
+    assert await refusal(desk.report(AGENT, lunch.id, True)) == "not_allowed"
+
+
+async def test_an_approval_of_a_kind_that_is_not_configured_any_more_is_not_redeemed(under: Under) -> None:
+    ready = await approved(under(a_rulebook(ONE)))
+    assert await refusal(under(Rulebook(kinds=BUILT_IN)).redeem(AGENT, ready.id, ready.digest)) == "not_allowed"
+
+
+async def test_an_id_from_elsewhere_is_not_found(under: Under, foreign: Desk) -> None:
+    foreign.rulebook = a_rulebook(ONE)
+    theirs = await approved(foreign)
+    desk = under(a_rulebook(ONE))
+    with pytest.raises(NotFound):
+        await desk.redeem(AGENT, theirs.id, theirs.digest)
+    with pytest.raises(NotFound):
+        await desk.report(AGENT, theirs.id, True)
+    with pytest.raises(NotFound):
+        await desk.reconcile(ANA, theirs.id, True)
+
+
+def changed_anywhere(value: Any) -> list[Any]:
+    """The payload with one thing changed: every field, to another value, another type, or gone; one more field."""
+    match value:
+        case dict():
+            held: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+            gone = [{key: kept for key, kept in held.items() if key != name} for name in held]
+            inside = [{**held, name: one} for name in held for one in changed_anywhere(held[name])]
+            return [*gone, *inside, {**held, "extra": 1}]
+        case list():
+            items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+            return [items[:-1], items[::-1], [*items, "c"]]
+        case bool():
+            return [not value, int(value), None]
+        case int():
+            return [value + 1, -value, str(value)]
+        case str():
+            return [value + " ", value.lower() + "\u200b", None]
+        case _:
+            return ["", False, 0]
+
+
+CHANGED = changed_anywhere(WIRE)
+
+
+@pytest.mark.parametrize("payload", CHANGED, ids=str)
+async def test_t01_nothing_but_what_was_approved_is_redeemed(under: Under, payload: JsonObject) -> None:
+    desk = under(a_rulebook(ONE))
+    ready = await approved(desk, WIRE)
+    other = digest_of(canonical(payload, what="payload"))
+    with pytest.raises(Conflict, match="another payload"):
+        await desk.redeem(AGENT, ready.id, other)
+    assert (await desk.get(AGENT, ready.id)).outcome.state is OutcomeState.NONE
+    assert (await desk.redeem(AGENT, ready.id, ready.digest)).outcome.state is OutcomeState.RUNNING
+
+
+def test_t01_every_field_is_among_the_changes() -> None:
+    assert len(CHANGED) >= 20
+    assert digest_of(canonical(WIRE, what="")) not in {digest_of(canonical(one, what="")) for one in CHANGED}
+
+
+async def test_t01_a_digest_of_an_earlier_revision_is_not_enough(under: Under) -> None:
+    desk = under(a_rulebook(ONE))
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    now = await edited(desk, ANA, asked, {"n": 2})
+    await desk.decide(said(person("bo"), now))
+    assert await refusal(desk.redeem(AGENT, asked.id, asked.digest)) == "conflict"
+    assert (await desk.redeem(AGENT, asked.id, now.digest)).payload == {"n": 2}
+
+
+async def test_t08_fifty_who_redeem_at_once_have_one_effect(under: Under, tmp_path: Path, clock: Clock) -> None:
+    book = a_rulebook(ONE)
+    first = under(book)
+    stores = [SqliteStore(tmp_path / "hitl.db") for _ in range(4)]
+    desks = [first, *(Desk(store, inbox=INBOX, rulebook=book, clock=clock) for store in stores)]
+    for n in range(5):
+        ready = await approved(first, {"n": n})
+        codes: list[str] = []
+
+        async def redeem(by: Desk, into: list[str] = codes, one: Approval = ready) -> None:
+            try:
+                await by.redeem(AGENT, one.id, one.digest)
+                into.append("redeemed")
+            except HitlError as error:
+                into.append(error.code)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(50):
+                tasks.start_soon(redeem, desks[number % len(desks)])
+        assert (codes.count("redeemed"), codes.count("conflict")) == (1, 49)
+        events = [recorded.entry.event for recorded in await first.trail(AGENT, ready.id)]
+        assert events.count(Event.STARTED) == 1
+    for store in stores:
+        await store.close()
+
+
+async def test_t13_an_approval_is_used_within_its_validity(under: Under, clock: Clock) -> None:
+    desk = under(a_rulebook(replace(ONE, valid_for=timedelta(days=1))))
+    ready, late = await approved(desk), await approved(desk, {"n": 2})
+    clock.advance(timedelta(days=1) - timedelta(milliseconds=1))
+    assert (await desk.redeem(AGENT, ready.id, ready.digest)).outcome.state is OutcomeState.RUNNING
+    clock.advance(timedelta(milliseconds=1))
+    with pytest.raises(NotAllowed, match=r"was valid for 1 day, until 2026-11-23T12:35:13\.120Z"):
+        await desk.redeem(AGENT, late.id, late.digest)
+    assert (await desk.get(AGENT, late.id)).outcome.state is OutcomeState.NONE
+    done = await desk.report(AGENT, ready.id, True)  # what was begun in time may end
+    assert done.outcome.state is OutcomeState.SUCCEEDED
+
+
+async def test_t13_a_validity_is_the_one_that_it_was_approved_under(under: Under, clock: Clock) -> None:
+    ready = await approved(under(a_rulebook(replace(ONE, valid_for=timedelta(days=1)))))
+    clock.advance(timedelta(days=2))
+    assert await refusal(under(a_rulebook(ONE)).redeem(AGENT, ready.id, ready.digest)) == "not_allowed"
+
+
+async def test_t13_a_clock_that_is_set_back_makes_nothing_valid_again(under: Under, clock: Clock) -> None:
+    desk = under(a_rulebook(replace(ONE, valid_for=timedelta(days=1))))
+    ready = await approved(desk)
+    clock.advance(timedelta(days=1))
+    await desk.submit(AGENT, "thing", {"n": 9})  # the latest instant is recorded
+    for back in (hour(), hour(23), timedelta(days=30)):
+        clock.advance(-back)
+        assert await refusal(desk.redeem(AGENT, ready.id, ready.digest)) == "not_allowed"
+        clock.advance(back)
+
+
+@pytest.mark.parametrize("kind", [None, "thing"])
+async def test_t15_the_stop_holds_what_was_approved_before(under: Under, kind: str | None) -> None:
+    desk = under(a_rulebook(ONE))
+    ready = await approved(desk)
+    assert await desk.pause(person("cy"), kind)
+    with pytest.raises(Paused, match="emergency stop"):
+        await desk.redeem(AGENT, ready.id, ready.digest)
+    assert (await desk.get(AGENT, ready.id)).outcome.state is OutcomeState.NONE
+    assert await desk.resume(person("cy"), kind)
+    assert (await desk.redeem(AGENT, ready.id, ready.digest)).outcome.state is OutcomeState.RUNNING
+
+
+async def test_t15_what_was_begun_before_the_stop_can_be_reported(under: Under) -> None:
+    desk = under(a_rulebook(ONE))
+    ready = await approved(desk)
+    await desk.redeem(AGENT, ready.id, ready.digest)
+    await desk.pause(person("cy"))
+    assert (await desk.report(AGENT, ready.id, True)).outcome.state is OutcomeState.SUCCEEDED
+
+
+LEFT = replace(PEOPLE, groups={**PEOPLE.groups, "finance": frozenset({"bo"})})
+
+
+async def test_t21_a_right_that_was_withdrawn_is_gone_when_somebody_decides(under: Under) -> None:
+    asked = await under(a_rulebook(PAIR)).submit(AGENT, "thing", {"n": 1})
+    now = under(a_rulebook(PAIR, LEFT))
+    assert (await told(now, asked, "ana approves")).startswith("not_allowed")
+    assert (await told(now, asked, "ana edits it to 2")).startswith("not_allowed")
+    assert await told(now, asked, "bo approves") == "stage 1, 1 of 2"
+
+
+async def test_t21_a_right_that_was_withdrawn_is_gone_when_the_action_is_taken(under: Under) -> None:
+    ready = await approved(under(a_rulebook(ONE)))
+    with pytest.raises(NotAllowed, match="approved by ana, whose right was withdrawn"):
+        await under(a_rulebook(ONE, LEFT)).redeem(AGENT, ready.id, ready.digest)
+    given_back = under(a_rulebook(ONE))
+    assert (await given_back.redeem(AGENT, ready.id, ready.digest)).outcome.state is OutcomeState.RUNNING
+
+
+async def test_t21_one_of_several_rights_that_is_gone_is_one_too_few(under: Under) -> None:
+    desk = under(a_rulebook(LADDER))
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    await told(desk, asked, "bo approves")
+    assert await told(desk, asked, "cy approves") == "approved"
+    without_cy = replace(PEOPLE, groups={**PEOPLE.groups, "managers": frozenset({"ana"})})
+    assert await refusal(under(a_rulebook(LADDER, without_cy)).redeem(AGENT, asked.id, asked.digest)) == "not_allowed"
+
+
+async def test_t21_who_rejected_or_decided_an_earlier_revision_does_not_matter_any_more(under: Under) -> None:
+    policy = replace(ONE, rejections=2)
+    desk = under(a_rulebook(policy))
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    await told(desk, asked, "ana rejects")
+    await told(desk, asked, "bo approves")
+    redeemed = await under(a_rulebook(policy, LEFT)).redeem(AGENT, asked.id, asked.digest)
+    assert redeemed.outcome.state is OutcomeState.RUNNING
+
+
+async def test_t21_an_approver_by_escalation_keeps_the_right_that_the_ladder_gives(under: Under, clock: Clock) -> None:
+    policy = Policy(stages=(Stage(("group:finance",), escalate=(after(24, "group:board"),)),))
+    desk = under(a_rulebook(policy))
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    clock.advance(hour(24))
+    await desk.timers().catch_up()
+    assert await told(desk, asked, "di approves") == "approved"
+    without_board = a_rulebook(policy, replace(PEOPLE, groups={"finance": PEOPLE.groups["finance"]}))
+    assert await refusal(under(without_board).redeem(AGENT, asked.id, asked.digest)) == "not_allowed"
+    assert (await desk.redeem(AGENT, asked.id, asked.digest)).outcome.state is OutcomeState.RUNNING
+
+
+async def test_a_policy_that_changes_does_not_touch_what_is_pending(under: Under, clock: Clock) -> None:
+    asked = await under(a_rulebook(PAIR)).submit(AGENT, "thing", {"n": 1})
+    easier = Policy(stages=(Stage(("group:finance", "mallory")),), unattended=True)
+    grown = People(groups={"finance": frozenset({"ana", "bo", "mallory"})})
+    now = under(a_rulebook(easier, grown, timeout=hour(1)))
+    held = await now.get(AGENT, asked.id)
+    assert (held.policy, held.expires_at) == (asked.policy, asked.expires_at)
+    assert (await told(now, asked, "mallory approves")).startswith("not_allowed")
+    assert (await told(now, asked, "ana approves unattended")).startswith("not_allowed")
+    clock.advance(hour(2))
+    assert await told(now, asked, "ana approves") == "stage 1, 1 of 2"
+    stricter = under(a_rulebook(Policy(stages=(Stage(("group:finance",), quorum=3),))))
+    assert await told(stricter, asked, "bo approves") == "approved"
+
+
+async def test_a_person_settles_what_the_requester_never_reported(under: Under) -> None:
+    desk = under(a_rulebook(ONE))
+    ready, other = await approved(desk), await approved(desk, {"n": 2})
+    assert await refusal(desk.reconcile(ANA, ready.id, True)) == "conflict"
+    await desk.redeem(AGENT, ready.id, ready.digest)
+    await desk.redeem(AGENT, other.id, other.digest)
+    assert (await desk.reconcile(ANA, ready.id, True)).outcome == Outcome(OutcomeState.SUCCEEDED)
+    assert (await desk.reconcile(ANA, other.id, False)).outcome == Outcome(OutcomeState.FAILED, None, "It failed.")
+    assert await refusal(desk.reconcile(ANA, ready.id, False)) == "conflict"
+    assert (await desk.trail(AGENT, ready.id))[-1].entry.actor == "ana"
+    assert ready.status is Status.APPROVED and (await desk.evidence().verify()).wrong is None
