@@ -40,6 +40,13 @@ class Terminal:
         start, self._read_to = self._read_to, self.shown.index(prompt, self._read_to) + len(prompt)
         return self.shown[start : self._read_to]
 
+    def until_it_reads(self) -> None:
+        """Wait until the program sleeps in its read: a signal just before would be seen only after the next key."""
+        status = Path(f"/proc/{self.process.pid}/stat")
+        deadline = time.monotonic() + PATIENCE
+        while status.exists() and status.read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < deadline, "the program never came to rest"
+
     def type(self, keys: str) -> None:
         """Type `keys` as they are."""
         os.write(self._screen, keys.encode())

@@ -61,7 +61,8 @@ class Feed:
             if not self._listeners[topic]:
                 del self._listeners[topic]
             self._count -= 1
-            if self._count == 0:
+            if self._count == 0 and self._wanted.is_set():
+                # Only then: `run` waits for the very event that the next listener will set.
                 self._wanted = anyio.Event()
                 self._reading.cancel()
 

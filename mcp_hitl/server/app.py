@@ -82,7 +82,7 @@ class ApprovalServer:
     def stop(self) -> None:
         """Answer every waiting call and end every listening stream, each with its proper last word."""
         self.desk.stop()
-        self._notices.listen.close()
+        self._notices.close()
 
     @asynccontextmanager
     async def _lifespan(self, _: Server[None]) -> AsyncGenerator[None]:

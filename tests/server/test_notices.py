@@ -12,8 +12,9 @@ from mcp.server.subscriptions import ResourceUpdated
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
 from mcp_types import ResourceUpdatedNotification
 from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, reached
-from wires import connect
+from wires import PROTOCOLS, connect
 
+from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.domain.principal import LOOPBACK
 
 pytestmark = pytest.mark.anyio
@@ -67,7 +68,6 @@ async def test_a_subscription_of_the_older_revisions_tells_of_every_change(
     async with connect(target, protocol, on_message=ear) as client:
         for uri in uris:
             await _subscribe(client, uri)
-        await rig.somebody_listens()
         for change in _changes(rig, approval.id):
             await change()
             await ear.until(*uris)
@@ -96,7 +96,6 @@ async def test_a_listen_stream_of_the_newest_revision_tells_of_every_change(
         with anyio.fail_after(GUARD_SECONDS):
             async with client.listen(resource_subscriptions=uris) as stream:
                 assert stream.honored.resource_subscriptions == uris
-                await rig.somebody_listens()
                 for change in _changes(rig, approval.id):
                     await change()
                     seen = {await anext(stream), await anext(stream)}
@@ -143,6 +142,63 @@ async def test_a_connection_has_a_limit_of_subscriptions(rig: Rig, monkeypatch: 
         await _subscribe(client, "approvals://apr_2", end=True)
         await _subscribe(client, "approvals://apr_3")
     await rig.nobody_listens()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_subscription_is_confirmed_only_when_no_change_is_missed_any_more(rig: Rig, protocol: str) -> None:
+    ear = Ear()
+    reading, go_on = anyio.Event(), anyio.Event()
+    read = rig.store.read
+
+    async def slow(work: Any) -> Any:
+        found = await read(work)
+        reading.set()
+        await go_on.wait()
+        return found
+
+    async with connect(rig.server.mcp, protocol, on_message=ear) as client:
+        confirmed = anyio.Event()
+
+        async def subscribe() -> None:
+            if protocol == MODERN:
+                async with client.listen(resource_subscriptions=[PENDING]) as stream:
+                    confirmed.set()
+                    assert await anext(stream) == ResourceUpdated(PENDING)
+            else:
+                await _subscribe(client, PENDING)
+                confirmed.set()
+                await ear.until(PENDING)
+
+        with anyio.fail_after(GUARD_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                rig.store.read = slow
+                tasks.start_soon(subscribe)
+                await reading.wait()
+                await anyio.wait_all_tasks_blocked()
+                assert not confirmed.is_set()
+                rig.store.read = read
+                go_on.set()
+                await confirmed.wait()
+                await rig.opened()
+
+
+async def test_a_database_that_cannot_be_read_for_a_while_ends_no_subscription(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_hitl.server.notices._PAUSE_AFTER_FAILURE", 0.001)
+    read, failures = rig.store.read, iter([1, 2])
+
+    async def failing(work: Any) -> Any:
+        if next(failures, None) is not None:
+            raise Unavailable("The disk is away.")
+        return await read(work)
+
+    rig.store.read = failing
+    async with connect(rig.server.mcp, MODERN) as client:
+        with anyio.fail_after(GUARD_SECONDS):
+            async with client.listen(resource_subscriptions=[PENDING]) as stream:
+                await rig.opened()
+                assert await anext(stream) == ResourceUpdated(PENDING)
 
 
 async def test_one_connection_that_ends_leaves_the_others_their_news(rig: Rig) -> None:

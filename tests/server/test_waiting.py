@@ -247,3 +247,24 @@ async def test_waiting_over_http_does_not_hold_up_other_clients(rig: Rig) -> Non
 
         result = await _meanwhile(rig, waiting, approval.id, act)
     assert content(result)["status"] == "approved"
+
+
+async def test_a_first_wait_that_is_cancelled_at_once_leaves_later_waits_their_news(rig: Rig) -> None:
+    approval = await rig.opened()
+    read = rig.store.read
+    reading = anyio.Event()
+
+    async def stuck(work: Any) -> Any:
+        reading.set()
+        await anyio.sleep_forever()
+
+    async with connect(rig.server.mcp, MODERN) as client:
+        with anyio.fail_after(GUARD_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                rig.store.read = stuck
+                tasks.start_soon(client.call_tool, WAIT, {"id": approval.id})
+                await reading.wait()
+                tasks.cancel_scope.cancel()
+        rig.store.read = read
+        result = await _meanwhile(rig, client, approval.id, lambda: rig.decide(approval.id), timeout_seconds=300)
+    assert content(result)["status"] == "approved"
