@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, get_type_hints
 
+import anyio
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
@@ -21,7 +22,7 @@ from mcp_hitl.config.settings import default_database, load
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.deciding import Said
 from mcp_hitl.desk.flow import Failed, Flow, NotApproved, Step
-from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.domain.kinds import Kind
@@ -130,6 +131,24 @@ class Approvals:
             NotFound: there is none.
         """
         return await self.desk.wait(self.requester, approval_id, seconds=seconds)
+
+    async def outcome(self, approval_id: str, *, seconds: float = FOREVER) -> Approval:
+        """Wait until one is resolved and what it sets going here has ended, or as it is after `seconds`.
+
+        Raises:
+            NotFound: there is none.
+        """
+        changed = anyio.Event()
+        async with self.desk.feed.listen(approval_id, lambda _: changed.set()):
+            with anyio.move_on_after(seconds):
+                while not _over(await self.wait(approval_id)):
+                    await changed.wait()
+                    changed = anyio.Event()
+        return await self.get(approval_id)
+
+    def shape(self, approval: Approval) -> JsonObject:
+        """The approval as JSON, for a model or another program: what the tools of `mcp-hitl` return."""
+        return self.desk.shape(approval)
 
     async def approve(
         self,
@@ -243,6 +262,13 @@ class Approvals:
                 answer=answer,
             )
         )
+
+
+def _over(approval: Approval) -> bool:
+    """Whether nothing more will come of it here."""
+    carried_out = approval.flow == approval.id.replace("apr_", "flw_")
+    going = approval.outcome.state in {OutcomeState.NONE, OutcomeState.RUNNING}
+    return not (approval.status is Status.APPROVED and carried_out and going)
 
 
 def _arguments_of(function: Callable[..., Any]) -> TypeAdapter[Any]:

@@ -11,6 +11,7 @@ from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.canonical import JsonObject, check_text
 from mcp_hitl.domain.errors import Conflict, Invalid, NotAllowed
 from mcp_hitl.domain.instants import rfc3339
+from mcp_hitl.domain.kinds import COOLDOWN
 from mcp_hitl.domain.people import People
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Principal
@@ -88,7 +89,7 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
         looked_ms=None if said.looked is None else said.looked // timedelta(milliseconds=1),
     )
     kind = rulebook.kinds.get(approval.kind)
-    settle(tx, approval, decision, now, said.approver, answer=answer, cooldown=kind and kind.cooldown)
+    settle(tx, approval, decision, now, said.approver, answer=answer, cooldown=kind.cooldown if kind else COOLDOWN)
     return tx.get(approval.id) or approval
 
 

@@ -16,6 +16,8 @@ from mcp_hitl.domain.schemas import check_against
 from mcp_hitl.domain.text import one_line
 
 MAX_TITLE = 200
+COOLDOWN = timedelta(hours=24)
+"""Of a kind that says nothing else, and of one that is not configured in the process that decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Kind:
     schema: JsonObject
     title: str | None = None
     timeout: timedelta = timedelta(days=7)
-    cooldown: timedelta | None = timedelta(hours=24)
+    cooldown: timedelta | None = COOLDOWN
     form: JsonObject | None = None
     policy: Policy = field(default_factory=Policy)
     rules: tuple[Rule, ...] = ()

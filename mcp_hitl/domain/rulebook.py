@@ -7,6 +7,7 @@ from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.kinds import BUILT_IN, Kind
 from mcp_hitl.domain.people import People
 from mcp_hitl.domain.policy import Policy, Profile, Rights, Verdict
+from mcp_hitl.domain.principal import LOCAL
 from mcp_hitl.domain.rules import Rule, first_match
 
 
@@ -34,6 +35,11 @@ class Rulebook:
         return Judgement(rule, rule and rule.decide, policy.with_members(self.people))
 
     def rights(self, kind: str) -> Rights:
-        """What the policy gives to people now; to nobody, for a kind that is not configured any more."""
+        """What the policy gives to people now.
+
+        For a kind that is not configured here: on one person's machine to that person, since another program's code
+        may define it; in a team to nobody.
+        """
         found = self.kinds.get(kind)
-        return Rights(found.entries() if found else frozenset(), self.people)
+        unknown = frozenset({LOCAL}) if self.profile is Profile.SOLO else frozenset[str]()
+        return Rights(found.entries() if found else unknown, self.people)
