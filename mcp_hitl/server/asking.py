@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from mcp_hitl.domain import forms
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import HitlError
 from mcp_hitl.server.call import ANSWER, Call, FormState
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,10 @@ async def _elicit(call: Call, approval: Approval, message: str, shown: JsonObjec
     async with anyio.create_task_group() as tasks:
 
         async def withdraw() -> None:
-            await call.desk.wait(call.caller, approval.id, seconds=call.form_seconds, tick=call.tick)
+            try:
+                await call.desk.wait(call.caller, approval.id, seconds=call.form_seconds, tick=call.tick)
+            except HitlError as error:
+                logger.warning("a form is withdrawn: %s", error)
             tasks.cancel_scope.cancel()
 
         tasks.start_soon(withdraw)

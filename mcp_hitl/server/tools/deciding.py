@@ -151,7 +151,8 @@ def _said(approval: Approval, proposed: Verdict, comment: str | None, content: J
     except Invalid as mistake:
         raise Invalid(f"{mistake} Nothing was decided; {approval.id} is still pending. Ask the person again.") from None
     verdict = Verdict(ours[_DECISION])
-    proposal = comment if verdict is proposed else None
+    # What the agent proposed becomes theirs where the form came back without a comment, not where they emptied it.
+    proposal = comment if verdict is proposed and _COMMENT not in content else None
     own_names = {shown: name for name, shown in _names(approval).items()}
     own = {own_names.get(name, name): value for name, value in content.items() if name not in _OUR_FIELDS}
     return Chosen(verdict, ours.get(_COMMENT, proposal), own or None)
