@@ -11,7 +11,7 @@ def has_secrets(schema: Mapping[str, Any]) -> bool:
     if schema.get("writeOnly") is True:
         return True
     parts: list[object] = [*_mapping(schema.get("properties")).values(), schema.get("items")]
-    return any(has_secrets(_mapping(part)) for part in parts)
+    return any(has_secrets(cast("dict[str, Any]", part)) for part in parts if isinstance(part, dict))
 
 
 def redacted(schema: Mapping[str, Any], payload: Any) -> Any:
