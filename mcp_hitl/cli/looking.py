@@ -1,5 +1,6 @@
 """Commands that change nothing: `pending` and `show`."""
 
+import json
 import shutil
 
 import click
@@ -8,7 +9,7 @@ from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.running import DONE, print_json, run
 from mcp_hitl.cli.workspace import Workspace, settings_of, workspace
 from mcp_hitl.desk import Page
-from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.instants import in_words
 from mcp_hitl.domain.presentation import review
 from mcp_hitl.domain.text import one_line, visible
@@ -101,4 +102,9 @@ def _standing(place: Workspace, approval: Approval) -> str:
         for decision in approval.decisions_in_force
     ]
     lines += [f"{one_line(name, 60)}: {one_line(str(value), 500)}" for name, value in (approval.answer or {}).items()]
+    if approval.reason:
+        lines.append(f"Reason: “{one_line(approval.reason, 500)}”")
+    if approval.outcome.state is not OutcomeState.NONE:
+        found = approval.outcome.error or json.dumps(approval.outcome.result, ensure_ascii=False)
+        lines.append(f"Outcome: {approval.outcome.state.value}, {one_line(found, 500)}")
     return "\n".join(lines)
