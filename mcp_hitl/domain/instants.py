@@ -24,8 +24,8 @@ def rfc3339(at: datetime) -> str:
 def in_words(span: timedelta) -> str:
     """A length of time for people, rounded to its largest unit: `3 hours`, `1 minute`, `0 seconds`."""
     seconds = max(0, round(span.total_seconds()))
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= length:
+    for unit, length, smaller in (("day", 86_400, 3_600), ("hour", 3_600, 60), ("minute", 60, 1)):
+        if seconds >= length - smaller / 2:  # what rounds to a whole one is one: not "60 minutes"
             count = round(seconds / length)
             return f"{count} {unit}{'s' if count > 1 else ''}"
     return f"{seconds} second{'' if seconds == 1 else 's'}"
