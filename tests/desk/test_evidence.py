@@ -21,7 +21,7 @@ from team_samples import AGENT, FINANCE, PAIR, a_kind, a_rulebook, edited, perso
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.evidence import FORMAT, Finding, trail_verified, verify_export
 from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.audit import Recorded, hash_of
+from mcp_hitl.domain.audit import Event, Recorded, hash_of
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.forms import define

@@ -1,0 +1,95 @@
+"""Many processes run the timers of many approvals that fall due at once: each thing happens exactly once."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from desk_samples import Clock
+from samples import INBOX
+from team_samples import AGENT, a_rulebook, after
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.audit import Event
+from mcp_hitl.domain.policy import Policy, Stage
+from mcp_hitl.store.sqlite import SqliteStore
+
+pytestmark = pytest.mark.anyio
+APPROVALS, PROCESSES = (1_000, 10) if os.environ.get("SOAK") else (100, 4)
+TESTS = Path(__file__).parents[1]
+BOOK = a_rulebook(
+    Policy(
+        stages=(Stage(("group:finance",), escalate=(after(24, "group:managers"), after(48, "group:board"))),),
+        remind_after=(timedelta(hours=4), timedelta(hours=30)),
+    )
+)
+
+
+@contextmanager
+def timekeepers(database: Path, hours: float) -> Generator[list["subprocess.Popen[str]"]]:
+    """Processes that are ready to let time pass, all at the same moment."""
+    paths = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, str(TESTS / "acceptance" / "timekeeper.py"), str(database), str(hours)]
+    running = [
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
+        )
+        for _ in range(PROCESSES)
+    ]
+    try:
+        yield running
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
+
+
+def let_time_pass(database: Path, hours: float) -> int:
+    """Let all of them do what is due, at once; how many approvals they say that they moved."""
+    moved = 0
+    with timekeepers(database, hours) as running:
+        for process in running:
+            assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        for process in running:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in running:
+            assert process.stdout is not None
+            moved += int(process.stdout.readline())
+            assert process.wait(60) == 0
+    return moved
+
+
+async def test_each_reminder_escalation_and_expiry_happens_once_among_many_processes(tmp_path: Path) -> None:
+    database, clock = tmp_path / "hitl.db", Clock()
+    store = SqliteStore(database)
+    desk = Desk(store, inbox=INBOX, rulebook=BOOK, clock=clock)
+    ids = [(await desk.submit(AGENT, "thing", {"n": number})).id for number in range(APPROVALS)]
+
+    once: Counter[tuple[str, str, object]] = Counter()
+    for hours, happened in ((5, 1), (49, 4), (24 * 7, 5)):
+        moved = let_time_pass(database, hours)
+        entries = [recorded.entry for recorded in await desk.evidence().entries()]
+        once = Counter((entry.approval, entry.event.value, entry.data.get("due")) for entry in entries)
+        assert set(once.values()) == {1}
+        assert moved == APPROVALS, f"{hours} hours"
+        assert sum(entry.event is not Event.OPENED for entry in entries) == APPROVALS * happened
+
+    kinds = Counter(event for _, event, _ in once)
+    assert kinds == {
+        "opened": APPROVALS,
+        "reminded": 2 * APPROVALS,
+        "escalated": 2 * APPROVALS,
+        "expired": APPROVALS,
+    }
+    for approval_id in ids:
+        trail = [recorded.entry.event.value for recorded in await desk.trail(AGENT, approval_id)]
+        assert trail == ["opened", "reminded", "escalated", "reminded", "escalated", "expired"]
+    assert (await desk.evidence().verify()).wrong is None
+    await store.close()

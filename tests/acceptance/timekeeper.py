@@ -1,0 +1,29 @@
+"""A process that lets time do its work on a file that others work on too: `python timekeeper.py DATABASE HOURS`.
+
+It says "ready", waits for a line, and then does everything that has fallen due; it prints how much that was.
+"""
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+from samples import START
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.store.sqlite import SqliteStore
+
+
+async def main(database: Path, hours: float) -> None:
+    """Be ready, wait for the others, and let time pass to so many hours after the beginning."""
+    now = START + timedelta(hours=hours)
+    store = SqliteStore(database)
+    timers = Desk(store, inbox="in a test", clock=lambda: now).timers()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(await timers.catch_up(), flush=True)
+    await store.close()
+
+
+if __name__ == "__main__":
+    anyio.run(main, Path(sys.argv[1]), float(sys.argv[2]))
