@@ -91,14 +91,20 @@ class Approvals:
             rulebook=rulebook,
             retention=settings.retention,
         )
+        raised: Exception | None = None
         try:
             await desk.check_profile()
             async with desk.serve(self._flows):
                 self._desk = desk
-                yield self
+                try:
+                    yield self
+                except Exception as error:
+                    raised = error  # raised below: in here, it would come out inside an ExceptionGroup
         finally:
             self._desk = None
             await store.close()
+        if raised is not None:
+            raise raised
 
     @asynccontextmanager
     async def lifespan(self, _server: object) -> AsyncGenerator[Approvals]:

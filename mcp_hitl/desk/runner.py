@@ -95,8 +95,12 @@ class Runner:
         kinds = tuple(self._flows)
         if room <= 0 or not kinds:
             return []
-        ready = await self._store.read(lambda view: self._ready(view, kinds))
-        return await self._store.write(lambda tx: self._take(tx, kinds, room)) if ready else []
+        if not await self._store.read(lambda view: self._ready(view, kinds)):
+            return []
+        claimed: list[Claimed] = []
+        with anyio.CancelScope(shield=True):  # or what is claimed by a process that stops now would stay so for a while
+            claimed = await self._store.write(lambda tx: self._take(tx, kinds, room))
+        return claimed
 
     def _ready(self, view: View, kinds: tuple[str, ...]) -> bool:
         now, going = instant(view, self._clock()), _going(view, kinds)
@@ -124,6 +128,10 @@ class Runner:
     async def _hold_safely(self, claimed: Claimed) -> None:
         try:
             await self._hold(claimed)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._give_back(claimed.lease)
+            raise
         except Exception as error:
             # Its lease runs out, and some server claims it again.
             logger.warning("%s stops for now", claimed.lease.flow, exc_info=error)
@@ -168,6 +176,13 @@ class Runner:
             logger.info("another process carries %s on", claimed.lease.flow)
         except Unavailable as error:
             logger.warning("%s stops for now: %s", claimed.lease.flow, error)
+
+    async def _give_back(self, lease: Lease) -> None:
+        """Let go of a flow because this process stops, so that the next one need not wait for the lease to run out."""
+        try:
+            await self._store.write(lambda tx: tx.renew(lease, begin(tx, self._clock())))
+        except Unavailable as error:
+            logger.info("the lease of %s was not given back: %s", lease.flow, error)
 
     async def _conclude(self, claimed: Claimed, journal: Journal) -> None:
         """Run the flow to where it waits or ends, and record how it ended."""

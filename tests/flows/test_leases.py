@@ -13,6 +13,7 @@ from mcp_hitl import Step
 from mcp_hitl.desk import runner
 from mcp_hitl.desk.runner import AT_ONCE, LEASE
 from mcp_hitl.domain.approval import OutcomeState
+from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.domain.flow import FlowState
 from mcp_hitl.store.protocol import Transaction
 
@@ -201,6 +202,66 @@ async def test_a_lost_lease_is_noticed_at_its_next_renewal(rig: Rig, monkeypatch
         await rig.rows("UPDATE flows SET epoch = epoch + 1")  # what a claim of another process does
         with anyio.fail_after(20):
             await stopped.wait()
+
+
+async def test_a_server_that_stops_leaves_its_flows_to_the_next_one_at_once(rig: Rig) -> None:
+    slow = Slow(do)
+    approval_id = await rig.submit()
+    await rig.approve()
+    desk = rig.desk
+    async with desk.serve({WORK.name: flow_of(slow.run)}):
+        with anyio.fail_after(20):
+            await slow.acting.wait()
+    assert await rig.go(slow.run) == 1
+    assert (await rig.outcome(approval_id)).result == {"value": "the second process"}
+
+
+async def test_what_a_server_claims_while_it_stops_is_left_to_the_next_one_at_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claiming = anyio.Event()
+    write = rig.store.write
+
+    async def slow_to_answer(work: Any) -> Any:
+        result = await write(work)
+        if isinstance(result, list) and result:
+            claiming.set()
+            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint()
+        return result
+
+    slow = Slow(do)
+    slow.finish.set()
+    approval_id = await rig.submit()
+    await rig.approve()
+    monkeypatch.setattr(rig.store, "write", slow_to_answer)
+    async with rig.desk.serve({WORK.name: flow_of(slow.run)}):
+        with anyio.fail_after(20):
+            await claiming.wait()
+    monkeypatch.undo()
+    await rig.go(slow.run)
+    assert await rig.state(approval_id) is FlowState.DONE
+
+
+async def test_a_server_that_stops_without_its_database_stops_all_the_same(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(do)
+    await rig.submit()
+    await rig.approve()
+    desk = rig.desk
+
+    async def fail(work: Any) -> Any:
+        raise Unavailable("The disk went away.")
+
+    async with desk.serve({WORK.name: flow_of(slow.run)}):
+        with anyio.fail_after(20):
+            await slow.acting.wait()
+        monkeypatch.setattr(rig.store, "write", fail)
+    monkeypatch.undo()
+    assert await rig.go(slow.run) == 0
+    rig.clock.advance(LEASE)
+    assert await rig.go(slow.run) == 1
 
 
 async def test_t14_a_clock_set_back_neither_hides_what_is_runnable_nor_gives_away_what_is_held(rig: Rig) -> None:
