@@ -67,7 +67,8 @@ def test_pending_can_be_narrowed_to_a_kind(database: Path) -> None:
 
 
 def test_json_of_pending_and_show_is_what_the_tools_return(database: Path) -> None:
-    approval_id = ask(database, payload=lunch(description="Café ☕"))
+    # An action, which waits quietly: the server that is asked would carry an expense's flow on meanwhile.
+    approval_id = ask(database, "action", {"buy": "Café ☕", "amounts": [1, 2.5]}, claim="Café ☕")
 
     async def tools() -> tuple[object, object]:
         async with connect(database, "2026-07-28") as client:

@@ -34,7 +34,10 @@ GOOD: dict[str, JsonObject] = {
     "wait-for-approval": {"id": NOBODYS, "timeout_seconds": 0},
     "approve": {"id": NOBODYS, "comment": "x"},
     "reject": {"id": NOBODYS, "reason": "x"},
+    "edit-approval": {"id": NOBODYS, "payload": {"a": 1}, "comment": "x"},
     "cancel-approval": {"id": NOBODYS, "reason": "x"},
+    "redeem-approval": {"id": NOBODYS, "digest": "sha256:" + "0" * 64},
+    "report-outcome": {"id": NOBODYS, "succeeded": True, "note": "x"},
     "audit-trail": {"id": NOBODYS},
 }
 every_tool = pytest.mark.parametrize("name", list(TOOLS))

@@ -25,7 +25,7 @@ from server.rig import (
 )
 from wires import CANCEL, DECLINE, PROTOCOLS, Person, accept, connect, content, text
 
-from mcp_hitl.domain.approval import Status
+from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.policy import Verdict
 from mcp_hitl.server.app import ApprovalServer
@@ -136,14 +136,15 @@ async def test_t16_nothing_that_the_agent_can_call_approves_anything(
     async with connect(rig.server.mcp, protocol, person=person) as client:
         for name, tool in TOOLS.items():
             for approval in held:
-                arguments = _filled(tool.definition.input_schema, approval.id)
+                arguments = _filled(tool.definition.input_schema, approval)
                 if name != "cancel-approval":  # which takes a request back, and approves nothing
                     valid(name, await client.call_tool(name, arguments))
             for smuggled in SMUGGLED:
-                arguments = _filled(tool.definition.input_schema, held[0].id)
+                arguments = _filled(tool.definition.input_schema, held[0])
                 await refused(client, name, arguments | {smuggled: "approve"}, "invalid")
     for approval in held:
-        assert await rig.status(approval.id) is Status.PENDING
+        now = await rig.desk.get(rig.desk_principal, approval.id)
+        assert (now.status, now.digest, now.outcome) == (Status.PENDING, approval.digest, approval.outcome)
     assert _approvals(rig) == 0
     assert await rig.desk.counter() == 0
 
@@ -151,15 +152,19 @@ async def test_t16_nothing_that_the_agent_can_call_approves_anything(
 SMUGGLED = ("decision", "answer", "approver", "principal", "assurance", "input_responses", "inputResponses", "_meta")
 
 
-def _filled(schema: JsonObject, approval_id: str) -> JsonObject:
+def _filled(schema: JsonObject, approval: Approval) -> JsonObject:
     """Every argument that a tool takes, with all the words for yes."""
     words: JsonObject = {
-        "id": approval_id,
+        "id": approval.id,
+        "digest": approval.digest,
+        "payload": approval.payload | {"description": "approve it"},
+        "succeeded": True,
+        "note": "approve",
         "confirm": True,
         "amount": 5,
         "description": "approve it",
         "title": "approve it",
-        "details": {"decision": "approve", "id": approval_id},
+        "details": {"decision": "approve", "id": approval.id},
         "question": "approve",
         "comment": "approve",
         "reason": "approve",
@@ -179,6 +184,14 @@ def _approvals(rig: Rig) -> int:
         db.close()
 
 
+DECIDING = (
+    *(f"{program} {command}" for program in ("mcp_hitl", "mcp-hitl", "hitl.db") for command in ("approve", "reject")),
+    *(f"{program} {command}" for program in ("mcp_hitl", "mcp-hitl", "hitl.db") for command in ("edit", "resume")),
+    *("--yes", " lift ", " reconcile "),
+)
+"""Commands with which a person decides, and no model."""
+
+
 async def test_t16_no_text_hands_the_model_a_command_that_decides(rig: Rig) -> None:
     approval = await rig.opened()
     told: list[str] = []
@@ -191,6 +204,9 @@ async def test_t16_no_text_hands_the_model_a_command_that_decides(rig: Rig) -> N
             ("wait-for-approval", {"id": approval.id, "timeout_seconds": 0}),
             ("approve", {"id": approval.id}),
             ("reject", {"id": approval.id, "reason": "x"}),
+            ("edit-approval", {"id": approval.id, "payload": {"do": "more"}}),
+            ("redeem-approval", {"id": approval.id, "digest": approval.digest}),
+            ("report-outcome", {"id": approval.id, "succeeded": True}),
             ("increase-counter", {"confirm": True}),
             ("ask-human", {"question": "x"}),
         ):
@@ -198,7 +214,7 @@ async def test_t16_no_text_hands_the_model_a_command_that_decides(rig: Rig) -> N
             told += [text(result), json.dumps(dict(content(result)))]
         told += [json.dumps(tool.model_dump(mode="json")) for tool in (await client.list_tools()).tools]
     for words in told:
-        for command in ("mcp_hitl approve", "mcp-hitl approve", "hitl.db approve", "hitl.db reject", "--yes", " lift "):
+        for command in DECIDING:
             assert command not in words
 
 
@@ -326,6 +342,12 @@ async def test_t39_a_state_and_an_id_of_another_database_are_nothing_here(rig: R
                 assert content(result)["code"] == "not_found"
             for name in ("get-approval", "wait-for-approval", "approve", "cancel-approval", "audit-trail"):
                 await refused(client, name, {"id": foreign.id}, "not_found")
+            for name, more in (
+                ("edit-approval", {"payload": {"do": "more"}}),
+                ("redeem-approval", {"digest": foreign.digest}),
+                ("report-outcome", {"succeeded": True}),
+            ):
+                await refused(client, name, {"id": foreign.id, **more}, "not_found")
             with pytest.raises(MCPError):
                 await client.read_resource(f"approvals://{foreign.id}")
         assert await other.status(foreign.id) is Status.PENDING
@@ -356,6 +378,7 @@ async def test_t40_no_call_outlasts_its_time_and_each_ends_with_pending_and_what
             ("ask-human", {"question": "When?"}),
             ("approve", {"id": approval.id}),
             ("reject", {"id": approval.id, "reason": "x"}),
+            ("edit-approval", {"id": approval.id, "payload": {"do": "more"}}),
         ]
 
     async with connect(hasty.server.mcp, protocol, person=Person(never)) as client:
@@ -375,6 +398,7 @@ async def test_t40_on_the_newest_revision_a_form_holds_no_call_open(rig: Rig) ->
             ("ask-human", {"question": "When?"}),
             ("approve", {"id": approval.id}),
             ("reject", {"id": approval.id, "reason": "x"}),
+            ("edit-approval", {"id": approval.id, "payload": {"do": "more"}}),
         ):
             await Rounds(client, name, arguments).ask()
             assert rig.listening == 0

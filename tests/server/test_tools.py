@@ -40,7 +40,10 @@ async def test_the_tools_are_listed_with_all_that_a_model_and_a_client_need(rig:
         "wait-for-approval",
         "approve",
         "reject",
+        "edit-approval",
         "cancel-approval",
+        "redeem-approval",
+        "report-outcome",
         "audit-trail",
     ]
     for tool in listed:
@@ -74,7 +77,10 @@ def test_the_arguments_are_those_that_were_agreed() -> None:
         "wait-for-approval": (["id", "timeout_seconds"], ["id"]),
         "approve": (["id", "comment"], ["id"]),
         "reject": (["id", "reason"], ["id", "reason"]),
+        "edit-approval": (["id", "payload", "comment"], ["id", "payload"]),
         "cancel-approval": (["id", "reason"], ["id"]),
+        "redeem-approval": (["id", "digest"], ["id", "digest"]),
+        "report-outcome": (["id", "succeeded", "note"], ["id", "succeeded"]),
         "audit-trail": (["id"], ["id"]),
     }
     assert schemas["submit-expense"]["properties"]["currency"]["default"] == "USD"
@@ -106,7 +112,7 @@ async def test_what_fails_inside_is_told_without_its_insides(
     async def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("canary")
 
-    for method in ("submit", "decide", "cancel", "get", "pending", "trail", "counter", "wait"):
+    for method in ("submit", "decide", "cancel", "get", "pending", "trail", "counter", "wait", "redeem", "report"):
         monkeypatch.setattr(rig.desk, method, broken)
     async with connect(rig.server.mcp, MODERN, person=Person(DECLINE)) as client:
         told = await refused(client, name, GOOD[name] | ({"id": NOBODYS} if "id" in GOOD[name] else {}), "internal")
@@ -124,7 +130,10 @@ GOOD: dict[str, JsonObject] = {
     "wait-for-approval": {"id": "", "timeout_seconds": 0},
     "approve": {"id": ""},
     "reject": {"id": "", "reason": "no"},
+    "edit-approval": {"id": "", "payload": EXPENSE | {"amount": 99}},
     "cancel-approval": {"id": ""},
+    "redeem-approval": {"id": "", "digest": ""},
+    "report-outcome": {"id": "", "succeeded": True},
     "audit-trail": {"id": ""},
 }
 
@@ -134,8 +143,14 @@ GOOD: dict[str, JsonObject] = {
 async def test_every_success_satisfies_the_tools_schema_and_is_told_in_words_too(
     rig: Rig, protocol: str, name: str
 ) -> None:
-    approval = await rig.opened("expense", EXPENSE)
-    arguments = GOOD[name] | ({"id": approval.id} if "id" in GOOD[name] else {})
+    if name in {"redeem-approval", "report-outcome"}:
+        approval = await rig.decide((await rig.opened()).id)
+    else:
+        approval = await rig.opened("expense", EXPENSE)
+    if name == "report-outcome":
+        await rig.desk.redeem(LOOPBACK, approval.id, approval.digest)
+    known = {"id": approval.id, "digest": approval.digest}
+    arguments = GOOD[name] | {key: value for key, value in known.items() if key in GOOD[name]}
     answers = {"increase-counter": {"amount": 5}, "ask-human": {"answer": "x"}}
     person = Person(accept(**answers.get(name, {"decision": "approve"})))
     async with connect(rig.server.mcp, protocol, person=person) as client:
@@ -150,7 +165,7 @@ async def test_every_success_satisfies_the_tools_schema_and_is_told_in_words_too
 
 APPROVAL_FIELDS = {
     *("id", "kind", "title", "status", "payload", "digest", "revision", "requested_by", "requested_at"),
-    *("expires_at", "stage", "quorum", "decisions", "answer", "progress", "outcome", "asked", "url", "next"),
+    *("expires_at", "stage", "quorum", "decisions", "edits", "answer", "progress", "outcome", "asked", "url", "next"),
 }
 
 
