@@ -33,3 +33,12 @@ async def other(open_store: Callable[[], Store], store: Store) -> AsyncGenerator
     other = open_store()
     yield other
     await other.close()
+
+
+@pytest.fixture
+async def foreign(request: pytest.FixtureRequest, open_store: object, tmp_path: Path) -> AsyncGenerator[Store]:
+    """Another database of the same sort."""
+    (tmp_path / "foreign").mkdir()
+    foreign = BACKENDS[request.node.callspec.params["open_store"]](tmp_path / "foreign")
+    yield foreign
+    await foreign.close()

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,11 +11,12 @@ import anyio
 import pytest
 from samples import START, a_decision, an_approval
 
-from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
-from mcp_hitl.domain.audit import Entry, Event
+from mcp_hitl.domain.approval import Approval, Edit, Outcome, OutcomeState, Progress, Status
+from mcp_hitl.domain.audit import Entry, Event, genesis
+from mcp_hitl.domain.canonical import canonical, digest_of
 from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.domain.ids import approval_id
-from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
+from mcp_hitl.domain.policy import Assurance, Escalation, Policy, Profile, Stage, Verdict
 from mcp_hitl.store.protocol import Store, Transaction, View
 
 pytestmark = pytest.mark.anyio
@@ -54,10 +55,19 @@ FULL = numbered(
     status=Status.REJECTED,
     revision=3,
     policy=Policy(
-        stages=(Stage(("group:finance", "os:ana"), 2), Stage(("local",))),
+        stages=(
+            Stage(("group:finance", "os:ana"), 2, (Escalation(timedelta(hours=1.5), ("group:finance", "os:bo")),)),
+            Stage(("local",)),
+        ),
         rejections=2,
         assurance=Assurance.SESSION,
         unattended=True,
+        four_eyes=True,
+        editor_may_approve=False,
+        one_stage_each=True,
+        valid_for=timedelta(days=1, milliseconds=1),
+        remind_after=(timedelta(hours=4), timedelta(days=2)),
+        members={"finance": frozenset({"os:ana", "os:ünï"}), "nobody": frozenset()},
     ),
     form={"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "number"}}, "required": ["z"]},
     dedup_key="key '; DROP TABLE approvals; --",
@@ -66,6 +76,12 @@ FULL = numbered(
     asked=5,
     answer={"z": "später", "a": 5},
     reason="no\nreason",
+    stage_since=START + timedelta(milliseconds=2),
+    timed_to=START + timedelta(milliseconds=3),
+    escalated=("group:finance", "os:bo"),
+    flow="flw_1",
+    rule="large ones",
+    erased_at=START + timedelta(days=365),
     outcome=Outcome(OutcomeState.FAILED, {"code": 7}, "It broke"),
 )
 
@@ -117,6 +133,7 @@ async def test_a_decision_comes_back_with_every_field(store: Store) -> None:
         comment="Zu teuer 💸",
         assurance=Assurance.STEP_UP,
         nonce="n-1",
+        looked=timedelta(seconds=1, milliseconds=234),
         at=START + timedelta(milliseconds=7),
     )
     await insert(store, approval)
@@ -320,6 +337,64 @@ async def test_entries_come_back_in_order_with_every_field(store: Store) -> None
     await append(store, an_entry(mine), an_entry(another), decided)
     recorded = await store.read(lambda view: view.entries(mine.id))
     assert [(one.seq, one.entry) for one in recorded] == [(1, an_entry(mine)), (3, decided)]
+
+
+async def test_entries_are_a_chain_that_begins_with_the_database(store: Store) -> None:
+    database = await store.read(lambda view: view.database_id())
+    assert await store.read(lambda view: view.head()) == (0, genesis(database))
+    await append(store, *(an_entry(numbered(number)) for number in range(5)))
+    chain = await store.read(lambda view: view.chain(0, 100))
+    assert [one.seq for one in chain] == [1, 2, 3, 4, 5]
+    assert [one.previous for one in chain] == [genesis(database), *(one.hash for one in chain[:-1])]
+    assert all(one.intact for one in chain)
+    assert await store.read(lambda view: view.head()) == (5, chain[-1].hash)
+    assert await store.read(lambda view: [view.chain(after, 2) for after in (0, 3, 5)]) == [chain[:2], chain[3:], []]
+    assert (await store.read(lambda view: view.entries(numbered(3).id))) == [chain[3]]
+
+
+async def test_work_that_is_undone_leaves_the_head_as_it_was(store: Store) -> None:
+    await append(store, an_entry(numbered(1)))
+    head = await store.read(lambda view: view.head())
+
+    def work(tx: Transaction) -> None:
+        tx.append(an_entry(numbered(2)))
+        assert tx.head()[0] == 2
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match=r"^no$"):
+        await store.write(work)
+    assert await store.read(lambda view: view.head()) == head
+    await append(store, an_entry(numbered(3)))
+    (_, second) = await store.read(lambda view: view.chain(0, 100))
+    assert (second.previous, second.intact) == (head[1], True)
+
+
+async def test_no_two_databases_have_one_id(store: Store, other: Store, foreign: Store) -> None:
+    first = await store.read(lambda view: view.database_id())
+    assert await other.read(lambda view: view.database_id()) == first
+    assert await foreign.read(lambda view: view.database_id()) != first
+
+
+async def test_what_an_actor_caused_is_counted_by_event_and_since_when(store: Store) -> None:
+    one = numbered(1)
+    await append(
+        store,
+        an_entry(one),
+        an_entry(one, at=START + timedelta(seconds=1)),
+        an_entry(one, Event.ASKED_AGAIN, at=START + timedelta(seconds=2)),
+        an_entry(one, Event.DECIDED, at=START + timedelta(seconds=2)),
+        an_entry(one, actor="os:bo", at=START + timedelta(seconds=2)),
+    )
+
+    async def count(events: list[Event], since: timedelta, actor: str = "os:ana") -> int:
+        return await store.read(lambda view: view.count_events(actor, events, START + since))
+
+    both = [Event.OPENED, Event.ASKED_AGAIN]
+    assert await count(both, timedelta(milliseconds=-1)) == 3
+    assert await count(both, timedelta()) == 2  # not that of the very instant
+    assert await count([Event.OPENED], timedelta()) == 1
+    assert await count(both, timedelta(), "os:bo") == 1
+    assert await count(both, timedelta(seconds=2)) == 0
 
 
 async def test_the_feed_tells_what_is_new_in_order_and_without_gaps(store: Store) -> None:
@@ -529,3 +604,284 @@ async def test_two_stores_at_once_resolve_once_and_share_one_sequence(store: Sto
     assert (won.count(True), won.count(False)) == (25, 25)
     news = await store.read(lambda view: view.news(0, 100))
     assert [seq for seq, _ in news] == list(range(1, 26))
+
+
+async def found(store: Store, approval: Approval) -> Approval:
+    held = await store.read(lambda view: view.get(approval.id))
+    assert held is not None
+    return held
+
+
+def revised(approval: Approval, payload: Any, comment: str | None = "Less") -> tuple[Approval, Edit]:
+    """A next revision with everything changed that an edit may change, and its edit."""
+    new = replace(
+        approval,
+        payload=payload,
+        digest=digest_of(canonical(payload, what="payload")),
+        revision=approval.revision + 1,
+        title="Another title",
+        policy=Policy(rejections=3),
+        form={"type": "object"},
+        rule="another rule",
+        stage_since=START + timedelta(hours=1),
+        timed_to=START + timedelta(hours=1),
+        escalated=(),
+    )
+    edit = Edit(
+        revision=new.revision,
+        editor="os:ana",
+        comment=comment,
+        before=approval.payload,
+        after=payload,
+        at=START + timedelta(hours=1),
+    )
+    return new, edit
+
+
+async def test_a_revision_replaces_what_it_may_and_keeps_what_was_there(store: Store) -> None:
+    one = numbered(1, escalated=("os:di",))
+    await insert(store, one)
+    second, first_edit = revised(one, {"amount": 0.1, "ü": None})
+    assert await store.write(lambda tx: tx.revise(second, first_edit)) is True
+    third, second_edit = revised(second, one.payload, None)
+    assert await store.write(lambda tx: tx.revise(third, second_edit)) is True
+    assert await found(store, one) == replace(third, edits=(first_edit, second_edit))
+
+
+async def test_a_revision_that_was_made_already_or_of_what_has_ended_is_not_made(store: Store) -> None:
+    one, two = numbered(1), numbered(2)
+    await insert(store, one, two)
+    await store.write(lambda tx: tx.revise(*revised(one, {"a": 1})))
+    before = await found(store, one)
+    assert await store.write(lambda tx: tx.revise(*revised(one, {"a": 2}))) is False
+    assert await found(store, one) == before
+    await store.write(lambda tx: tx.resolve(two.id, Status.CANCELLED, START))
+    assert await store.write(lambda tx: tx.revise(*revised(two, {"a": 2}))) is False
+    assert (await found(store, two)).edits == ()
+
+
+async def test_contents_are_kept_by_their_digest(store: Store) -> None:
+    one = numbered(1)
+    await insert(store, one)
+    second, edit = revised(one, {"b": 1, "a": 0.5})
+    decision = a_decision(approval=one.id, comment="Grüße 😀", revision=2)
+    await store.write(lambda tx: (tx.revise(second, edit), tx.add_decision(decision)))
+    kept = await store.read(lambda view: view.content(one.id))
+    texts = [canonical(content, what="").decode() for content in (one.payload, second.payload, "Less", "Grüße 😀")]
+    assert kept == {digest_of(text.encode()): text for text in texts}
+    assert await store.read(lambda view: view.content("apr_none")) == {}
+
+
+async def test_what_a_timer_changes_is_kept_while_it_is_pending(store: Store) -> None:
+    one = numbered(1, policy=Policy(remind_after=(timedelta(hours=2),)))
+    await insert(store, one)
+    later = replace(one, stage_since=START, timed_to=START + timedelta(hours=3), escalated=("os:di", "group:x"))
+    await store.write(lambda tx: tx.set_timing(later))
+    assert await found(store, one) == later
+    assert await store.read(lambda view: view.next_due()) == one.expires_at
+    await store.write(lambda tx: tx.resolve(one.id, Status.CANCELLED, START))
+    await store.write(lambda tx: tx.set_timing(one))
+    assert (await found(store, one)).escalated == ("os:di", "group:x")
+
+
+async def test_what_is_due_comes_longest_due_first(store: Store) -> None:
+    def waits(number: int, **changes: Any) -> Approval:
+        return numbered(number, stage_since=START, timed_to=START, **changes)
+
+    in_two_hours = Policy(remind_after=(timedelta(hours=2),))
+    await insert(
+        store,
+        waits(1, expires_at=START + timedelta(hours=3)),
+        waits(2, policy=in_two_hours),
+        waits(3, expires_at=START + timedelta(hours=1)),
+        waits(4, expires_at=START, status=Status.CANCELLED, resolved_at=START),
+        waits(5),
+    )
+    hours = [timedelta(), timedelta(hours=1), timedelta(hours=2), timedelta(hours=3)]
+    due = [await store.read(lambda view, at=START + span: view.due(at, 10)) for span in hours]
+    assert due == [[numbered(n).id for n in numbers] for numbers in ([], [3], [3, 2], [3, 2, 1])]
+    assert await store.read(lambda view: view.due(START + timedelta(hours=3), 2)) == due[2]
+    assert await store.read(lambda view: view.next_due()) == START + timedelta(hours=1)
+    for number in (1, 2, 3, 5):
+        await store.write(lambda tx, n=number: tx.resolve(numbered(n).id, Status.EXPIRED, START))
+    assert await store.read(lambda view: (view.due(WEEK_LATER, 10), view.next_due())) == ([], None)
+
+
+async def test_an_outcome_is_recorded_where_it_was_what_it_should_have_been(store: Store) -> None:
+    one = numbered(1)
+    await insert(store, one)
+    running, none = Outcome(OutcomeState.RUNNING), (OutcomeState.NONE,)
+    assert await store.write(lambda tx: tx.set_outcome(one.id, running, was=none)) is True
+    assert await store.write(lambda tx: tx.set_outcome(one.id, running, was=none)) is False
+    done = Outcome(OutcomeState.SUCCEEDED, {"ü": [1, None]})
+    either = (OutcomeState.UNKNOWN, OutcomeState.RUNNING)
+    assert await store.write(lambda tx: tx.set_outcome(one.id, done, was=either)) is True
+    assert (await found(store, one)).outcome == done
+    assert await store.write(lambda tx: tx.set_outcome("apr_none", running)) is False
+
+
+async def test_progress_comes_back_in_order(store: Store) -> None:
+    one = numbered(1, flow="flw_1")
+    reports = [Progress(step=f"s{n}", message=f"Ü {n}", at=START + timedelta(seconds=3 - n)) for n in range(3)]
+    await insert(store, one, numbered(2))
+    for report in reports:
+        await store.write(lambda tx, told=report: tx.add_progress(one.id, told))
+    assert (await found(store, one)).progress == tuple(reports)
+    assert (await found(store, numbered(2))).progress == ()
+
+
+async def test_a_stop_is_of_one_kind_or_of_everything(store: Store, other: Store) -> None:
+    async def paused() -> list[bool]:
+        return await other.read(lambda view: [view.paused(kind) for kind in ("a", "b", None)])
+
+    assert await paused() == [False, False, False]
+    assert await store.write(lambda tx: tx.pause("a", "os:cy", START)) is True
+    assert await store.write(lambda tx: tx.pause("a", "os:bo", START)) is False
+    assert await paused() == [True, False, False]
+    assert await store.write(lambda tx: tx.pause(None, "os:cy", START)) is True
+    assert await paused() == [True, True, True]
+    assert await store.write(lambda tx: tx.resume("a")) is True
+    assert await store.write(lambda tx: tx.resume("a")) is False
+    assert await paused() == [True, True, True]
+    assert await store.write(lambda tx: tx.resume(None)) is True
+    assert await paused() == [False, False, False]
+
+
+async def test_erasing_removes_contents_and_leaves_what_happened(store: Store) -> None:
+    one = numbered(1, claim="Please", form={"type": "object"}, dedup_key="k")
+    await insert(store, one)
+
+    def work(tx: Transaction) -> None:
+        second, edit = revised(one, {"a": 1})
+        tx.revise(second, edit)
+        tx.add_decision(a_decision(approval=one.id, revision=2, comment="Fine"))
+        tx.add_progress(one.id, Progress(step="s", message="m", at=START))
+        tx.resolve(one.id, Status.APPROVED, START, answer={"a": 1}, reason="Because")
+        tx.set_outcome(one.id, Outcome(OutcomeState.FAILED, {"r": 1}, "It broke"))
+        tx.append(an_entry(one))
+
+    await store.write(work)
+    before = await found(store, one)
+    await store.write(lambda tx: tx.erase(one.id, WEEK_LATER))
+    after = await found(store, one)
+    (edit,), (decision,) = before.edits, before.decisions
+    assert after == replace(
+        before,
+        payload=None,
+        title="(erased)",
+        claim=None,
+        form=None,
+        answer=None,
+        reason=None,
+        outcome=Outcome(OutcomeState.FAILED),
+        decisions=(replace(decision, comment=None),),
+        edits=(replace(edit, comment=None, before=None, after=None),),
+        progress=(),
+        erased_at=WEEK_LATER,
+    )
+    assert await store.read(lambda view: (view.content(one.id), len(view.entries(one.id)))) == ({}, 1)
+
+
+async def test_what_is_pending_is_not_erased(store: Store) -> None:
+    await insert(store, numbered(1))
+    with pytest.raises(Exception, match="payload"):
+        await store.write(lambda tx: tx.erase(numbered(1).id, START))
+    assert await found(store, numbered(1)) == numbered(1)
+
+
+async def test_every_approval_is_listed_in_order_of_id(store: Store) -> None:
+    ids = [numbered(number).id for number in range(5)]
+    await insert(store, *(numbered(number, kind=f"k{number}") for number in (3, 1, 4, 0, 2)))
+    await store.write(lambda tx: tx.resolve(ids[1], Status.CANCELLED, START))
+    pages = await store.read(lambda view: [view.every(after, 2) for after in ("", ids[1], ids[3], ids[4])])
+    assert [[one.id for one in page] for page in pages] == [ids[:2], ids[2:4], ids[4:], []]
+
+
+async def test_earlier_requests_are_the_requesters_own_of_a_kind_newest_first(store: Store) -> None:
+    await insert(
+        store,
+        *(numbered(number) for number in range(4)),
+        numbered(4, requester="os:other"),
+        numbered(5, kind="action"),
+        numbered(6),
+    )
+
+    async def earlier(before: int, limit: int) -> list[str]:
+        listed = await store.read(lambda view: view.earlier("os:agent", "expense", numbered(before).id, limit))
+        return [one.id for one in listed]
+
+    assert await earlier(6, 10) == [numbered(number).id for number in (3, 2, 1, 0)]
+    assert await earlier(3, 2) == [numbered(2).id, numbered(1).id]
+    assert await earlier(0, 10) == []
+
+
+async def test_what_a_requester_has_open_is_counted_by_kind_and_to_a_limit(store: Store) -> None:
+    await insert(
+        store,
+        *(numbered(number) for number in range(3)),
+        numbered(3, status=Status.CANCELLED, resolved_at=START),
+        numbered(4, requester="os:other"),
+        numbered(5, kind="action"),
+    )
+    counts = await store.read(lambda view: [view.count_open("os:agent", "expense", most) for most in (2, 3, 10)])
+    assert counts == [2, 3, 3]
+    assert await store.read(lambda view: view.count_open("os:nobody", "expense", 10)) == 0
+
+
+async def test_what_a_rule_approved_is_counted_by_requester_kind_and_since_when(store: Store) -> None:
+    approved: dict[str, Any] = {"status": Status.APPROVED, "rule": "small"}
+    late, later = START + timedelta(seconds=1), START + timedelta(seconds=2)
+    await insert(
+        store,
+        numbered(1, **approved, resolved_at=START),
+        numbered(2, **approved, resolved_at=late),
+        numbered(3, **approved, resolved_at=later, requested_at=START - timedelta(days=9)),
+        numbered(4, **{**approved, "status": Status.REJECTED}, resolved_at=later),
+        numbered(5, **{**approved, "rule": "large"}, resolved_at=later),
+        numbered(6, **approved, resolved_at=later, requester="os:other"),
+        numbered(7, **approved, resolved_at=later, kind="action"),
+        numbered(8, rule="small"),
+    )
+
+    async def count(since: datetime) -> int:
+        return await store.read(lambda view: view.count_ruled("os:agent", "expense", "small", since))
+
+    assert [await count(since) for since in (START - timedelta(seconds=1), START, late, later)] == [3, 2, 1, 0]
+
+
+async def test_the_latest_instant_and_the_profile_are_remembered(store: Store, other: Store) -> None:
+    assert await store.read(lambda view: view.profile()) is Profile.SOLO
+    assert await store.read(lambda view: view.mark()) < START
+    await store.write(lambda tx: (tx.remember(START), tx.set_profile(Profile.TEAM)))
+    assert await other.read(lambda view: (view.mark(), view.profile())) == (START, Profile.TEAM)
+
+
+async def test_an_expense_is_recorded_once_for_its_approval(store: Store) -> None:
+    await insert(store, numbered(1), numbered(2))
+    lunch: dict[str, Any] = {"currency": "USD", "description": "Lunch"}
+    await store.write(lambda tx: tx.add_expense(numbered(1).id, Decimal("49.99"), lunch))
+    await store.write(lambda tx: tx.add_expense(numbered(2).id, Decimal(5), {**lunch, "category": "meals"}))
+    with pytest.raises(Exception, match="expenses"):
+        await store.write(lambda tx: tx.add_expense(numbered(1).id, Decimal(1), lunch))
+    query = (
+        "SELECT approval, amount, currency, description, category FROM expenses WHERE currency = ? ORDER BY approval"
+    )
+    assert await store.write(lambda tx: tx.execute(query, ("USD",))) == [
+        (numbered(1).id, "49.99", "USD", "Lunch", None),
+        (numbered(2).id, "5", "USD", "Lunch", "meals"),
+    ]
+
+
+async def test_a_flows_own_table_is_written_in_the_same_transaction(store: Store) -> None:
+    await store.write(lambda tx: tx.execute("CREATE TABLE sent (address TEXT)"))
+
+    def work(tx: Transaction) -> None:
+        tx.execute("INSERT INTO sent VALUES (?)", ("bo@example.com",))
+        tx.insert(numbered(1))
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match=r"^no$"):
+        await store.write(work)
+    assert await store.write(lambda tx: tx.execute("SELECT * FROM sent")) == []
+    await store.write(lambda tx: tx.execute("INSERT INTO sent VALUES (?)", ("bo@example.com",)))
+    assert await store.write(lambda tx: tx.execute("SELECT * FROM sent")) == [("bo@example.com",)]

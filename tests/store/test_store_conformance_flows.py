@@ -1,0 +1,193 @@
+"""What every store promises of flows, leases and journals."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import anyio
+import pytest
+from samples import START, an_approval
+
+from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease, StepState
+from mcp_hitl.domain.ids import approval_id
+from mcp_hitl.store.protocol import Store, Transaction
+
+pytestmark = pytest.mark.anyio
+KINDS = ("expense",)
+LATER, MUCH_LATER = START + timedelta(seconds=30), START + timedelta(hours=1)
+
+
+async def a_flow(store: Store, number: int = 1, kind: str = "expense", until: datetime = START) -> Lease:
+    """A new flow, held until then."""
+
+    def work(tx: Transaction) -> Lease:
+        approval = an_approval(id=approval_id(START, number), kind=kind, flow=f"flw_{number}")
+        tx.insert(approval)
+        return tx.insert_flow(f"flw_{number}", kind, approval.id, until)
+
+    return await store.write(work)
+
+
+async def runnable(store: Store, now: datetime = START, kinds: tuple[str, ...] = KINDS, limit: int = 10) -> list[str]:
+    return await store.read(lambda view: view.runnable(now, kinds, limit))
+
+
+async def claimed(store: Store, flow: str = "flw_1", now: datetime = START, until: datetime = LATER) -> Lease | None:
+    return await store.write(lambda tx: tx.claim_flow(flow, now, until))
+
+
+async def test_a_new_flow_is_runnable_once_nobody_holds_it(store: Store) -> None:
+    lease = await a_flow(store, until=LATER)
+    assert lease == Lease("flw_1", "expense", approval_id(START, 1), 1)
+    assert await runnable(store) == []
+    assert await runnable(store, LATER) == ["flw_1"]
+    assert await store.read(lambda view: view.flow_state("flw_1")) is FlowState.RUNNABLE
+    assert await store.read(lambda view: view.flow_state("flw_none")) is None
+    approval = await store.read(lambda view: view.get(lease.approval))
+    assert approval is not None and approval.flow == "flw_1"
+
+
+async def test_flows_are_runnable_by_kind_the_longest_waiting_first(store: Store) -> None:
+    await a_flow(store, 2, until=START - timedelta(seconds=1))
+    await a_flow(store, 1, until=START - timedelta(seconds=2))
+    await a_flow(store, 3, kind="other")
+    assert await runnable(store) == ["flw_1", "flw_2"]
+    assert await runnable(store, limit=1) == ["flw_1"]
+    assert await runnable(store, kinds=("expense", "other")) == ["flw_1", "flw_2", "flw_3"]
+    assert await runnable(store, kinds=("unknown",)) == []
+
+
+async def test_who_claims_a_flow_has_it_until_the_lease_is_over(store: Store) -> None:
+    await a_flow(store)
+    first = await claimed(store)
+    assert first == Lease("flw_1", "expense", approval_id(START, 1), 2)
+    assert await claimed(store, now=LATER - timedelta(milliseconds=1)) is None
+    assert await runnable(store) == []
+    second = await claimed(store, now=LATER, until=MUCH_LATER)
+    assert second is not None and second.epoch == 3
+    assert await claimed(store, "flw_none") is None
+
+
+async def test_who_lost_a_flow_can_write_nothing_about_it(store: Store) -> None:
+    await a_flow(store)
+    lost, held = await claimed(store), await claimed(store, now=LATER, until=MUCH_LATER)
+    assert lost is not None and held is not None
+    entry = JournalEntry(0, "do", "pay", StepState.DONE, "1")
+    assert await store.write(lambda tx: tx.renew(lost, MUCH_LATER)) is False
+    assert await store.write(lambda tx: tx.write_journal(lost, entry)) is False
+    assert await store.write(lambda tx: tx.leave_flow(lost, FlowState.DONE)) is False
+    assert await store.read(lambda view: (view.journal("flw_1"), view.flow_state("flw_1"))) == ([], FlowState.RUNNABLE)
+    assert await store.write(lambda tx: tx.write_journal(held, entry)) is True
+
+
+async def test_a_lease_that_is_renewed_lasts_longer(store: Store) -> None:
+    await a_flow(store)
+    held = await claimed(store)
+    assert held is not None
+    assert await store.write(lambda tx: tx.renew(held, MUCH_LATER)) is True
+    assert await claimed(store, now=LATER) is None
+    assert await claimed(store, now=MUCH_LATER, until=MUCH_LATER) is not None
+
+
+@pytest.mark.parametrize("state", set(FlowState) - {FlowState.RUNNABLE, FlowState.SLEEPING})
+async def test_a_flow_that_was_left_is_in_nobodys_hands(store: Store, state: FlowState) -> None:
+    await a_flow(store)
+    held = await claimed(store)
+    assert held is not None
+    assert await store.write(lambda tx: tx.leave_flow(held, state)) is True
+    assert await store.read(lambda view: view.flow_state("flw_1")) is state
+    assert await runnable(store, MUCH_LATER) == []
+    assert await claimed(store, now=MUCH_LATER) is None
+    assert await store.write(lambda tx: tx.renew(held, MUCH_LATER)) is False
+    assert await store.write(lambda tx: tx.leave_flow(held, FlowState.DONE)) is False
+    entry = JournalEntry(0, "do", "pay", StepState.DONE, "1")
+    assert await store.write(lambda tx: tx.write_journal(held, entry)) is False
+
+
+async def test_only_a_waiting_flow_is_woken(store: Store) -> None:
+    await a_flow(store)
+    assert await store.write(lambda tx: tx.wake_flow("flw_1")) is False
+    held = await claimed(store)
+    assert held is not None
+    await store.write(lambda tx: tx.leave_flow(held, FlowState.WAITING))
+    assert await store.write(lambda tx: tx.wake_flow("flw_1")) is True
+    assert await runnable(store) == ["flw_1"]
+    again = await claimed(store)
+    assert again is not None and again.epoch == held.epoch + 1
+    await store.write(lambda tx: tx.leave_flow(again, FlowState.DONE))
+    assert await store.write(lambda tx: tx.wake_flow("flw_1")) is False
+
+
+async def test_a_sleeper_wakes_when_its_time_has_come(store: Store) -> None:
+    await a_flow(store)
+    held = await claimed(store)
+    assert held is not None
+    await store.write(lambda tx: tx.leave_flow(held, FlowState.SLEEPING, wake_at=MUCH_LATER))
+    assert await store.read(lambda view: view.next_wake(KINDS)) == MUCH_LATER
+    assert await store.write(lambda tx: tx.wake_flow("flw_1")) is False
+    assert await store.write(lambda tx: tx.wake_sleepers(MUCH_LATER - timedelta(milliseconds=1))) == 0
+    assert await store.write(lambda tx: tx.wake_sleepers(MUCH_LATER)) == 1
+    assert await store.write(lambda tx: tx.wake_sleepers(MUCH_LATER)) == 0
+    assert await runnable(store) == ["flw_1"]
+
+
+async def test_the_next_wake_is_that_of_a_sleeper_or_the_end_of_a_lease(store: Store) -> None:
+    assert await store.read(lambda view: view.next_wake(KINDS)) is None
+    await a_flow(store, until=LATER)
+    assert await store.read(lambda view: view.next_wake(KINDS)) == LATER
+    assert await store.read(lambda view: view.next_wake(("other",))) is None
+
+
+async def test_a_journal_keeps_each_step_as_it_was_written(store: Store) -> None:
+    await a_flow(store)
+    held = await claimed(store)
+    assert held is not None
+    steps = [
+        JournalEntry(1, "write", "zwei", StepState.DONE, '{"ü": 1}'),
+        JournalEntry(0, "do", "eins", StepState.DONE, None),
+        JournalEntry(2, "do", "drei", StepState.CLAIMED),
+    ]
+    for step in steps:
+        assert await store.write(lambda tx, one=step: tx.write_journal(held, one)) is True
+    assert await store.read(lambda view: view.journal("flw_1")) == [steps[1], steps[0], steps[2]]
+    assert await store.read(lambda view: view.journal("flw_none")) == []
+
+
+async def test_a_claimed_step_is_finished_once_and_a_finished_one_stays(store: Store) -> None:
+    await a_flow(store)
+    held = await claimed(store)
+    assert held is not None
+    claim, done = (JournalEntry(0, "do", "pay", state, None) for state in StepState)
+    other = JournalEntry(0, "do", "pay", StepState.DONE, "2")
+
+    def work(tx: Transaction) -> list[bool]:
+        return [tx.write_journal(held, one) for one in (claim, done, other, claim)]
+
+    assert await store.write(work) == [True, True, False, False]
+    assert await store.read(lambda view: view.journal("flw_1")) == [done]
+
+
+async def test_only_a_flow_that_stopped_as_unknown_is_settled(store: Store) -> None:
+    await a_flow(store)
+    held = await claimed(store)
+    assert held is not None
+    assert await store.write(lambda tx: tx.settle_flow("flw_1", FlowState.DONE)) is False
+    await store.write(lambda tx: tx.leave_flow(held, FlowState.UNKNOWN))
+    assert await store.write(lambda tx: tx.settle_flow("flw_1", FlowState.FAILED)) is True
+    assert await store.read(lambda view: view.flow_state("flw_1")) is FlowState.FAILED
+    assert await store.write(lambda tx: tx.settle_flow("flw_1", FlowState.DONE)) is False
+
+
+async def test_two_stores_at_once_claim_a_flow_once(store: Store, open_store: Callable[[], Store]) -> None:
+    other = open_store()
+    for number in range(20):
+        await a_flow(store, number)
+        leases: list[Lease | None] = []
+
+        async def claim(by: Store, flow: str = f"flw_{number}", into: list[Lease | None] = leases) -> None:
+            into.append(await claimed(by, flow))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(claim, store)
+            tasks.start_soon(claim, other)
+        assert [lease is None for lease in leases].count(True) == 1
+    await other.close()
