@@ -10,7 +10,7 @@ from mcp_hitl.desk.flow import FlowChanged, Held, LeaseLost, Place, Suspended, U
 from mcp_hitl.desk.opening import Request, open_approval
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.desk.redeeming import check_usable
-from mcp_hitl.domain.approval import Approval, Progress, Status
+from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.canonical import check_text, digest_of, read_back
 from mcp_hitl.domain.durations import duration
@@ -25,6 +25,14 @@ T = TypeVar("T")
 
 MOST_PROGRESS = 500
 """Characters of one report."""
+
+
+def start(tx: Transaction, approval: Approval, now: datetime) -> None:
+    """Say, once, that what was approved is being carried out."""
+    if approval.status is Status.APPROVED and tx.set_outcome(
+        approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)
+    ):
+        record(tx, approval, Event.STARTED, now)
 
 
 class Journal:
@@ -200,6 +208,8 @@ class Journal:
             if approval.status is Status.PENDING:
                 self._leave(tx, FlowState.WAITING, None)
             check(tx, approval)
+            if approval.id == self._approval.id:  # decided while the flow was on its way here
+                start(tx, approval, now)
             return approval
 
         # A flow that goes on after its approval only reads, unless there is something to write before.

@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 from mcp_hitl.desk.ending import end
 from mcp_hitl.desk.feed import ANY, Feed
 from mcp_hitl.desk.flow import Flow, FlowChanged, Held, LeaseLost, NotApproved, Step, Suspended, Unknown, input_of
-from mcp_hitl.desk.journal import Journal
+from mcp_hitl.desk.journal import Journal, start
 from mcp_hitl.desk.recording import begin, instant, record
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.audit import Event, content_digest
@@ -118,10 +118,7 @@ class Runner:
             approval = tx.get(lease.approval)
             if approval is None:
                 continue
-            if approval.status is Status.APPROVED and tx.set_outcome(
-                approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)
-            ):
-                record(tx, approval, Event.STARTED, now)
+            start(tx, approval, now)
             claimed.append(Claimed(lease, approval, tx.journal(flow_id)))
         return claimed
 

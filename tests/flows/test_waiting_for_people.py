@@ -46,6 +46,21 @@ async def test_the_first_wait_is_for_the_approval_that_started_the_flow(rig: Rig
     assert await rig.state(approval_id) is FlowState.WAITING
 
 
+async def test_what_is_approved_before_the_flow_waits_for_it_is_started_once_and_then_done(rig: Rig) -> None:
+    async def run(value: Any, step: Step) -> Any:
+        await rig.approve()  # while this run is on its way to its wait
+        approval = await approved(step, value)
+        running = await rig.ended_as(approval.id)
+        return {"while it ran": running.value}
+
+    approval_id = await rig.submit({"n": 1})
+    await rig.go(run)
+    assert await rig.outcome(approval_id) == Outcome(OutcomeState.SUCCEEDED, {"while it ran": "running"})
+    events = await rig.rows("SELECT event FROM audit ORDER BY seq")
+    assert events == [("opened",), ("decided",), ("approved",), ("started",), ("succeeded",)]
+    await rig.verify()
+
+
 async def test_a_completed_payload_is_a_revision_by_the_system_before_people_decide(rig: Rig) -> None:
     async def run(value: Any, step: Step) -> Any:
         return (await approved(step, value | {"fee": 2})).payload
