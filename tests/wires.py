@@ -122,6 +122,14 @@ def content(result: CallToolResult) -> Mapping[str, Any]:
     return result.structured_content
 
 
+async def carried_out(client: Client, approval_id: str) -> Mapping[str, Any]:
+    """The approval, once its outcome is known; whoever has to hurry sets a limit around this."""
+    while True:
+        approval = content(await client.call_tool("get-approval", {"id": approval_id}))
+        if approval["outcome"]["state"] not in {"none", "running"}:
+            return approval
+
+
 def text(result: CallToolResult) -> str:
     """The text of a result."""
     [block] = result.content

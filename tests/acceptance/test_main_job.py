@@ -5,8 +5,8 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
-from terminal import at_terminal
-from wires import PROTOCOLS, connect, content, text
+from terminal import at_terminal, run
+from wires import PROTOCOLS, carried_out, connect, content, text
 
 from mcp_hitl.cli.os_user import os_user
 
@@ -45,13 +45,18 @@ async def test_an_expense_is_submitted_approved_by_a_person_at_a_terminal_and_re
             returned.set()
 
         tasks.start_soon(wait)
-        with anyio.fail_after(30):  # and not after the 300 seconds that the call may wait
+        with anyio.fail_after(60):  # and not after the 300 seconds that the call may wait
             shown = await anyio.to_thread.run_sync(
                 decide, database, "approve", submitted["id"], "--comment", "Have a good trip."
             )
             assert "129.9" in shown and "Train to Lyon" in shown
             await returned.wait()
-    assert "Do exactly what `payload` says" in results[0]
+            done = await carried_out(agent, submitted["id"])
+    assert "it is being carried out here" in results[0] or "Approved and done" in results[0]
+    assert done["outcome"] == {"state": "succeeded", "result": {"amount": 129.9, "currency": "EUR"}, "error": None}
+    [progress] = done["progress"]
+    assert (progress["step"], progress["message"]) == ("approval", "Awaiting approval for 129.9 EUR")
+    assert run(database, "audit", "verify").returncode == 0
 
 
 async def test_a_counter_question_is_answered_at_the_terminal_and_counts_once(tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult
 from wires import PROTOCOLS, Person, accept, connect, content, text
 
 from mcp_hitl.cli.os_user import os_user
+from mcp_hitl.domain.audit import content_digest
 
 pytestmark = pytest.mark.anyio
 
 ROUNDS = 200 if os.environ.get("SOAK") else 15
 RACERS = 8
+CARRIED_OUT = [("progress",), ("started",), ("succeeded",)]
 
 
 def rows(database: Path, query: str, *values: str) -> list[tuple[object, ...]]:
@@ -62,7 +64,8 @@ async def test_of_eight_simultaneous_decisions_one_counts_and_seven_hear_whose(t
         for number in range(ROUNDS):
             await race(number, database, racers, clients)
     assert len(rows(database, "SELECT * FROM decisions")) == ROUNDS
-    assert len(rows(database, "SELECT * FROM audit")) == 3 * ROUNDS
+    told = rows(database, "SELECT event FROM audit")
+    assert len([event for event in told if event not in CARRIED_OUT]) == 3 * ROUNDS
 
 
 async def race(number: int, database: Path, racers: list[Racer], clients: list[Client]) -> None:
@@ -89,6 +92,9 @@ async def race(number: int, database: Path, racers: list[Racer], clients: list[C
         assert content(late)["code"] == "already_resolved"
         assert f"{approval_id} was {status} by {os_user().id} at " in text(late)
     decisions = rows(database, "SELECT verdict, comment FROM decisions WHERE approval = ?", approval_id)
-    assert decisions == [(racers[winner].verdict, f"Racer {winner}")]
+    assert decisions == [(racers[winner].verdict, content_digest(f"Racer {winner}"))]
+    # What the processes carry out meanwhile is the flow's own story, told once each; here it is who decided.
     events = rows(database, "SELECT event FROM audit WHERE approval = ? ORDER BY seq", approval_id)
-    assert events == [("opened",), ("decided",), (status,)]
+    assert [event for event in events if event not in CARRIED_OUT] == [("opened",), ("decided",), (status,)]
+    assert len(set(events)) == len(events)
+    assert status == "approved" or set(events) & set(CARRIED_OUT) <= {("progress",)}

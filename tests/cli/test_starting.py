@@ -16,6 +16,7 @@ from wires import environment, launcher
 from mcp_hitl import __version__
 
 SLOW = {"jsonschema", "mcp", "mcp_types", "pydantic", "sqlite_utils", "starlette", "uvicorn"}
+OPERATING = ("audit", "pause", "resume", "reconcile", "policy")
 
 
 def loaded_by(*arguments: str) -> set[str]:
@@ -42,7 +43,7 @@ def test_the_version_is_told() -> None:
 def test_help_names_every_command(flag: str) -> None:
     done = run(None, flag)
     assert done.returncode == 0
-    for command in ("serve", "pending", "show", "approve", "reject", "cancel", "lift"):
+    for command in ("serve", "pending", "show", "approve", "reject", "edit", "cancel", "lift", *OPERATING):
         assert re.search(f"^  {command} ", done.stdout, re.MULTILINE)
 
 
@@ -93,7 +94,7 @@ def test_the_databases_file_is_its_owners_alone(database: Path) -> None:
     ("variables", "says"),
     [
         ({"MCP_HITL_DB": "postgresql://localhost/hitl"}, "PostgreSQL is not supported yet."),
-        ({"MCP_HITL_CONFIG": "policy.toml"}, "this version reads no policy file yet"),
+        ({"MCP_HITL_CONFIG": "policy.toml"}, "There is no policy file at policy.toml."),
         ({"MCP_HITL_KEY": "short"}, "at least 32 bytes"),
     ],
     ids=["postgresql", "policy file", "short key"],
@@ -168,7 +169,15 @@ def test_no_command_but_the_servers_loads_the_mcp_sdk(database: Path) -> None:
         ("approve", approval_id, "--yes"),
         ("reject", approval_id, "--reason", "no", "--yes"),
         ("lift", approval_id),
+        ("edit", approval_id, "--set", "amount=1"),
         ("cancel", approval_id),
+        ("pause", "--kind", "expense"),
+        ("resume",),
+        ("reconcile", approval_id, "--succeeded"),
+        ("audit", "list"),
+        ("audit", "verify"),
+        ("audit", "erase", "--older-than", "1 day"),
+        ("policy", "--help"),
         ("--help",),
         ("--version",),
     ):
