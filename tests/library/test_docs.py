@@ -1,0 +1,215 @@
+"""Every block of code in docs/flows.md and docs/library.md is run, and does what the page says."""
+
+import importlib.util
+import itertools
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from desk_samples import AGENT, ANA, Clock, said
+from mcp import Client
+from terminal import run, terminal
+from wires import content, environment, launcher
+
+from mcp_hitl import Approvals, Assurance, HitlError, Kind, OutcomeState, Status
+from mcp_hitl.config.policy_file import parse
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.store.sqlite import SqliteStore
+
+pytestmark = pytest.mark.anyio
+
+DOCS = Path(__file__).parents[2] / "docs"
+FLOWS, LIBRARY = DOCS / "flows.md", DOCS / "library.md"
+numbers = itertools.count()
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """What stands between the fences."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def module(code: str, folder: Path) -> Any:
+    """The code as a module of its own."""
+    path = folder / f"block_{next(numbers)}.py"
+    path.write_text(code, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = made
+    spec.loader.exec_module(made)
+    return made
+
+
+@contextmanager
+def program(code: str, folder: Path) -> Generator["subprocess.Popen[str]"]:
+    """The code as a program that runs in `folder`."""
+    path = folder / "program.py"
+    path.write_text(code, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, str(path)], cwd=folder, stdout=subprocess.PIPE, text=True, env=environment()
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def pending(database: Path) -> str:
+    """The id of the one approval that is pending, once there is one."""
+    for _ in range(200):
+        if found := json.loads(run(database, "pending", "--json").stdout)["approvals"]:
+            return found[0]["id"]
+    raise AssertionError("Nothing was asked.")
+
+
+def at_the_terminal(line: str, folder: Path, approval_id: str) -> None:
+    """A person types a line of the page, and says yes where they are asked."""
+    name, option, database, *arguments = shlex.split(line.replace("ID", approval_id))
+    assert (name, option) == ("mcp-hitl", "--db")
+    with terminal(launcher("--db", str(folder / database), *arguments)) as person:
+        if arguments == ["pending"]:
+            person.until(approval_id)
+        else:
+            person.answer("[y/N]", "y")
+        assert person.finish() == 0
+
+
+def test_the_flow_of_five_minutes_pays_what_is_approved(tmp_path: Path) -> None:
+    code, _ = blocks(FLOWS, "python")
+    start, *lines = blocks(FLOWS, "sh")[0].splitlines()
+    assert start == "python refund.py"
+    with program(code, tmp_path) as refund:
+        approval_id = pending(tmp_path / "refunds.db")
+        for line in lines:
+            at_the_terminal(line, tmp_path, approval_id)
+        told, _ = refund.communicate(timeout=60)
+    assert told == "approved {'value': 'Paid 40.5 for order 17'}\n"
+
+
+def test_the_flow_of_five_minutes_may_be_stopped_before_it_is_answered(tmp_path: Path) -> None:
+    code, _ = blocks(FLOWS, "python")
+    with program(code, tmp_path):
+        approval_id = pending(tmp_path / "refunds.db")
+    at_the_terminal(blocks(FLOWS, "sh")[0].splitlines()[-1], tmp_path, approval_id)
+    with program(code, tmp_path) as refund:
+        told, _ = refund.communicate(timeout=60)
+    assert told == "approved {'value': 'Paid 40.5 for order 17'}\n"
+
+
+def test_the_policy_on_the_page_runs_the_flow_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "refund.py").write_text(blocks(FLOWS, "python")[0], encoding="utf-8")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    [toml] = blocks(FLOWS, "toml")
+    policy = parse(toml, check_flows=True)
+    assert policy.rulebook.kinds["refund"].flow == "refund:RefundFlow"
+
+
+@asynccontextmanager
+async def desk_for(kind: str, folder: Path) -> AsyncGenerator[tuple[Desk, SqliteStore, Clock]]:
+    """A desk that knows one kind, which has a flow."""
+    store, clock = SqliteStore(folder / "hitl.db"), Clock()
+    kinds = {kind: Kind(name=kind, schema={"type": "object"}, flow="given:ByTheTest")}
+    yield Desk(store, inbox="here", rulebook=Rulebook(kinds=kinds), clock=clock), store, clock
+    await store.close()
+
+
+async def test_the_flow_with_every_step_does_what_the_page_says(tmp_path: Path) -> None:
+    page = module(blocks(FLOWS, "python")[1], tmp_path)
+    async with desk_for("letter", tmp_path) as (desk, store, clock):
+        asked = await desk.submit(AGENT, "letter", {"to": "nobody", "text": "hello."})
+        runner = desk.runner({"letter": page.LetterFlow})
+        await runner.catch_up()
+        assert (await desk.get(AGENT, asked.id)).revision == 1
+        clock.advance(timedelta(hours=8))
+        await runner.catch_up()
+        shown = await desk.get(AGENT, asked.id)
+        assert shown.payload == {"to": "nobody", "text": "Dear reader, hello."}
+        await desk.decide(said(ANA, shown))
+        await runner.catch_up()
+        outcome = (await desk.get(AGENT, asked.id)).outcome
+        assert (outcome.state, outcome.error) == (OutcomeState.FAILED, "Failed: There is nobody to send it to.")
+        assert await store.write(lambda tx: tx.execute("SELECT text FROM letters")) == [("Dear reader, hello.",)]
+
+
+async def test_what_is_unknown_is_settled_as_the_page_says(tmp_path: Path) -> None:
+    code = blocks(FLOWS, "python")[0].replace('    return f"Paid', '    raise TimeoutError\n    return f"Paid')
+    refund = module(code, tmp_path)
+    approvals = Approvals(tmp_path / "refunds.db")
+    approvals.add(refund.RefundFlow, Kind(name="refund", schema={}))
+    async with approvals.running():
+        asked = await approvals.request("A refund", {"order": 17, "amount": 1}, kind="refund")
+        await approvals.approve(asked, ANA, assurance=Assurance.LOCAL)
+        assert (await approvals.outcome(asked.id)).outcome.state is OutcomeState.UNKNOWN
+        line = blocks(FLOWS, "sh")[1].strip()
+        await anyio.to_thread.run_sync(at_the_terminal, line, tmp_path, asked.id)
+        assert (await approvals.get(asked.id)).outcome.state is OutcomeState.SUCCEEDED
+
+
+async def test_changed_code_stops_with_the_words_of_the_page(tmp_path: Path) -> None:
+    code = blocks(FLOWS, "python")[0]
+    waiting = 'approval = await step.wait_for_approval("finance", payload=value)'
+    paying = 'approval: Any = await step.do("pay", pay, value.model_dump())'
+    assert waiting in code
+    before, after = module(code, tmp_path), module(code.replace(waiting, paying), tmp_path)
+    async with desk_for("refund", tmp_path) as (desk, _, _):
+        asked = await desk.submit(AGENT, "refund", {"order": 17, "amount": 1})
+        await desk.runner({"refund": before.RefundFlow}).catch_up()
+        await desk.decide(said(ANA, asked))
+        await desk.runner({"refund": after.RefundFlow}).catch_up()
+        outcome = (await desk.get(AGENT, asked.id)).outcome
+    assert (outcome.state, [f"{outcome.error}\n"]) == (OutcomeState.UNKNOWN, blocks(FLOWS, "text"))
+
+
+def test_the_first_program_asks_and_is_told(tmp_path: Path) -> None:
+    with program(blocks(LIBRARY, "python")[0], tmp_path) as billing:
+        approval_id = pending(tmp_path / "approvals.db")
+        at_the_terminal("mcp-hitl --db approvals.db approve ID", tmp_path, approval_id)
+        told, _ = billing.communicate(timeout=60)
+    assert told == "approved {'amount': 40, 'order': 17}\n"
+
+
+async def test_a_program_decides_with_its_own_sign_in(tmp_path: Path) -> None:
+    [toml] = blocks(LIBRARY, "toml")
+    assert tomllib.loads(toml)
+    (tmp_path / "policy.toml").write_text(toml, encoding="utf-8")
+    clicked_approve = module(blocks(LIBRARY, "python")[1], tmp_path).clicked_approve
+    async with Approvals(tmp_path / "hitl.db", policy=tmp_path / "policy.toml").running() as approvals:
+        shown = await approvals.request("Refund order 17", {"order": 17})
+        with pytest.raises(HitlError):
+            await clicked_approve(approvals, shown, "eve@example.com", False)
+        decided = await clicked_approve(approvals, shown, "ana@example.com", True)
+    assert (decided.status, decided.decisions[0].assurance) == (Status.APPROVED, Assurance.STEP_UP)
+
+
+async def test_the_tool_behind_an_approval_runs_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    server = module(blocks(LIBRARY, "python")[2], tmp_path)
+    async with Client(server.mcp) as client:
+        asked = content(await client.call_tool("refund", {"order": 17, "amount": 40.5}))
+        for line in blocks(LIBRARY, "sh")[0].splitlines():
+            await anyio.to_thread.run_sync(at_the_terminal, line, tmp_path, asked["id"])
+        done = content(await client.call_tool("wait-for-approval", {"id": asked["id"]}))
+    assert done["outcome"]["result"] == {"value": "Refunded 40.5 for order 17."}
+
+
+def test_no_block_is_left_out() -> None:
+    known = {"python": (2, 3), "sh": (2, 1), "toml": (1, 1), "text": (1, 0)}
+    for page, which in ((FLOWS, 0), (LIBRARY, 1)):
+        found = re.findall(r"^```(\w+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert {language: found.count(language) for language in known} == {
+            language: counts[which] for language, counts in known.items()
+        }
+        assert set(found) <= set(known)
