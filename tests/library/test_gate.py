@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +17,7 @@ from mcp import Client
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel, Field
-from wires import content, text
+from wires import content, environment, text
 
 from mcp_hitl import Approvals, Assurance, Established, OutcomeState, Principal, Status
 from mcp_hitl.domain.canonical import JsonObject
@@ -271,6 +274,53 @@ async def test_t09_a_body_that_raises_is_unknown_and_not_run_again(place: Place)
     assert done["outcome"]["state"] == "unknown"
     assert "TimeoutError: no answer" in done["outcome"]["error"]
     assert len(place.calls) == 1
+
+
+DIES = """
+import sys
+
+import anyio
+
+from mcp_hitl import Approvals, Assurance, Established, Principal
+
+approvals = Approvals(sys.argv[1], name="shop")
+
+
+@approvals.gate(title="Refund order {order}")
+async def refund(order: int) -> None:
+    print(order, flush=True)
+    if sys.argv[2] == "hang":
+        await anyio.sleep_forever()
+
+
+async def main(approval_id: str | None) -> None:
+    async with approvals.running():
+        if approval_id is None:
+            shown = await approvals.get((await refund(17))["id"])
+            approval_id = shown.id
+            await approvals.approve(shown, Principal("os:ana", Established.OS_USER), assurance=Assurance.LOCAL)
+        print((await approvals.outcome(approval_id)).outcome.state, flush=True)
+
+
+anyio.run(main, sys.argv[3] if len(sys.argv) > 3 else None)
+"""
+
+
+def test_t09_a_process_that_is_killed_in_the_body_leaves_it_unknown(tmp_path: Path) -> None:
+    script, database = tmp_path / "shop.py", tmp_path / "hitl.db"
+    script.write_text(DIES)
+    command = [sys.executable, str(script), str(database)]
+    with subprocess.Popen([*command, "hang"], stdout=subprocess.PIPE, text=True, env=environment()) as shop:
+        assert shop.stdout is not None
+        assert shop.stdout.readline() == "17\n"  # it is in the body
+        shop.kill()
+    with closing(sqlite3.connect(database)) as db, db:
+        [(approval_id,)] = db.execute("SELECT id FROM approvals").fetchall()
+        db.execute("UPDATE flows SET lease_until = 0")  # instead of waiting until the dead process's lease is over
+    again = subprocess.run(
+        [*command, "go", approval_id], capture_output=True, text=True, env=environment(), timeout=60, check=True
+    )
+    assert again.stdout == "unknown\n"  # and not "17" before it
 
 
 async def test_t15_while_stopped_the_body_does_not_run(place: Place) -> None:
