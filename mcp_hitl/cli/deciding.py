@@ -12,8 +12,7 @@ from mcp_hitl.desk.deciding import Said, checked_comment
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.errors import AlreadyResolved
 from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.presentation import differences, review, verdict_line
-from mcp_hitl.domain.text import indented
+from mcp_hitl.domain.presentation import review, revision_wanted, verdict_line
 
 _ID = click.argument("approval_id", metavar="ID")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print what the tool of this name returns.")
@@ -75,8 +74,8 @@ def edit(
         if wanted is None:
             return None
         place.desk.admit(approval.kind, wanted)
-        person.say(review(approval, place.desk.clock()))
-        person.say("\nYour change:\n\n" + indented(differences(approval.payload, wanted) or "(none)") + "\n")
+        change = revision_wanted(approval.payload, wanted)
+        person.say(f"{review(approval, place.desk.clock())}\n\nYour change:\n\n{change}\n")
         if not person.confirm("Change it so?"):
             return None
         return await place.desk.edit(

@@ -4,17 +4,34 @@ from typing import Any, cast
 
 from mcp_hitl.domain.canonical import JsonObject
 
+_ABSENT = object()
+
 
 def changes(before: Any, after: Any, place: str = "") -> list[JsonObject]:
-    """`[{field, before, after}]` wherever two payloads differ; None stands for absent as well as for null."""
+    """`[{field, before, after}]` wherever two payloads differ; None stands for absent as well as for null.
+
+    Where the one is absent and the other null, both are None: even that is another payload, and no change is left out.
+    """
     if isinstance(before, dict) and isinstance(after, dict):
         old, new = cast("dict[str, Any]", before), cast("dict[str, Any]", after)
         names = dict.fromkeys([*old, *new])
         return [
             change
             for name in names
-            for change in changes(old.get(name), new.get(name), f"{place}.{name}" if place else name)
+            for change in changes(old.get(name, _ABSENT), new.get(name, _ABSENT), f"{place}.{name}" if place else name)
         ]
-    if before == after and isinstance(before, bool) == isinstance(after, bool):
+    if _same(before, after):
         return []
-    return [{"field": place or "payload", "before": before, "after": after}]
+    told = {"before": before, "after": after}
+    return [{"field": place or "payload"} | {key: None if value is _ABSENT else value for key, value in told.items()}]
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are one in JSON, where true is not 1: Python would call [1] and [true] equal."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        mine, theirs = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
+        return mine.keys() == theirs.keys() and all(_same(value, theirs[name]) for name, value in mine.items())
+    if isinstance(one, list) and isinstance(other, list):
+        these, those = cast("list[Any]", one), cast("list[Any]", other)
+        return len(these) == len(those) and all(map(_same, these, those))
+    return isinstance(one, bool) == isinstance(other, bool) and one == other

@@ -9,6 +9,7 @@ from typing import Any
 from mcp_hitl.domain.approval import Approval, Decision, Edit, OutcomeState, Status
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.changes import changes
+from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.instants import in_words, rfc3339
 from mcp_hitl.domain.kinds import MAX_TITLE, Kind
 from mcp_hitl.domain.policy import Verdict
@@ -202,15 +203,30 @@ def _changes(edit: Edit, telling: Telling) -> list[JsonObject]:
 
 def differences(before: Any, after: Any) -> str:
     """What an edit changes, a line for each field, for people to read."""
-    return "\n".join(
-        f"{one_line(change['field'], 100)}: {_value(change['before'])} → {_value(change['after'])}"
-        for change in changes(before, after)
-    )
+    return "\n".join(f"{one_line(change['field'], 100)}: {_from_to(change)}" for change in changes(before, after))
+
+
+def revision_wanted(before: Any, after: Any) -> str:
+    """What whoever is asked for an edit must see: each difference, and the whole payload as it would be then.
+
+    Raises:
+        Invalid: there is no difference.
+    """
+    told = differences(before, after)
+    if not told:
+        raise Invalid("This is what it says already; there is nothing to edit.")
+    return "\n\n".join([indented(told), "All of it, as it would be then:", indented(json_lines(after))])
 
 
 def _differences(edit: Edit, telling: Telling) -> str:
-    told = [f"{one_line(c['field'], 60)} {_value(c['before'])} → {_value(c['after'])}" for c in _changes(edit, telling)]
+    told = [f"{one_line(change['field'], 60)} {_from_to(change)}" for change in _changes(edit, telling)]
     return one_line("; ".join(told) or "(erased)", 500)
+
+
+def _from_to(change: JsonObject) -> str:
+    if change["before"] is None and change["after"] is None:
+        return "null, where nothing was, or nothing, where null was"
+    return f"{_value(change['before'])} → {_value(change['after'])}"
 
 
 def _value(value: Any) -> str:

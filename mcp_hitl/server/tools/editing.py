@@ -2,10 +2,11 @@
 
 from mcp_hitl.desk.deciding import checked_comment
 from mcp_hitl.domain import forms
+from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.presentation import differences, review
+from mcp_hitl.domain.presentation import review, revision_wanted
 from mcp_hitl.domain.text import indented, visible
 from mcp_hitl.server.arguments import Edit
 from mcp_hitl.server.asking import Answered
@@ -36,16 +37,8 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
     approval = await call.desk.get(call.caller, arguments.id)
     checked_comment(arguments.comment)
     call.desk.admit(approval.kind, arguments.payload)
-    parts = [
-        "An AI agent asks you to change what is asked for. If you agree, it changes as follows; nobody has decided on "
-        "it then, and earlier decisions do not count any more.",
-        indented(differences(approval.payload, arguments.payload) or "(no difference)"),
-        "What it is now:",
-        review(approval, call.desk.clock()),
-    ]
-    if arguments.comment:
-        parts += ["The agent's reason:", indented(visible(arguments.comment, keep="\n"))]
-    shown = await put(call, approval, "\n\n".join(parts), _FORM)
+    message = "" if call.state else _message(call, approval, arguments)  # an answer has had its question
+    shown = await put(call, approval, message, _FORM)
     if not isinstance(shown, Answered):
         return shown
     try:
@@ -64,6 +57,19 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
         comment=arguments.comment,
     )
     return call.reply(edited)
+
+
+def _message(call: Call, approval: Approval, arguments: Edit) -> str:
+    parts = [
+        "An AI agent asks you to change what is asked for. If you agree, it changes as follows; nobody has decided on "
+        "it then, and earlier decisions do not count any more.",
+        revision_wanted(approval.payload, arguments.payload),
+        "What it is now:",
+        review(approval, call.desk.clock()),
+    ]
+    if arguments.comment:
+        parts += ["The agent's reason:", indented(visible(arguments.comment, keep="\n"))]
+    return "\n\n".join(parts)
 
 
 EDIT_APPROVAL = Tool(
