@@ -28,6 +28,9 @@ WORK = Kind(name="work", title="Work", schema={"type": "object"}, flow="given:By
 OTHER = Kind(name="other", title="Other", schema={"type": "object", "required": ["what"]})
 KINDS: Mapping[str, Kind] = {**BUILT_IN, WORK.name: WORK, OTHER.name: OTHER}
 
+PATIENCE = 30.0
+"""Seconds until what hangs fails its test."""
+
 
 def flow_of(run: Run) -> type[Flow[Any, Any]]:
     """The flow of the kind `work` that does what `run` does."""
@@ -71,7 +74,8 @@ class Rig:
 
     async def go(self, run: Run) -> int:
         """A process starts with `run` as its code, runs what is runnable, and ends; how many runs that were."""
-        return await self.runner(run).catch_up()
+        with anyio.fail_after(PATIENCE):
+            return await self.runner(run).catch_up()
 
     async def die_in(self, run: Run, reached: anyio.Event) -> None:
         """A process starts with `run` as its code, and is gone the moment that it has set `reached`."""
