@@ -4,6 +4,7 @@ Source: https://modelcontextprotocol.io/specification/2025-11-25/client/elicitat
 2026-07-28. Protocol 2025-06-18 knows less; `for_client` says what can be shown there.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -173,11 +174,44 @@ def _check_field(name: str, schema: Any) -> None:
     if schema.get("format", "email") not in tuple(_FORMATS):
         raise refuse(f"has a format other than {', '.join(sorted(_FORMATS))}")
     _check_choices(schema, refuse)
+    _check_answerable(Field(name, schema, True), refuse)
     if "default" in schema:
         try:
             Field(name, schema, True).check(schema["default"])
         except Invalid as mistake:
             raise refuse(f"has a default that does not fit the field itself: {mistake}".rstrip(".")) from None
+        texts: Any = schema["default"] if kind == "array" else [schema["default"]]
+        if any(isinstance(text, str) and visible(text) != text for text in texts):
+            raise refuse("has a default that is not plain text: the person could not see what they agree to")
+
+
+def _check_answerable(field: Field, refuse: Any) -> None:
+    """Refuse a field that no answer fits, and options that a person or we could mistake for one another."""
+    schema = field.schema
+    for least, most in (("minLength", "maxLength"), ("minItems", "maxItems"), ("minimum", "maximum")):
+        low, high = schema.get(least, -math.inf), schema.get(most, math.inf)
+        if field.type == "integer" and math.isfinite(low) and math.isfinite(high):
+            low, high = math.ceil(low), math.floor(high)
+        if low > high:
+            raise refuse(f"has a {least} that its {most} does not leave room for, so that nobody can answer")
+    if schema.get("minLength", 0) > MAX_ANSWER:
+        raise refuse(f"has a minLength of more than {MAX_ANSWER:,}, so that nobody can answer")
+    choices = field.choices
+    if not choices:
+        return
+    if schema.get("minItems", 0) > len(choices):
+        raise refuse("has a minItems of more than the values that it offers, so that nobody can answer")
+    if len({choice.title for choice in choices}) < len(choices):
+        raise refuse("must offer values with different titles")
+    values = {choice.value for choice in choices}
+    if any(choice.title != choice.value and choice.title in values for choice in choices):
+        raise refuse("must not give a value the title that is another value")
+    if {"minLength", "maxLength", "format"} & schema.keys() or any(len(value) > MAX_ANSWER for value in values):
+        for choice in choices:
+            try:
+                field.check(choice.value)
+            except Invalid:
+                raise refuse("must offer only values that fit its own minLength, maxLength and format") from None
 
 
 def _check_choices(schema: JsonObject, refuse: Any) -> None:

@@ -109,7 +109,30 @@ OUTSIDE: list[tuple[Any, str]] = [
     ({"type": "string", "enum": ["a"], "enumNames": ["A", "B"]}, "must have as many enumNames"),
     ({"type": "string", "enum": ["a"], "enumNames": "A"}, "must have as many enumNames"),
     ({"type": "string", "enum": ["a"], "enumNames": [1]}, "must have as many enumNames"),
+    ({"type": "string", "minLength": 5, "maxLength": 4}, "has a minLength that its maxLength does not leave room for"),
+    ({"type": "number", "minimum": 5, "maximum": 4.5}, "has a minimum that its maximum does not leave room for"),
+    ({"type": "integer", "minimum": 1.2, "maximum": 1.8}, "has a minimum that its maximum does not leave room for"),
+    ({"type": "array", "items": {"enum": ["a"]}, "minItems": 1, "maxItems": 0}, "has a minItems that its maxItems"),
+    ({"type": "string", "minLength": MAX_ANSWER + 1}, "has a minLength of more than 10,000"),
+    ({"type": "array", "items": {"enum": ["a"]}, "minItems": 2}, "has a minItems of more than the values"),
+    ({"type": "string", "enum": ["a", "abc"], "minLength": 2}, "must offer only values that fit its own"),
+    ({"type": "string", "enum": ["a", "abc"], "maxLength": 2}, "must offer only values that fit its own"),
+    ({"type": "string", "enum": ["nobody"], "format": "email"}, "must offer only values that fit its own"),
+    ({"type": "array", "items": {"enum": ["x" * (MAX_ANSWER + 1)]}}, "must offer only values that fit its own"),
+    ({"type": "string", "enum": ["a", "b"], "enumNames": ["A", "A"]}, "must offer values with different titles"),
+    ({"type": "string", "enum": ["a", "b"], "enumNames": ["b", "a"]}, "the title that is another value"),
+    ({"type": "array", "items": {"anyOf": [TITLED[0], {"const": "Small", "title": "L"}]}}, "the title that is another"),
 ]
+
+
+@pytest.mark.parametrize("hidden", ["me@x.com\u202e", "a\u200bb", "\x1b[2K", "two\nlines"])
+def test_t25_a_default_that_is_not_plain_text_is_refused_by_name(hidden: str) -> None:
+    with pytest.raises(Invalid, match=r"^form field 'field' has a default that is not plain text"):
+        _form({"type": "string", "default": hidden})
+
+
+def test_options_within_the_fields_own_limits_are_taken() -> None:
+    _form({"type": "string", "enum": ["a@b.example"], "minLength": 3, "maxLength": 20, "format": "email"})
 
 
 @pytest.mark.parametrize(("schema", "problem"), OUTSIDE, ids=str)
