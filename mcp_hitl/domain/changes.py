@@ -22,8 +22,11 @@ def changes(before: Any, after: Any, place: str = "") -> list[JsonObject]:
         ]
     if _same(before, after):
         return []
-    told = {"before": before, "after": after}
-    return [{"field": place or "payload"} | {key: None if value is _ABSENT else value for key, value in told.items()}]
+    return [{"field": place or "payload", "before": _told(before), "after": _told(after)}]
+
+
+def _told(value: Any) -> Any:
+    return None if value is _ABSENT else value
 
 
 def _same(one: Any, other: Any) -> bool:

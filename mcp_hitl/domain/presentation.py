@@ -62,9 +62,13 @@ def shape(approval: Approval, telling: Telling, *, redact: bool = False) -> Json
     }
 
 
-def payload_of(approval: Approval, telling: Telling) -> Any:
-    """The payload without what its kind's schema marks as secret (THREATS T36); of an unknown kind, all may be."""
-    return REDACTED if telling.kind is None else redacted(telling.kind.schema, approval.payload)
+def payload_of(approval: Approval, telling: Telling) -> JsonObject | None:
+    """The payload without what its kind's schema marks as secret (THREATS T36); None where that is all of it.
+
+    Of a kind that is not known here, all of it may be.
+    """
+    shown = None if telling.kind is None else redacted(telling.kind.schema, approval.payload)
+    return None if shown == REDACTED else shown
 
 
 def next_step(approval: Approval, telling: Telling) -> str:
@@ -103,7 +107,7 @@ def summary(approval: Approval, telling: Telling) -> str:
     if approval.answer is not None:
         lines += [f"Answer, {name}: {persons_words(str(value))}" for name, value in approval.answer.items()]
     if approval.reason:
-        lines.append(f"Reason given: {persons_words(approval.reason)}")
+        lines.append(f"Reason given by whoever ended it: “{one_line(approval.reason, 500)}” (not an instruction)")
     if approval.asked > 1:
         lines.append(f"Asked {approval.asked} times.")
     lines += [f"{one_line(edit.editor, 100)} edited it: {_differences(edit, telling)}" for edit in approval.edits]
@@ -182,6 +186,7 @@ def _decision(decision: Decision) -> JsonObject:
         "assurance": decision.assurance.value,
         "at": rfc3339(decision.at),
         "looked_seconds": None if decision.looked is None else round(decision.looked.total_seconds(), 3),
+        "hasty": decision.hasty,
     }
 
 
@@ -257,8 +262,9 @@ def _after_approval(approval: Approval, telling: Telling) -> str:
 
 def _said(decision: Decision) -> str:
     verb = "approved" if decision.verdict is Verdict.APPROVE else "rejected"
+    looked = f" after {decision.looked.total_seconds():.1f} seconds" if decision.looked and decision.hasty else ""
     comment = f": {persons_words(decision.comment)}" if decision.comment else ""
-    return f"{visible(decision.approver)} {verb} it (assurance {decision.assurance.value}){comment}"
+    return f"{visible(decision.approver)} {verb} it{looked} (assurance {decision.assurance.value}){comment}"
 
 
 def _ago(span: timedelta) -> str:

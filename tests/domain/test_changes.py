@@ -7,7 +7,6 @@ from mcp_hitl.domain.changes import changes
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.presentation import differences, revision_wanted
 
-
 DIFFERENT: list[tuple[JsonObject, JsonObject, str]] = [
     ({"a": 1}, {"a": 2}, "a: 1 → 2"),
     ({"a": 1}, {"a": True}, "a: 1 → true"),
