@@ -1,6 +1,7 @@
 """The main job on real input: an agent asks over stdio, a person decides at a terminal, the waiting call returns."""
 
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -27,6 +28,7 @@ async def test_an_expense_is_submitted_approved_by_a_person_at_a_terminal_and_re
 ) -> None:
     database = tmp_path / "hitl.db"
     results: list[str] = []
+    done: dict[str, Any] = {}
     returned = anyio.Event()
     async with connect(database, protocol) as agent, anyio.create_task_group() as tasks:
         expense = {"amount": 129.9, "currency": "EUR", "description": "Train to Lyon", "category": "travel"}
@@ -51,7 +53,7 @@ async def test_an_expense_is_submitted_approved_by_a_person_at_a_terminal_and_re
             )
             assert "129.9" in shown and "Train to Lyon" in shown
             await returned.wait()
-            done = await carried_out(agent, submitted["id"])
+            done.update(await carried_out(agent, submitted["id"]))
     assert "it is being carried out here" in results[0] or "Approved and done" in results[0]
     assert done["outcome"] == {"state": "succeeded", "result": {"amount": 129.9, "currency": "EUR"}, "error": None}
     [progress] = done["progress"]

@@ -27,3 +27,17 @@ async def target(rig: Rig, transport: str) -> AsyncGenerator[Any]:
     """What a client connects to, over the test's `transport`."""
     async with reached(rig, transport) as target:
         yield target
+
+
+@pytest.fixture
+async def carrying(tmp_path: Path) -> AsyncGenerator[Rig]:
+    """A server that carries out what is approved."""
+    async with a_rig(tmp_path / "hitl.db", flows=True) as rig:
+        yield rig
+
+
+@pytest.fixture
+async def carrying_target(carrying: Rig, transport: str) -> AsyncGenerator[Any]:
+    """What a client of it connects to, over the test's `transport`."""
+    async with reached(carrying, transport) as target:
+        yield target

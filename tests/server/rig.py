@@ -20,6 +20,7 @@ from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, Inp
 from sse_starlette.sse import AppStatus
 from wires import environment, launcher
 
+from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.deciding import Said
 from mcp_hitl.desk.desk import system_clock
@@ -59,14 +60,18 @@ class Clock:
 class Rig:
     """What a test works with: the desk, the server on it, and a second desk that stands for another process."""
 
-    def __init__(self, database: Path, form_seconds: float = FORM_SECONDS) -> None:
-        """Open `database`."""
+    def __init__(
+        self, database: Path, form_seconds: float = FORM_SECONDS, *, policy: str = "", flows: bool = False
+    ) -> None:
+        """Open `database`, under the `policy` of a file with this text; `flows` carries out what is approved."""
         self.database = database
         self.clock = Clock()
         self.store = SqliteStore(database)
-        self.desk = Desk(self.store, inbox=INBOX, clock=self.clock)
+        self.flows = flows
+        rulebook = parse(policy).rulebook
+        self.desk = Desk(self.store, inbox=INBOX, rulebook=rulebook, clock=self.clock)
         self.other_store = SqliteStore(database)
-        self.elsewhere = Desk(self.other_store, inbox=INBOX, clock=self.clock)
+        self.elsewhere = Desk(self.other_store, inbox=INBOX, rulebook=rulebook, clock=self.clock)
         self.server = self.serving_as(LOOPBACK, form_seconds=form_seconds)
 
     def serving_as(self, caller: Principal, *, key: bytes = KEY, form_seconds: float = FORM_SECONDS) -> ApprovalServer:
@@ -148,7 +153,7 @@ async def a_rig(database: Path, **options: Any) -> AsyncGenerator[Rig]:
     """A rig whose desk follows the feed."""
     rig = Rig(database, **options)
     try:
-        async with rig.desk.open():
+        async with rig.desk.serve() if rig.flows else rig.desk.open():
             yield rig
     finally:
         await rig.store.close()

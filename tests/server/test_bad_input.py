@@ -43,6 +43,15 @@ GOOD: dict[str, JsonObject] = {
 every_tool = pytest.mark.parametrize("name", list(TOOLS))
 
 
+@pytest.mark.parametrize("amount", ["1e21", "1e24", "1000000000000000000000001", "9007199254740993"])
+async def test_an_amount_that_would_be_rounded_is_refused_and_nothing_is_stored(rig: Rig, amount: str) -> None:
+    before = rig.rows()
+    async with connect(rig.server.mcp, MODERN) as client:
+        expense = {"amount": json.loads(amount), "description": "Lunch"}
+        assert "amount" in await refused(client, "submit-expense", expense, "invalid")
+    assert rig.rows() == before
+
+
 def _nested(depth: int) -> Any:
     value: Any = CANARY
     for _ in range(depth):
