@@ -88,11 +88,12 @@ async def put(call: Call, approval: Approval, message: str, form: JsonObject) ->
     if call.state is None:
         _check_open(call, approval)
         least = approval.policy.assurance
-        if not call.shows_forms or not approval.policy.counts(Assurance.LOCAL):
+        shows = call.shows_forms and forms.for_client(form, call.context.protocol_version) is not None
+        if not shows or not approval.policy.counts(Assurance.LOCAL):
             why = (
                 f"this policy asks for an assurance of {least.value}, which a form here does not give"
-                if call.shows_forms
-                else "this client cannot show them a form"
+                if shows
+                else "this client cannot show them this form"
             )
             raise NeedsPerson(
                 f"Only a person can decide, and {why}; {approval.id} is still pending. "
