@@ -7,6 +7,9 @@ from mcp_hitl.domain.errors import Invalid
 MAX_DIGITS = 15
 """Significant digits that every IEEE 754 double keeps."""
 
+MAX_AMOUNT = 2**53 - 1
+"""The largest amount: beyond, not every reader keeps a whole number (RFC 7493)."""
+
 _MINOR_UNITS = {
     **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
     **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
@@ -47,6 +50,8 @@ def money(value: int | float, currency: str, what: str) -> Decimal:
         Invalid: no such number, or more decimals than the currency has.
     """
     exact = number(value, what)
+    if abs(exact) > MAX_AMOUNT:
+        raise Invalid(f"{what} must be at most {MAX_AMOUNT:,}.")
     decimals = _MINOR_UNITS.get(currency, 2)
     if -int(exact.normalize().as_tuple().exponent) > decimals:
         raise Invalid(f"{what} must have at most {decimals} decimals in {currency}.")

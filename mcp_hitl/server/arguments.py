@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from mcp_hitl.desk.deciding import MAX_COMMENT
 from mcp_hitl.domain.canonical import JsonObject
@@ -14,6 +14,15 @@ DedupKey = Annotated[
     Field(description="A key of your choice. The same key with the same request returns the same approval, always."),
 ]
 Comment = Annotated[str | None, Field(max_length=MAX_COMMENT)]
+
+
+def _as_sent(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Check a number and keep it as it was sent: as a float, a long whole number would lose digits unseen."""
+    check(value)
+    return value
+
+
+Amount = Annotated[float, Field(gt=0, description="How much, at most 15 significant digits."), WrapValidator(_as_sent)]
 
 
 class Arguments(BaseModel):
@@ -31,7 +40,7 @@ class Confirm(Arguments):
 class Expense(Arguments):
     """submit-expense."""
 
-    amount: Annotated[float, Field(gt=0, description="How much, at most 15 significant digits.")]
+    amount: Amount
     description: Annotated[str, Field(description="What it is for.")]
     currency: Annotated[str, Field(description="Three-letter code (ISO 4217).")] = "USD"
     category: Annotated[str | None, Field(description="Such as travel or software.")] = None

@@ -55,6 +55,12 @@ def test_what_is_not_finite_is_refused(value: float) -> None:
         money(value, "USD", "amount")
 
 
+@pytest.mark.parametrize("value", [2**53, -(2**53), 10**16, 1e21, 1e24, 1e300])
+def test_more_money_than_every_reader_keeps_is_refused(value: float) -> None:
+    with pytest.raises(Invalid, match=r"^amount must (have )?at most|^amount must be at most 9,007,199,254,740,991\."):
+        money(value, "USD", "amount")
+
+
 def test_digits_are_counted_without_the_zeros_around_them() -> None:
     check_digits(Decimal("0.000123456789012345000"), "sum")
     with pytest.raises(Invalid, match=r"^sum must have"):
