@@ -109,9 +109,25 @@ def _label(field: Field) -> str:
     }
     words = [hints[field.type], "" if field.required else "optional"]
     if "default" in field.schema:
-        words.append(f"Enter for {visible(str(field.schema['default']))}")
+        words.append(f"Enter for {_as_typed(field, field.schema['default'])}")
     told = ", ".join(word for word in words if word)
     return f"{field.label} ({told})" if told else field.label
+
+
+def _as_typed(field: Field, default: Any) -> str:
+    """A default as the person would type it; an option by its number, with the title that they read."""
+    values = [choice.value for choice in field.choices]
+    match default:
+        case bool():
+            return "y" if default else "n"
+        case list():
+            numbers = sorted(values.index(value) + 1 for value in cast("list[str]", default))
+            return ", ".join(map(str, numbers)) or "none"
+        case str() if values:
+            number = values.index(default)
+            return f"{number + 1}) {field.choices[number].title}"
+        case _:
+            return visible(str(default)) or "nothing"
 
 
 def _value(field: Field, typed: str) -> Any:
@@ -131,6 +147,8 @@ def _value(field: Field, typed: str) -> Any:
 
 def _number(field: Field, typed: str) -> int | float:
     try:
+        if "_" in typed or not typed.isascii():
+            raise ValueError  # which Python's own notation allows, and nobody else's
         return int(typed) if typed.lstrip("+-").isdecimal() else float(typed)
     except ValueError:
         raise Invalid(f"{field.label} must be a number.") from None
@@ -138,6 +156,5 @@ def _number(field: Field, typed: str) -> int | float:
 
 def _chosen(field: Field, typed: str) -> str:
     """A choice by its number, or by its value."""
-    if typed.isdecimal() and 1 <= int(typed) <= len(field.choices):
-        return field.choices[int(typed) - 1].value
-    return typed
+    numbered = {str(number): choice.value for number, choice in enumerate(field.choices, start=1)}
+    return numbered.get(typed, typed)

@@ -79,6 +79,37 @@ def test_every_kind_of_field_is_asked_in_order_until_it_fits(database: Path) -> 
     }
 
 
+def test_a_default_is_shown_as_the_person_would_type_it(database: Path) -> None:
+    sizes = [{"const": "s", "title": "Small"}, {"const": "l", "title": "Large"}]
+    fields: dict[str, Any] = {
+        "size": {"type": "string", "oneOf": sizes, "default": "l"},
+        "extras": {"type": "array", "items": {"enum": ["wifi", "desk", "cat"]}, "default": ["cat", "wifi"]},
+        "none": {"type": "array", "items": {"enum": ["wifi"]}, "default": []},
+        "sure": {"type": "boolean", "default": True},
+        "nights": {"type": "integer", "default": 2},
+        "note": {"type": "string", "default": ""},
+    }
+    approval_id = ask_form(database, {"properties": fields, "required": list(fields)})
+    with at_terminal(database, "approve", approval_id) as person:
+        person.answer("size (number of your choice, Enter for 2) Large): ", "")
+        person.answer("extras (numbers of your choices, with commas, Enter for 1, 3): ", "")
+        person.answer("none (numbers of your choices, with commas, Enter for none): ", "")
+        person.answer("sure (y/n, Enter for y): ", "")
+        person.answer("nights (whole number, Enter for 2): ", "")
+        person.answer("note (Enter for nothing): ", "")
+        person.answer(ASKED, "y")
+        assert person.finish() == 0
+    assert look(database, approval_id).answer == {name: field["default"] for name, field in fields.items()}
+
+
+@pytest.mark.parametrize("typed", ["1_000", "1_0.5", "٣"])
+def test_what_only_a_programmer_would_call_a_number_is_none(database: Path, typed: str) -> None:
+    approval_id = ask(database, "counter", {})
+    with at_terminal(database, "approve", approval_id) as person:
+        person.answer("Increase by (number): ", typed)
+        person.until("Increase by must be a number.")
+
+
 def test_an_untyped_question_takes_free_text(database: Path) -> None:
     approval_id = ask(database, "question", {"question": "What is it called?"})
     with at_terminal(database, "approve", approval_id) as person:
