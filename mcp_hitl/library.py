@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,7 +27,7 @@ from mcp_hitl.domain.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.domain.kinds import Kind
-from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.policy import Assurance, Profile, Verdict
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.sqlite import SqliteStore
@@ -182,8 +183,12 @@ class Approvals:
         """Run a flow of your own, for `kind` or for the kind of its name in the policy file; before `running`.
 
         Raises:
-            Invalid: there is no kind of the flow's name.
+            Invalid: there is no kind of the flow's name, it has a flow already, or a team's policy does not name it.
         """
+        if flow.kind in self._flows:
+            raise Invalid(f"The kind {flow.kind!r} has a flow already; what is approved for one must not run another.")
+        if self._settings.rulebook.profile is Profile.TEAM and flow.kind not in self._settings.rulebook.kinds:
+            raise Invalid(f"The policy of a team has to say who decides: give it a table [kinds.{flow.kind}].")
         if kind is not None:
             self._kinds[kind.name] = kind
         if flow.kind not in self._kinds:
@@ -297,7 +302,8 @@ def _checked(arguments: TypeAdapter[Any], given: Mapping[str, Any]) -> Any:
         Invalid: they do not fit; without what was given.
     """
     try:
-        return arguments.validate_python(dict(given))
+        # As JSON, and strictly: what is approved is JSON, and "50000" is not 50000.
+        return arguments.validate_json(json.dumps(to_jsonable_python(dict(given))), strict=True)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
         wrong = "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found[:5])

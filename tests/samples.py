@@ -34,7 +34,8 @@ def an_approval(**changes: Any) -> Approval:
         stage_since=START - timedelta(hours=1),
         timed_to=START - timedelta(hours=1),
     )
-    return replace(approval, **changes)
+    changed = replace(approval, **changes)
+    return changed if "asked_digest" in changes else replace(changed, asked_digest=changed.digest)
 
 
 def a_decision(approver: str = "os:ana", verdict: Verdict = Verdict.APPROVE, **changes: Any) -> Decision:

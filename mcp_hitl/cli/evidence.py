@@ -1,5 +1,6 @@
 """Commands for an auditor: `audit list`, `head`, `verify`, `export`, `erase`."""
 
+import os
 from pathlib import Path
 
 import click
@@ -107,7 +108,9 @@ def export(context: click.Context, file: Path, redact: bool) -> None:
     async def main() -> int:
         async with workspace(settings_of(context)) as place:
             try:
-                with file.open("x", encoding="utf-8") as out:
+                # Theirs alone, like the database: it has every payload in it.
+                descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w", encoding="utf-8") as out:
                     count = await place.desk.evidence().export(lambda line: out.write(line + "\n"), redact=redact)
             except OSError as error:
                 raise Invalid(f"{file} cannot be written: {error.strerror}. Name a file that is not there.") from error

@@ -1,5 +1,7 @@
 """Starting the servers. The only module of the command line that loads the MCP SDK."""
 
+import os
+
 import click
 
 from mcp_hitl import __version__
@@ -20,7 +22,10 @@ async def stdio(settings: Settings) -> int:
     async with workspace(settings) as place:
         server = _server(place, place.user)
         async with place.desk.serve():
-            await serve_stdio(server)
+            ended = await serve_stdio(server)
+    if not ended:
+        # Everything that was told is committed, and the database is closed.
+        os._exit(DONE)
     return DONE
 
 
@@ -42,7 +47,7 @@ def _server(place: Workspace, caller: Principal) -> ApprovalServer:
         key = place.settings.key or place.store.shared_key()
     except OSError as error:
         raise Unavailable(f"The key beside the database cannot be used: {error}.") from error
-    return ApprovalServer(place.desk, caller, key=key)
+    return ApprovalServer(place.desk, caller, key=key, hurry=place.store.hurry)
 
 
 def _announce(settings: Settings, url: str) -> None:

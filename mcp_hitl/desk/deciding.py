@@ -71,7 +71,7 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
         looked=said.looked,
         at=now,
     )
-    _check_counts(approval, decision, rulebook.people)
+    _check_counts(approval, said.approver, decision, rulebook.people)
     if not tx.add_decision(decision):
         raise Conflict(f"You have already decided {approval.id}; it waits for others.")
     record(
@@ -153,7 +153,8 @@ def check_right(approval: Approval, approver: Principal, assurance: Assurance, r
             if assurance is Assurance.NONE
             else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}."
         )
-    if policy.four_eyes and approver.is_requester(rulebook.people.person(approval.requester)):
+    requester = rulebook.people.person(approval.requester)
+    if policy.four_eyes and approver.may_be(requester, approval.requested_as):
         raise NotAllowed(f"{approval.id} is your own request; somebody else has to decide it.")
     number = quorum_of(approval, approval.decisions_in_force).stage
     entries = (*policy.stages[number - 1].approvers, *approval.escalated)
@@ -176,13 +177,15 @@ def checked_comment(comment: str | None) -> str | None:
     return comment
 
 
-def _check_counts(approval: Approval, decision: Decision, people: People) -> None:
+def _check_counts(approval: Approval, approver: Principal, decision: Decision, people: People) -> None:
     """Refuse what would not count: a second decision, an approval of one's own edit, or of a second stage.
 
     Who two accounts belong to is asked now: they may have been mapped to one person since (THREATS T19).
     """
     policy = approval.policy
-    own = [held for held in approval.decisions_in_force if people.person(held.approver) == decision.approver]
+    own = [
+        held for held in approval.decisions_in_force if approver.may_be(people.person(held.approver), held.established)
+    ]
     if any(held.stage == decision.stage for held in own):
         raise Conflict(f"You have already decided {approval.id}; it waits for others.")
     if decision.verdict is Verdict.REJECT:

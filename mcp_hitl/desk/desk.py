@@ -26,6 +26,7 @@ from mcp_hitl.domain.policy import Assurance, Profile
 from mcp_hitl.domain.presentation import Telling, shape, summary
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.text import visible
 from mcp_hitl.store.protocol import Store, Transaction, View
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ Tick = Callable[[float], Awaitable[None]]
 
 MOST_COUNTED = 1_000
 MAX_KEY = 200
+MAX_KIND = 64
 MAX_CLAIM = 500
 TICK_SECONDS = 15.0
 EARLIER = 5
@@ -278,8 +280,9 @@ class Desk:
         Raises:
             Invalid: no such kind.
         """
-        if kind is not None:
-            self._kind(kind)
+        # Any name: an emergency stop must not need the policy that the kind is in.
+        if kind is not None and (not 1 <= len(kind) <= MAX_KIND or visible(kind) != kind):
+            raise Invalid(f"kind must be a plain name of at most {MAX_KIND} characters.")
         return await self._store.write(lambda tx: pausing.pause(tx, self._who(who), kind, self.clock()))
 
     async def resume(self, who: Principal, kind: str | None = None) -> bool:

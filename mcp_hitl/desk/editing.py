@@ -12,6 +12,7 @@ from mcp_hitl.domain.audit import SYSTEM, Event, content_digest
 from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of, read_back
 from mcp_hitl.domain.changes import changes
 from mcp_hitl.domain.errors import Conflict, Invalid
+from mcp_hitl.domain.governing import rules_of, wording_of
 from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.principal import Principal
@@ -123,6 +124,8 @@ def _revise(
         fields=sorted(str(change["field"]) for change in changes(approval.payload, payload))[:100],
         comment=content_digest(comment),
         rule=revised.rule,
+        **rules_of(revised),
+        **wording_of(revised),
     )
     revised = replace(revised, edits=(*approval.edits, made))
     if judgement.rule is not None and judgement.verdict is not None:

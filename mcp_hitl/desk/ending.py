@@ -10,6 +10,7 @@ from mcp_hitl.domain.approval import Approval, Decision, Status
 from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import AlreadyResolved
+from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.resolution import POLICY_STAGE, quorum_of, resolve
@@ -42,7 +43,16 @@ def end(
     until = None if cooldown is None or status is not Status.REJECTED else now + cooldown
     if not tx.resolve(approval.id, status, now, answer=answer, reason=reason, cooldown_until=until):
         raise AlreadyResolved(f"{approval.id} was resolved a moment ago. Look at it again.")
-    record(tx, approval, _EVENTS[status], now, who, answer=content_digest(answer), reason=content_digest(reason))
+    record(
+        tx,
+        approval,
+        _EVENTS[status],
+        now,
+        who,
+        answer=content_digest(answer),
+        reason=content_digest(reason),
+        cooldown_until=until and rfc3339(until),
+    )
     if approval.flow is not None:
         tx.wake_flow(approval.flow)
 

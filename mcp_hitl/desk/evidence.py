@@ -4,14 +4,14 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.domain.approval import Approval, OutcomeState
 from mcp_hitl.domain.audit import NOWHERE, Event, Recorded, content_digest, genesis
 from mcp_hitl.domain.canonical import JsonObject, read_back
-from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.errors import Invalid, NotFound, Unavailable
 from mcp_hitl.domain.flow import FlowState
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Rulebook
@@ -21,6 +21,7 @@ from mcp_hitl.store.protocol import Store, Transaction, View
 
 FORMAT = "mcp-hitl-audit/1"
 _PAGE = 1_000
+_ERASED_TOGETHER = 100
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, Invalid)
 """What reading a row raises that somebody has written past this program."""
 
@@ -57,7 +58,10 @@ class Evidence:
         `expect` is a head that was kept elsewhere: it must still be in the chain, or its tail was cut or the file was
         exchanged for another.
         """
-        return await self._store.read(lambda view: _verify(view, expect))
+        try:
+            return await self._store.read(lambda view: _verify(view, expect))
+        except Unavailable as error:
+            return Finding(0, "", f"the database cannot be read: {error}")
 
     async def export(self, write: Callable[[str], Any], *, redact: bool = False) -> int:
         """Write the log as JSON Lines, with the contents beside each entry unless `redact`; how many entries."""
@@ -75,27 +79,46 @@ class Evidence:
 
         return await self._store.read(work)
 
+    async def trail(self, approval_id: str) -> tuple[list[Recorded], bool]:
+        """The entries of one approval, and whether each is what its hash says and stands where it stood.
+
+        Raises:
+            NotFound: there is no such approval.
+        """
+
+        def work(view: View) -> tuple[list[Recorded], bool]:
+            if view.get(approval_id) is None:
+                raise NotFound
+            entries = view.entries(approval_id)
+            return entries, bool(entries) and all(_in_place(view, recorded) for recorded in entries)
+
+        return await self._store.read(work)
+
     async def erase(self, who: Principal | None, *, older_than: timedelta) -> int:
         """Erase the contents of what was resolved longer ago than that; the log still verifies. How many.
 
         What a flow still needs is kept until it has ended, and what nobody can tell until somebody has reconciled it.
         `who` is None where the policy's retention time does it.
         """
+        erased, after = 0, ""
+        until = self._clock() - older_than
+        while page := await self._store.read(partial(_erasable, until=until, after=after)):
+            after = page[-1]
+            erased += await self._store.write(partial(self._erase, page=page, who=who, older_than=older_than))
+        return erased
 
-        def work(tx: Transaction) -> int:
-            now = begin(tx, self._clock())
-            erased, after = 0, ""
-            while page := tx.every(after, _PAGE):
-                after = page[-1].id
-                for approval in page:
-                    old = approval.resolved_at is not None and approval.resolved_at <= now - older_than
-                    if old and approval.erased_at is None and _is_over(tx, approval):
-                        tx.erase(approval.id, now)
-                        record(tx, approval, Event.ERASED, now, who)
-                        erased += 1
-            return erased
-
-        return await self._store.write(work)
+    def _erase(self, tx: Transaction, *, page: list[str], who: Principal | None, older_than: timedelta) -> int:
+        now = begin(tx, self._clock())
+        erased = 0
+        for approval_id in page:
+            approval = tx.lock(approval_id)
+            if approval is None or approval.resolved_at is None or approval.erased_at is not None:
+                continue
+            if approval.resolved_at <= now - older_than and _is_over(tx, approval):
+                tx.erase(approval.id, now)
+                record(tx, approval, Event.ERASED, now, who)
+                erased += 1
+        return erased
 
     def _contents(self, view: View, recorded: Recorded) -> JsonObject:
         """What the digests of an entry stand for, as far as it is kept and no secret."""
@@ -108,7 +131,7 @@ class Evidence:
                 kept[content_digest(content) or ""] = content
         kind = self._rulebook.kinds.get(approval.kind)
         data = recorded.entry.data
-        secret = {data.get("payload"), data.get("before")} if kind is None or has_secrets(kind.schema) else set[Any]()
+        secret = _payloads(approval) if kind is None or has_secrets(kind.schema) else set[str]()
         named = [value for value in data.values() if isinstance(value, str) and value in kept]
         contents = {digest: kept[digest] for digest in named if digest not in secret}
         redacted = [digest for digest in named if digest in secret]
@@ -152,10 +175,24 @@ def _is_over(view: View, approval: Approval) -> bool:
     return approval.outcome.state not in {OutcomeState.RUNNING, OutcomeState.UNKNOWN}
 
 
-def trail_verified(entries: list[Recorded]) -> bool:
-    """Whether each entry of one approval is what its hash says, and they come in order."""
-    in_order = all(one.seq < other.seq for one, other in pairwise(entries))
-    return bool(entries) and in_order and all(recorded.intact for recorded in entries)
+def _payloads(approval: Approval) -> set[str]:
+    """The digests of every payload that it has had."""
+    edited = {content_digest(payload) or "" for edit in approval.edits for payload in (edit.before, edit.after)}
+    return {approval.digest, approval.asked_digest} | edited
+
+
+def _erasable(view: View, *, until: datetime, after: str) -> list[str]:
+    return view.erasable(until, after, _ERASED_TOGETHER)
+
+
+def _in_place(view: View, recorded: Recorded) -> bool:
+    """Whether an entry is what its hash says, and the entries beside it are those that stood there."""
+    following = next(iter(view.chain(recorded.seq, 1)), None)
+    return (
+        recorded.intact
+        and recorded.previous == view.hash_at(recorded.seq - 1)
+        and (following is None or following.previous == recorded.hash)
+    )
 
 
 def _verify(view: View, expect: str | None) -> Finding:
@@ -171,6 +208,8 @@ def _verify(view: View, expect: str | None) -> Finding:
                 raise Broken(f"entry {ledger.seq + 1} was changed: it cannot be read") from None
         _check_expected(ledger, start, expect)
         _check_every(view, ledger)
+        if set(view.pauses()) != ledger.paused:
+            raise Broken("what is stopped is not what the log says")
     except Broken as broken:
         return Finding(ledger.seq, ledger.head, str(broken))
     return Finding(ledger.seq, ledger.head)

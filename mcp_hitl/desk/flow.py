@@ -12,14 +12,17 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import lru_cache, partial
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, get_type_hints
 
 import anyio
 import anyio.to_thread
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.canonical import canonical
+from mcp_hitl.domain.errors import HitlError
 from mcp_hitl.domain.flow import JournalEntry, StepState
 from mcp_hitl.domain.presentation import verdict_line
 
@@ -127,8 +130,13 @@ class Step:
             except Failed:
                 raise
             except Exception as error:
-                raise Unknown(f"step {name!r} raised {_told(error)}, and may have acted") from error
-            await self._journal.write(place.done(output))
+                raise Unknown(f"step {name!r} raised {told(error)}, and may have acted") from error
+            try:
+                await self._journal.write(place.done(output))
+            except (LeaseLost, Suspended, HitlError):
+                raise
+            except Exception as error:
+                raise Unknown(f"step {name!r} acted, and its result could not be recorded") from error
             return result
 
     async def write(self, name: str, action: Callable[..., T], *arguments: Any) -> T:
@@ -217,14 +225,23 @@ async def _retried(
 
 async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str) -> T:
     named = {"idempotency_key": key} if "idempotency_key" in inspect.signature(action).parameters else {}
-    if inspect.iscoroutinefunction(action):
-        return await cast("Awaitable[T]", action(*arguments, **named))
-    result = await anyio.to_thread.run_sync(lambda: action(*arguments, **named))
-    return await cast("Awaitable[T]", result) if inspect.isawaitable(result) else result
+    try:
+        if inspect.iscoroutinefunction(action):
+            return await cast("Awaitable[T]", action(*arguments, **named))
+        result = await anyio.to_thread.run_sync(lambda: action(*arguments, **named))
+        return await cast("Awaitable[T]", result) if inspect.isawaitable(result) else result
+    except anyio.get_cancelled_exc_class():
+        if anyio.current_effective_deadline() == -inf:
+            raise  # we stop
+        # Something that the action waited for was cancelled: that is the action's failure, not the server's end.
+        raise RuntimeError("it was cancelled from inside") from None
 
 
 def _encode(value: object) -> str:
-    return json.dumps(to_jsonable_python(value, by_alias=True), ensure_ascii=False)
+    """What a step returned, as JSON that every reader reads alike; what is none fails inside the step."""
+    plain = to_jsonable_python(value, by_alias=True)
+    canonical(plain, what="the result")
+    return json.dumps(plain, ensure_ascii=False)
 
 
 def _decode(shape: TypeAdapter[Any], output: str | None) -> Any:
@@ -244,5 +261,9 @@ def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any]:
     return TypeAdapter(get_type_hints(function, include_extras=True).get("return", Any))
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """An error in a few words, without the values that pydantic would repeat (THREATS T36)."""
+    if isinstance(error, ValidationError):
+        mistakes = error.errors(include_input=False, include_context=False, include_url=False)
+        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in mistakes[:5])[:300]
     return f"{type(error).__name__}: {error}"[:300]

@@ -14,7 +14,7 @@ from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Progress, 
 from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.canonical import check_text, digest_of, read_back
 from mcp_hitl.domain.durations import duration
-from mcp_hitl.domain.errors import NotFound, Paused, Unavailable
+from mcp_hitl.domain.errors import Invalid, NotFound, Paused, Unavailable
 from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.principal import Established, Principal
@@ -125,7 +125,7 @@ class Journal:
         def work(tx: Transaction, now: datetime) -> None:
             self._put(tx, place.done(None))
             tx.add_progress(self._approval.id, progress)
-            record(tx, self._approval, Event.PROGRESS, now, step=content_digest(progress.step))
+            record(tx, self._approval, Event.PROGRESS, now, report=content_digest([progress.step, progress.message]))
 
         self._later.append(work)
 
@@ -183,6 +183,8 @@ class Journal:
             NotAllowed: it was approved and may not be acted on any more; also later, by the step that would act.
         """
         first, self._waits = self._waits == 0, self._waits + 1
+        if first and kind not in (None, self._approval.kind):
+            raise Invalid("The first wait of a flow is for the approval that started it, so it takes no other kind.")
         known = place.entry.output if place.entry is not None else None
         went_on = any(position > place.position for position in self._entries)
 
@@ -200,7 +202,7 @@ class Journal:
             if known is not None:
                 approval = self._found(tx, known)
             else:
-                if first and kind in (None, self._approval.kind):
+                if first:
                     approval = self._adopt(tx, payload, now)
                 else:
                     approval = self._open(tx, payload, now, expires_in, kind, title)
@@ -263,6 +265,10 @@ class Journal:
         result = await self._store.write(everything)
         self._later.clear()
         return result
+
+    def drop_held_back(self) -> None:
+        """Give up what was held back: it cannot be written."""
+        self._later = []
 
     def write_held_back(self, tx: Transaction, now: datetime) -> None:
         """Write what was put off, in this transaction."""

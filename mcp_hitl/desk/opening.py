@@ -7,8 +7,9 @@ from mcp_hitl.desk.ending import decide_by_rule
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.audit import Event
-from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of, read_back
+from mcp_hitl.domain.canonical import JsonObject, digest_of, read_back
 from mcp_hitl.domain.errors import Conflict, TooMany
+from mcp_hitl.domain.governing import rules_of, wording_of
 from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Judgement, Rulebook
@@ -89,10 +90,21 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
         timed_to=now,
         flow=request.id.replace("apr_", "flw_") if starts_flow else request.flow,
         rule=judgement.rule and judgement.rule.name,
+        asked_digest=digest_of(request.payload),
+        requested_as=request.requester.established.value,
     )
     tx.insert(approval)
     record(
-        tx, approval, Event.OPENED, now, request.requester, kind=kind.name, payload=approval.digest, rule=approval.rule
+        tx,
+        approval,
+        Event.OPENED,
+        now,
+        request.requester,
+        kind=kind.name,
+        payload=approval.digest,
+        rule=approval.rule,
+        **rules_of(approval),
+        **wording_of(approval),
     )
     if starts_flow and approval.flow is not None:
         tx.insert_flow(approval.flow, kind.name, approval.id, now)
@@ -107,7 +119,7 @@ def _earlier(tx: Transaction, request: Request, digest: str, now: datetime) -> A
     if request.dedup_key is not None:
         keyed = tx.keyed(requester, kind.name, request.dedup_key)
         if keyed is not None:
-            if keyed.digest != digest and not (keyed.edits and _first_digest(keyed) == digest):
+            if digest not in (keyed.digest, keyed.asked_digest):
                 raise Conflict(f"This dedup_key belongs to {keyed.id}, whose payload is another. Use a new key.")
             return keyed
     elif kind.joins_equal:
@@ -121,16 +133,10 @@ def _earlier(tx: Transaction, request: Request, digest: str, now: datetime) -> A
     return None
 
 
-def _first_digest(approval: Approval) -> str:
-    """The digest of what was asked for before anybody edited it."""
-
-    return digest_of(canonical(approval.edits[0].before, what="payload"))
-
-
 def _check_rate(tx: Transaction, request: Request, now: datetime) -> None:
     most = request.kind.limits.per_minute
     asked = (Event.OPENED.value, Event.ASKED_AGAIN.value)
-    if most is not None and tx.count_events(request.requester.id, asked, now - _MINUTE) >= most:
+    if most is not None and tx.count_events(request.requester.id, request.kind.name, asked, now - _MINUTE) >= most:
         raise TooMany(f"You may ask {most} times in a minute. Wait a minute, and ask for less.")
 
 

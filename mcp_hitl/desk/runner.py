@@ -8,15 +8,17 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import anyio
+from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from mcp_hitl.desk.ending import end
 from mcp_hitl.desk.feed import ANY, Feed
-from mcp_hitl.desk.flow import Flow, FlowChanged, Held, LeaseLost, NotApproved, Step, Suspended, Unknown, input_of
+from mcp_hitl.desk.flow import Flow, FlowChanged, Held, LeaseLost, NotApproved, Step, Suspended, Unknown, input_of, told
 from mcp_hitl.desk.journal import Journal, start
 from mcp_hitl.desk.recording import begin, instant, record
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.audit import Event, content_digest
+from mcp_hitl.domain.canonical import canonical
 from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
 from mcp_hitl.domain.ids import RANDOM_BITS, approval_id
@@ -115,7 +117,7 @@ class Runner:
             lease = tx.claim_flow(flow_id, now, now + LEASE)
             if lease is None:
                 continue
-            approval = tx.get(lease.approval)
+            approval = _readable(tx, lease.approval)
             if approval is None:
                 continue
             start(tx, approval, now)
@@ -195,7 +197,9 @@ class Runner:
             await self._finish(claimed, journal, FlowState.UNKNOWN, Outcome(OutcomeState.UNKNOWN, None, _told(error)))
         except Exception as error:
             if not isinstance(error, HitlError | NotApproved):
-                logger.warning("the flow of %s failed", claimed.approval.id, exc_info=error)
+                # A traceback of pydantic's would repeat the values that it refused.
+                trace = None if isinstance(error, ValidationError) else error
+                logger.warning("the flow of %s failed: %s", claimed.approval.id, told(error), exc_info=trace)
             await self._finish(claimed, journal, FlowState.FAILED, Outcome(OutcomeState.FAILED, None, _told(error)))
         else:
             await self._finish(claimed, journal, FlowState.DONE, Outcome(OutcomeState.SUCCEEDED, result))
@@ -238,7 +242,17 @@ class Runner:
             }.get(outcome.state, Event.FAILED)
             record(tx, approval, event, now, result=content_digest(outcome.result), error=content_digest(outcome.error))
 
-        await self._store.write(work)
+        try:
+            await self._store.write(work)
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception as error:
+            if outcome.state is OutcomeState.UNKNOWN:
+                raise
+            # What it came to cannot be recorded; that it ran can, and a person finds out the rest.
+            journal.drop_held_back()
+            text = f"it ended as {outcome.state.value}, and that could not be recorded: {told(error)}"
+            await self._finish(claimed, journal, FlowState.UNKNOWN, Outcome(OutcomeState.UNKNOWN, None, text))
 
 
 def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[str, type[AnyFlow]]:
@@ -262,6 +276,15 @@ def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[s
     return flows
 
 
+def _readable(view: View, approval_id: str) -> Approval | None:
+    """An approval; None, and a line in the log, where somebody has written past this program."""
+    try:
+        return view.get(approval_id)
+    except (ValueError, KeyError, TypeError) as error:
+        logger.error("%s cannot be read: %r", approval_id, error)
+        return None
+
+
 def _going(view: View, kinds: Sequence[str]) -> list[str]:
     """Those of the kinds that are not stopped."""
     return [kind for kind in kinds if not view.paused(kind)]
@@ -273,11 +296,12 @@ def _new_id(now: datetime) -> str:
 
 def _as_object(result: object) -> dict[str, Any] | None:
     plain: Any = to_jsonable_python(result, by_alias=True)
+    canonical(plain, what="the flow's result")
     if plain is None or isinstance(plain, dict):
         return cast("dict[str, Any] | None", plain)
     return {"value": plain}
 
 
 def _told(error: Exception) -> str:
-    name = "" if isinstance(error, HitlError | NotApproved | Unknown | FlowChanged) else f"{type(error).__name__}: "
-    return one_line(f"{name}{error}", MOST_ERROR)
+    ours = isinstance(error, HitlError | NotApproved | Unknown | FlowChanged)
+    return one_line(str(error) if ours else told(error), MOST_ERROR)

@@ -49,6 +49,10 @@ class Outcome:
     error: str | None = None
 
 
+HASTY = timedelta(seconds=2)
+"""Less than anybody needs to read what they decide."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """One approver's verdict on one revision; immutable.
@@ -68,6 +72,11 @@ class Decision:
     nonce: str | None = None
     looked: timedelta | None = None
     """How long the approver had it before them."""
+
+    @property
+    def hasty(self) -> bool:
+        """Whether it came faster than a person reads (THREATS T18)."""
+        return self.looked is not None and self.looked < HASTY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +139,10 @@ class Approval:
     rule: str | None = None
     """The rule of the policy that decided it or chose its stages."""
     erased_at: datetime | None = None
+    asked_digest: str = ""
+    """The digest of what was asked for, before anybody edited it: asking the same again is recognised by it."""
+    requested_as: str | None = None
+    """How the requester was established."""
 
     @property
     def decisions_in_force(self) -> tuple[Decision, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
+from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.people import GROUP, People
 from mcp_hitl.domain.principal import LOCAL, Principal
 
@@ -83,6 +84,28 @@ class Policy:
     remind_after: tuple[timedelta, ...] = ()
     members: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
 
+    def as_json(self) -> JsonObject:
+        """The policy as it is stored, and as its digest stands in the log."""
+        return {
+            "stages": [
+                {
+                    "approvers": list(stage.approvers),
+                    "quorum": stage.quorum,
+                    "escalate": [[step.after.total_seconds(), list(step.to)] for step in stage.escalate],
+                }
+                for stage in self.stages
+            ],
+            "rejections": self.rejections,
+            "assurance": self.assurance.value,
+            "unattended": self.unattended,
+            "four_eyes": self.four_eyes,
+            "editor_may_approve": self.editor_may_approve,
+            "one_stage_each": self.one_stage_each,
+            "valid_for": None if self.valid_for is None else self.valid_for.total_seconds(),
+            "remind_after": [after.total_seconds() for after in self.remind_after],
+            "members": {name: sorted(members) for name, members in self.members.items()},
+        }
+
     def counts(self, assurance: Assurance) -> bool:
         """Whether a decision of this assurance is taken at all."""
         return assurance.at_least(self.assurance) or (assurance is Assurance.NONE and self.unattended)
@@ -117,6 +140,8 @@ class Rights:
 
     def still(self, entry: str, principal: Principal) -> bool:
         """Whether `entry` still stands in the kind's policy and still means this principal."""
-        if entry.startswith(GROUP):
-            return principal.id in self.people.groups.get(entry.removeprefix(GROUP), frozenset())
-        return entry in self.entries
+        if entry not in self.entries:
+            return False
+        return not entry.startswith(GROUP) or (
+            principal.id in self.people.groups.get(entry.removeprefix(GROUP), frozenset())
+        )

@@ -31,6 +31,13 @@ class Principal:
         """Whether all we know is that somebody is at this machine."""
         return self.established in {Established.OS_USER, Established.LOOPBACK}
 
+    def may_be(self, other: str, established: str | None = None) -> bool:
+        """Whether this could be the same person as `other`: somebody at the machine, of whom nobody said who it is."""
+        if self.id == other:
+            return True
+        other_is_local = other == LOCAL or established in {Established.OS_USER, Established.LOOPBACK}
+        return self.is_local and other_is_local and LOCAL in {self.id, other}
+
     def is_requester(self, requester: str) -> bool:
         """Whether `requester` is this principal; somebody at the machine stands for whoever asked on loopback."""
         return self.id == requester or (requester == LOCAL and self.is_local)

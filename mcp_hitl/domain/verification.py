@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from mcp_hitl.domain.approval import Approval, Decision, OutcomeState, Status
 from mcp_hitl.domain.audit import NOWHERE, Entry, Event, Recorded, content_digest
 from mcp_hitl.domain.canonical import JsonObject, digest_of
+from mcp_hitl.domain.governing import rules_of, wording_of
+from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.resolution import resolve
 
@@ -49,6 +51,12 @@ class Told:
     reason: str | None = None
     decisions: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
     edits: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    rules: JsonObject = field(default_factory=JsonObject)
+    wording: JsonObject = field(default_factory=JsonObject)
+    cooldown_until: str | None = None
+    asked: int = 1
+    escalated: set[str] = field(default_factory=set[str])
+    progress: list[object] = field(default_factory=list[object])
     erased: bool = False
 
 
@@ -62,6 +70,7 @@ class Ledger:
         self.met_expected = False
         """Whether the hash that somebody expects has come by."""
         self.approvals: dict[str, Told] = {}
+        self.paused: set[str] = set()
 
     def read(self, entries: Iterable[Recorded], *, expect: str | None = None) -> None:
         """Read on.
@@ -79,7 +88,12 @@ class Ledger:
                 raise Broken(f"{place} does not continue the chain: the entry before it was replaced")
             self.seq, self.head = recorded.seq, recorded.hash
             self.met_expected = self.met_expected or recorded.hash == expect
-            if recorded.entry.approval != NOWHERE:
+            kind = str(recorded.entry.data.get("kind", ""))
+            if recorded.entry.event is Event.PAUSED:
+                self.paused.add(kind)
+            elif recorded.entry.event is Event.RESUMED:
+                self.paused.discard(kind)
+            elif recorded.entry.approval != NOWHERE:
                 try:
                     self._follow(recorded, place)
                 except (KeyError, TypeError):
@@ -90,13 +104,17 @@ class Ledger:
         if entry.event is Event.OPENED:
             if entry.approval in self.approvals:
                 raise Broken(f"{place} opens {entry.approval} a second time")
-            self.approvals[entry.approval] = Told(str(data["payload"]), (entry.actor, data["kind"], entry.at))
+            told = Told(str(data["payload"]), (entry.actor, data["kind"], entry.at))
+            told.rules, told.wording = _governing(data)
+            self.approvals[entry.approval] = told
             return
         told = self.approvals.get(entry.approval)
         if told is None:
             raise Broken(f"{place} is about {entry.approval}, which was never opened")
         if entry.event is Event.EDITED:
             told.digest, told.revision = str(data["payload"]), entry.revision
+            told.rules, told.wording = _governing(data)
+            told.escalated.clear()
             told.edits.append(
                 (entry.revision, entry.actor, data["before"], data["payload"], data.get("comment"), entry.at)
             )
@@ -107,11 +125,34 @@ class Ledger:
                 raise Broken(f"{place} ends {entry.approval}, which had ended as {told.status.value}")
             told.status, told.ended_at = _ENDS[entry.event], entry.at
             told.answer, told.reason = data.get("answer"), data.get("reason")
+            told.cooldown_until = data.get("cooldown_until")
         elif entry.event in _OUTCOMES:
             told.outcome = _OUTCOMES[entry.event]
             told.result, told.error = data.get("result"), data.get("error")
-        elif entry.event is Event.ERASED:
+        else:
+            _note(told, entry)
+
+
+def _note(told: Told, entry: Entry) -> None:
+    """What neither ends nor decides."""
+    match entry.event:
+        case Event.ASKED_AGAIN:
+            told.asked += 1
+        case Event.ESCALATED:
+            told.escalated.update(entry.data["to"])
+        case Event.COOLDOWN_LIFTED:
+            told.cooldown_until = None
+        case Event.PROGRESS:
+            told.progress.append(entry.data["report"])
+        case Event.ERASED:
             told.erased = True
+        case _:
+            pass
+
+
+def _governing(data: JsonObject) -> tuple[JsonObject, JsonObject]:
+    rules = {name: data.get(name) for name in ("policy", "expires_at")}
+    return rules, {name: data.get(name) for name in ("title", "claim", "form")}
 
 
 def _decided(entry: Entry) -> tuple[object, ...]:
@@ -162,17 +203,44 @@ def check_stored(told: Told, approval: Approval, contents: Mapping[str, str]) ->
         raise Broken(
             f"the outcome of {approval.id} is {approval.outcome.state.value}; the log says {told.outcome.value}"
         )
+    _check_rules(told, approval)
     for digest, text in contents.items():
         if digest_of(text.encode()) != digest:
             raise Broken(f"a content of {approval.id} does not match its digest {digest}")
     logged = [(*decision[:-1], None) if told.erased else decision for decision in told.decisions]
     if [_decision(decision) for decision in approval.decisions] != logged:
         raise Broken(f"the decisions on {approval.id} are not those that the log has")
-    if not told.erased:
+    if told.erased:
+        _check_erased(approval, contents)
+    else:
         _check_contents(told, approval)
 
 
+def _check_rules(told: Told, approval: Approval) -> None:
+    """Compare what governs it: whoever changes that decides without deciding."""
+    if rules_of(approval) != told.rules:
+        raise Broken(f"the policy or the deadline of {approval.id} is not the one that the log has")
+    if (approval.cooldown_until and rfc3339(approval.cooldown_until)) != told.cooldown_until:
+        raise Broken(f"the cooldown of {approval.id} is not the one that the log has")
+    if approval.asked != told.asked:
+        raise Broken(
+            f"{approval.id} was asked {told.asked} times by the log, and {approval.asked} times as it is stored"
+        )
+    if not set(approval.escalated) <= told.escalated:
+        raise Broken(f"{approval.id} was escalated to somebody of whom the log knows nothing")
+
+
+def _check_erased(approval: Approval, contents: Mapping[str, str]) -> None:
+    left = (approval.payload, approval.answer, approval.reason, approval.outcome.result, approval.outcome.error)
+    if contents or any(content is not None for content in left) or approval.progress:
+        raise Broken(f"{approval.id} was erased, and has contents again")
+
+
 def _check_contents(told: Told, approval: Approval) -> None:
+    if wording_of(approval) != told.wording:
+        raise Broken(f"the title, the claim or the form of {approval.id} is not the one that the log has")
+    if [content_digest([one.step, one.message]) for one in approval.progress] != told.progress:
+        raise Broken(f"the progress of {approval.id} is not what the log has")
     if content_digest(approval.payload) != approval.digest:
         raise Broken(f"the payload of {approval.id} does not match its digest")
     if content_digest(approval.answer) != told.answer or content_digest(approval.reason) != told.reason:

@@ -1,6 +1,6 @@
 """The MCP server over a desk: everything that a client can call, for every protocol revision."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -46,8 +46,20 @@ INSTRUCTIONS = (
 class ApprovalServer:
     """One MCP server, for one connection on stdio or for many over HTTP."""
 
-    def __init__(self, desk: Desk, caller: Principal, *, key: bytes, form_seconds: float = FORM_SECONDS) -> None:
-        """Serve `desk` to callers that act as `caller`; `key` (32 bytes or more) seals the state of forms."""
+    def __init__(
+        self,
+        desk: Desk,
+        caller: Principal,
+        *,
+        key: bytes,
+        form_seconds: float = FORM_SECONDS,
+        hurry: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Serve `desk` to callers that act as `caller`; `key` (32 bytes or more) seals the state of forms.
+
+        `hurry` is called when the server stops: the store should not wait for long any more.
+        """
+        self._hurry = hurry
         self.desk = desk
         self._caller = caller
         self._form_seconds = form_seconds
@@ -81,6 +93,7 @@ class ApprovalServer:
 
     def stop(self) -> None:
         """Answer every waiting call and end every listening stream, each with its proper last word."""
+        self._hurry()
         self.desk.stop()
         self._notices.close()
 

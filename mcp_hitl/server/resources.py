@@ -19,7 +19,6 @@ from mcp_types import (
 )
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.evidence import trail_verified
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import HitlError
 from mcp_hitl.domain.principal import Principal
@@ -104,5 +103,5 @@ class Resources:
             raise MCPError(code=INVALID_PARAMS, message="No such resource.", data={"uri": uri})
         if found[1] == "approvals":
             return self._desk.shape(await self._desk.get(self._caller, found[2]))
-        entries = await self._desk.trail(self._caller, found[2])
-        return {"entries": [recorded.as_json() for recorded in entries], "verified": trail_verified(entries)}
+        entries, verified = await self._desk.evidence().trail(found[2])
+        return {"entries": [recorded.as_json() for recorded in entries], "verified": verified}

@@ -45,6 +45,7 @@ APPROVAL: JsonObject = _object(
             assurance={"type": "string", "enum": [assurance.value for assurance in Assurance]},
             at=_TIME,
             looked_seconds=_maybe({"type": "number", "minimum": 0}),
+            hasty={"type": "boolean"},
         ),
     },
     edits={

@@ -11,15 +11,23 @@ import anyio
 from mcp.server.stdio import stdio_server
 
 from mcp_hitl.server.app import ApprovalServer
-from mcp_hitl.server.stopping import Unanswered, on_signals
+from mcp_hitl.server.stopping import GRACE_SECONDS, Unanswered, on_signals
 
 _READ = 65_536
 _AHEAD = 64
 """Lines read before they are served; then the client's writes wait."""
 
 
-async def serve_stdio(server: ApprovalServer) -> None:
-    """Serve until the client closes our input or the process is told to stop; then answer who waits, and return."""
+_LEAVE_SECONDS = GRACE_SECONDS + 0.3
+"""From the stop on: a client that takes no answers is left then."""
+
+
+async def serve_stdio(server: ApprovalServer) -> bool:
+    """Serve until the client closes our input or the process is told to stop; then answer who waits, and return.
+
+    Returns False where the client does not read: a thread is blocked in writing to it, which cannot be cancelled, so
+    that only `os._exit` ends the process.
+    """
     unanswered = Unanswered()
     server.add_middleware([unanswered])
 
@@ -28,10 +36,27 @@ async def serve_stdio(server: ApprovalServer) -> None:
         await unanswered.drain()
 
     lines = _Lines(os.dup(sys.stdin.fileno()), finish)
-    with on_signals(lines.end):
+
+    async def transport() -> None:
         # The transport iterates over its input, and over nothing else.
         async with stdio_server(stdin=cast("anyio.AsyncFile[str]", lines)) as (read, write):
             await server.mcp.run(read, unanswered.watch(write), server.mcp.create_initialization_options())
+
+    with on_signals(lines.end):
+        # A task of its own, which can be left behind.
+        serving = asyncio.create_task(transport())
+        ending = asyncio.create_task(lines.ending.wait())
+        try:
+            await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({serving}, timeout=_LEAVE_SECONDS)
+            if not serving.done():
+                server.stop()
+                return False
+            await serving
+            return True
+        finally:
+            ending.cancel()
+            serving.cancel()
 
 
 class _Lines:
@@ -47,6 +72,8 @@ class _Lines:
         self._finish = finish
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self.ending = asyncio.Event()
+        """Set once there will be no more lines."""
         self._room = threading.Semaphore(_AHEAD)
 
     def __aiter__(self) -> AsyncIterator[str]:
@@ -55,6 +82,7 @@ class _Lines:
 
     def end(self) -> None:
         """Let the iteration end now."""
+        self.ending.set()
         self._lines.put_nowait(None)
 
     async def _iterate(self) -> AsyncIterator[str]:
@@ -73,8 +101,8 @@ class _Lines:
             held = bytearray(rest)
             for line in whole:
                 self._room.acquire()
-                self._hand_over(line.decode(errors="replace"))
-        self._hand_over(None)
+                self._call(self._lines.put_nowait, line.decode(errors="replace"))
+        self._call(self.end)
 
     def _next_chunk(self) -> bytes:
         try:
@@ -82,9 +110,9 @@ class _Lines:
         except OSError:
             return b""
 
-    def _hand_over(self, line: str | None) -> None:
+    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
+            self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
             pass  # the loop has ended, and with it the serving
 

@@ -43,11 +43,15 @@ class View(Protocol):
         ...
 
     def latest_equal(self, requester: str, kind: str, digest: str, status: Status) -> Approval | None:
-        """The newest approval of the same requester, kind and payload in `status`; if pending, one without a key."""
+        """The newest of the same requester, kind and payload, as asked or as edited, in `status`; pending: keyless."""
         ...
 
-    def earlier(self, requester: str, kind: str, before: str, limit: int) -> list[Approval]:
-        """The requester's approvals of a kind from before the id `before`, newest first."""
+    def earlier(self, requester: str, kind: str, but: str, limit: int) -> list[Approval]:
+        """The requester's other approvals of a kind, but for the one of this id; newest first."""
+        ...
+
+    def erasable(self, until: datetime, after: str, limit: int) -> list[str]:
+        """What was resolved by then and is not erased, from behind the id `after`, in order of id."""
         ...
 
     def count_open(self, requester: str, kind: str, most: int) -> int:
@@ -68,6 +72,14 @@ class View(Protocol):
 
     def paused(self, kind: str | None) -> bool:
         """Whether everything, or this kind, is stopped."""
+        ...
+
+    def pauses(self) -> list[str]:
+        """What is stopped: kinds, and the empty text for everything."""
+        ...
+
+    def hash_at(self, seq: int) -> str | None:
+        """The hash of the entry at this place."""
         ...
 
     def flow_state(self, flow_id: str) -> FlowState | None:
@@ -98,8 +110,8 @@ class View(Protocol):
         """The `seq` and hash of the newest audit entry; 0 and the genesis hash where there is none."""
         ...
 
-    def count_events(self, actor: str, events: Sequence[str], since: datetime) -> int:
-        """How many entries with one of these events an actor has caused since then."""
+    def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime) -> int:
+        """How many entries with one of these events an actor has caused on approvals of a kind since then."""
         ...
 
     def content(self, approval_id: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from samples import INBOX
 from team_samples import AGENT, FINANCE, PAIR, a_kind, a_rulebook, edited, person, told
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.evidence import FORMAT, Finding, trail_verified, verify_export
+from mcp_hitl.desk.evidence import FORMAT, Finding, verify_export
 from mcp_hitl.domain.approval import Status
 from mcp_hitl.domain.audit import Event, Recorded, hash_of
 from mcp_hitl.domain.canonical import JsonObject
@@ -260,11 +260,16 @@ async def test_t35_an_attack_far_into_a_long_log_is_placed_too(
 
 
 async def test_a_trail_is_verified_entry_by_entry(history: History) -> None:
-    trail = await history.desk.trail(AGENT, history.ids["paid"])
-    assert trail_verified(trail)
-    assert not trail_verified([])
-    assert not trail_verified(trail[::-1])
-    assert not trail_verified([*trail[:-1], replace(trail[-1], hash="sha256:0")])
+    evidence = history.desk.evidence()
+    trail, verified = await evidence.trail(history.ids["paid"])
+    assert verified
+    assert trail == await history.desk.trail(AGENT, history.ids["paid"])
+    # Rewritten together with its own hash, it does not stand where it stood.
+    last = trail[-1]
+    forged = replace(last.entry, actor="os:mallory")
+    rewritten = hash_of(last.seq, forged, last.previous)
+    history.attack(f"UPDATE audit SET actor = 'os:mallory', hash = '{rewritten}' WHERE seq = {last.seq}")
+    assert (await evidence.trail(history.ids["paid"]))[1] is False
 
 
 async def export(desk: Desk, *, redact: bool = False) -> list[str]:

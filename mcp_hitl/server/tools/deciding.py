@@ -133,7 +133,7 @@ async def _message(call: Call, approval: Approval, proposed: Verdict, comment: s
 def _form(approval: Approval, comment: str | None) -> JsonObject:
     """The decision, a comment, and the approval's own fields, which only an approval has to fill in."""
     fields = dict(_OUR_FIELDS)
-    if comment:
+    if comment and visible(comment, keep="\n") == comment:  # what would deceive the eye stands in the message alone
         fields[_COMMENT] = _OUR_FIELDS[_COMMENT] | {"default": comment}
     names = _names(approval)
     for field in forms.fields_of(approval.form) if approval.form else ():
@@ -152,11 +152,16 @@ def _said(approval: Approval, proposed: Verdict, comment: str | None, content: J
     except Invalid as mistake:
         raise Invalid(f"{mistake} Nothing was decided; {approval.id} is still pending. Ask the person again.") from None
     verdict = Verdict(ours[_DECISION])
-    # What the agent proposed becomes theirs where the form came back without a comment, not where they emptied it.
-    proposal = comment if verdict is proposed and _COMMENT not in content else None
+    words = ours.get(_COMMENT)
+    # What the agent proposed becomes theirs where they left it and chose what was proposed: not where they emptied it,
+    # and not where they chose the opposite.
+    if verdict is proposed and _COMMENT not in content:
+        words = comment
+    elif verdict is not proposed and words == comment:
+        words = None
     own_names = {shown: name for name, shown in _names(approval).items()}
     own = {own_names.get(name, name): value for name, value in content.items() if name not in _OUR_FIELDS}
-    return Chosen(verdict, ours.get(_COMMENT, proposal), own or None)
+    return Chosen(verdict, words, own or None)
 
 
 def _names(approval: Approval) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Tools that change nothing: look, list, wait."""
 
-from mcp_hitl.desk.evidence import trail_verified
 from mcp_hitl.domain.instants import in_words, rfc3339
 from mcp_hitl.domain.text import visible
 from mcp_hitl.server.arguments import Listing, One, Wait
@@ -39,15 +38,13 @@ async def wait_for_approval(call: Call, arguments: Wait) -> Outcome:
 
 async def audit_trail(call: Call, arguments: One) -> Outcome:
     """Tell what happened to one approval."""
-    entries = await call.desk.trail(call.caller, arguments.id)
+    entries, verified = await call.desk.evidence().trail(arguments.id)
     lines = [
         f"{recorded.seq}. {rfc3339(recorded.entry.at)} {recorded.entry.event.value} by {visible(recorded.entry.actor)}"
         + (f" (assurance {recorded.entry.assurance.value})" if recorded.entry.assurance else "")
         for recorded in entries
     ]
-    return Reply(
-        {"entries": [recorded.as_json() for recorded in entries], "verified": trail_verified(entries)}, "\n".join(lines)
-    )
+    return Reply({"entries": [recorded.as_json() for recorded in entries], "verified": verified}, "\n".join(lines))
 
 
 LIST_PENDING = Tool(

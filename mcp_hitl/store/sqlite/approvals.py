@@ -51,15 +51,25 @@ class ApprovalStatements:
         """See `View.latest_equal`."""
         keyless = "AND dedup_key IS NULL" if status is Status.PENDING else ""
         return self._one(
-            f"WHERE requester = ? AND kind = ? AND digest = ? AND status = ? {keyless} ORDER BY id DESC LIMIT 1",
-            (requester, kind, digest, status.value),
+            "WHERE requester = ? AND kind = ? AND (digest = ? OR asked_digest = ?) AND status = ? "
+            f"{keyless} ORDER BY id DESC LIMIT 1",
+            (requester, kind, digest, digest, status.value),
         )
 
-    def earlier(self, requester: str, kind: str, before: str, limit: int) -> list[Approval]:
+    def earlier(self, requester: str, kind: str, but: str, limit: int) -> list[Approval]:
         """See `View.earlier`."""
         return self._all(
-            "WHERE requester = ? AND kind = ? AND id < ? ORDER BY id DESC LIMIT ?", (requester, kind, before, limit)
+            "WHERE requester = ? AND kind = ? AND id <> ? ORDER BY id DESC LIMIT ?", (requester, kind, but, limit)
         )
+
+    def erasable(self, until: datetime, after: str, limit: int) -> list[str]:
+        """See `View.erasable`."""
+        found = self._db.execute(
+            "SELECT id FROM approvals WHERE resolved_at <= ? AND resolved_at IS NOT NULL AND erased_at IS NULL "
+            "AND id > ? ORDER BY id LIMIT ?",
+            (to_ms(until), after, limit),
+        )
+        return [row[0] for row in found]
 
     def count_open(self, requester: str, kind: str, most: int) -> int:
         """See `View.count_open`."""
@@ -93,6 +103,10 @@ class ApprovalStatements:
     def paused(self, kind: str | None) -> bool:
         """See `View.paused`."""
         return self._number("SELECT count(*) FROM pauses WHERE kind IN ('', ?)", (kind or "",)) > 0
+
+    def pauses(self) -> list[str]:
+        """See `View.pauses`."""
+        return [row[0] for row in self._db.execute("SELECT kind FROM pauses ORDER BY kind")]
 
     def counter(self) -> Decimal:
         """See `View.counter`."""
@@ -232,11 +246,15 @@ class ApprovalStatements:
         """See `Transaction.erase`."""
         self._db.execute(
             "UPDATE approvals SET payload = 'null', title = '(erased)', claim = NULL, form = NULL, answer = NULL, "
-            "reason = NULL, outcome = json_set(outcome, '$.result', NULL, '$.error', NULL), erased_at = ? WHERE id = ?",
+            "reason = NULL, dedup_key = NULL, outcome = json_set(outcome, '$.result', NULL, '$.error', NULL), "
+            "erased_at = ? WHERE id = ?",
             (to_ms(at), approval_id),
         )
         self._db.execute("DELETE FROM contents WHERE approval = ?", (approval_id,))
         self._db.execute("DELETE FROM progress WHERE approval = ?", (approval_id,))
+        self._db.execute(
+            "UPDATE expenses SET description = '(erased)', category = NULL WHERE approval = ?", (approval_id,)
+        )
         self._db.execute(
             "UPDATE journal SET output = NULL WHERE step IN ('do', 'write') "
             "AND flow IN (SELECT id FROM flows WHERE approval = ?)",

@@ -23,6 +23,7 @@ def connect(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")  # what is erased is gone from the file too
     except sqlite3.Error as error:
         raise Unavailable(f"The database {path} cannot be opened: {error}.") from error
     return db

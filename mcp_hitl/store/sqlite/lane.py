@@ -5,8 +5,10 @@ disk. A caller hears only after the commit; a failed commit fails every caller i
 """
 
 import asyncio
+import math
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,12 +16,16 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from mcp_hitl.domain.errors import HitlError, Unavailable
+from mcp_hitl.store.sqlite import connection
 from mcp_hitl.store.sqlite.connection import check_version, connect
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 
 T = TypeVar("T")
 
 MOST_TOGETHER = 64
+_SLICE_MS = 100
+"""A lane waits for another process's lock in slices, between which it notices that it should hurry."""
+_HURRY_SECONDS = 1.0
 
 _Work = Callable[[SqliteTransaction], Any]
 _Caller = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
@@ -39,12 +45,14 @@ class Lane(threading.Thread):
         """
         super().__init__(name=f"mcp-hitl {'writer' if writes else 'reader'}", daemon=True)
         self._db = connect(path)
+        self._db.execute(f"PRAGMA busy_timeout = {_SLICE_MS}")
         if not writes:
             self._db.execute("PRAGMA query_only = ON")
         self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
         self._committed = committed
         self._jobs: SimpleQueue[tuple[_Work, _Caller] | None] = SimpleQueue()
         self._finishing = False
+        self._hurry_until: float | None = None
         self._door = threading.Lock()
         self._tx = SqliteTransaction(self._db)
         self.start()
@@ -63,8 +71,14 @@ class Lane(threading.Thread):
             self._jobs.put((work, (loop, future)))
         return await future
 
+    def hurry(self) -> None:
+        """Wait for another process's lock no longer than a second from now: what cannot begin by then is refused."""
+        if self._hurry_until is None:
+            self._hurry_until = time.monotonic() + _HURRY_SECONDS
+
     def finish(self) -> None:
-        """Run what is queued, close the connection and end the thread; returns when that is done."""
+        """Run what is queued, in a hurry, close the connection and end the thread; returns when that is done."""
+        self.hurry()
         with self._door:
             self._finishing = True
             self._jobs.put(None)
@@ -97,8 +111,7 @@ class Lane(threading.Thread):
         callers = [caller for _, caller in batch]
         results: list[tuple[Any, BaseException | None]] = []
         try:
-            self._db.execute(self._begin)
-            check_version(self._db)
+            self._start_transaction()
             results = [self._run_one(work) for work, _ in batch]
             self._db.execute("COMMIT")
         except (sqlite3.Error, HitlError) as error:
@@ -110,6 +123,22 @@ class Lane(threading.Thread):
         if self._committed is not None:
             self._committed()
         _answer(callers, results)
+
+    def _start_transaction(self) -> None:
+        started = time.monotonic()
+        while True:
+            try:
+                self._db.execute(self._begin)
+                check_version(self._db)
+                return
+            except sqlite3.OperationalError as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                # The upper bits say what kind of busy it is (https://www.sqlite.org/rescode.html).
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                until = min(started + connection.BUSY_SECONDS, self._hurry_until or math.inf)
+                if not busy or time.monotonic() >= until:
+                    raise
 
     def _run_one(self, work: _Work) -> tuple[Any, BaseException | None]:
         self._db.execute("SAVEPOINT job")

@@ -39,11 +39,17 @@ class LogStatements:
         row: Any = self._db.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
         return (0, genesis(self.database_id())) if row is None else (row[0], row[1])
 
-    def count_events(self, actor: str, events: Sequence[str], since: datetime) -> int:
+    def hash_at(self, seq: int) -> str | None:
+        """See `View.hash_at`."""
+        row: Any = self._db.execute("SELECT hash FROM audit WHERE seq = ?", (seq,)).fetchone()
+        return genesis(self.database_id()) if seq == 0 else row and row[0]
+
+    def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime) -> int:
         """See `View.count_events`."""
         row: Any = self._db.execute(
-            f"SELECT count(*) FROM audit WHERE actor = ? AND at > ? AND event IN ({', '.join('?' * len(events))})",
-            (actor, to_ms(since), *events),
+            "SELECT count(*) FROM audit JOIN approvals ON approvals.id = audit.approval "
+            f"WHERE actor = ? AND at > ? AND kind = ? AND event IN ({', '.join('?' * len(events))})",
+            (actor, to_ms(since), kind, *events),
         ).fetchone()
         return row[0]
 

@@ -15,7 +15,7 @@ from mcp_hitl.domain.schedule import next_due
 APPROVAL = (
     "id, kind, title, claim, status, payload, digest, revision, requester, requested_at, expires_at, resolved_at, "
     "policy, form, dedup_key, cooldown_until, asked, answer, reason, outcome, stage_since, timed_to, next_at, "
-    "escalated, flow, rule, erased_at"
+    "escalated, flow, rule, erased_at, asked_digest, requested_as"
 )
 DECISION = "approval, revision, stage, approver, established, verdict, comment, assurance, nonce, looked, at"
 ENTRY = "seq, approval, event, revision, actor, established, assurance, at, data, previous, hash"
@@ -48,6 +48,8 @@ def approval_row(approval: Approval) -> tuple[Any, ...]:
         approval.flow,
         approval.rule,
         approval.erased_at and to_ms(approval.erased_at),
+        approval.asked_digest or approval.digest,
+        approval.requested_as,
     )
 
 
@@ -96,6 +98,8 @@ def approval_of(
         flow=row[24],
         rule=row[25],
         erased_at=None if row[26] is None else from_ms(row[26]),
+        asked_digest=row[27],
+        requested_as=row[28],
     )
 
 
@@ -178,27 +182,7 @@ def json_or_null(value: JsonObject | None) -> str | None:
 
 def policy_text(policy: Policy) -> str:
     """A policy as its copy is stored."""
-    return json.dumps(
-        {
-            "stages": [
-                {
-                    "approvers": stage.approvers,
-                    "quorum": stage.quorum,
-                    "escalate": [[step.after.total_seconds(), step.to] for step in stage.escalate],
-                }
-                for stage in policy.stages
-            ],
-            "rejections": policy.rejections,
-            "assurance": policy.assurance.value,
-            "unattended": policy.unattended,
-            "four_eyes": policy.four_eyes,
-            "editor_may_approve": policy.editor_may_approve,
-            "one_stage_each": policy.one_stage_each,
-            "valid_for": None if policy.valid_for is None else policy.valid_for.total_seconds(),
-            "remind_after": [after.total_seconds() for after in policy.remind_after],
-            "members": {name: sorted(members) for name, members in policy.members.items()},
-        }
-    )
+    return json.dumps(policy.as_json())
 
 
 @lru_cache(maxsize=256)

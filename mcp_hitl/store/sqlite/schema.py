@@ -38,10 +38,14 @@ CREATE TABLE approvals (
     escalated TEXT NOT NULL,
     flow TEXT,
     rule TEXT,
-    erased_at INTEGER
+    erased_at INTEGER,
+    asked_digest TEXT NOT NULL,     -- of what was asked for; digest is of what it is now
+    requested_as TEXT
 ) STRICT;
 CREATE UNIQUE INDEX approvals_keyed ON approvals (requester, kind, dedup_key) WHERE dedup_key IS NOT NULL;
 CREATE INDEX approvals_equal ON approvals (requester, kind, digest, status);
+CREATE INDEX approvals_asked ON approvals (requester, kind, asked_digest, status);
+CREATE INDEX approvals_ended ON approvals (resolved_at) WHERE resolved_at IS NOT NULL AND erased_at IS NULL;
 CREATE INDEX approvals_pending ON approvals (id, expires_at) WHERE status = 'pending';
 CREATE INDEX approvals_pending_kind ON approvals (kind, id, expires_at) WHERE status = 'pending';
 CREATE INDEX approvals_due ON approvals (next_at) WHERE status = 'pending';

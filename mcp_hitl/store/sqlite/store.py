@@ -61,6 +61,11 @@ class SqliteStore:
             self._sleeper = None
         self._commits_seen, self._seen = self._commits, self._version()
 
+    def hurry(self) -> None:
+        """The process is stopping: no more patience with other processes' locks."""
+        self._writer.hurry()
+        self._reader.hurry()
+
     async def close(self) -> None:
         """See `Store.close`."""
         with anyio.CancelScope(shield=True):
