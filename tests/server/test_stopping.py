@@ -1,18 +1,20 @@
 """A clean stop: on SIGTERM and at the end of input, those who wait are answered and the process ends within seconds."""
 
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from mcp import Client
+from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult
-from server.rig import GUARD_SECONDS, MODERN, OLDER, Pipes, Rig, pipes
+from server.rig import GUARD_SECONDS, MODERN, OLDER, Pipes, Rig, eventually, pipes
 from wires import PROTOCOLS, Person, connect, content, environment, http_server, launcher
 
 pytestmark = pytest.mark.anyio
@@ -107,6 +109,60 @@ async def test_stdio_ends_an_open_listen_stream_with_its_result(rig: Rig) -> Non
 async def _http(database: Path) -> AsyncGenerator[tuple[str, "subprocess.Popen[str]"]]:
     with http_server(database) as served:
         yield served
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "end of input"])
+async def test_stdio_ends_while_another_process_holds_the_lock_that_a_call_waits_for(rig: Rig, how: str) -> None:
+    async with pipes(rig.database) as client:
+        await client.shake_hands()
+        await client.call("list-pending")
+        with closing(sqlite3.connect(rig.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            arguments = {"title": "Deploy", "details": {}}
+            asked = await client.request("tools/call", name="request-approval", arguments=arguments)
+            await client.call("list-pending")
+            since = await _stop(client, how)
+            refused = (await client.result(asked))["result"]
+            await _ended(client, since)
+            other.execute("ROLLBACK")
+    assert refused["structuredContent"]["code"] == "unavailable"
+    assert rig.rows()["approvals"] == 0
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "end of input"])
+async def test_stdio_leaves_a_client_that_does_not_read(rig: Rig, how: str) -> None:
+    for number in range(5):
+        await rig.opened("action", {"filler": str(number) + "x" * 50_000})
+    async with pipes(rig.database) as client:
+        await client.shake_hands()
+        for _ in range(10):
+            await client.request("tools/call", name="list-pending", arguments={})
+        arguments = {"title": "Deploy", "details": {}}
+        await client.request("tools/call", name="request-approval", arguments=arguments)
+        await eventually(lambda: rig.rows()["approvals"] == 6)
+        await _ended(client, await _stop(client, how))
+    assert rig.rows()["approvals"] == 6
+
+
+async def test_http_ends_while_another_process_holds_the_lock_that_a_call_waits_for(rig: Rig) -> None:
+    async with _http(rig.database) as (url, process), connect(url, MODERN) as client:
+        await client.list_tools()
+        with closing(sqlite3.connect(rig.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_ask_in_vain, client)
+                await client.call_tool("list-pending", {})
+                since = time.monotonic()
+                process.send_signal(signal.SIGTERM)
+                assert await _exit_code(process) == 0
+                assert time.monotonic() - since < STOP_SECONDS
+            other.execute("ROLLBACK")
+    assert rig.rows()["approvals"] == 0
+
+
+async def _ask_in_vain(client: Client) -> None:
+    with suppress(MCPError):  # or the answer is that it is unavailable
+        assert (await client.call_tool("request-approval", {"title": "Deploy", "details": {}})).is_error
 
 
 async def _exit_code(process: "subprocess.Popen[str]") -> int:
