@@ -1,7 +1,7 @@
 """Commands with which a person decides at the terminal: `approve`, `reject`, `edit`, `cancel`, `lift`."""
 
 from collections.abc import Awaitable, Callable
-from typing import TextIO
+from typing import BinaryIO
 
 import click
 
@@ -48,7 +48,7 @@ def reject(context: click.Context, approval_id: str, reason: str, yes: bool, as_
 @click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="A field and its new value, as JSON or text."
 )
-@click.option("--payload", type=click.File(encoding="utf-8"), help="A file with the whole new payload as JSON.")
+@click.option("--payload", type=click.File("rb"), help="A file with the whole new payload as JSON.")
 @click.option("--comment", help="Why; the requester is told.")
 @_JSON
 @click.pass_context
@@ -56,7 +56,7 @@ def edit(
     context: click.Context,
     approval_id: str,
     changes: tuple[str, ...],
-    payload: TextIO | None,
+    payload: BinaryIO | None,
     comment: str | None,
     as_json: bool,
 ) -> None:

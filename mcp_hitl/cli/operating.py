@@ -47,11 +47,13 @@ def resume(context: click.Context, kind: str | None) -> None:
 
 @click.command()
 @click.argument("approval_id", metavar="ID")
-@click.option("--succeeded/--failed", "succeeded", default=None, required=True, help="What you found out.")
+@click.option("--succeeded/--failed", "succeeded", default=None, help="What you found out; one of the two.")
 @click.option("--json", "as_json", is_flag=True, help="Print the approval.")
 @click.pass_context
-def reconcile(context: click.Context, approval_id: str, succeeded: bool, as_json: bool) -> None:
+def reconcile(context: click.Context, approval_id: str, succeeded: bool | None, as_json: bool) -> None:
     """Settle an outcome that nobody could tell, after you have looked."""
+    if succeeded is None:  # which click takes for an answer, also where one is required
+        raise click.UsageError("Say what you found out: --succeeded or --failed.")
 
     async def main() -> int:
         person.require_terminal()

@@ -43,7 +43,7 @@ def fill_in(approval: Approval) -> JsonObject | None:
     return {name: value for name, value in answers.items() if value is not None}
 
 
-def revise(payload: JsonObject, changes: tuple[str, ...], text: str | None) -> JsonObject | None:
+def revise(payload: JsonObject, changes: tuple[str, ...], text: str | bytes | None) -> JsonObject | None:
     """The payload that the person wants: from `FIELD=VALUE` changes, a file's text, or their editor; None to leave it.
 
     Raises:
