@@ -1,0 +1,104 @@
+"""`pause`, `resume` and `reconcile`: the emergency stop, and an outcome that nobody could tell."""
+
+import json
+from pathlib import Path
+
+import pytest
+from asked import AGENT, ask, look, on_desk
+from terminal import at_terminal, run
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.approval import Approval, OutcomeState, Status
+
+ASKED = "Approve this? [y/N]: "
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A path where no database is yet."""
+    return tmp_path / "hitl.db"
+
+
+def approve(database: Path, approval_id: str) -> int:
+    """A person approves; the exit code."""
+    with at_terminal(database, "approve", approval_id) as person:
+        person.answer(ASKED, "y")
+        return person.finish()
+
+
+def redeemed(database: Path) -> str:
+    """An action that its requester has redeemed and never reported on; its id."""
+    approval_id = ask(database, "action", {"send": "it"}, claim="Send it")
+    assert approve(database, approval_id) == 0
+
+    async def redeem(desk: Desk) -> Approval:
+        return await desk.redeem(AGENT, approval_id, look_digest)
+
+    look_digest = look(database, approval_id).digest
+    assert on_desk(database, redeem).outcome.state is OutcomeState.RUNNING
+    return approval_id
+
+
+def test_t15_pause_stops_decisions_until_a_person_resumes(database: Path) -> None:
+    approval_id = ask(database)
+    done = run(database, "pause")
+    assert (done.returncode, done.stdout) == (0, "Everything is stopped.\n")
+    assert run(database, "pause").stdout == "Everything was already stopped.\n"
+    assert approve(database, approval_id) == 2
+    assert look(database, approval_id).status is Status.PENDING
+    alone = run(database, "resume")
+    assert alone.returncode == 2 and "A person has to" in alone.stderr
+    for typed, code, says in (
+        ("n", 1, "Nothing was changed."),
+        ("y", 0, "It goes on."),
+        ("y", 0, "It was not stopped"),
+    ):
+        with at_terminal(database, "resume") as person:
+            person.answer("Let everything go on? [y/N]: ", typed)
+            assert person.finish() == code
+        assert says in person.shown
+    assert approve(database, approval_id) == 0
+    events = [entry["event"] for entry in json.loads(run(database, "audit", "list", "--json").stdout)]
+    assert events == ["opened", "paused", "resumed", "decided", "approved"]
+
+
+def test_t15_one_kind_can_be_stopped_alone(database: Path) -> None:
+    expense, action = ask(database), ask(database, "action", {"n": 1})
+    assert run(database, "pause", "--kind", "expense").stdout == "The kind expense is stopped.\n"
+    assert (approve(database, expense), approve(database, action)) == (2, 0)
+    with at_terminal(database, "resume", "--kind", "expense") as person:
+        person.answer("Let the kind expense go on? [y/N]: ", "y")
+        assert person.finish() == 0
+    assert approve(database, expense) == 0
+
+
+def test_a_kind_that_there_is_not_cannot_be_stopped(database: Path) -> None:
+    done = run(database, "pause", "--kind", "lunch")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "There is no such kind" in done.stderr
+
+
+@pytest.mark.parametrize(("option", "outcome"), [("--succeeded", "succeeded"), ("--failed", "failed")])
+def test_reconcile_settles_what_a_person_has_found_out(database: Path, option: str, outcome: str) -> None:
+    approval_id = redeemed(database)
+    assert run(database, "reconcile", approval_id, option).returncode == 2
+    with at_terminal(database, "reconcile", approval_id, option) as person:
+        person.answer(f"Record for good that this {outcome}? [y/N]: ", "n")
+        assert person.finish() == 1
+    assert look(database, approval_id).outcome.state is OutcomeState.RUNNING
+    with at_terminal(database, "reconcile", approval_id, option) as person:
+        shown = person.answer(f"Record for good that this {outcome}? [y/N]: ", "y")
+        assert person.finish() == 0
+    assert '"send": "it"' in shown
+    assert person.shown.endswith(f"The outcome of {approval_id} is {outcome} now.\n")
+    assert look(database, approval_id).outcome.state.value == outcome
+    with at_terminal(database, "reconcile", approval_id, option) as person:
+        person.answer("? [y/N]: ", "y")
+        assert person.finish() == 2
+    assert "there is nothing to reconcile" in person.shown
+    assert run(database, "audit", "verify").returncode == 0
+
+
+def test_reconcile_needs_to_be_told_what_was_found_out(database: Path) -> None:
+    done = run(database, "reconcile", ask(database))
+    assert done.returncode == 2 and "--succeeded" in done.stderr
