@@ -87,9 +87,37 @@ def test_a_place_where_no_file_can_be_made_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("These are my notes.\n" * 100)
+    path.chmod(0o644)
+    before = path.stat()
     with pytest.raises(Unavailable, match=r"^The database .*notes\.txt cannot be opened: file is not a database"):
         SqliteStore(path)
     assert path.read_text() == "These are my notes.\n" * 100
+    assert (path.stat().st_mode, path.stat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("script", ["CREATE TABLE t (x)", "PRAGMA application_id = 7", "PRAGMA user_version = 7"])
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path, script: str, mode: str) -> None:
+    path = tmp_path / "100% theirs?.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA journal_mode = {mode}")
+        db.executescript(script)
+    path.chmod(0o644)
+    before = path.stat()
+    content = path.read_bytes()
+    with pytest.raises(Unavailable, match=r"theirs\?\.db is a database of another program\. It was left as it is"):
+        SqliteStore(path)
+    assert path.read_bytes() == content
+    assert (path.stat().st_mode, path.stat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+
+
+@anyio_test
+async def test_a_database_without_anything_in_it_is_taken_and_marked_as_ours(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "hitl.db")) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    await SqliteStore(tmp_path / "hitl.db").close()
+    with closing(sqlite3.connect(tmp_path / "hitl.db")) as db:
+        assert db.execute("PRAGMA application_id").fetchone() == (connection.APPLICATION_ID,)
 
 
 def test_a_path_that_sqlite_cannot_open_is_refused(tmp_path: Path) -> None:
@@ -168,6 +196,7 @@ def test_a_file_that_stays_locked_while_it_is_opened_is_refused(
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
     with closing(sqlite3.connect(tmp_path / "hitl.db", isolation_level=None)) as db:
         db.execute("CREATE TABLE t (x)")
+        db.execute(f"PRAGMA application_id = {connection.APPLICATION_ID}")
         for statement in hold.split(";"):
             db.execute(statement)
         with pytest.raises(Unavailable, match=r"cannot be (opened|used): database is locked"):

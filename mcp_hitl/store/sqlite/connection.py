@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from mcp_hitl.store.sqlite.schema import MIGRATIONS
 
 BUSY_SECONDS = 30.0
 """How long a write waits for another process. Every client of one person starts a process of its own."""
+
+APPLICATION_ID = int.from_bytes(b"HITL", "big")
+"""By which `file` and we know our files (https://www.sqlite.org/pragma.html#pragma_application_id)."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -33,8 +37,9 @@ def prepare(path: Path) -> None:
     """Create the file where it is missing and bring its schema to this program's version.
 
     Raises:
-        Unavailable: it cannot be made, or belongs to a newer version of this program.
+        Unavailable: it cannot be made, is not ours (and stays as it is), or belongs to a newer version of this program.
     """
+    _refuse_what_is_not_ours(path)
     try:
         make_private(path)
     except OSError as error:
@@ -49,6 +54,20 @@ def prepare(path: Path) -> None:
         raise Unavailable(f"The database {path} cannot be used: {error}.") from error
     finally:
         db.close()
+
+
+def _refuse_what_is_not_ours(path: Path) -> None:
+    """Look at an existing file through SQLite alone, which keeps the locks that this process may have on it."""
+    try:
+        if not path.is_file() or path.stat().st_size == 0:
+            return
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as db:
+            whose = int(db.execute("PRAGMA application_id").fetchone()[0])
+            fresh = not (whose or version_of(db) or db.execute("SELECT 1 FROM sqlite_schema").fetchone())
+    except (OSError, sqlite3.Error) as error:
+        raise Unavailable(f"The database {path} cannot be opened: {error}. It was left as it is.") from error
+    if whose != APPLICATION_ID and not fresh:
+        raise Unavailable(f"{path} is a database of another program. It was left as it is; name another file.")
 
 
 def version_of(db: sqlite3.Connection) -> int:
@@ -79,6 +98,7 @@ def _migrate(db: sqlite3.Connection) -> None:
         for step in MIGRATIONS[done:]:
             step(Database(db))
         if done < len(MIGRATIONS):
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         db.execute("COMMIT")
     except BaseException:
