@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import click
 
@@ -90,6 +91,9 @@ def _standing(place: Workspace, approval: Approval) -> str:
     """How it stands, and for a person what they can do: this text is theirs, not a model's."""
     database = place.settings.database
     if approval.seen_at(place.desk.clock()) is Status.PENDING:
+        if not sys.stdout.isatty():
+            # Where a model may read along, no text hands it a deciding command (THREATS T17).
+            return "Pending. A person decides it at a terminal."
         return (
             "Pending. Decide with\n"
             f"    {command_line(database, 'approve', approval.id)}\n"

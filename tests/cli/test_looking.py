@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 from asked import ask, ask_all, lunch
-from terminal import run
+from terminal import at_terminal, run
 from wires import connect, content
 
 from mcp_hitl.cli.os_user import os_user
@@ -81,14 +81,21 @@ def test_json_of_pending_and_show_is_what_the_tools_return(database: Path) -> No
     assert json.loads(run(database, "show", approval_id, "--json").stdout) == got
 
 
-def test_show_tells_everything_and_how_to_decide(database: Path) -> None:
+def test_show_tells_a_person_everything_and_how_to_decide(database: Path) -> None:
     approval_id = ask(database)
-    done = run(database, "show", approval_id)
-    assert done.returncode == 0
+    with at_terminal(database, "show", approval_id) as person:
+        assert person.finish() == 0
     for fact in ("expense", "os:agent", approval_id, "revision 1", "sha256:", '"amount": 50', '"description": "Lunch"'):
-        assert fact in done.stdout
-    assert f" approve {approval_id}\n" in done.stdout
-    assert f" reject {approval_id} --reason 'why not'\n" in done.stdout
+        assert fact in person.shown
+    assert f" approve {approval_id}\n" in person.shown
+    assert f" reject {approval_id} --reason 'why not'\n" in person.shown
+
+
+def test_t17_show_names_no_deciding_command_where_a_model_may_read_along(database: Path) -> None:
+    approval_id = ask(database)
+    shown = run(database, "show", approval_id).stdout
+    assert '"amount": 50' in shown and "Pending. A person decides it at a terminal." in shown
+    assert " approve " not in shown and " reject " not in shown
 
 
 def test_show_of_a_cancelled_approval_says_so_and_offers_no_decision(database: Path) -> None:

@@ -56,9 +56,9 @@ def test_what_pending_prints_leads_to_show_and_that_to_a_decision(
     )
     look_at_one = pending.stdout.splitlines()[-1].partition("Look at one: ")[2]
     assert look_at_one.startswith("mcp-hitl ") == by_name
-    shown = shell(look_at_one, tmp_path, path=by_name)
-    assert (shown.returncode, shown.stderr) == (0, "")
-    approve, reject = (line.strip() for line in shown.stdout.splitlines()[-2:])
+    with terminal(["sh", "-c", f"cd {tmp_path} && {look_at_one}"], variables=ON_PATH if by_name else None) as person:
+        assert person.finish() == 0
+    approve, reject = (line.strip() for line in person.shown.splitlines()[-2:])
     with terminal(["sh", "-c", reject], variables=ON_PATH) as person:
         person.answer("Reject this? [y/N]: ", "n")
         assert person.finish() == 1
