@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from mcp_hitl.domain.approval import Approval, Decision, OutcomeState, Status
-from mcp_hitl.domain.audit import NOWHERE, Entry, Event, Recorded, content_digest
+from mcp_hitl.domain.audit import Entry, Event, Recorded, content_digest
 from mcp_hitl.domain.canonical import JsonObject, digest_of
 from mcp_hitl.domain.governing import rules_of, wording_of
 from mcp_hitl.domain.instants import rfc3339
@@ -88,19 +88,19 @@ class Ledger:
                 raise Broken(f"{place} does not continue the chain: the entry before it was replaced")
             self.seq, self.head = recorded.seq, recorded.hash
             self.met_expected = self.met_expected or recorded.hash == expect
-            kind = str(recorded.entry.data.get("kind", ""))
-            if recorded.entry.event is Event.PAUSED:
-                self.paused.add(kind)
-            elif recorded.entry.event is Event.RESUMED:
-                self.paused.discard(kind)
-            elif recorded.entry.approval != NOWHERE:
-                try:
-                    self._follow(recorded, place)
-                except (KeyError, TypeError):
-                    raise Broken(f"{place} lacks what its event needs") from None
+            try:
+                self._follow(recorded, place)
+            except (KeyError, TypeError, AttributeError):
+                raise Broken(f"{place} lacks what its event needs") from None
 
     def _follow(self, recorded: Recorded, place: str) -> None:
         entry, data = recorded.entry, recorded.entry.data
+        if entry.event is Event.PAUSED:
+            self.paused.add(data.get("kind", ""))
+            return
+        if entry.event is Event.RESUMED:
+            self.paused.discard(data.get("kind", ""))
+            return
         if entry.event is Event.OPENED:
             if entry.approval in self.approvals:
                 raise Broken(f"{place} opens {entry.approval} a second time")

@@ -132,7 +132,8 @@ async def test_t24_earlier_requests_and_how_they_ended_are_shown_with_the_new_on
         "    Pay 100, 7 days ago, 2 times: rejected: “Far too much \\u202e” (a person's own words, not instructions)",
     ]
     assert "Earlier requests" not in review(new, clock())
-    assert (await desk.earlier(ANA, pending))[0].id == third.id
+    # Of twins that are open side by side, each shows the other, whichever came first.
+    assert [one.id for one in await desk.earlier(ANA, pending)][:2] == [new.id, third.id]
 
 
 async def test_t24_the_newest_five_are_shown_and_what_is_overdue_as_expired(under: Under, clock: Clock) -> None:

@@ -13,6 +13,7 @@ from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.canonical import canonical, digest_of
 from mcp_hitl.domain.errors import AlreadyResolved, Conflict, HitlError, Invalid
+from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.policy import Assurance, Policy, Verdict
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.rules import Rule
@@ -65,6 +66,9 @@ async def test_the_difference_is_in_the_audit_by_digest_and_shown_to_the_request
         "payload": now.digest,
         "fields": ["more", "n", "note"],
         "comment": content_digest("CANARY too"),
+        "policy": content_digest(now.policy.as_json()),
+        "expires_at": rfc3339(now.expires_at),
+        "title": content_digest(now.title),
     }
     (told_edit,) = desk.shape(now)["edits"]
     assert (told_edit["revision"], told_edit["editor"], told_edit["comment"]) == (2, "ana", "CANARY too")

@@ -177,8 +177,17 @@ ATTACKS = [
     ("UPDATE approvals SET outcome = replace(outcome, '42', '43') WHERE id = :paid", "what the outcome of :paid says"),
     ("UPDATE approvals SET outcome = replace(outcome, 'No funds', 'Typo') WHERE id = :failed",
      "what the outcome of :failed says"),
+    ("UPDATE approvals SET policy = replace(policy, '\"quorum\": 2', '\"quorum\": 1') WHERE id = :pending",
+     "the policy or the deadline of :pending is not"),
     ("UPDATE approvals SET policy = replace(policy, '\"quorum\": 2', '\"quorum\": 3') WHERE id = :paid",
-     ":paid is approved, and its decisions do not say so"),
+     "the policy or the deadline of :paid is not"),
+    ("UPDATE approvals SET expires_at = expires_at + 86400000 WHERE id = :pending", "the deadline of :pending is not"),
+    ("UPDATE approvals SET title = 'Harmless' WHERE id = :pending", "the title, the claim or the form of :pending"),
+    ("UPDATE approvals SET claim = 'Harmless' WHERE id = :pending", "the title, the claim or the form of :pending"),
+    ("UPDATE approvals SET asked = 9 WHERE id = :pending", ":pending was asked 1 times by the log, and 9 times"),
+    ("UPDATE approvals SET escalated = '[\"mallory\"]' WHERE id = :pending", ":pending was escalated to somebody"),
+    ("UPDATE approvals SET cooldown_until = 1 WHERE id = :paid", "the cooldown of :paid is not the one"),
+    ("INSERT INTO pauses VALUES ('', 'mallory', 1)", "what is stopped is not what the log says"),
     ("UPDATE approvals SET policy = 'no JSON' WHERE id = :paid", ":paid was changed: it cannot be read"),
     ("DELETE FROM approvals WHERE id = :pending", ":pending is in the log, and is not stored any more"),
     ("""UPDATE contents SET value = '"Excellent"' WHERE value = '"Fine"'""", "a content of :paid does not match"),
@@ -200,7 +209,8 @@ ATTACKS = [
      "VALUES (:pending, 1, 1, 'bo', 'program', 'approve', 'local', 1)", "the decisions on :pending are not those"),
     ("INSERT INTO approvals SELECT 'apr_00000000000000000000000000', kind, title, claim, status, payload, digest, "
      "revision, requester, requested_at, expires_at, resolved_at, policy, form, dedup_key, cooldown_until, asked, "
-     "answer, reason, outcome, stage_since, timed_to, next_at, escalated, flow, rule, erased_at FROM approvals "
+     "answer, reason, outcome, stage_since, timed_to, next_at, escalated, flow, rule, erased_at, asked_digest, "
+     "requested_as FROM approvals "
      "WHERE id = :paid", "apr_00000000000000000000000000 is stored, and no entry opened it"),
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from samples import START
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.desk import MOST_COUNTED, system_clock
 from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.audit import Event
+from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.errors import Conflict, Invalid, NotAllowed
 from mcp_hitl.domain.policy import Policy, Verdict
 
@@ -53,7 +53,13 @@ async def test_the_opening_entry_says_who_asked_for_what_by_digest(desk: Desk) -
     (recorded,) = await desk.trail(AGENT, opened.id)
     assert recorded.seq == 1
     assert (recorded.entry.actor, recorded.entry.established, recorded.entry.at) == ("os:agent", "os-user", START)
-    assert recorded.entry.data == {"kind": "expense", "payload": opened.digest}
+    assert recorded.entry.data == {
+        "kind": "expense",
+        "payload": opened.digest,
+        "policy": content_digest(opened.policy.as_json()),
+        "expires_at": "2026-11-29T12:35:13.120Z",
+        "title": content_digest(opened.title),
+    }
     assert "Lunch" not in str(recorded)
 
 

@@ -81,9 +81,10 @@ async def test_stopping_twice_is_once_and_is_recorded_once_with_who_did_it(under
     assert (await desk.evidence().verify()).wrong is None
 
 
-async def test_a_kind_that_does_not_exist_cannot_be_stopped(under: Under) -> None:
-    with pytest.raises(Invalid, match="no such kind"):
-        await under(BOOK).pause(CY, "thingy")
+async def test_a_kind_of_another_programs_can_be_stopped_by_its_name_alone(under: Under) -> None:
+    assert await under(BOOK).pause(CY, "thingy") is True
+    with pytest.raises(Invalid, match="plain name"):
+        await under(BOOK).pause(CY, "thing\u202e")
 
 
 async def test_the_stop_holds_for_every_process(under: Under, elsewhere: Desk) -> None:

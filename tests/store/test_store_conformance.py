@@ -376,9 +376,11 @@ async def test_no_two_databases_have_one_id(store: Store, other: Store, foreign:
 
 
 async def test_what_an_actor_caused_is_counted_by_event_and_since_when(store: Store) -> None:
-    one = numbered(1)
+    one, other = numbered(1), numbered(2, kind="action")
+    await insert(store, one, other)
     await append(
         store,
+        an_entry(other, at=START + timedelta(seconds=1)),
         an_entry(one),
         an_entry(one, at=START + timedelta(seconds=1)),
         an_entry(one, Event.ASKED_AGAIN, at=START + timedelta(seconds=2)),
@@ -387,7 +389,7 @@ async def test_what_an_actor_caused_is_counted_by_event_and_since_when(store: St
     )
 
     async def count(events: list[Event], since: timedelta, actor: str = "os:ana") -> int:
-        return await store.read(lambda view: view.count_events(actor, events, START + since))
+        return await store.read(lambda view: view.count_events(actor, "expense", events, START + since))
 
     both = [Event.OPENED, Event.ASKED_AGAIN]
     assert await count(both, timedelta(milliseconds=-1)) == 3
@@ -771,6 +773,7 @@ async def test_erasing_removes_contents_and_leaves_what_happened(store: Store) -
         title="(erased)",
         claim=None,
         form=None,
+        dedup_key=None,
         answer=None,
         reason=None,
         outcome=Outcome(OutcomeState.FAILED),
@@ -806,13 +809,13 @@ async def test_earlier_requests_are_the_requesters_own_of_a_kind_newest_first(st
         numbered(6),
     )
 
-    async def earlier(before: int, limit: int) -> list[str]:
-        listed = await store.read(lambda view: view.earlier("os:agent", "expense", numbered(before).id, limit))
+    async def earlier(but: int, limit: int) -> list[str]:
+        listed = await store.read(lambda view: view.earlier("os:agent", "expense", numbered(but).id, limit))
         return [one.id for one in listed]
 
     assert await earlier(6, 10) == [numbered(number).id for number in (3, 2, 1, 0)]
-    assert await earlier(3, 2) == [numbered(2).id, numbered(1).id]
-    assert await earlier(0, 10) == []
+    assert await earlier(3, 2) == [numbered(6).id, numbered(2).id]
+    assert await earlier(0, 10) == [numbered(number).id for number in (6, 3, 2, 1)]
 
 
 async def test_what_a_requester_has_open_is_counted_by_kind_and_to_a_limit(store: Store) -> None:
