@@ -4,6 +4,7 @@ JSON Schema is permissive: `maximum` says nothing about text, `properties` nothi
 nothing about an empty list. Where a person decides, that is harmless; where a rule does, each is a way past it.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -83,7 +84,7 @@ class _Check:
                 )
                 break
         pattern = part.get("pattern", "^$")
-        if not (pattern.startswith("^") and pattern.endswith("$")):
+        if not _anchored(pattern):
             self._note(place, "pattern", "must begin with ^ and end with $, or any part of the text may satisfy it")
 
     def _check_items(self, part: JsonObject, own: list[JsonObject], kinds: list[JsonObject], place: str) -> None:
@@ -107,6 +108,17 @@ class _Check:
             reached = target(self._schema, schema["$ref"]) if "$ref" in schema else None
             found += [each for each in _tables([reached]) if not any(each is known for known in found)]
         return found
+
+
+def _anchored(pattern: str) -> bool:
+    """Whether the whole text has to match: `^a|b$` holds neither end for both, and a `\\$` is a dollar sign."""
+    bare = re.sub(r"\\.|\[(?:\\.|[^\]])+\]", "x", pattern, flags=re.DOTALL)
+    depth = 0
+    for character in bare:
+        depth += (character == "(") - (character == ")")
+        if character == "|" and depth == 0:
+            return False
+    return bare.startswith("^") and bare.endswith("$")
 
 
 def _tables(schemas: Iterable[Any]) -> list[JsonObject]:

@@ -279,6 +279,13 @@ PAST_A_RULE: list[tuple[str, str]] = [
         "when.properties.to.pattern: must begin with ^ and end with $, or any part of the text may satisfy it",
     ),
     *(
+        (
+            f"{{ properties = {{ to = {{ pattern = '{pattern}' }} }}, required = ['to'] }}",
+            "when.properties.to.pattern: must begin with ^ and end with $, or any part of the text may satisfy it",
+        )
+        for pattern in ("^alice|bob$", r"^price: \$", "^a$|^b$")
+    ),
+    *(
         (f"{{ properties = {{ to = {{}} }}, required = ['to'], {loose} }}", f"when.{loose.split()[0]}: must not st")
         for loose in (
             "not = { required = ['x'] }", "if = {}", "then = {}", "else = {}", "oneOf = [{}]", "patternProperties = {}",
