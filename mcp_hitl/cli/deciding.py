@@ -40,6 +40,8 @@ def approve(context: click.Context, approval_id: str, comment: str | None, yes: 
 @click.pass_context
 def reject(context: click.Context, approval_id: str, reason: str, yes: bool, as_json: bool) -> None:
     """Reject, after looking at all of it."""
+    if not reason.strip():
+        raise click.UsageError("Say why not, with --reason: the agent is told.")
     run(lambda: _decide(context, approval_id, Verdict.REJECT, reason, yes, as_json), as_json=as_json)
 
 

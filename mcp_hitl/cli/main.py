@@ -1,6 +1,7 @@
 """The command line's top: options, and one entry for each command."""
 
 import sys
+from typing import TextIO, cast
 
 import click
 
@@ -25,6 +26,8 @@ def cli(context: click.Context, db: str | None) -> None:
     """
     if context.invoked_subcommand is not None:
         return
+    if cast("TextIO | None", sys.stdin) is None:
+        raise click.UsageError("There is no input. An MCP client starts this program and talks to it there.")
     if sys.stdin.isatty():
         click.echo(context.get_help())
         return

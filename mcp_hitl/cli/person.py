@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import click
 
@@ -21,7 +21,8 @@ def require_terminal() -> None:
     Raises:
         NeedsPerson: input or output is not a terminal.
     """
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    streams = (cast("TextIO | None", stream) for stream in (sys.stdin, sys.stderr))
+    if not all(stream is not None and stream.isatty() for stream in streams):
         raise NeedsPerson("A person has to decide this at a terminal, and there is none here. Nothing was decided.")
 
 

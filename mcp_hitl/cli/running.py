@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import click
 
-from mcp_hitl.domain.errors import HitlError
+from mcp_hitl.domain.errors import HitlError, Invalid
 
 DONE, NO, REFUSED = 0, 1, 2
 """Exit codes: it is done; the answer is no; wrong use, or refused."""
@@ -20,12 +20,15 @@ def run(main: Callable[[], Awaitable[int]], *, as_json: bool = False) -> NoRetur
     async def guarded() -> int:
         try:
             return await main()
-        except HitlError as error:
-            if as_json:
-                print_json({"code": error.code, "message": str(error)})
-            else:
-                click.echo(f"mcp-hitl: {error}", err=True)
-            return REFUSED
+        except UnicodeEncodeError:
+            error = Invalid("What was given is not text in UTF-8.")
+        except HitlError as refusal:
+            error = refusal
+        if as_json:
+            print_json({"code": error.code, "message": str(error)})
+        else:
+            click.echo(f"mcp-hitl: {error}", err=True)
+        return REFUSED
 
     raise SystemExit(anyio.run(guarded))
 

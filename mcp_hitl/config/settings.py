@@ -40,7 +40,7 @@ def load(environment: Mapping[str, str], *, database: str | None = None) -> Sett
     # Imported late: without a policy file nothing of what reads one is needed.
     from mcp_hitl.config.policy_file import read
 
-    policy = read(Path(named).expanduser())
+    policy = read(_expanded(named))
     return Settings(path, key, policy.rulebook, policy.retention)
 
 
@@ -54,10 +54,23 @@ def default_database() -> Path:
 
 def _path(named: str) -> Path:
     if not named:
-        return default_database()
+        usual = default_database()
+        if not usual.is_absolute():
+            raise Invalid(f"You have no home folder here. Name the database with --db or {DATABASE}.")
+        return usual
     if "://" in named:
         raise Invalid("The database must be the path of a file. PostgreSQL is not supported yet.")
-    return Path(os.path.abspath(Path(named).expanduser()))
+    try:
+        return Path(os.path.abspath(_expanded(named)))
+    except OSError:
+        raise Invalid("The current folder is gone. Name the database by its whole path.") from None
+
+
+def _expanded(named: str) -> Path:
+    try:
+        return Path(named).expanduser()
+    except RuntimeError:
+        raise Invalid("A path begins with ~, and there is no such home folder. Write it out.") from None
 
 
 def _key(text: str | None) -> bytes | None:

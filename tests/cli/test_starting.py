@@ -14,6 +14,8 @@ from terminal import run, terminal
 from wires import environment, launcher
 
 from mcp_hitl import __version__
+from mcp_hitl.config import load
+from mcp_hitl.domain.errors import Invalid
 
 SLOW = {"jsonschema", "mcp", "mcp_types", "pydantic", "sqlite_utils", "starlette", "uvicorn"}
 OPERATING = ("audit", "pause", "resume", "reconcile", "policy")
@@ -194,3 +196,33 @@ def test_output_that_nobody_reads_is_no_crash(database: Path) -> None:
     )
     os.close(pipe)
     assert done.returncode == 1 and "Traceback" not in done.stderr
+
+
+ODD: dict[str, tuple[str, str]] = {
+    "no input at all": ("{program} --db {folder}/hitl.db <&-", "There is no input."),
+    "nobody to ask": ("{program} --db {folder}/hitl.db lift {id} <&-", "A person has to decide this at a terminal"),
+    "nobody's home": ("{program} --db '~nosuch/hitl.db' pending", "there is no such home folder"),
+    "a folder that is gone": ("mkdir {folder}/x; cd {folder}/x; rmdir ../x; {program} --db a.db pending", "is gone"),
+    "no text": ("{program} --db {folder}/hitl.db pending --kind $(printf '\\377')", "not text in UTF-8"),
+    "no reason": ("{program} --db {folder}/hitl.db reject {id} --reason ' '", "Say why not, with --reason"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_an_odd_environment_is_told_in_a_sentence(tmp_path: Path, case: str) -> None:
+    command, sentence = ODD[case]
+    program = f"{sys.executable} -m mcp_hitl"
+    done = subprocess.run(
+        ["sh", "-c", command.format(program=program, folder=tmp_path, id="apr_" + "0" * 26)],
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_without_a_home_folder_the_database_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcp_hitl.config.settings.default_database", lambda: Path("~/.local/share/hitl.db"))
+    with pytest.raises(Invalid, match=r"no home folder here\. Name the database with --db or MCP_HITL_DB"):
+        load({})
