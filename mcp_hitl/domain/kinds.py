@@ -105,9 +105,16 @@ class _Template(string.Formatter):
 
 def _check_expense(payload: JsonObject) -> None:
     money(payload["amount"], payload["currency"], "amount")
+    _check_not_blank(payload, "description")
+
+
+def _check_not_blank(payload: JsonObject, field: str) -> None:
+    if not payload[field].strip():
+        raise Invalid(f"{field} must not be blank.")
 
 
 def _check_question(payload: JsonObject) -> None:
+    _check_not_blank(payload, "question")
     if "form" in payload:
         forms.define(payload["form"])
 

@@ -52,6 +52,21 @@ async def test_an_amount_that_would_be_rounded_is_refused_and_nothing_is_stored(
     assert rig.rows() == before
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("submit-expense", {"amount": 5, "description": " \t"}),
+        ("request-approval", {"title": "  ", "details": {}}),
+        ("ask-human", {"question": "\n "}),
+    ],
+)
+async def test_blank_words_are_refused_and_nothing_is_stored(rig: Rig, name: str, arguments: JsonObject) -> None:
+    before = rig.rows()
+    async with connect(rig.server.mcp, MODERN) as client:
+        assert "must not be blank" in await refused(client, name, arguments, "invalid")
+    assert rig.rows() == before
+
+
 def _nested(depth: int) -> Any:
     value: Any = CANARY
     for _ in range(depth):

@@ -1,5 +1,6 @@
 """Tools with which the agent asks for an approval, or takes the request back."""
 
+from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.kinds import EXPENSE
 from mcp_hitl.server.arguments import Action, Cancel, Expense
 from mcp_hitl.server.call import Call, Outcome
@@ -17,6 +18,8 @@ async def submit_expense(call: Call, arguments: Expense) -> Outcome:
 
 async def request_approval(call: Call, arguments: Action) -> Outcome:
     """Open the approval of any action."""
+    if not arguments.title.strip():
+        raise Invalid("title: it must not be blank.")
     approval = await call.desk.submit(
         call.caller, arguments.kind, arguments.details, claim=arguments.title, dedup_key=arguments.dedup_key
     )
