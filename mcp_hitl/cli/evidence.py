@@ -34,11 +34,12 @@ def list_entries(context: click.Context, approval_id: str | None, as_json: bool)
     async def main() -> int:
         async with workspace(settings_of(context)) as place:
             if approval_id is None:
-                entries = await place.desk.evidence().entries()
+                entries, verified = await place.desk.evidence().entries(), None
             else:
-                entries = await place.desk.trail(place.user, approval_id)
+                entries, verified = await place.desk.evidence().trail(approval_id)
+            told = [recorded.as_json() for recorded in entries]
             if as_json:
-                print_json([recorded.as_json() for recorded in entries])
+                print_json(told if approval_id is None else {"entries": told, "verified": verified})
             else:
                 for recorded in entries:
                     click.echo(_line(recorded))

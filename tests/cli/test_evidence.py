@@ -186,3 +186,10 @@ def test_a_length_that_is_none_erases_nothing(database: Path, length: str) -> No
     with at_terminal(database, "audit", "erase", "--older-than", length) as person:
         assert person.finish() == 2
     assert "--older-than" in person.shown and "for good" not in person.shown
+
+
+def test_the_trail_of_one_approval_as_json_is_what_the_tool_returns(database: Path) -> None:
+    approval_id = ask(database)
+    trail = json.loads(run(database, "audit", "list", approval_id, "--json").stdout)
+    assert trail["verified"] is True
+    assert [entry["event"] for entry in trail["entries"]] == ["opened", "asked-again"]
