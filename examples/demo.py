@@ -4,12 +4,14 @@ The agent is a real MCP client on a real server over stdio; the person is you, a
 pseudo-terminal stands in for you and answers yes.
 """
 
+import io
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.to_thread
@@ -25,15 +27,21 @@ def say(who: str, text: str) -> None:
     print(f"{who:>7} │ {first}", *(f"        │ {line}" for line in rest), sep="\n", flush=True)
 
 
+def without_settings() -> dict[str, str]:
+    """This environment without settings for mcp-hitl: the demo has a database of its own, and no policy."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MCP_HITL_")}
+
+
 async def main() -> int:
     """Play the three parts; 0 where the expense was approved."""
+    cast("io.TextIOWrapper", sys.stdout).reconfigure(errors="replace")
     automatic = bool(os.environ.get("DEMO_AUTO"))
     if not automatic and not sys.stdin.isatty():
         print("This demo asks you at the terminal. Run it in one, or with DEMO_AUTO=1.", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory(prefix="mcp-hitl-demo-") as folder:
         program = [sys.executable, "-m", "mcp_hitl", "--db", str(Path(folder) / "hitl.db")]
-        server = StdioServerParameters(command=program[0], args=program[1:])
+        server = StdioServerParameters(command=program[0], args=program[1:], env=without_settings())
         async with Client(server) as agent:
             return await play(agent, program, automatic)
 
@@ -52,14 +60,14 @@ async def play(agent: Client, program: list[str], automatic: bool) -> int:
     say("agent", f"wait-for-approval {approval_id}")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
-        say("you", f"mcp-hitl approve {approval_id}")
-        print(flush=True)
         command = [*program, "approve", approval_id, "--comment", "Have a good trip."]
+        say("you", shlex.join(command))
+        print(flush=True)
         answered = await anyio.to_thread.run_sync(decide_for_you if automatic else decide, command)
         if answered != 0:
             tasks.cancel_scope.cancel()
     if not decided:
-        say("agent", "Nobody approved, so nothing happens. The request would stay pending for a week.")
+        say("agent", "Nobody approved, so nothing happens. The request goes away with this demo's database.")
         return 1
     print()
     say("server", text_of(decided[0]))
@@ -68,7 +76,7 @@ async def play(agent: Client, program: list[str], automatic: bool) -> int:
 
 def decide(command: list[str]) -> int:
     """Let the person at this terminal decide."""
-    return subprocess.run(command, check=False).returncode
+    return subprocess.run(command, check=False, env=without_settings()).returncode
 
 
 def decide_for_you(command: list[str]) -> int:
@@ -76,13 +84,18 @@ def decide_for_you(command: list[str]) -> int:
     import pty
 
     master, terminal = pty.openpty()
-    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=without_settings())
     os.close(terminal)
     shown = b""
     while not shown.endswith(b"[y/N]: "):
         shown += os.read(master, 1024)
     os.write(master, b"y\n")
-    print(shown.decode().replace("\r\n", "\n") + "y", flush=True)
+    try:
+        while piece := os.read(master, 1024):
+            shown += piece
+    except OSError:
+        pass  # how Linux tells that the program has closed its end
+    print(shown.decode(errors="replace").replace("\r\n", "\n"), end="", flush=True)
     code = process.wait()
     os.close(master)
     return code
