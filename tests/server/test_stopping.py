@@ -118,7 +118,7 @@ async def test_stdio_ends_while_another_process_holds_the_lock_that_a_call_waits
         await client.call("list-pending")
         with closing(sqlite3.connect(rig.database, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            arguments = {"title": "Deploy", "details": {}}
+            arguments: dict[str, Any] = {"title": "Deploy", "details": {}}
             asked = await client.request("tools/call", name="request-approval", arguments=arguments)
             await client.call("list-pending")
             since = await _stop(client, how)
@@ -137,7 +137,7 @@ async def test_stdio_leaves_a_client_that_does_not_read(rig: Rig, how: str) -> N
         await client.shake_hands()
         for _ in range(10):
             await client.request("tools/call", name="list-pending", arguments={})
-        arguments = {"title": "Deploy", "details": {}}
+        arguments: dict[str, Any] = {"title": "Deploy", "details": {}}
         await client.request("tools/call", name="request-approval", arguments=arguments)
         await eventually(lambda: rig.rows()["approvals"] == 6)
         await _ended(client, await _stop(client, how))
