@@ -1,5 +1,6 @@
 """The one door to state: submit, decide, cancel, wait. Front-ends come through here, acting principal first."""
 
-from mcp_hitl.desk.desk import Desk, Page
+from mcp_hitl.desk.desk import Desk
+from mcp_hitl.desk.looking import Page
 
 __all__ = ["Desk", "Page"]

@@ -9,7 +9,8 @@ from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, hour, said
 from samples import START
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.desk import MOST_COUNTED, system_clock
+from mcp_hitl.desk.desk import system_clock
+from mcp_hitl.desk.looking import MOST_COUNTED
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.errors import Conflict, Invalid, NotAllowed
@@ -286,7 +287,7 @@ async def test_a_page_is_told_with_a_cursor_only_where_more_follows(desk: Desk) 
 
 async def test_counting_stops_at_a_thousand_and_says_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST_COUNTED == 1_000
-    monkeypatch.setattr("mcp_hitl.desk.desk.MOST_COUNTED", 3)
+    monkeypatch.setattr("mcp_hitl.desk.looking.MOST_COUNTED", 3)
     for number in range(4):
         await desk.submit(AGENT, "action", {"n": number})
     page = await desk.pending(ANA, limit=1)

@@ -127,7 +127,7 @@ async def test_stopping_lets_every_waiter_go_with_what_is_known(served: Desk, st
 async def test_the_waiter_is_told_every_so_often_how_long_it_has_been(
     served: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.desk.TICK_SECONDS", 0.01)
+    monkeypatch.setattr("mcp_hitl.desk.looking.TICK_SECONDS", 0.01)
     opened = await served.submit(AGENT, "expense", LUNCH)
     ticks: list[float] = []
 
@@ -143,7 +143,7 @@ async def test_the_waiter_is_told_every_so_often_how_long_it_has_been(
 
 
 async def test_no_tick_comes_after_the_time_is_up(served: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.desk.TICK_SECONDS", 0.02)
+    monkeypatch.setattr("mcp_hitl.desk.looking.TICK_SECONDS", 0.02)
     opened = await served.submit(AGENT, "expense", LUNCH)
     ticks: list[float] = []
 

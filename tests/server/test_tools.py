@@ -227,7 +227,7 @@ async def test_pending_approvals_are_listed_oldest_first_in_pages_by_kind_with_a
 
 
 async def test_a_total_is_counted_to_a_thousand_and_says_so(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.desk.MOST_COUNTED", 3)
+    monkeypatch.setattr("mcp_hitl.desk.looking.MOST_COUNTED", 3)
     for number in range(4):
         await rig.opened(payload={"number": number})
     async with connect(rig.server.mcp, MODERN) as client:

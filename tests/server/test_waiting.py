@@ -114,7 +114,7 @@ async def test_a_deadline_that_passes_ends_the_wait(rig: Rig) -> None:
 async def test_a_long_wait_reports_progress(
     rig: Rig, target: Any, protocol: str, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.desk.TICK_SECONDS", 0.01)
+    monkeypatch.setattr("mcp_hitl.desk.looking.TICK_SECONDS", 0.01)
     approval = await rig.opened()
     told: list[tuple[float, str | None]] = []
 

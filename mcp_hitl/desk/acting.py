@@ -1,0 +1,199 @@
+"""What changes state: ask, decide, edit, take back, use, stop."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from mcp_hitl.desk import deciding, editing, opening, pausing, redeeming
+from mcp_hitl.desk.deciding import Said
+from mcp_hitl.desk.looking import Looking, check_id
+from mcp_hitl.desk.opening import Request
+from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.canonical import JsonObject, check_text
+from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.ids import RANDOM_BITS, approval_id
+from mcp_hitl.domain.kinds import Kind
+from mcp_hitl.domain.policy import Assurance
+from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.text import visible
+from mcp_hitl.store.protocol import Transaction
+
+T = TypeVar("T")
+
+MAX_KEY = 200
+MAX_KIND = 64
+MAX_CLAIM = 500
+
+
+class Acting(Looking):
+    """The part of the desk that changes state; each method is one transaction, with the acting principal first."""
+
+    async def submit(
+        self,
+        requester: Principal,
+        kind_name: str,
+        payload: JsonObject,
+        *,
+        claim: str | None = None,
+        dedup_key: str | None = None,
+    ) -> Approval:
+        """Open an approval, or join the one that was asked for already.
+
+        Raises:
+            Invalid: no such kind, or a payload that does not fit it; nothing was stored.
+            Conflict: `dedup_key` belongs to another payload.
+            TooMany: a quota is used up.
+        """
+        kind = self._kind(kind_name)
+        if claim is not None:
+            if len(claim) > MAX_CLAIM:
+                raise Invalid(f"title must have at most {MAX_CLAIM} characters.")
+            check_text(claim, "title")
+        if dedup_key is not None:
+            if not 1 <= len(dedup_key) <= MAX_KEY:
+                raise Invalid(f"dedup_key must have 1 to {MAX_KEY} characters.")
+            check_text(dedup_key, "dedup_key")
+        clock = self.clock()
+        request = Request(
+            requester=self._who(requester),
+            kind=kind,
+            payload=kind.admit(payload),
+            claim=claim,
+            dedup_key=dedup_key,
+            id=approval_id(clock, secrets.randbits(RANDOM_BITS)),
+            form=kind.form_of(payload),
+        )
+        return await self._store.write(lambda tx: opening.open_or_join(tx, request, clock, self.rulebook))
+
+    async def decide(self, said: Said) -> Approval:
+        """Record what an approver said; see `deciding.decide`.
+
+        Raises:
+            NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
+        """
+        known = replace(said, approver=self._who(said.approver))
+        return await self._change(said.approval_id, lambda tx: deciding.decide(tx, known, self.clock(), self.rulebook))
+
+    async def edit(
+        self,
+        editor: Principal,
+        approval_id: str,
+        payload: JsonObject,
+        *,
+        revision: int,
+        digest: str,
+        assurance: Assurance,
+        comment: str | None = None,
+    ) -> Approval:
+        """Replace the payload of a pending approval by a new revision; see `editing.edit`.
+
+        Raises:
+            NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
+        """
+        approval = await self.get(editor, approval_id)
+        kind = self._kind(approval.kind)
+        wanted = editing.Revision(
+            editor=self._who(editor),
+            approval_id=approval_id,
+            payload=kind.admit(payload),
+            revision=revision,
+            digest=digest,
+            assurance=assurance,
+            comment=comment,
+            form=kind.form_of(payload),
+        )
+        return await self._store.write(lambda tx: editing.edit(tx, wanted, self.clock(), kind, self.rulebook))
+
+    def admit(self, kind_name: str, payload: JsonObject) -> None:
+        """Check a payload without storing anything.
+
+        Raises:
+            Invalid: no such kind, or it does not fit.
+        """
+        self._kind(kind_name).admit(payload)
+
+    async def cancel(self, principal: Principal, approval_id: str, reason: str | None = None) -> Approval:
+        """End a pending approval of the principal's own.
+
+        Raises:
+            NotFound, NotAllowed, AlreadyResolved, Invalid: nothing was changed.
+        """
+        who = self._who(principal)
+        return await self._change(approval_id, lambda tx: deciding.cancel(tx, who, approval_id, reason, self.clock()))
+
+    async def lift_cooldown(self, approver: Principal, approval_id: str) -> Approval:
+        """Let a rejected payload be asked anew.
+
+        Raises:
+            NotFound, NotAllowed, Conflict: nothing was changed.
+        """
+        who = self._who(approver)
+        return await self._change(
+            approval_id, lambda tx: deciding.lift_cooldown(tx, who, approval_id, self.clock(), self.rulebook)
+        )
+
+    async def redeem(self, caller: Principal, approval_id: str, digest: str) -> Approval:
+        """Use an approval for its one time; see `redeeming.redeem`.
+
+        Raises:
+            NotFound, NotAllowed, Conflict, Paused: it cannot be used; nothing was changed.
+        """
+        who = self._who(caller)
+
+        def work(tx: Transaction) -> Approval:
+            held = tx.get(approval_id)
+            kind = self.rulebook.kinds.get(held.kind) if held else None
+            return redeeming.redeem(tx, who, approval_id, digest, self.clock(), kind, self.rulebook)
+
+        return await self._change(approval_id, work)
+
+    async def report(self, caller: Principal, approval_id: str, succeeded: bool, note: str | None = None) -> Approval:
+        """Record how the redeemed action went.
+
+        Raises:
+            NotFound, NotAllowed, Conflict, Invalid: nothing was changed.
+        """
+        who = self._who(caller)
+        return await self._change(
+            approval_id, lambda tx: redeeming.report(tx, who, approval_id, succeeded, note, self.clock())
+        )
+
+    async def reconcile(self, person: Principal, approval_id: str, succeeded: bool) -> Approval:
+        """Settle an outcome that nobody could tell.
+
+        Raises:
+            NotFound, Conflict: there is nothing to settle.
+        """
+        who = self._who(person)
+        return await self._change(
+            approval_id, lambda tx: redeeming.reconcile(tx, who, approval_id, succeeded, self.clock())
+        )
+
+    async def pause(self, who: Principal, kind: str | None = None) -> bool:
+        """Stop a kind, or everything; False where it was stopped already.
+
+        Raises:
+            Invalid: no such kind.
+        """
+        # Any name: an emergency stop must not need the policy that the kind is in.
+        if kind is not None and (not 1 <= len(kind) <= MAX_KIND or visible(kind) != kind):
+            raise Invalid(f"kind must be a plain name of at most {MAX_KIND} characters.")
+        return await self._store.write(lambda tx: pausing.pause(tx, self._who(who), kind, self.clock()))
+
+    async def resume(self, who: Principal, kind: str | None = None) -> bool:
+        """End a stop; False where there was none."""
+        return await self._store.write(lambda tx: pausing.resume(tx, self._who(who), kind, self.clock()))
+
+    def _kind(self, name: str) -> Kind:
+        kind = self.rulebook.kinds.get(name)
+        if kind is None:
+            raise Invalid(f"There is no such kind. Use one of: {', '.join(sorted(self.rulebook.kinds))}.")
+        return kind
+
+    def _who(self, principal: Principal) -> Principal:
+        return self.rulebook.people.identify(principal)
+
+    async def _change(self, approval_id: str, work: Callable[[Transaction], T]) -> T:
+        check_id(approval_id)
+        return await self._store.write(work)

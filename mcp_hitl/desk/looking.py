@@ -1,0 +1,187 @@
+"""What reads state: look at one, list, wait; and the words and shapes in which an approval is told."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+import anyio
+
+from mcp_hitl.desk.feed import Feed
+from mcp_hitl.desk.recording import instant
+from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.audit import Recorded
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import Invalid, NotFound
+from mcp_hitl.domain.ids import is_approval_id
+from mcp_hitl.domain.presentation import Telling, shape, summary
+from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.store.protocol import Store, View
+
+Clock = Callable[[], datetime]
+Tick = Callable[[float], Awaitable[None]]
+"""Told every so often, with the seconds waited so far, while somebody waits."""
+
+MOST_COUNTED = 1_000
+TICK_SECONDS = 15.0
+EARLIER = 5
+"""How many earlier requests are shown with a new one (THREATS T24)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some pending approvals, the cursor of the next page, and how many there are (counted to `MOST_COUNTED`)."""
+
+    approvals: list[Approval]
+    next_cursor: str | None
+    total: int
+
+    @property
+    def total_capped(self) -> bool:
+        """Whether counting stopped, so that there may be more than `total`."""
+        return self.total >= MOST_COUNTED
+
+
+class Looking:
+    """The part of the desk that changes nothing."""
+
+    _store: Store
+    _inbox: str
+    rulebook: Rulebook
+    clock: Clock
+    feed: Feed
+    stopping: anyio.Event
+
+    async def get(self, principal: Principal, approval_id: str) -> Approval:
+        """Return one approval.
+
+        Raises:
+            NotFound: there is none that the principal may see.
+        """
+        check_id(approval_id)
+        clock = self.clock()
+        return await self._store.read(lambda view: _seen(_found(view, approval_id), instant(view, clock)))
+
+    async def earlier(self, principal: Principal, approval: Approval) -> list[Approval]:
+        """What the same requester asked of the same kind before, newest first (THREATS T24)."""
+        clock = self.clock()
+
+        def look(view: View) -> list[Approval]:
+            now = instant(view, clock)
+            found = view.earlier(approval.requester, approval.kind, approval.id, EARLIER)
+            return [_seen(one, now) for one in found]
+
+        return await self._store.read(look)
+
+    async def pending(
+        self, principal: Principal, *, kind: str | None = None, limit: int = 20, cursor: str | None = None
+    ) -> Page:
+        """Return the oldest pending approvals behind `cursor`.
+
+        Raises:
+            Invalid: the cursor is none of ours.
+        """
+        if cursor is not None and not is_approval_id(cursor):
+            raise Invalid("cursor must be a next_cursor that list-pending returned. Leave it out for the first page.")
+
+        def look(view: View) -> Page:
+            now = instant(view, self.clock())
+            found = view.pending(now, kind=kind, after=cursor, limit=limit + 1)
+            page = found[:limit]
+            total = view.count_pending(now, kind=kind, most=MOST_COUNTED)
+            return Page(page, page[-1].id if len(found) > limit else None, total)
+
+        return await self._store.read(look)
+
+    async def trail(self, principal: Principal, approval_id: str) -> list[Recorded]:
+        """Return the audit entries of one approval, oldest first.
+
+        Raises:
+            NotFound: there is none that the principal may see.
+        """
+        check_id(approval_id)
+
+        def look(view: View) -> list[Recorded]:
+            return view.entries(_found(view, approval_id).id)
+
+        return await self._store.read(look)
+
+    async def counter(self) -> Decimal:
+        """What the counter stands at."""
+        return await self._store.read(lambda view: view.counter())
+
+    async def wait(
+        self, principal: Principal, approval_id: str, *, seconds: float, tick: Tick | None = None
+    ) -> Approval:
+        """Return the approval as soon as it has left `pending`; or as it is, after `seconds` or when the desk stops.
+
+        Raises:
+            NotFound: there is none that the principal may see.
+        """
+        check_id(approval_id)
+        started = anyio.current_time()
+        changed = anyio.Event()
+        async with self.feed.listen(approval_id, lambda _: changed.set()):
+            while True:
+                changed = anyio.Event()
+                approval = await self.get(principal, approval_id)
+                now, waited = self.clock(), anyio.current_time() - started
+                over = seconds <= waited or self.stopping.is_set()
+                if approval.seen_at(now) is not Status.PENDING or over:
+                    return approval
+                left = min(seconds - waited, (approval.expires_at - now).total_seconds())
+                await self._until(changed, left, started, tick)
+
+    def shape(self, approval: Approval) -> JsonObject:
+        """The approval as programs get it."""
+        return shape(approval, self.telling(approval))
+
+    def page_shape(self, page: Page) -> JsonObject:
+        """A page as programs get it, without secrets."""
+        content: JsonObject = {
+            "approvals": [shape(approval, self.telling(approval), redact=True) for approval in page.approvals],
+            "total": page.total,
+            "total_capped": page.total_capped,
+        }
+        return content if page.next_cursor is None else content | {"next_cursor": page.next_cursor}
+
+    def summary(self, approval: Approval) -> str:
+        """The approval in the words that a model reads."""
+        return summary(approval, self.telling(approval))
+
+    def telling(self, approval: Approval) -> Telling:
+        """What telling this approval needs."""
+        return Telling(self.clock(), self._inbox, self.rulebook.kinds.get(approval.kind))
+
+    @property
+    def inbox(self) -> str:
+        """Where a person decides, in words."""
+        return self._inbox
+
+    async def _until(self, changed: anyio.Event, seconds: float, started: float, tick: Tick | None) -> None:
+        """Wait for a change or the time; tick meanwhile."""
+        end = anyio.current_time() + max(seconds, 0.001)
+        while not changed.is_set() and (now := anyio.current_time()) < end:
+            next_tick = started + TICK_SECONDS * ((now - started) // TICK_SECONDS + 1)
+            with anyio.move_on_after(min(end, next_tick) - now):
+                await changed.wait()
+            if tick is not None and not changed.is_set() and anyio.current_time() < end:
+                await tick(anyio.current_time() - started)
+
+
+def check_id(text: str) -> None:
+    if not is_approval_id(text):
+        raise NotFound
+
+
+def _found(view: View, approval_id: str) -> Approval:
+    approval = view.get(approval_id)
+    if approval is None:
+        raise NotFound
+    return approval
+
+
+def _seen(approval: Approval, now: datetime) -> Approval:
+    """The approval as it stands at `now`: a clock that is set back later does not bring it back (THREATS T14)."""
+    return replace(approval, status=approval.seen_at(now))
