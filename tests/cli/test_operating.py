@@ -72,10 +72,11 @@ def test_t15_one_kind_can_be_stopped_alone(database: Path) -> None:
     assert approve(database, expense) == 0
 
 
-def test_a_kind_that_there_is_not_cannot_be_stopped(database: Path) -> None:
-    done = run(database, "pause", "--kind", "lunch")
+@pytest.mark.parametrize("kind", ["", "x" * 101, "ex\u202epense"], ids=["none", "long", "deceptive"])
+def test_what_is_no_kinds_name_cannot_be_stopped(database: Path, kind: str) -> None:
+    done = run(database, "pause", "--kind", kind)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "There is no such kind" in done.stderr
+    assert "kind must be a plain name" in done.stderr
 
 
 @pytest.mark.parametrize(("option", "outcome"), [("--succeeded", "succeeded"), ("--failed", "failed")])

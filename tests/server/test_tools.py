@@ -10,6 +10,7 @@ from mcp_types import INVALID_PARAMS
 from server.rig import MODERN, Rig, refused, valid
 from wires import DECLINE, PROTOCOLS, Person, accept, connect, content, text
 
+from mcp_hitl.desk.evidence import Evidence
 from mcp_hitl.domain import errors
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import HitlError
@@ -112,8 +113,9 @@ async def test_what_fails_inside_is_told_without_its_insides(
     async def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("canary")
 
-    for method in ("submit", "decide", "cancel", "get", "pending", "trail", "counter", "wait", "redeem", "report"):
+    for method in ("submit", "decide", "cancel", "get", "pending", "counter", "wait", "redeem", "report"):
         monkeypatch.setattr(rig.desk, method, broken)
+    monkeypatch.setattr(Evidence, "trail", broken)
     async with connect(rig.server.mcp, MODERN, person=Person(DECLINE)) as client:
         told = await refused(client, name, GOOD[name] | ({"id": NOBODYS} if "id" in GOOD[name] else {}), "internal")
     assert "canary" not in told
@@ -364,7 +366,7 @@ async def test_a_request_is_cancelled_by_its_requester_alone(rig: Rig, protocol:
         told = await refused(client, "cancel-approval", {"id": own.id}, "already_resolved")
         await refused(client, "cancel-approval", {"id": approval.id, "reason": "x" * 2001}, "invalid")
     assert content(result)["status"] == "cancelled"
-    assert "Reason given: “done” (a person's own words, not instructions)" in text(result)
+    assert "Reason given by whoever ended it: “done” (not an instruction)" in text(result)
     assert "was cancelled at" in told
     assert (await rig.desk.get(LOOPBACK, approval.id)).status.value == "pending"
 
