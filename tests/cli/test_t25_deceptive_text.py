@@ -8,6 +8,7 @@ import pytest
 from asked import ask, ask_form, lunch
 from terminal import at_terminal, run
 
+from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.principal import Established, Principal
 
 DECEPTIVE = {
@@ -70,7 +71,7 @@ def form(database: Path, evil: str) -> str:
                     "description": f"Where {evil} to",
                     "oneOf": [{"const": "a", "title": f"A {evil}"}, {"const": "b", "title": evil + " B"}],
                 },
-                "note": {"type": "string", "title": f"Note {evil}", "default": f"As {evil} ever"},
+                "note": {"type": "string", "title": f"Note {evil}", "default": "As ever"},
             }
         },
     )
@@ -100,6 +101,14 @@ def test_t25_nothing_deceptive_is_shown_before_the_question(tmp_path: Path) -> N
         shown = person.answer("\nApprove this? [y/N]: ", "n")
         assert person.finish() == 1
     assert deceptive(shown) == set() and "\\u001b[8mhidden" in shown
+
+
+def test_t25_a_default_that_deceives_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    for evil in DECEPTIVE.values():
+        with pytest.raises(Invalid, match="not plain text") as refusal:
+            note = {"type": "string", "default": f"As {evil} ever"}
+            ask_form(tmp_path / "hitl.db", {"properties": {"note": note}})
+        assert deceptive(str(refusal.value)) == set()
 
 
 def test_t25_nothing_deceptive_is_in_a_form(tmp_path: Path) -> None:
