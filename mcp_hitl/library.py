@@ -29,7 +29,6 @@ from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.policy import Assurance, Profile, Verdict
 from mcp_hitl.domain.principal import Established, Principal
-from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.sqlite import SqliteStore
 
 P = ParamSpec("P")
@@ -85,7 +84,7 @@ class Approvals:
         """
         store = SqliteStore(self._path.absolute())
         settings = self._settings
-        rulebook = Rulebook(self._kinds, settings.rulebook.people, settings.rulebook.profile)
+        rulebook = replace(settings.rulebook, kinds=self._kinds)
         desk = Desk(
             store,
             inbox="in a terminal, with mcp-hitl pending",
@@ -94,7 +93,7 @@ class Approvals:
         )
         raised: Exception | None = None
         try:
-            await desk.check_profile()
+            await desk.check_policy()
             async with desk.serve(self._flows):
                 self._desk = desk
                 try:

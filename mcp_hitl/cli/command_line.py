@@ -6,14 +6,25 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mcp_hitl.config import default_database
+from mcp_hitl.config import Settings, default_database
 
 _NAME = "mcp-hitl"
+_UV_CACHE = "archive-v0"
+"""The folder of uv's cache in which `uvx` unpacks what it runs."""
 
 
-def command_line(database: Path, *arguments: str) -> str:
-    """A command on this very program and `database`, quoted for the shell of this platform."""
-    words = [*_launcher(), *([] if database == default_database() else ["--db", str(database)]), *arguments]
+def command_line(settings: Settings, *arguments: str, here: bool = False) -> str:
+    """A command on this very program, database and policy, quoted for the shell of this platform.
+
+    `here` is for whoever reads it in the shell that this process was started from. Everybody else has another PATH and
+    another environment, so for them launcher and database are spelled out.
+    """
+    words = _launcher(here=here)
+    if not (here and settings.database == default_database()):
+        words += ["--db", str(settings.database)]
+    if settings.policy is not None:
+        words += ["--config", str(settings.policy)]
+    words += arguments
     if os.name == "nt":
         return subprocess.list2cmdline(words)
     # Imported late, like all that only a person's output needs.
@@ -22,12 +33,14 @@ def command_line(database: Path, *arguments: str) -> str:
     return shlex.join(words)
 
 
-def _launcher() -> list[str]:
-    """How this program was started: by its name where the shell finds that, else by its path."""
+def _launcher(*, here: bool) -> list[str]:
+    """How this program was started: by its name where the reader's shell finds that, else by its path."""
     started = Path(sys.argv[0])
     if started.name == "__main__.py":
         return [sys.executable, "-m", "mcp_hitl"]
+    if _UV_CACHE in started.resolve().parts:
+        return ["uvx", _NAME]  # the path itself lasts no longer than uv's cache
     found = shutil.which(_NAME)
-    if found is not None and os.path.exists(started) and os.path.samefile(found, started):
+    if here and found is not None and os.path.exists(started) and os.path.samefile(found, started):
         return [_NAME]
     return [os.path.abspath(started)]

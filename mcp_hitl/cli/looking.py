@@ -80,24 +80,24 @@ def _print_page(place: Workspace, page: Page) -> None:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         title = row[5] if len(row[5]) <= room else row[5][: room - 1] + "…"
         click.echo("  ".join([*cells, title]))
-    database = place.settings.database
+    settings = place.settings
     count = f"{page.total:,} or more" if page.total_capped else f"{page.total:,}"
-    click.echo(f"\n{count} pending. Look at one: {command_line(database, 'show', page.approvals[0].id)}")
+    click.echo(f"\n{count} pending. Look at one: {command_line(settings, 'show', page.approvals[0].id, here=True)}")
     if page.next_cursor is not None:
-        click.echo(f"More: {command_line(database, 'pending', '--cursor', page.next_cursor)}")
+        click.echo(f"More: {command_line(settings, 'pending', '--cursor', page.next_cursor, here=True)}")
 
 
 def _standing(place: Workspace, approval: Approval) -> str:
     """How it stands, and for a person what they can do: this text is theirs, not a model's."""
-    database = place.settings.database
+    settings = place.settings
     if approval.seen_at(place.desk.clock()) is Status.PENDING:
         if not sys.stdout.isatty():
             # Where a model may read along, no text hands it a deciding command (THREATS T17).
             return "Pending. A person decides it at a terminal."
         return (
             "Pending. Decide with\n"
-            f"    {command_line(database, 'approve', approval.id)}\n"
-            f"    {command_line(database, 'reject', approval.id, '--reason', 'why not')}"
+            f"    {command_line(settings, 'approve', approval.id, here=True)}\n"
+            f"    {command_line(settings, 'reject', approval.id, '--reason', 'why not', here=True)}"
         )
     lines = [f"{approval.seen_at(place.desk.clock()).value.capitalize()}."]
     lines += [

@@ -17,9 +17,10 @@ from mcp_hitl.cli.workspace import settings_of
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--db", metavar="PATH", help="The database file (default: $MCP_HITL_DB, then your user data folder).")
+@click.option("--config", metavar="PATH", help="The policy file (default: $MCP_HITL_CONFIG, then the built-in kinds).")
 @click.version_option(__version__, prog_name="mcp-hitl")
 @click.pass_context
-def cli(context: click.Context, db: str | None) -> None:
+def cli(context: click.Context, db: str | None, config: str | None) -> None:
     """The approval desk for AI agents.
 
     Without a command this is the MCP server on stdin and stdout, for an MCP client to start.

@@ -59,7 +59,7 @@ def _announce(settings: Settings, url: str) -> None:
 
   Claude Code      claude mcp add --transport http approvals {url}
   Inspector        npx @modelcontextprotocol/inspector --cli {url} --transport http --method tools/list
-  What is pending  {command_line(settings.database, "pending")}
+  What is pending  {command_line(settings, "pending")}
 
 Stop with Ctrl-C.""",
         err=True,

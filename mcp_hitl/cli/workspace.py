@@ -4,7 +4,6 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
@@ -27,12 +26,13 @@ class Workspace:
 
 
 def settings_of(context: click.Context) -> Settings:
-    """The settings, with the `--db` of the command line.
+    """The settings, with the `--db` and `--config` of the command line.
 
     Raises:
         Invalid: a setting that cannot be followed.
     """
-    return load(os.environ, database=context.find_root().params.get("db"))
+    options = context.find_root().params
+    return load(os.environ, database=options.get("db"), configuration=options.get("config"))
 
 
 @asynccontextmanager
@@ -45,12 +45,12 @@ async def workspace(settings: Settings) -> AsyncGenerator[Workspace]:
     """
     store = SqliteStore(settings.database)
     try:
-        desk = Desk(store, inbox=_inbox(settings.database), rulebook=settings.rulebook, retention=settings.retention)
-        await desk.check_profile()
+        desk = Desk(store, inbox=_inbox(settings), rulebook=settings.rulebook, retention=settings.retention)
+        await desk.check_policy()
         yield Workspace(settings, store, desk, os_user())
     finally:
         await store.close()
 
 
-def _inbox(database: Path) -> str:
-    return f"in a terminal, `{command_line(database, 'pending')}` lists what waits"
+def _inbox(settings: Settings) -> str:
+    return f"in a terminal, `{command_line(settings, 'pending')}` lists what waits"

@@ -87,7 +87,7 @@ def _read(root: Table, check_flows: bool) -> PolicyFile:
     kinds = root.table("kinds")
     root.close()
     world = World(profile, unattended, people, check_flows)
-    return PolicyFile(Rulebook(_read_kinds(kinds, world), people, profile), retention)
+    return PolicyFile(Rulebook(_read_kinds(kinds, world), people, profile, written=True), retention)
 
 
 def _read_kinds(kinds: Table | None, world: World) -> Mapping[str, Kind]:

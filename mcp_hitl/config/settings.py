@@ -24,24 +24,27 @@ class Settings:
     key: bytes | None = None
     rulebook: Rulebook = field(default_factory=Rulebook)
     retention: timedelta | None = None
+    policy: Path | None = None
+    """The policy file that the rulebook was read from."""
 
 
-def load(environment: Mapping[str, str], *, database: str | None = None) -> Settings:
-    """Read the settings; `database`, from the command line, goes before the environment.
+def load(environment: Mapping[str, str], *, database: str | None = None, configuration: str | None = None) -> Settings:
+    """Read the settings; what the command line names goes before the environment.
 
     Raises:
         Invalid: a setting that cannot be followed, and what would be right; each mistake of the policy file.
     """
     path = _path(database or environment.get(DATABASE) or "")
     key = _key(environment.get(KEY))
-    named = environment.get(CONFIGURATION)
+    named = configuration or environment.get(CONFIGURATION)
     if not named:
         return Settings(path, key)
     # Imported late: without a policy file nothing of what reads one is needed.
     from mcp_hitl.config.policy_file import read
 
-    policy = read(_expanded(named))
-    return Settings(path, key, policy.rulebook, policy.retention)
+    file = _expanded(named)
+    policy = read(file)
+    return Settings(path, key, policy.rulebook, policy.retention, Path(os.path.abspath(file)))
 
 
 def default_database() -> Path:

@@ -14,7 +14,7 @@ from mcp_hitl.domain.errors import NotAllowed
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.policy import Profile
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.store.protocol import Store
+from mcp_hitl.store.protocol import Store, Transaction
 
 if TYPE_CHECKING:
     from mcp_hitl.desk.evidence import Evidence
@@ -79,18 +79,26 @@ class Desk(Acting):
         self.stopping.set()
         self.feed.stir()
 
-    async def check_profile(self) -> None:
-        """Keep a team's database from being opened as one person's.
+    async def check_policy(self) -> None:
+        """Keep what a policy file governs from being used without one, and a team's place from being one person's.
 
         Raises:
-            NotAllowed: it was opened as `team` before, and the policy says `solo`.
+            NotAllowed: it was, and is not to be.
         """
-        if await self._store.read(lambda view: view.profile()) is not self.rulebook.profile:
-            if self.rulebook.profile is Profile.SOLO:
-                raise NotAllowed(
-                    'This database belongs to a team (profile = "team"). Name its policy in MCP_HITL_CONFIG.'
-                )
-            await self._store.write(lambda tx: tx.set_profile(Profile.TEAM))
+        profile, governed = await self._store.read(lambda view: (view.profile(), view.governed()))
+        if governed and not self.rulebook.written:
+            raise NotAllowed("A policy file governs this database. Name it with --config or in MCP_HITL_CONFIG.")
+        if profile is Profile.TEAM and self.rulebook.profile is Profile.SOLO:
+            raise NotAllowed(
+                'This database belongs to a team, and the policy says profile = "solo". Name the right one.'
+            )
+        if (profile, governed) != (self.rulebook.profile, self.rulebook.written):
+            await self._store.write(self._remember_policy)
+
+    def _remember_policy(self, tx: Transaction) -> None:
+        tx.set_profile(self.rulebook.profile)
+        if self.rulebook.written:
+            tx.set_governed()
 
     def timers(self) -> "Timers":
         """What lets time do its work on this desk."""

@@ -27,6 +27,8 @@ class Rulebook:
     kinds: Mapping[str, Kind] = field(default_factory=lambda: BUILT_IN)
     people: People = field(default_factory=People)
     profile: Profile = Profile.SOLO
+    written: bool = False
+    """Whether somebody has written it, in a policy file."""
 
     def judge(self, kind: Kind, payload: JsonObject) -> Judgement:
         """Ask the rules about a payload that its kind has admitted; the first that matches counts."""

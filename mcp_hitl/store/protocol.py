@@ -126,6 +126,10 @@ class View(Protocol):
         """What tells this database from every other."""
         ...
 
+    def governed(self) -> bool:
+        """Whether a policy file has governed this database."""
+        ...
+
     def profile(self) -> Profile:
         """What kind of place this database was opened as."""
         ...
@@ -241,6 +245,10 @@ class Transaction(View, Protocol):
 
     def remember(self, now: datetime) -> None:
         """Raise the latest instant ever recorded."""
+        ...
+
+    def set_governed(self) -> None:
+        """Record that a policy file governs this database."""
         ...
 
     def set_profile(self, profile: Profile) -> None:

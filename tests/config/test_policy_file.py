@@ -100,7 +100,7 @@ def test_every_key_is_read() -> None:
 
 
 def test_an_empty_file_is_what_is_there_without_any() -> None:
-    assert parse("").rulebook == Rulebook()
+    assert parse("").rulebook == Rulebook(written=True)
     assert parse("").retention is None
 
 

@@ -304,8 +304,18 @@ async def test_groups_that_somebody_claims_to_be_in_do_not_count(under: Under) -
 
 async def test_a_database_of_a_team_is_not_opened_as_one_persons(under: Under) -> None:
     team, solo = under(a_rulebook(PAIR)), under(replace(a_rulebook(PAIR), profile=Profile.SOLO))
-    await solo.check_profile()
-    await team.check_profile()
-    await team.check_profile()
+    await solo.check_policy()
+    await team.check_policy()
+    await team.check_policy()
     with pytest.raises(NotAllowed, match="belongs to a team"):
-        await solo.check_profile()
+        await solo.check_policy()
+
+
+async def test_what_a_policy_file_governs_is_not_used_without_one(under: Under) -> None:
+    unwritten = under(a_rulebook(PAIR))
+    written = under(replace(a_rulebook(PAIR), written=True))
+    await unwritten.check_policy()
+    await written.check_policy()
+    with pytest.raises(NotAllowed, match="--config or in MCP_HITL_CONFIG"):
+        await unwritten.check_policy()
+    await written.check_policy()

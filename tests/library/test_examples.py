@@ -42,10 +42,10 @@ def wait_until_asked(database: Path, title: str) -> str:
     raise AssertionError(f"{title!r} was never asked for.")
 
 
-def decide(database: Path, verdict: str, approval_id: str) -> None:
-    """A person decides at the terminal."""
+def decide(database: Path, verdict: str, approval_id: str, *options: str) -> None:
+    """A person decides at the terminal; `options` stand before the command."""
     arguments = ("--reason", "Not today.") if verdict == "reject" else ()
-    with at_terminal(database, verdict, approval_id, *arguments) as person:
+    with at_terminal(database, *options, verdict, approval_id, *arguments) as person:
         person.answer("[y/N]", "y")
         assert person.finish() == 0
 
@@ -139,7 +139,9 @@ async def test_a_person_may_edit_what_a_gated_tool_will_do(tmp_path: Path) -> No
                 assert editor.finish() == 0
 
         await anyio.to_thread.run_sync(person)
-        await anyio.to_thread.run_sync(decide, tmp_path / "refunds.db", "approve", asked["id"])
+        # The policy file governs the database from then on, and nobody gets past it by leaving it out.
+        database = tmp_path / "refunds.db"
+        await anyio.to_thread.run_sync(decide, database, "approve", asked["id"], "--config", str(policy))
         done = content(await client.call_tool("wait-for-approval", {"id": asked["id"]}))
         assert (done["revision"], done["outcome"]["state"]) == (2, "succeeded")
     assert (tmp_path / "refunds.txt").read_text() == "17 4.0\n"

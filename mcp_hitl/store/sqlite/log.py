@@ -65,6 +65,10 @@ class LogStatements:
         """See `View.profile`."""
         return Profile(self._fact("profile"))
 
+    def governed(self) -> bool:
+        """See `View.governed`."""
+        return self._fact("governed") == "yes"
+
     def content(self, approval_id: str) -> dict[str, str]:
         """See `View.content`."""
         found = self._db.execute("SELECT digest, value FROM contents WHERE approval = ?", (approval_id,)).fetchall()
@@ -80,6 +84,10 @@ class LogStatements:
     def remember(self, now: datetime) -> None:
         """See `Transaction.remember`."""
         self._set_fact("clock", str(to_ms(now)))
+
+    def set_governed(self) -> None:
+        """See `Transaction.set_governed`."""
+        self._set_fact("governed", "yes")
 
     def set_profile(self, profile: Profile) -> None:
         """See `Transaction.set_profile`."""
