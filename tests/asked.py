@@ -1,12 +1,14 @@
 """Approvals that an agent has asked for on a database file, made through a desk in this process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import anyio
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.store.sqlite import SqliteStore
@@ -61,13 +63,13 @@ def look(database: Path, approval_id: str) -> Approval:
     return on_desk(database, get)
 
 
-def on_desk(database: Path, work: Any) -> Any:
+def on_desk(database: Path, work: Any, *, clock: Callable[[], datetime] = system_clock) -> Any:
     """Run `work` with a desk on the file."""
 
     async def main() -> Any:
         store = SqliteStore(database)
         try:
-            return await work(Desk(store, inbox="in a test"))
+            return await work(Desk(store, inbox="in a test", clock=clock))
         finally:
             await store.close()
 

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from terminal import at_terminal, run
 
 from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.desk import Desk
+from mcp_hitl.desk.desk import system_clock
 
 SECRET = "canary-0c7e"
 
@@ -26,7 +28,7 @@ def database(tmp_path: Path) -> Path:
         await desk.cancel(os_user(), asked.id, "Not needed")
         await desk.submit(AGENT, "expense", lunch())
 
-    on_desk(database, happen)
+    on_desk(database, happen, clock=lambda: system_clock() - timedelta(minutes=1))
     return database
 
 

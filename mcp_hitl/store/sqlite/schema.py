@@ -173,7 +173,8 @@ CREATE TABLE expenses (
 ) STRICT;
 
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-INSERT INTO facts VALUES ('database', lower(hex(randomblob(16)))), ('profile', 'solo'), ('governed', 'no'), ('clock', '0');
+INSERT INTO facts VALUES
+    ('database', lower(hex(randomblob(16)))), ('profile', 'solo'), ('governed', 'no'), ('clock', '0');
 CREATE TABLE counter (only INTEGER PRIMARY KEY CHECK (only = 1), value TEXT NOT NULL) STRICT;
 INSERT INTO counter VALUES (1, '0');
 """
