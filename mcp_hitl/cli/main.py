@@ -9,7 +9,7 @@ from mcp_hitl import __version__
 from mcp_hitl.cli.deciding import approve, cancel, edit, lift, reject
 from mcp_hitl.cli.evidence import audit
 from mcp_hitl.cli.looking import pending, show
-from mcp_hitl.cli.operating import pause, reconcile, resume
+from mcp_hitl.cli.operating import pause, reconcile, reset_clock, resume
 from mcp_hitl.cli.policy import policy
 from mcp_hitl.cli.running import run
 from mcp_hitl.cli.workspace import settings_of
@@ -57,5 +57,19 @@ def serve(context: click.Context, host: str, port: int) -> None:
     run(main)
 
 
-for command in (pending, show, approve, reject, edit, cancel, lift, audit, pause, resume, reconcile, policy):
+for command in (
+    pending,
+    show,
+    approve,
+    reject,
+    edit,
+    cancel,
+    lift,
+    audit,
+    pause,
+    resume,
+    reset_clock,
+    reconcile,
+    policy,
+):
     cli.add_command(command)

@@ -1,10 +1,11 @@
-"""Commands for whoever runs the place: `pause`, `resume`, `reconcile`."""
+"""Commands for whoever runs the place: `pause`, `resume`, `reset-clock`, `reconcile`."""
 
 import click
 
 from mcp_hitl.cli import person
 from mcp_hitl.cli.running import DONE, NO, print_json, run
 from mcp_hitl.cli.workspace import settings_of, workspace
+from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.presentation import review
 
 _KIND = click.option("--kind", help="Only this kind.")
@@ -40,6 +41,25 @@ def resume(context: click.Context, kind: str | None) -> None:
                 return NO
             resumed = await place.desk.resume(place.user, kind)
         click.echo("It goes on." if resumed else "It was not stopped.")
+        return DONE
+
+    run(main)
+
+
+@click.command("reset-clock")
+@click.pass_context
+def reset_clock(context: click.Context) -> None:
+    """Trust this computer's clock again, after it ran far ahead and was set right."""
+
+    async def main() -> int:
+        person.require_terminal()
+        async with workspace(settings_of(context)) as place:
+            now = rfc3339(place.desk.clock())
+            if not person.confirm(f"Is it {now} (UTC)? Then what was recorded later was a wrong clock's word."):
+                person.say("Nothing was changed.")
+                return NO
+            was = await place.desk.reset_clock(place.user)
+        click.echo(f"The latest instant on record was {rfc3339(was)}; the clock counts again.")
         return DONE
 
     run(main)

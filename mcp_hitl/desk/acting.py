@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar
 
 from mcp_hitl.desk import deciding, editing, opening, pausing, redeeming
@@ -184,6 +185,10 @@ class Acting(Looking):
     async def resume(self, who: Principal, kind: str | None = None) -> bool:
         """End a stop; False where there was none."""
         return await self._store.write(lambda tx: pausing.resume(tx, self._who(who), kind, self.clock()))
+
+    async def reset_clock(self, who: Principal) -> datetime:
+        """Take the clock's word against the latest instant ever recorded; returns that one."""
+        return await self._store.write(lambda tx: pausing.reset_clock(tx, self._who(who), self.clock()))
 
     def _kind(self, name: str) -> Kind:
         kind = self.rulebook.kinds.get(name)

@@ -1,9 +1,10 @@
-"""The emergency stop: nothing is decided, redeemed or run meanwhile; asking goes on."""
+"""The emergency stop, in which nothing is decided, redeemed or run; and the clock that has to be set right."""
 
 from datetime import datetime
 
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.domain.audit import Event
+from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.store.protocol import Transaction
 
@@ -24,3 +25,14 @@ def resume(tx: Transaction, who: Principal, kind: str | None, clock: datetime) -
     if resumed:
         record(tx, None, Event.RESUMED, now, who, kind=kind)
     return resumed
+
+
+def reset_clock(tx: Transaction, who: Principal, clock: datetime) -> datetime:
+    """Take the clock's word against the latest instant ever recorded; returns that one.
+
+    For when a clock ran far ahead and came back: until then approvals with a `valid_for` count as used up.
+    """
+    mark = tx.mark()
+    tx.remember(clock)
+    record(tx, None, Event.CLOCK_RESET, clock, who, was=rfc3339(mark))
+    return mark

@@ -37,6 +37,7 @@ class Event(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     ERASED = "erased"
+    CLOCK_RESET = "clock-reset"
 
 
 NOWHERE = ""

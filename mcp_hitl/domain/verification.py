@@ -101,6 +101,8 @@ class Ledger:
         if entry.event is Event.RESUMED:
             self.paused.discard(data.get("kind", ""))
             return
+        if entry.event is Event.CLOCK_RESET:
+            return
         if entry.event is Event.OPENED:
             if entry.approval in self.approvals:
                 raise Broken(f"{place} opens {entry.approval} a second time")

@@ -72,6 +72,18 @@ def test_t15_one_kind_can_be_stopped_alone(database: Path) -> None:
     assert approve(database, expense) == 0
 
 
+def test_reset_clock_asks_a_person_who_sees_the_time(database: Path) -> None:
+    ask(database)
+    assert run(database, "reset-clock").returncode == 2
+    for typed, code, says in (("n", 1, "Nothing was changed."), ("y", 0, "the clock counts again")):
+        with at_terminal(database, "reset-clock") as person:
+            person.answer("Then what was recorded later was a wrong clock's word. [y/N]: ", typed)
+            assert person.finish() == code
+        assert says in person.shown
+    events = [entry["event"] for entry in json.loads(run(database, "audit", "list", "--json").stdout)]
+    assert events == ["opened", "clock-reset"]
+
+
 @pytest.mark.parametrize("kind", ["", "x" * 101, "ex\u202epense"], ids=["none", "long", "deceptive"])
 def test_what_is_no_kinds_name_cannot_be_stopped(database: Path, kind: str) -> None:
     done = run(database, "pause", "--kind", kind)

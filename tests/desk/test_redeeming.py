@@ -263,6 +263,22 @@ async def test_t13_a_clock_that_is_set_back_makes_nothing_valid_again(under: Und
         clock.advance(back)
 
 
+async def test_t13_after_a_clock_that_ran_ahead_a_person_lets_the_clock_count_again(under: Under, clock: Clock) -> None:
+    desk = under(a_rulebook(replace(ONE, valid_for=timedelta(days=1))))
+    clock.advance(timedelta(days=3650))
+    await desk.submit(AGENT, "thing", {"n": 9})
+    clock.advance(-timedelta(days=3650))
+    ready = await approved(desk)
+    assert await refusal(desk.redeem(AGENT, ready.id, ready.digest)) == "not_allowed"
+    assert await desk.reset_clock(person("cy")) == clock() + timedelta(days=3650)
+    assert (await desk.redeem(AGENT, ready.id, ready.digest)).outcome.state is OutcomeState.RUNNING
+    entries = await desk.evidence().entries()
+    assert [(one.entry.actor, one.entry.data) for one in entries if one.entry.event is Event.CLOCK_RESET] == [
+        ("cy", {"was": "2036-11-19T12:35:13.120Z"})
+    ]
+    assert (await desk.evidence().verify()).wrong is None
+
+
 @pytest.mark.parametrize("kind", [None, "thing"])
 async def test_t15_the_stop_holds_what_was_approved_before(under: Under, kind: str | None) -> None:
     desk = under(a_rulebook(ONE))
