@@ -88,7 +88,7 @@ async def test_a_lease_that_is_renewed_lasts_longer(store: Store) -> None:
     assert await claimed(store, now=MUCH_LATER, until=MUCH_LATER) is not None
 
 
-@pytest.mark.parametrize("state", set(FlowState) - {FlowState.RUNNABLE, FlowState.SLEEPING})
+@pytest.mark.parametrize("state", sorted(set(FlowState) - {FlowState.RUNNABLE, FlowState.SLEEPING}))
 async def test_a_flow_that_was_left_is_in_nobodys_hands(store: Store, state: FlowState) -> None:
     await a_flow(store)
     held = await claimed(store)
