@@ -9,10 +9,10 @@ from mcp_hitl.cli import person
 from mcp_hitl.cli.running import DONE, NO, print_json, run
 from mcp_hitl.cli.workspace import Workspace, settings_of, workspace
 from mcp_hitl.desk.deciding import Said, checked_comment
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.errors import AlreadyResolved
+from mcp_hitl.desk.recording import check_open
+from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.presentation import review, revision_wanted, verdict_line
+from mcp_hitl.domain.presentation import review, revision_wanted
 
 _ID = click.argument("approval_id", metavar="ID")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print what the tool of this name returns.")
@@ -71,7 +71,7 @@ def edit(
         person.require_terminal()
         checked_comment(comment)
         approval = await place.desk.get(place.user, approval_id)
-        _check_open(place, approval)
+        check_open(approval, place.desk.clock())
         wanted = person.revise(approval.payload, changes, payload.read() if payload else None)
         if wanted is None:
             return None
@@ -132,7 +132,7 @@ async def _decide(
         checked_comment(comment)
         approval = await place.desk.get(place.user, approval_id)
         now = place.desk.clock()
-        _check_open(place, approval)
+        check_open(approval, place.desk.clock())
         answer = None
         if not yes:
             person.require_terminal()
@@ -155,12 +155,6 @@ async def _decide(
         )
 
     return await _act(context, act, as_json)
-
-
-def _check_open(place: Workspace, approval: Approval) -> None:
-    now = place.desk.clock()
-    if approval.seen_at(now) is not Status.PENDING:
-        raise AlreadyResolved(f"{verdict_line(approval, now)}. That stands; nothing was changed.")
 
 
 async def _act(context: click.Context, act: Callable[[Workspace], Awaitable[Approval | None]], as_json: bool) -> int:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from mcp_types import InputRequiredResult
 
 from mcp_hitl.desk.deciding import MAX_COMMENT, Said
+from mcp_hitl.desk.recording import check_open
 from mcp_hitl.domain import forms
-from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import AlreadyResolved, Invalid, NeedsPerson
+from mcp_hitl.domain.errors import Invalid, NeedsPerson
 from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.presentation import review, verdict_line
+from mcp_hitl.domain.presentation import review
 from mcp_hitl.domain.text import indented, visible
 from mcp_hitl.server.arguments import Approve, Reject
 from mcp_hitl.server.asking import Answered, ask
@@ -86,7 +87,7 @@ async def put(call: Call, approval: Approval, message: str, form: JsonObject) ->
         NeedsPerson: this client cannot show a form, or what is said in one is not enough here.
     """
     if call.state is None:
-        _check_open(call, approval)
+        check_open(approval, call.desk.clock())
         least = approval.policy.assurance
         shows = call.shows_forms and forms.for_client(form, call.context.protocol_version) is not None
         if not shows or not approval.policy.counts(Assurance.LOCAL):
@@ -104,17 +105,11 @@ async def put(call: Call, approval: Approval, message: str, form: JsonObject) ->
         return shown
     if not isinstance(shown, Answered):
         approval = await call.desk.get(call.caller, approval.id)
-        _check_open(call, approval)
+        check_open(approval, call.desk.clock())
         return call.reply(approval, "The person has not decided yet.")
     if shown.result.action != "accept":
         return call.reply(await call.desk.get(call.caller, approval.id), "The person closed the form undecided.")
     return shown
-
-
-def _check_open(call: Call, approval: Approval) -> None:
-    now = call.desk.clock()
-    if approval.seen_at(now) is not Status.PENDING:
-        raise AlreadyResolved(f"{verdict_line(approval, now)}. That stands; nothing was changed.")
 
 
 async def _message(call: Call, approval: Approval, proposed: Verdict, comment: str | None) -> str:
