@@ -11,7 +11,7 @@ from mcp_hitl.domain import strict_json
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid, NeedsPerson
-from mcp_hitl.domain.forms import Field, fields_of
+from mcp_hitl.domain.forms import Field, fields_of, number_typed
 from mcp_hitl.domain.text import visible
 
 
@@ -134,7 +134,7 @@ def _as_typed(field: Field, default: Any) -> str:
 def _value(field: Field, typed: str) -> Any:
     match field.type:
         case "number" | "integer":
-            return _number(field, typed)
+            return number_typed(field, typed)
         case "boolean":
             answers = {"y": True, "yes": True, "true": True, "n": False, "no": False, "false": False}
             if typed.lower() not in answers:
@@ -144,15 +144,6 @@ def _value(field: Field, typed: str) -> Any:
             return [_chosen(field, part.strip()) for part in typed.split(",") if part.strip()]
         case _:
             return _chosen(field, typed) if field.choices else typed
-
-
-def _number(field: Field, typed: str) -> int | float:
-    try:
-        if "_" in typed or not typed.isascii():
-            raise ValueError  # which Python's own notation allows, and nobody else's
-        return int(typed) if typed.lstrip("+-").isdecimal() else float(typed)
-    except ValueError:
-        raise Invalid(f"{field.label} must be a number.") from None
 
 
 def _chosen(field: Field, typed: str) -> str:

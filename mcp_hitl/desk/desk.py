@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from mcp_hitl.desk.acting import Acting
+from mcp_hitl.desk.entering import Entering
 from mcp_hitl.desk.feed import Feed
 from mcp_hitl.desk.looking import Clock
 from mcp_hitl.domain.errors import NotAllowed
@@ -28,7 +29,7 @@ def system_clock() -> datetime:
     return from_ms(to_ms(datetime.now(UTC)))
 
 
-class Desk(Acting):
+class Desk(Acting, Entering):
     """The one door to state. `open` starts what waiting needs; without it, everything but `wait` works."""
 
     def __init__(
@@ -47,6 +48,7 @@ class Desk(Acting):
         self._store = store
         self.rulebook = rulebook or Rulebook()
         self._inbox = inbox
+        self.address: str | None = None
         self._retention = retention
         self.clock = clock
         self.feed = Feed(store)

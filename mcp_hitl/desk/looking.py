@@ -10,11 +10,11 @@ import anyio
 from mcp_hitl.desk.feed import Feed
 from mcp_hitl.desk.recording import instant
 from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.audit import Recorded
+from mcp_hitl.domain.audit import NOWHERE, Recorded
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid, NotFound
 from mcp_hitl.domain.ids import is_approval_id
-from mcp_hitl.domain.presentation import Telling, shape, summary
+from mcp_hitl.domain.presentation import Telling, shape, summary, where
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.protocol import Store, View
@@ -48,6 +48,8 @@ class Looking:
 
     _store: Store
     _inbox: str
+    address: str | None
+    """The inbox's, such as `http://127.0.0.1:8765`; None where there is none."""
     rulebook: Rulebook
     clock: Clock
     feed: Feed
@@ -107,6 +109,27 @@ class Looking:
 
         return await self._store.read(look)
 
+    async def seq(self) -> int:
+        """The place of the newest change in the feed."""
+        return await self._store.read(lambda view: view.last_seq())
+
+    async def news(self, principal: Principal, after: int, most: int) -> tuple[int, list[Approval]] | None:
+        """What has changed behind that place, as it is now, and the newest place; None where that is more than `most`.
+
+        What concerns no approval, such as a stop, is not told.
+        """
+        clock = self.clock()
+
+        def look(view: View) -> tuple[int, list[Approval]] | None:
+            found = view.news(after, most + 1)
+            if len(found) > most:
+                return None
+            now = instant(view, clock)
+            ids = dict.fromkeys(approval_id for _, approval_id in found if approval_id != NOWHERE)
+            return found[-1][0] if found else after, [_seen(_found(view, one), now) for one in ids]
+
+        return await self._store.read(look)
+
     async def counter(self) -> Decimal:
         """What the counter stands at."""
         return await self._store.read(lambda view: view.counter())
@@ -152,12 +175,16 @@ class Looking:
 
     def telling(self, approval: Approval) -> Telling:
         """What telling this approval needs."""
-        return Telling(self.clock(), self._inbox, self.rulebook.kinds.get(approval.kind))
+        kind = self.rulebook.kinds.get(approval.kind)
+        return Telling(self.clock(), self._inbox, kind, self.page_of(approval.id))
 
-    @property
-    def inbox(self) -> str:
-        """Where a person decides, in words."""
-        return self._inbox
+    def page_of(self, approval_id: str) -> str | None:
+        """The URL of an approval's page in the inbox, without any secret; None where there is no inbox."""
+        return None if self.address is None else f"{self.address}/approvals/{approval_id}"
+
+    def where(self, approval_id: str) -> str:
+        """Where a person decides it, in words."""
+        return where(self.page_of(approval_id), self._inbox)
 
     async def _until(self, changed: anyio.Event, seconds: float, started: float, tick: Tick | None) -> None:
         """Wait for a change or the time; tick meanwhile."""

@@ -38,6 +38,8 @@ class Event(StrEnum):
     RESUMED = "resumed"
     ERASED = "erased"
     CLOCK_RESET = "clock-reset"
+    SIGNED_IN = "signed-in"
+    SIGNED_OUT = "signed-out"
 
 
 NOWHERE = ""

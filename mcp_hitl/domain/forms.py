@@ -112,6 +112,20 @@ def fields_of(form: JsonObject) -> tuple[Field, ...]:
     return tuple(Field(n, schema, n in form["required"]) for n, schema in form["properties"].items())
 
 
+def number_typed(field: Field, typed: str) -> int | float:
+    """The number that a person typed into a field.
+
+    Raises:
+        Invalid: it is none.
+    """
+    try:
+        if "_" in typed or not typed.isascii():
+            raise ValueError  # which Python's own notation allows, and nobody else's
+        return int(typed) if typed.strip().lstrip("+-").isdecimal() else float(typed)
+    except ValueError:
+        raise Invalid(f"{field.label} must be a number.") from None
+
+
 def check_answer(form: JsonObject, answer: object) -> JsonObject:
     """Check what a person sent against a defined form; null or empty text in an optional field counts as left out.
 

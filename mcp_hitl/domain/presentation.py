@@ -20,11 +20,19 @@ from mcp_hitl.domain.text import indented, json_lines, one_line, persons_words, 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What telling an approval needs beside itself: the instant, where a person decides in words, and its kind."""
+    """What telling an approval needs beside itself: the instant, where else than on its page a person decides, in
+    words, its kind, and the URL of its page.
+    """
 
     now: datetime
     inbox: str
     kind: Kind | None = None
+    url: str | None = None
+
+
+def where(url: str | None, inbox: str) -> str:
+    """Where a person decides, in words."""
+    return inbox if url is None else f"on its page {url}, or {inbox}"
 
 
 def shape(approval: Approval, telling: Telling, *, redact: bool = False) -> JsonObject:
@@ -57,7 +65,7 @@ def shape(approval: Approval, telling: Telling, *, redact: bool = False) -> Json
             "error": approval.outcome.error,
         },
         "asked": approval.asked,
-        "url": None,
+        "url": telling.url,
         "next": next_step(approval, telling),
     }
 
@@ -78,7 +86,8 @@ def next_step(approval: Approval, telling: Telling) -> str:
         case Status.PENDING:
             return (
                 "A person has to decide; this takes as long as they need. Tell your person that it is waiting "
-                f"({telling.inbox}), then call wait-for-approval with this id, as often as it takes."
+                f"({where(telling.url, telling.inbox)}), then call wait-for-approval with this id, as often as it "
+                "takes."
             )
         case Status.APPROVED if approval.form is not None:
             return "Answered. The person's answer is in `answer`; go on with it."

@@ -14,8 +14,13 @@ class Established(StrEnum):
     """The operating system says who runs this process."""
     LOOPBACK = "loopback"
     """Somebody on this machine reached the loopback endpoint; nobody said who."""
+    SIGN_IN_LINK = "sign-in-link"
+    """Somebody opened a link that was made at this machine, once."""
     PROGRAM = "program"
     """A program that uses this package says who acts."""
+
+
+_AT_THIS_MACHINE = frozenset({Established.OS_USER, Established.LOOPBACK, Established.SIGN_IN_LINK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +34,13 @@ class Principal:
     @property
     def is_local(self) -> bool:
         """Whether all we know is that somebody is at this machine."""
-        return self.established in {Established.OS_USER, Established.LOOPBACK}
+        return self.established in _AT_THIS_MACHINE
 
     def may_be(self, other: str, established: str | None = None) -> bool:
         """Whether this could be the same person as `other`: somebody at the machine, of whom nobody said who it is."""
         if self.id == other:
             return True
-        other_is_local = other == LOCAL or established in {Established.OS_USER, Established.LOOPBACK}
+        other_is_local = other == LOCAL or established in _AT_THIS_MACHINE
         return self.is_local and other_is_local and LOCAL in {self.id, other}
 
     def is_requester(self, requester: str) -> bool:

@@ -101,7 +101,7 @@ class Ledger:
         if entry.event is Event.RESUMED:
             self.paused.discard(data.get("kind", ""))
             return
-        if entry.event is Event.CLOCK_RESET:
+        if entry.event in {Event.CLOCK_RESET, Event.SIGNED_IN, Event.SIGNED_OUT}:
             return
         if entry.event is Event.OPENED:
             if entry.approval in self.approvals:

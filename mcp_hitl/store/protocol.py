@@ -15,6 +15,8 @@ from mcp_hitl.domain.audit import Entry, Recorded
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
 from mcp_hitl.domain.policy import Profile
+from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.session import Session
 
 T = TypeVar("T")
 
@@ -146,6 +148,18 @@ class View(Protocol):
         """What the counter stands at."""
         ...
 
+    def session(self, digest: str) -> Session | None:
+        """The session whose secret has this digest, outdated or not."""
+        ...
+
+    def has_link(self, digest: str) -> bool:
+        """Whether there is such a link that nobody has used."""
+        ...
+
+    def inbox(self) -> str | None:
+        """The address of the inbox, as whoever served it last has recorded it."""
+        ...
+
 
 class Transaction(View, Protocol):
     """What can be changed."""
@@ -271,6 +285,30 @@ class Transaction(View, Protocol):
         """Add to the counter and return what it stands at."""
         ...
 
+    def add_link(self, digest: str, who: Principal, until: datetime) -> None:
+        """Store that whoever has what has this digest may sign in as `who`, once."""
+        ...
+
+    def take_link(self, digest: str, now: datetime) -> Principal | None:
+        """Use a link up and return who it signs in; None where there is none any more."""
+        ...
+
+    def add_session(self, session: Session) -> None:
+        """Store a session."""
+        ...
+
+    def end_session(self, digest: str) -> bool:
+        """Remove a session; False where there was none."""
+        ...
+
+    def drop_outdated(self, now: datetime) -> None:
+        """Remove links and sessions whose time is over."""
+        ...
+
+    def set_inbox(self, address: str | None) -> None:
+        """Record where the inbox is, or that it is nowhere."""
+        ...
+
 
 class Store(Protocol):
     """A database that is open."""
@@ -293,6 +331,18 @@ class Store(Protocol):
 
     async def changed(self) -> None:
         """Wait until something may have been committed since the last call, by this process or another."""
+        ...
+
+    def hold(self, name: str) -> bool:
+        """Take hold of something that one process has at a time, until it lets go or ends; False: another has it."""
+        ...
+
+    def let_go(self, name: str) -> None:
+        """Let go of it."""
+        ...
+
+    def is_held(self, name: str) -> bool:
+        """Whether a process has hold of it."""
         ...
 
     async def close(self) -> None:

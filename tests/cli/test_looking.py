@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -70,15 +71,22 @@ def test_json_of_pending_and_show_is_what_the_tools_return(database: Path) -> No
     # An action, which waits quietly: the server that is asked would carry an expense's flow on meanwhile.
     approval_id = ask(database, "action", {"buy": "Café ☕", "amounts": [1, 2.5]}, claim="Café ☕")
 
-    async def tools() -> tuple[object, object]:
+    async def tools() -> tuple[Any, Any]:
         async with connect(database, "2026-07-28") as client:
             listed = await client.call_tool("list-pending", {})
             got = await client.call_tool("get-approval", {"id": approval_id})
             return content(listed), content(got)
 
+    def but_for_its_page(approval: dict[str, Any]) -> dict[str, Any]:
+        # Which depends on who serves the inbox at the moment: the server did, and has ended.
+        return {name: value for name, value in approval.items() if name not in {"url", "next"}}
+
     listed, got = anyio.run(tools)
-    assert json.loads(run(database, "pending", "--json").stdout) == listed
-    assert json.loads(run(database, "show", approval_id, "--json").stdout) == got
+    printed = json.loads(run(database, "pending", "--json").stdout)
+    assert [*map(but_for_its_page, printed["approvals"])] == [*map(but_for_its_page, listed["approvals"])]
+    assert printed | {"approvals": []} == dict(listed) | {"approvals": []}
+    shown = json.loads(run(database, "show", approval_id, "--json").stdout)
+    assert but_for_its_page(shown) == but_for_its_page(got)
 
 
 def test_show_tells_a_person_everything_and_how_to_decide(database: Path) -> None:

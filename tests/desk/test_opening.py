@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, hour, said
-from samples import START
+from samples import INBOX, START
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.desk import system_clock
@@ -303,7 +303,7 @@ async def test_a_cursor_that_is_none_of_ours_is_refused(desk: Desk, cursor: str)
 async def test_what_the_desk_tells_of_an_approval_is_as_of_its_clock(desk: Desk, clock: Clock) -> None:
     opened = await desk.submit(AGENT, "expense", LUNCH)
     assert desk.shape(opened)["status"] == "pending"
-    assert desk.inbox in desk.shape(opened)["next"]
+    assert INBOX in desk.shape(opened)["next"]
     clock.advance(timedelta(days=7))
     assert desk.shape(opened)["status"] == "expired"
     assert "is expired" in desk.summary(opened)

@@ -98,7 +98,7 @@ async def put(call: Call, approval: Approval, message: str, form: JsonObject) ->
             )
             raise NeedsPerson(
                 f"Only a person can decide, and {why}; {approval.id} is still pending. "
-                f"Ask your person to look at it ({call.desk.inbox}), and wait with wait-for-approval."
+                f"Ask your person to look at it ({call.desk.where(approval.id)}), and wait with wait-for-approval."
             )
     shown = await ask(call, approval, message, form)
     if isinstance(shown, InputRequiredResult):

@@ -174,9 +174,24 @@ CREATE TABLE expenses (
 
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 INSERT INTO facts VALUES
-    ('database', lower(hex(randomblob(16)))), ('profile', 'solo'), ('governed', 'no'), ('clock', '0');
+    ('database', lower(hex(randomblob(16)))), ('profile', 'solo'), ('governed', 'no'), ('clock', '0'), ('inbox', '');
 CREATE TABLE counter (only INTEGER PRIMARY KEY CHECK (only = 1), value TEXT NOT NULL) STRICT;
 INSERT INTO counter VALUES (1, '0');
+
+CREATE TABLE sign_in_links (        -- digests: whoever reads the file gets nothing to sign in with
+    digest TEXT PRIMARY KEY,
+    principal TEXT NOT NULL,
+    established TEXT NOT NULL,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sessions (
+    digest TEXT PRIMARY KEY,
+    token_digest TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    established TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 """
 
 

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -15,6 +15,9 @@ from mcp_hitl.store.protocol import Transaction, View
 from mcp_hitl.store.sqlite.connection import connect, prepare
 from mcp_hitl.store.sqlite.files import shared_key
 from mcp_hitl.store.sqlite.lane import Lane
+
+if TYPE_CHECKING:
+    from mcp_hitl.store.sqlite.holding import Holding
 
 T = TypeVar("T")
 
@@ -40,6 +43,7 @@ class SqliteStore:
         self._sleeper: tuple[asyncio.AbstractEventLoop, anyio.Event] | None = None
         self._writer = Lane(path, writes=True, committed=self._announce)
         self._reader = Lane(path, writes=False)
+        self._holding: Holding | None = None
 
     async def read(self, work: Callable[[View], T]) -> T:
         """See `Store.read`."""
@@ -61,6 +65,18 @@ class SqliteStore:
             self._sleeper = None
         self._commits_seen, self._seen = self._commits, self._version()
 
+    def hold(self, name: str) -> bool:
+        """See `Store.hold`."""
+        return self._locks().hold(name)
+
+    def let_go(self, name: str) -> None:
+        """See `Store.let_go`."""
+        self._locks().let_go(name)
+
+    def is_held(self, name: str) -> bool:
+        """See `Store.is_held`."""
+        return self._locks().is_held(name)
+
     def hurry(self) -> None:
         """The process is stopping: no more patience with other processes' locks."""
         self._writer.hurry()
@@ -71,6 +87,8 @@ class SqliteStore:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._writer.finish)
             await anyio.to_thread.run_sync(self._reader.finish)
+        if self._holding is not None:
+            self._holding.close()
         self._watch.close()
 
     def shared_key(self) -> bytes:
@@ -80,6 +98,14 @@ class SqliteStore:
             OSError: it cannot be read or made.
         """
         return shared_key(self.path)
+
+    def _locks(self) -> "Holding":
+        if self._holding is None:
+            # Imported late: most commands of the terminal hold nothing.
+            from mcp_hitl.store.sqlite.holding import Holding
+
+            self._holding = Holding(self.path)
+        return self._holding
 
     def _announce(self) -> None:
         self._commits += 1

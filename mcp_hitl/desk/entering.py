@@ -1,0 +1,132 @@
+"""Signing in at the inbox, and where the inbox is."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+import anyio
+
+from mcp_hitl.desk.feed import ANY
+from mcp_hitl.desk.looking import Looking
+from mcp_hitl.desk.recording import begin, instant, record
+from mcp_hitl.domain.audit import Event
+from mcp_hitl.domain.errors import NotAllowed
+from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.session import LINK_LIFE, SESSION_LIFE, Session
+from mcp_hitl.store.protocol import Transaction
+
+_INBOX = "inbox"
+_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A session that has just begun: the secret for its cookie, the token for its pages, and the session itself."""
+
+    secret: str
+    token: str
+    session: Session
+
+
+class Entering(Looking):
+    """The part of the desk that lets people in and knows its own address."""
+
+    async def offer_link(self, who: Principal) -> str:
+        """Return a code with which one browser can sign in as `who`, within `LINK_LIFE`."""
+        code = secrets.token_urlsafe(_BYTES)
+        who = Principal(who.id, Established.SIGN_IN_LINK)
+
+        def work(tx: Transaction) -> None:
+            now = begin(tx, self.clock())
+            tx.drop_outdated(now)
+            tx.add_link(digest(code), who, now + LINK_LIFE)
+
+        await self._store.write(work)
+        return code
+
+    async def sign_in(self, code: str) -> SignedIn:
+        """Use a link up and begin a session.
+
+        Raises:
+            NotAllowed: it was used, or is too old, or never was one.
+        """
+        secret, token = secrets.token_urlsafe(_BYTES), secrets.token_urlsafe(_BYTES)
+
+        def work(tx: Transaction) -> Session:
+            now = begin(tx, self.clock())
+            who = tx.take_link(digest(code), now)
+            if who is None:
+                raise NotAllowed(
+                    "This sign-in link was used already, or is more than ten minutes old. Run mcp-hitl inbox for "
+                    "another one."
+                )
+            session = Session(
+                digest=digest(secret), token_digest=digest(token), who=who, since=now, until=now + SESSION_LIFE
+            )
+            tx.drop_outdated(now)
+            tx.add_session(session)
+            record(tx, None, Event.SIGNED_IN, now, who)
+            return session
+
+        return SignedIn(secret, token, await self._store.write(work))
+
+    async def link_used(self, code: str, *, seconds: float) -> bool:
+        """Wait until somebody has signed in with a link; False where that took longer."""
+        changed = anyio.Event()
+        with anyio.move_on_after(seconds):
+            async with self.feed.listen(ANY, lambda _: changed.set()):
+                while True:
+                    changed = anyio.Event()
+                    if not await self._store.read(lambda view: view.has_link(digest(code))):
+                        return True
+                    await changed.wait()
+        return False
+
+    async def session(self, secret: str) -> Session | None:
+        """The session that a cookie's secret stands for, None where there is none any more."""
+        clock = self.clock()
+        held, now = await self._store.read(lambda view: (view.session(digest(secret)), instant(view, clock)))
+        return held if held is not None and now < held.until else None
+
+    async def sign_out(self, session: Session) -> None:
+        """End a session."""
+
+        def work(tx: Transaction) -> None:
+            now = begin(tx, self.clock())
+            if tx.end_session(session.digest):
+                record(tx, None, Event.SIGNED_OUT, now, session.who)
+
+        await self._store.write(work)
+
+    async def database_id(self) -> str:
+        """What tells this database from every other."""
+        return await self._store.read(lambda view: view.database_id())
+
+    def take_inbox(self) -> bool:
+        """Become the process that serves the inbox of this database; False where another one is."""
+        return self._store.hold(_INBOX)
+
+    async def announce_inbox(self, address: str | None) -> None:
+        """Record for all processes where the inbox is; only for the one that has taken it."""
+        await self._store.write(lambda tx: tx.set_inbox(address))
+        self.address = address
+
+    def leave_inbox(self) -> None:
+        """Let another process serve the inbox. The address stays recorded; it counts while somebody has hold of it."""
+        self.address = None
+        self._store.let_go(_INBOX)
+
+    async def find_inbox(self) -> str | None:
+        """Learn where the inbox is; None where nobody serves it now."""
+        address = await self._store.read(lambda view: view.inbox())
+        self.address = address if address is not None and self._store.is_held(_INBOX) else None
+        return self.address
+
+    async def last_inbox(self) -> str | None:
+        """Where the inbox is or was last, whoever answers there now."""
+        return await self._store.read(lambda view: view.inbox())
+
+
+def digest(secret: str) -> str:
+    """What is kept of a secret. It is random, so that a plain hash does."""
+    return hashlib.sha256(secret.encode()).hexdigest()

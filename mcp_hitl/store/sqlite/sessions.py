@@ -1,0 +1,82 @@
+"""The statements on who is signed in, and on where the inbox is."""
+
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from mcp_hitl.domain.instants import from_ms, to_ms
+from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.session import Session
+
+
+class SessionStatements:
+    """The part of a transaction that concerns signing in and the inbox's address."""
+
+    _db: sqlite3.Connection
+
+    def session(self, digest: str) -> Session | None:
+        """See `View.session`."""
+        row: Any = self._db.execute(
+            "SELECT digest, token_digest, principal, established, since, until FROM sessions WHERE digest = ?",
+            (digest,),
+        ).fetchone()
+        if row is None:
+            return None
+        return Session(
+            digest=row[0],
+            token_digest=row[1],
+            who=Principal(row[2], Established(row[3])),
+            since=from_ms(row[4]),
+            until=from_ms(row[5]),
+        )
+
+    def has_link(self, digest: str) -> bool:
+        """See `View.has_link`."""
+        return self._db.execute("SELECT 1 FROM sign_in_links WHERE digest = ?", (digest,)).fetchone() is not None
+
+    def inbox(self) -> str | None:
+        """See `View.inbox`."""
+        row: Any = self._db.execute("SELECT value FROM facts WHERE name = 'inbox'").fetchone()
+        return row[0] or None
+
+    def add_link(self, digest: str, who: Principal, until: datetime) -> None:
+        """See `Transaction.add_link`."""
+        self._db.execute(
+            "INSERT INTO sign_in_links VALUES (?, ?, ?, ?)", (digest, who.id, who.established.value, to_ms(until))
+        )
+
+    def take_link(self, digest: str, now: datetime) -> Principal | None:
+        """See `Transaction.take_link`."""
+        row: Any = self._db.execute(
+            "DELETE FROM sign_in_links WHERE digest = ? AND until > ? RETURNING principal, established",
+            (digest, to_ms(now)),
+        ).fetchone()
+        return None if row is None else Principal(row[0], Established(row[1]))
+
+    def add_session(self, session: Session) -> None:
+        """See `Transaction.add_session`."""
+        self._db.execute(
+            "INSERT INTO sessions (digest, token_digest, principal, established, since, until) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                session.digest,
+                session.token_digest,
+                session.who.id,
+                session.who.established.value,
+                to_ms(session.since),
+                to_ms(session.until),
+            ),
+        )
+
+    def end_session(self, digest: str) -> bool:
+        """See `Transaction.end_session`."""
+        return self._db.execute("DELETE FROM sessions WHERE digest = ?", (digest,)).rowcount == 1
+
+    def drop_outdated(self, now: datetime) -> None:
+        """See `Transaction.drop_outdated`."""
+        for table in ("sign_in_links", "sessions"):
+            self._db.execute(f"DELETE FROM {table} WHERE until <= ?", (to_ms(now),))
+
+    def set_inbox(self, address: str | None) -> None:
+        """See `Transaction.set_inbox`."""
+        self._db.execute("UPDATE facts SET value = ? WHERE name = 'inbox'", (address or "",))
