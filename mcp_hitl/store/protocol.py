@@ -283,6 +283,14 @@ class Store(Protocol):
         """
         ...
 
+    async def survey(self, work: Callable[[View], T]) -> T:
+        """Run `work` on one snapshot beside every `read`, which may take long; cancelling it or `close` ends it early.
+
+        Raises:
+            Unavailable: the database cannot be read now, or was closed meanwhile.
+        """
+        ...
+
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in one transaction and return once it is durable.
 
@@ -296,5 +304,5 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish the writes that are queued and let go of the database."""
+        """Finish the writes that are queued, end the surveys, and let go of the database."""
         ...
