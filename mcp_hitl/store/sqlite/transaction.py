@@ -8,9 +8,10 @@ import sqlite3
 from mcp_hitl.store.sqlite.approvals import ApprovalStatements
 from mcp_hitl.store.sqlite.flows import FlowStatements
 from mcp_hitl.store.sqlite.log import LogStatements
+from mcp_hitl.store.sqlite.searching import SearchStatements
 
 
-class SqliteTransaction(ApprovalStatements, LogStatements, FlowStatements):
+class SqliteTransaction(ApprovalStatements, SearchStatements, LogStatements, FlowStatements):
     """What the desk's work is handed."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
