@@ -108,6 +108,9 @@ class WatchedStore:
                 raise Unavailable("The disk went away.")
         return result
 
+    async def survey(self, work: Callable[[View], T]) -> T:
+        return await self._store.survey(work)
+
     async def write(self, work: Callable[[Transaction], T]) -> T:
         return await self._store.write(work)
 

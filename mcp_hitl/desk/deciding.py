@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from mcp_hitl.desk.ending import end, settle
 from mcp_hitl.desk.recording import begin, check_open, check_running, locked, record
+from mcp_hitl.desk.rights import check_may_decide, check_shown
 from mcp_hitl.domain import forms
 from mcp_hitl.domain.approval import Approval, Decision, Status
 from mcp_hitl.domain.audit import Event, content_digest
@@ -12,10 +13,8 @@ from mcp_hitl.domain.canonical import JsonObject, check_text
 from mcp_hitl.domain.errors import Conflict, Invalid, NotAllowed
 from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.kinds import COOLDOWN
-from mcp_hitl.domain.people import People
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Principal
-from mcp_hitl.domain.resolution import quorum_of
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.protocol import Transaction
 
@@ -57,7 +56,7 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
     check_shown(approval, said.revision, said.digest)
     comment = checked_comment(said.comment)
     answer = _answer(approval, said)
-    stage = check_right(approval, said.approver, said.assurance, rulebook)
+    stage = check_may_decide(approval, said.approver, said.verdict, said.assurance, rulebook)
     decision = Decision(
         approval=approval.id,
         revision=approval.revision,
@@ -71,7 +70,6 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
         looked=said.looked,
         at=now,
     )
-    _check_counts(approval, said.approver, decision, rulebook.people)
     if not tx.add_decision(decision):
         raise Conflict(f"You have already decided {approval.id}; it waits for others.")
     record(
@@ -130,39 +128,6 @@ def lift_cooldown(
     return tx.get(approval.id) or approval
 
 
-def check_shown(approval: Approval, revision: int, digest: str) -> None:
-    """Refuse a decision about anything but what is there now (THREATS T7).
-
-    Raises:
-        Conflict: it was edited since.
-    """
-    if (revision, digest) != (approval.revision, approval.digest):
-        raise Conflict(f"{approval.id} was edited after this was shown. Look at it again before you decide.")
-
-
-def check_right(approval: Approval, approver: Principal, assurance: Assurance, rulebook: Rulebook) -> int:
-    """The stage that the approver may decide now, with this assurance.
-
-    Raises:
-        NotAllowed: not this stage, not any more, not like this, or not one's own request.
-    """
-    policy = approval.policy
-    if not policy.counts(assurance):
-        raise NotAllowed(
-            "This policy takes no decision that nobody was asked for (unattended = false). A person has to look at it."
-            if assurance is Assurance.NONE
-            else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}."
-        )
-    requester = rulebook.people.person(approval.requester)
-    if policy.four_eyes and approver.may_be(requester, approval.requested_as):
-        raise NotAllowed(f"{approval.id} is your own request; somebody else has to decide it.")
-    number = quorum_of(approval, approval.decisions_in_force).stage
-    entries = (*policy.stages[number - 1].approvers, *approval.escalated)
-    if not policy.admits(entries, approver, rulebook.rights(approval.kind)):
-        raise NotAllowed(f"{approval.id} is for others to decide now.")
-    return number
-
-
 def checked_comment(comment: str | None) -> str | None:
     """Return a comment or reason as it is kept: bounded, and none where it is empty.
 
@@ -175,27 +140,6 @@ def checked_comment(comment: str | None) -> str | None:
         raise Invalid(f"comment must have at most {MAX_COMMENT:,} characters.")
     check_text(comment, "comment")
     return comment
-
-
-def _check_counts(approval: Approval, approver: Principal, decision: Decision, people: People) -> None:
-    """Refuse what would not count: a second decision, an approval of one's own edit, or of a second stage.
-
-    Who two accounts belong to is asked now: they may have been mapped to one person since (THREATS T19).
-    """
-    policy = approval.policy
-    own = [
-        held for held in approval.decisions_in_force if approver.may_be(people.person(held.approver), held.established)
-    ]
-    if any(held.stage == decision.stage for held in own):
-        raise Conflict(f"You have already decided {approval.id}; it waits for others.")
-    if decision.verdict is Verdict.REJECT:
-        return
-    if not policy.editor_may_approve and any(
-        people.person(edit.editor) == decision.approver for edit in approval.edits
-    ):
-        raise NotAllowed(f"You edited {approval.id}; somebody else has to approve what it is now.")
-    if policy.one_stage_each and own:
-        raise NotAllowed(f"You approved an earlier stage of {approval.id}; this one is for somebody else.")
 
 
 def _answer(approval: Approval, said: Said) -> JsonObject | None:

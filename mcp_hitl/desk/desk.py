@@ -11,6 +11,7 @@ from mcp_hitl.desk.acting import Acting
 from mcp_hitl.desk.entering import Entering
 from mcp_hitl.desk.feed import Feed
 from mcp_hitl.desk.looking import Clock
+from mcp_hitl.desk.searching import Searching
 from mcp_hitl.domain.errors import NotAllowed
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.policy import Profile
@@ -29,7 +30,7 @@ def system_clock() -> datetime:
     return from_ms(to_ms(datetime.now(UTC)))
 
 
-class Desk(Acting, Entering):
+class Desk(Acting, Entering, Searching):
     """The one door to state. `open` starts what waiting needs; without it, everything but `wait` works."""
 
     def __init__(

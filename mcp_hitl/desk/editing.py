@@ -3,10 +3,11 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mcp_hitl.desk.deciding import check_right, check_shown, checked_comment
+from mcp_hitl.desk.deciding import checked_comment
 from mcp_hitl.desk.ending import decide_by_rule
 from mcp_hitl.desk.opening import hold_or_decide
 from mcp_hitl.desk.recording import begin, check_open, check_running, locked, record
+from mcp_hitl.desk.rights import check_right, check_shown
 from mcp_hitl.domain.approval import Approval, Edit
 from mcp_hitl.domain.audit import SYSTEM, Event, content_digest
 from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of, read_back

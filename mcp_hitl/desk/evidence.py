@@ -50,7 +50,7 @@ class Evidence:
 
     async def entries(self) -> list[Recorded]:
         """Every entry, oldest first."""
-        return await self._store.read(lambda view: list(_chain(view)))
+        return await self._store.survey(lambda view: list(_chain(view)))
 
     async def verify(self, *, expect: str | None = None) -> Finding:
         """Check the whole chain, and everything stored against it.
@@ -59,7 +59,7 @@ class Evidence:
         exchanged for another.
         """
         try:
-            return await self._store.read(lambda view: _verify(view, expect))
+            return await self._store.survey(lambda view: _verify(view, expect))
         except Unavailable as error:
             return Finding(0, "", f"the database cannot be read: {error}")
 
@@ -77,7 +77,7 @@ class Evidence:
                 count += 1
             return count
 
-        return await self._store.read(work)
+        return await self._store.survey(work)
 
     async def trail(self, approval_id: str) -> tuple[list[Recorded], bool]:
         """The entries of one approval, and whether each is what its hash says and stands where it stood.

@@ -1,4 +1,4 @@
-"""What reads state: look at one, list, wait; and the words and shapes in which an approval is told."""
+"""What reads state: look at one, wait; and the words and shapes in which an approval is told."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from mcp_hitl.desk.recording import instant
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.audit import NOWHERE, Recorded
 from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Invalid, NotFound
+from mcp_hitl.domain.errors import NotFound
 from mcp_hitl.domain.ids import is_approval_id
 from mcp_hitl.domain.presentation import Telling, shape, summary, where
 from mcp_hitl.domain.principal import Principal
@@ -36,11 +36,13 @@ class Page:
     approvals: list[Approval]
     next_cursor: str | None
     total: int
+    counted_all: bool = True
+    """False where a search stopped before it had looked at all that is pending: `total` is of what it looked at."""
 
     @property
     def total_capped(self) -> bool:
         """Whether counting stopped, so that there may be more than `total`."""
-        return self.total >= MOST_COUNTED
+        return self.total >= MOST_COUNTED or not self.counted_all
 
 
 class Looking:
@@ -63,7 +65,7 @@ class Looking:
         """
         check_id(approval_id)
         clock = self.clock()
-        return await self._store.read(lambda view: _seen(_found(view, approval_id), instant(view, clock)))
+        return await self._store.read(lambda view: as_seen(_found(view, approval_id), instant(view, clock)))
 
     async def earlier(self, principal: Principal, approval: Approval) -> list[Approval]:
         """What the same requester asked of the same kind before, newest first (THREATS T24)."""
@@ -72,27 +74,7 @@ class Looking:
         def look(view: View) -> list[Approval]:
             now = instant(view, clock)
             found = view.earlier(approval.requester, approval.kind, approval.id, EARLIER)
-            return [_seen(one, now) for one in found]
-
-        return await self._store.read(look)
-
-    async def pending(
-        self, principal: Principal, *, kind: str | None = None, limit: int = 20, cursor: str | None = None
-    ) -> Page:
-        """Return the oldest pending approvals behind `cursor`.
-
-        Raises:
-            Invalid: the cursor is none of ours.
-        """
-        if cursor is not None and not is_approval_id(cursor):
-            raise Invalid("cursor must be a next_cursor that list-pending returned. Leave it out for the first page.")
-
-        def look(view: View) -> Page:
-            now = instant(view, self.clock())
-            found = view.pending(now, kind=kind, after=cursor, limit=limit + 1)
-            page = found[:limit]
-            total = view.count_pending(now, kind=kind, most=MOST_COUNTED)
-            return Page(page, page[-1].id if len(found) > limit else None, total)
+            return [as_seen(one, now) for one in found]
 
         return await self._store.read(look)
 
@@ -209,6 +191,6 @@ def _found(view: View, approval_id: str) -> Approval:
     return approval
 
 
-def _seen(approval: Approval, now: datetime) -> Approval:
+def as_seen(approval: Approval, now: datetime) -> Approval:
     """The approval as it stands at `now`: a clock that is set back later does not bring it back (THREATS T14)."""
     return replace(approval, status=approval.seen_at(now))

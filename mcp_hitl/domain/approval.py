@@ -53,6 +53,11 @@ HASTY = timedelta(seconds=2)
 """Less than anybody needs to read what they decide."""
 
 
+def is_hasty(looked: timedelta | None) -> bool:
+    """Whether a decision after so long a look came faster than a person reads (THREATS T18)."""
+    return looked is not None and looked < HASTY
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """One approver's verdict on one revision; immutable.
@@ -76,7 +81,7 @@ class Decision:
     @property
     def hasty(self) -> bool:
         """Whether it came faster than a person reads (THREATS T18)."""
-        return self.looked is not None and self.looked < HASTY
+        return is_hasty(self.looked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

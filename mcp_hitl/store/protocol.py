@@ -14,9 +14,12 @@ from mcp_hitl.domain.approval import Approval, Decision, Edit, Outcome, OutcomeS
 from mcp_hitl.domain.audit import Entry, Recorded
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
+from mcp_hitl.domain.numbers import Ended, Given
 from mcp_hitl.domain.policy import Profile
 from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.searching import Sifted, Sought
 from mcp_hitl.domain.session import Session
+from mcp_hitl.domain.stop import Stop
 
 T = TypeVar("T")
 
@@ -34,6 +37,30 @@ class View(Protocol):
 
     def count_pending(self, now: datetime, *, kind: str | None, most: int) -> int:
         """How many there are of those, counted up to `most`."""
+        ...
+
+    def sift_pending(self, now: datetime, sought: Sought, *, after: str | None, limit: int, most: int) -> Sifted:
+        """Up to `limit` of those `sought`, among the first `most` behind `after`; among fewer where they are long."""
+        ...
+
+    def sift_past(self, now: datetime, sought: Sought, *, before: str | None, limit: int, most: int) -> Sifted:
+        """As `sift_pending`, among what has left `pending` or is overdue at `now`; newest request first."""
+        ...
+
+    def pending_requesters(self, now: datetime, limit: int) -> list[str]:
+        """Who asked for what is pending and not overdue at `now`, each once, in order."""
+        ...
+
+    def pending_kinds(self, now: datetime, limit: int) -> list[str]:
+        """The kinds of what is pending and not overdue at `now`, each once, in order."""
+        ...
+
+    def ended(self, since: datetime, now: datetime, limit: int) -> list[Ended]:
+        """What was resolved after `since` or has run out by `now`; the latest first."""
+        ...
+
+    def given(self, since: datetime, now: datetime) -> list[Given]:
+        """What people decided, at any time, on what `ended` returns for the same span."""
         ...
 
     def every(self, after: str, limit: int) -> list[Approval]:
@@ -78,6 +105,10 @@ class View(Protocol):
 
     def pauses(self) -> list[str]:
         """What is stopped: kinds, and the empty text for everything."""
+        ...
+
+    def stops(self) -> list[Stop]:
+        """What is stopped, by whom and since when; everything first, then by kind."""
         ...
 
     def hash_at(self, seq: int) -> str | None:
@@ -321,6 +352,14 @@ class Store(Protocol):
         """
         ...
 
+    async def survey(self, work: Callable[[View], T]) -> T:
+        """Run `work` on one snapshot beside every `read`, which may take long; cancelling it or `close` ends it early.
+
+        Raises:
+            Unavailable: the database cannot be read now, or was closed meanwhile.
+        """
+        ...
+
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in one transaction and return once it is durable.
 
@@ -346,5 +385,5 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish the writes that are queued and let go of the database."""
+        """Finish the writes that are queued, end the surveys, and let go of the database."""
         ...

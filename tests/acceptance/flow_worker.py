@@ -94,6 +94,9 @@ class Mortal:
     async def read(self, work: Callable[[View], T]) -> T:
         return await self._store.read(work)
 
+    async def survey(self, work: Callable[[View], T]) -> T:
+        return await self._store.survey(work)
+
     async def write(self, work: Callable[[Transaction], T]) -> T:
         self.writes += 1
         last = self.writes == self._n

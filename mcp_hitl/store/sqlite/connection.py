@@ -4,11 +4,13 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.store.sqlite.files import make_private
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
+
+C = TypeVar("C", bound=sqlite3.Connection)
 
 BUSY_SECONDS = 30.0
 """How long a write waits for another process. Every client of one person starts a process of its own."""
@@ -17,14 +19,14 @@ APPLICATION_ID = int.from_bytes(b"HITL", "big")
 """By which `file` and we know our files (https://www.sqlite.org/pragma.html#pragma_application_id)."""
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the file for the thread that uses it first.
+def connect(path: Path, sort: type[C] = sqlite3.Connection) -> C:
+    """Open the file for the thread that uses it first, as a connection of this sort.
 
     Raises:
         Unavailable: it cannot be opened, or is no database.
     """
     try:
-        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=sort)
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA secure_delete = ON")  # what is erased is gone from the file too

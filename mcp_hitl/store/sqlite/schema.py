@@ -46,6 +46,8 @@ CREATE UNIQUE INDEX approvals_keyed ON approvals (requester, kind, dedup_key) WH
 CREATE INDEX approvals_equal ON approvals (requester, kind, digest, status);
 CREATE INDEX approvals_asked ON approvals (requester, kind, asked_digest, status);
 CREATE INDEX approvals_ended ON approvals (resolved_at) WHERE resolved_at IS NOT NULL AND erased_at IS NULL;
+CREATE INDEX approvals_erased ON approvals (resolved_at) WHERE erased_at IS NOT NULL;
+CREATE INDEX approvals_past ON approvals (id) WHERE status <> 'pending';
 CREATE INDEX approvals_pending ON approvals (id, expires_at) WHERE status = 'pending';
 CREATE INDEX approvals_pending_kind ON approvals (kind, id, expires_at) WHERE status = 'pending';
 CREATE INDEX approvals_due ON approvals (next_at) WHERE status = 'pending';

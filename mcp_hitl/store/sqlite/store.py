@@ -1,4 +1,4 @@
-"""The store on one SQLite file: a lane for writes, a lane for reads, and a watch for what others commit."""
+"""The store on one SQLite file: a lane for writes, one for reads, surveys, and a watch for what others commit."""
 
 import asyncio
 import sqlite3
@@ -15,6 +15,7 @@ from mcp_hitl.store.protocol import Transaction, View
 from mcp_hitl.store.sqlite.connection import connect, prepare
 from mcp_hitl.store.sqlite.files import shared_key
 from mcp_hitl.store.sqlite.lane import Lane
+from mcp_hitl.store.sqlite.surveying import Surveys
 
 if TYPE_CHECKING:
     from mcp_hitl.store.sqlite.holding import Holding
@@ -44,6 +45,7 @@ class SqliteStore:
         self._writer = Lane(path, writes=True, committed=self._announce)
         self._reader = Lane(path, writes=False)
         self._holding: Holding | None = None
+        self._surveys = Surveys(path)
 
     async def read(self, work: Callable[[View], T]) -> T:
         """See `Store.read`."""
@@ -52,6 +54,10 @@ class SqliteStore:
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """See `Store.write`."""
         return await self._writer.call(work)
+
+    async def survey(self, work: Callable[[View], T]) -> T:
+        """See `Store.survey`."""
+        return await self._surveys.call(work)
 
     async def changed(self) -> None:
         """See `Store.changed`: told at once of this process's commits, and of others' within `WATCH_SECONDS`."""
@@ -84,7 +90,9 @@ class SqliteStore:
 
     async def close(self) -> None:
         """See `Store.close`."""
+        self._surveys.end()
         with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._surveys.finish)
             await anyio.to_thread.run_sync(self._writer.finish)
             await anyio.to_thread.run_sync(self._reader.finish)
         if self._holding is not None:

@@ -8,10 +8,11 @@ import sqlite3
 from mcp_hitl.store.sqlite.approvals import ApprovalStatements
 from mcp_hitl.store.sqlite.flows import FlowStatements
 from mcp_hitl.store.sqlite.log import LogStatements
+from mcp_hitl.store.sqlite.searching import SearchStatements
 from mcp_hitl.store.sqlite.sessions import SessionStatements
 
 
-class SqliteTransaction(ApprovalStatements, LogStatements, FlowStatements, SessionStatements):
+class SqliteTransaction(ApprovalStatements, SearchStatements, LogStatements, FlowStatements, SessionStatements):
     """What the desk's work is handed."""
 
     def __init__(self, db: sqlite3.Connection) -> None:

@@ -1,0 +1,102 @@
+"""Who may decide what now: the one place that refuses, for deciding itself and for pages that ask before."""
+
+from datetime import datetime
+
+from mcp_hitl.desk.recording import check_open, check_running, instant
+from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.errors import Conflict, HitlError, NotAllowed, NotFound
+from mcp_hitl.domain.people import People
+from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.resolution import quorum_of
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.store.protocol import View
+
+
+def check_shown(approval: Approval, revision: int, digest: str) -> None:
+    """Refuse a decision about anything but what is there now (THREATS T7).
+
+    Raises:
+        Conflict: it was edited since.
+    """
+    if (revision, digest) != (approval.revision, approval.digest):
+        raise Conflict(f"{approval.id} was edited after this was shown. Look at it again before you decide.")
+
+
+def check_right(approval: Approval, approver: Principal, assurance: Assurance, rulebook: Rulebook) -> int:
+    """The stage that the approver may decide now, with this assurance.
+
+    Raises:
+        NotAllowed: not this stage, not any more, not like this, or not one's own request.
+    """
+    policy = approval.policy
+    if not policy.counts(assurance):
+        raise NotAllowed(
+            "This policy takes no decision that nobody was asked for (unattended = false). A person has to look at it."
+            if assurance is Assurance.NONE
+            else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}."
+        )
+    requester = rulebook.people.person(approval.requester)
+    if policy.four_eyes and approver.may_be(requester, approval.requested_as):
+        raise NotAllowed(f"{approval.id} is your own request; somebody else has to decide it.")
+    number = quorum_of(approval, approval.decisions_in_force).stage
+    entries = (*policy.stages[number - 1].approvers, *approval.escalated)
+    if not policy.admits(entries, approver, rulebook.rights(approval.kind)):
+        raise NotAllowed(f"{approval.id} is for others to decide now.")
+    return number
+
+
+def check_may_decide(
+    approval: Approval, approver: Principal, verdict: Verdict, assurance: Assurance, rulebook: Rulebook
+) -> int:
+    """The stage in which this verdict of the approver would count now, with this assurance.
+
+    Raises:
+        NotAllowed: see `check_right`; or it is their own edit, or they approved an earlier stage.
+        Conflict: they have decided already.
+    """
+    stage = check_right(approval, approver, assurance, rulebook)
+    _check_counts(approval, approver, verdict, stage, rulebook.people)
+    return stage
+
+
+def objection(
+    view: View,
+    shown: Approval,
+    approver: Principal,
+    verdict: Verdict,
+    assurance: Assurance,
+    clock: datetime,
+    rulebook: Rulebook,
+) -> str | None:
+    """Why this verdict on what was shown would be refused now, in the words of the refusal; None where it would not."""
+    try:
+        approval = view.get(shown.id)
+        if approval is None:
+            raise NotFound
+        check_open(approval, instant(view, clock))
+        check_running(view, approval.kind)
+        check_shown(approval, shown.revision, shown.digest)
+        check_may_decide(approval, approver, verdict, assurance, rulebook)
+    except HitlError as error:
+        return str(error)
+    return None
+
+
+def _check_counts(approval: Approval, approver: Principal, verdict: Verdict, stage: int, people: People) -> None:
+    """Refuse what would not count: a second decision, an approval of one's own edit, or of a second stage.
+
+    Who two accounts belong to is asked now: they may have been mapped to one person since (THREATS T19).
+    """
+    policy = approval.policy
+    own = [
+        held for held in approval.decisions_in_force if approver.may_be(people.person(held.approver), held.established)
+    ]
+    if any(held.stage == stage for held in own):
+        raise Conflict(f"You have already decided {approval.id}; it waits for others.")
+    if verdict is Verdict.REJECT:
+        return
+    if not policy.editor_may_approve and any(people.person(edit.editor) == approver.id for edit in approval.edits):
+        raise NotAllowed(f"You edited {approval.id}; somebody else has to approve what it is now.")
+    if policy.one_stage_each and own:
+        raise NotAllowed(f"You approved an earlier stage of {approval.id}; this one is for somebody else.")

@@ -1,0 +1,209 @@
+"""What finds things: lists of what is pending and of what was, who and what is among it, and the numbers of it all."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from mcp_hitl.desk import looking
+from mcp_hitl.desk.looking import Looking, Page, as_seen
+from mcp_hitl.desk.recording import instant
+from mcp_hitl.desk.rights import objection
+from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.canonical import check_text
+from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.ids import is_approval_id
+from mcp_hitl.domain.numbers import Numbers, by_kind, by_person
+from mcp_hitl.domain.people import People
+from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.searching import Sifted, Sought, words_of
+from mcp_hitl.domain.stop import Stop
+from mcp_hitl.store.protocol import View
+
+MOST_SEARCHED = 10_000
+"""Approvals that one search looks at; the next page goes on from there."""
+MOST_NAMED = 100
+MOST_NUMBERED = 100_000
+MOST_DAYS = 3_660
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Some resolved approvals, newest request first, and the cursor of the next page.
+
+    `looked_back_to` is set where the search stopped before the page was full: what was asked before then is not looked
+    at yet, so a short or empty page with a `next_cursor` goes on there.
+    """
+
+    approvals: list[Approval]
+    next_cursor: str | None
+    looked_back_to: datetime | None
+
+
+class Searching(Looking):
+    """The part of the desk that finds approvals and adds them up; it changes nothing."""
+
+    async def pending(
+        self,
+        principal: Principal,
+        *,
+        kind: str | None = None,
+        requester: str | None = None,
+        text: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return the oldest pending approvals behind `cursor`, of a kind, of a requester, in which all words occur.
+
+        With `requester` or `text`, one page looks at `MOST_SEARCHED` at most: it may be short, even empty, and still
+        have a `next_cursor`. Its `total` is then of the oldest `MOST_SEARCHED`; see `Page.counted_all`.
+
+        Raises:
+            Invalid: the cursor is none of ours, or the text cannot be searched for.
+        """
+        _check_cursor(cursor, "list-pending")
+        if requester is None and not words_of(text):
+            return await self._store.read(partial(self._page, kind=kind, limit=limit, cursor=cursor))
+        sought = _sought(kind=kind, requester=requester, text=text)
+        return await self._store.survey(partial(self._search, sought=sought, limit=limit, cursor=cursor))
+
+    async def next_pending(self, principal: Principal, after: str | None) -> str | None:
+        """The id of the pending approval behind `after`, or else of the first that is not `after` itself."""
+        _check_cursor(after, "list-pending")
+
+        def look(view: View) -> str | None:
+            now = instant(view, self.clock())
+            behind = view.sift_pending(now, Sought(), after=after, limit=1, most=1).ids
+            first = view.sift_pending(now, Sought(), after=None, limit=1, most=1).ids
+            return next((one for one in (*behind, *first) if one != after), None)
+
+        return await self._store.read(look)
+
+    async def requesters(self, principal: Principal) -> list[str]:
+        """Who asked for what is pending, in order; `MOST_NAMED` at most."""
+        return await self._store.read(
+            lambda view: view.pending_requesters(instant(view, self.clock()), limit=MOST_NAMED)
+        )
+
+    async def pending_kinds(self, principal: Principal) -> list[str]:
+        """The kinds of what is pending, in order; `MOST_NAMED` at most."""
+        return await self._store.read(lambda view: view.pending_kinds(instant(view, self.clock()), limit=MOST_NAMED))
+
+    async def history(
+        self,
+        principal: Principal,
+        *,
+        status: Status | None = None,
+        kind: str | None = None,
+        requester: str | None = None,
+        approver: str | None = None,
+        text: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Past:
+        """Return what has left `pending` or is overdue, before `cursor`; the newest request first.
+
+        `approver` is who decided on it, whatever they said and whether or not it settled it. One page looks at
+        `MOST_SEARCHED` approvals at most; see `Past`.
+
+        Raises:
+            Invalid: the cursor is none of ours, the text cannot be searched for, or the status is `pending`.
+        """
+        _check_cursor(cursor, "the history")
+        if status is Status.PENDING:
+            raise Invalid("The history is of what is resolved: approved, rejected, expired or cancelled.")
+        sought = _sought(status=status, kind=kind, requester=requester, approver=approver, text=text)
+        if approver is not None:
+            sought = replace(sought, approver=self.rulebook.people.person(approver))
+
+        def look(view: View) -> Past:
+            now = instant(view, self.clock())
+            found = view.sift_past(now, sought, before=cursor, limit=limit + 1, most=MOST_SEARCHED)
+            full = len(found.ids) > limit
+            stopped = None if full or found.stopped_at is None else view.get(found.stopped_at)
+            page = _load(view, found.ids[:limit], now)
+            return Past(page, _behind(found, limit), stopped.requested_at if stopped else None)
+
+        return await (self._store.read if sought == Sought() else self._store.survey)(look)
+
+    async def numbers(self, principal: Principal, *, days: int = 30) -> Numbers:
+        """How deciding went with what was resolved within the last `days`, by kind and by person.
+
+        The newest `MOST_NUMBERED` are counted; see `Numbers.complete`.
+
+        Raises:
+            Invalid: not 1 to `MOST_DAYS` days.
+        """
+        if not 1 <= days <= MOST_DAYS:
+            raise Invalid(f"days must be 1 to {MOST_DAYS:,}.")
+        clock, people = self.clock(), self.rulebook.people
+        return await self._store.survey(lambda view: _numbers(view, instant(view, clock), timedelta(days=days), people))
+
+    async def paused(self, principal: Principal) -> list[Stop]:
+        """What is stopped now, by whom and since when; everything first, then by kind."""
+        return await self._store.read(lambda view: view.stops())
+
+    async def objection(
+        self,
+        principal: Principal,
+        approval: Approval,
+        assurance: Assurance,
+        verdict: Verdict = Verdict.APPROVE,
+    ) -> str | None:
+        """Why `decide` would refuse this verdict on `approval` as it was shown, in its words; None where it would not.
+
+        It tells of who, when and how sure; a form's answer and a comment are looked at only with the decision.
+        """
+        who, clock = self.rulebook.people.identify(principal), self.clock()
+        return await self._store.read(
+            lambda view: objection(view, approval, who, verdict, assurance, clock, self.rulebook)
+        )
+
+    def _page(self, view: View, *, kind: str | None, limit: int, cursor: str | None) -> Page:
+        now = instant(view, self.clock())
+        found = view.pending(now, kind=kind, after=cursor, limit=limit + 1)
+        page = found[:limit]
+        total = view.count_pending(now, kind=kind, most=looking.MOST_COUNTED)
+        return Page(page, page[-1].id if len(found) > limit else None, total)
+
+    def _search(self, view: View, *, sought: Sought, limit: int, cursor: str | None) -> Page:
+        now = instant(view, self.clock())
+        counted = view.sift_pending(now, sought, after=None, limit=looking.MOST_COUNTED, most=MOST_SEARCHED)
+        found = counted
+        if cursor is not None:
+            found = view.sift_pending(now, sought, after=cursor, limit=limit + 1, most=MOST_SEARCHED)
+        page = _load(view, found.ids[:limit], now)
+        return Page(page, _behind(found, limit), len(counted.ids), counted.stopped_at is None)
+
+
+def _numbers(view: View, now: datetime, span: timedelta, people: People) -> Numbers:
+    since = now - span
+    ended = view.ended(since, now, MOST_NUMBERED + 1)
+    complete = len(ended) <= MOST_NUMBERED
+    if not complete:
+        since = ended[-1].ended_at
+        ended = [one for one in ended if one.ended_at > since]
+    given = [replace(one, approver=people.person(one.approver)) for one in view.given(since, now)]
+    return Numbers(since=since, until=now, complete=complete, kinds=by_kind(ended, given), people=by_person(given))
+
+
+def _sought(*, text: str | None, status: Status | None = None, **names: str | None) -> Sought:
+    for what, name in names.items():
+        if name is not None:
+            check_text(name, what)
+    return Sought(status=status, words=words_of(text), **names)
+
+
+def _check_cursor(cursor: str | None, where: str) -> None:
+    if cursor is not None and not is_approval_id(cursor):
+        raise Invalid(f"cursor must be a next_cursor that {where} returned. Leave it out for the first page.")
+
+
+def _behind(found: Sifted, limit: int) -> str | None:
+    """The cursor of the next page, where there may be one."""
+    return found.ids[limit - 1] if len(found.ids) > limit else found.stopped_at
+
+
+def _load(view: View, ids: list[str], now: datetime) -> list[Approval]:
+    loaded = [view.get(one) for one in ids]
+    return [as_seen(approval, now) for approval in loaded if approval is not None]

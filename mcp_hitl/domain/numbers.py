@@ -1,0 +1,141 @@
+"""How deciding went in a span of time: counts, rates and medians, by kind and by person."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mcp_hitl.domain.approval import Status, is_hasty
+from mcp_hitl.domain.policy import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One approval that has left `pending`, as far as numbers need it."""
+
+    kind: str
+    status: Status
+    waited: timedelta
+    """From the request to the resolution."""
+    by_rule: bool
+    """Whether a rule of the policy decided it."""
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One decision of a person on such an approval, as far as numbers need it."""
+
+    kind: str
+    approver: str
+    verdict: Verdict
+    waited: timedelta
+    """From the request to the decision."""
+    looked: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindNumbers:
+    """What became of one kind's approvals. `rate` is approved / (approved + rejected), None where that is nothing."""
+
+    kind: str
+    resolved: int
+    approved: int
+    rejected: int
+    expired: int
+    cancelled: int
+    by_rule: int
+    """How many of them a rule of the policy decided."""
+    hasty: int
+    """Decisions of people that came faster than anybody reads (THREATS T18)."""
+    rate: float | None
+    median_wait: timedelta
+    """From request to resolution."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonNumbers:
+    """What one person decided, also in stages and on revisions that did not settle it."""
+
+    person: str
+    decided: int
+    approved: int
+    rejected: int
+    hasty: int
+    rate: float
+    """approved / decided"""
+    median_wait: timedelta
+    """From request to their decision."""
+    median_looked: timedelta | None
+    """How long they had it before them, None where no front-end said so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """What was resolved from `since` to `until`; the busiest first.
+
+    `complete` is False where there was more than is counted; `since` then says how far back it goes.
+    """
+
+    since: datetime
+    until: datetime
+    complete: bool
+    kinds: tuple[KindNumbers, ...]
+    people: tuple[PersonNumbers, ...]
+
+
+def by_kind(ended: Iterable[Ended], given: Iterable[Given]) -> tuple[KindNumbers, ...]:
+    """One row for each kind of which something ended."""
+    grouped: defaultdict[str, list[Ended]] = defaultdict(list)
+    for one in ended:
+        grouped[one.kind].append(one)
+    hasty = Counter(decision.kind for decision in given if is_hasty(decision.looked))
+    rows = [_of_kind(kind, held, hasty[kind]) for kind, held in grouped.items()]
+    return tuple(sorted(rows, key=lambda row: (-row.resolved, row.kind)))
+
+
+def by_person(given: Iterable[Given]) -> tuple[PersonNumbers, ...]:
+    """One row for each person who decided something."""
+    grouped: defaultdict[str, list[Given]] = defaultdict(list)
+    for decision in given:
+        grouped[decision.approver].append(decision)
+    rows = [_of_person(person, held) for person, held in grouped.items()]
+    return tuple(sorted(rows, key=lambda row: (-row.decided, row.person)))
+
+
+def median(spans: Sequence[timedelta]) -> timedelta:
+    """The middle one, or the mean of the two in the middle; of at least one."""
+    ordered, middle = sorted(spans), len(spans) // 2
+    return ordered[middle] if len(spans) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def _of_kind(kind: str, held: list[Ended], hasty: int) -> KindNumbers:
+    count = Counter(one.status for one in held)
+    decided = count[Status.APPROVED] + count[Status.REJECTED]
+    return KindNumbers(
+        kind=kind,
+        resolved=len(held),
+        approved=count[Status.APPROVED],
+        rejected=count[Status.REJECTED],
+        expired=count[Status.EXPIRED],
+        cancelled=count[Status.CANCELLED],
+        by_rule=sum(one.by_rule for one in held),
+        hasty=hasty,
+        rate=count[Status.APPROVED] / decided if decided else None,
+        median_wait=median([one.waited for one in held]),
+    )
+
+
+def _of_person(person: str, held: list[Given]) -> PersonNumbers:
+    approved = sum(decision.verdict is Verdict.APPROVE for decision in held)
+    looked = [decision.looked for decision in held if decision.looked is not None]
+    return PersonNumbers(
+        person=person,
+        decided=len(held),
+        approved=approved,
+        rejected=len(held) - approved,
+        hasty=sum(is_hasty(decision.looked) for decision in held),
+        rate=approved / len(held),
+        median_wait=median([decision.waited for decision in held]),
+        median_looked=median(looked) if looked else None,
+    )

@@ -1,0 +1,166 @@
+"""The statements of lists, searches and numbers: each looks at a bounded number of rows."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from mcp_hitl.domain.approval import Status
+from mcp_hitl.domain.instants import from_ms, to_ms
+from mcp_hitl.domain.numbers import Ended, Given
+from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.domain.resolution import POLICY_STAGE
+from mcp_hitl.domain.searching import Sifted, Sought
+from mcp_hitl.domain.stop import Stop
+
+CHUNK = 200
+"""Rows that are looked at together."""
+MOST_CHARACTERS = 2_000_000
+"""How much text is searched in one read: a few large payloads weigh as much as thousands of small ones."""
+
+_PAST = (
+    "SELECT id FROM approvals WHERE status <> 'pending' AND id < :edge UNION ALL "
+    "SELECT id FROM approvals WHERE status = 'pending' AND expires_at <= :now AND id < :edge "
+    "ORDER BY id DESC LIMIT :most"
+)
+_LAST = "~"
+"""Behind every id."""
+
+_ENDED_COLUMNS = "id, kind, revision, rule, requested_at"
+_ENDED = f"""
+SELECT {_ENDED_COLUMNS}, status, resolved_at AS ended_at FROM approvals
+WHERE resolved_at > :since AND resolved_at IS NOT NULL AND erased_at IS NULL
+UNION ALL
+SELECT {_ENDED_COLUMNS}, status, resolved_at AS ended_at FROM approvals
+WHERE resolved_at > :since AND erased_at IS NOT NULL
+UNION ALL
+SELECT {_ENDED_COLUMNS}, 'expired' AS status, expires_at AS ended_at FROM approvals
+WHERE status = 'pending' AND next_at <= :now AND expires_at > :since AND expires_at <= :now
+"""
+"""What has ended, by an index each: what is kept, what is erased, and what is overdue (no later due than that)."""
+_LATEST = f"""
+SELECT kind, status, ended_at - requested_at, ended_at, rule IS NOT NULL AND EXISTS (
+    SELECT 1 FROM decisions WHERE approval = ended.id AND revision = ended.revision AND stage = {POLICY_STAGE}
+) FROM ({_ENDED} ORDER BY ended_at DESC LIMIT :limit) AS ended
+"""
+_GIVEN = f"""
+SELECT kind, approver, verdict, at - requested_at, looked FROM ({_ENDED}) AS ended
+CROSS JOIN decisions ON approval = ended.id AND stage <> {POLICY_STAGE}
+"""
+"""CROSS JOIN holds SQLite to this order: beginning with the decisions would mean to read every one there is."""
+
+_DISTINCT = """
+WITH RECURSIVE found (name) AS (
+    SELECT min({column}) FROM approvals INDEXED BY {index} WHERE status = 'pending'
+    UNION ALL
+    SELECT (SELECT min({column}) FROM approvals INDEXED BY {index} WHERE status = 'pending' AND {column} > name)
+    FROM found WHERE name IS NOT NULL
+)
+SELECT name FROM found WHERE name IS NOT NULL AND EXISTS (
+    SELECT 1 FROM approvals INDEXED BY {index} WHERE status = 'pending' AND {column} = name AND expires_at > ?
+) LIMIT ?
+"""
+"""Each value once: from one to the next by the index, however many rows have it."""
+
+
+class SearchStatements:
+    """The part of a view that finds approvals by what they say, and adds up what became of them."""
+
+    _db: sqlite3.Connection
+
+    def sift_pending(self, now: datetime, sought: Sought, *, after: str | None, limit: int, most: int) -> Sifted:
+        """See `View.sift_pending`."""
+        kind = "" if sought.kind is None else "AND kind = :kind"
+        candidates = self._db.execute(
+            f"SELECT id FROM approvals WHERE status = 'pending' AND expires_at > :now {kind} AND id > :edge "
+            "ORDER BY id LIMIT :most",
+            {"now": to_ms(now), "kind": sought.kind, "edge": after or "", "most": most},
+        )
+        return self._sift(candidates, sought, "ASC", limit, most)
+
+    def sift_past(self, now: datetime, sought: Sought, *, before: str | None, limit: int, most: int) -> Sifted:
+        """See `View.sift_past`."""
+        candidates = self._db.execute(_PAST, {"now": to_ms(now), "edge": before or _LAST, "most": most})
+        return self._sift(candidates, sought, "DESC", limit, most)
+
+    def pending_requesters(self, now: datetime, limit: int) -> list[str]:
+        """See `View.pending_requesters`."""
+        return self._distinct("requester", "approvals_open", now, limit)
+
+    def pending_kinds(self, now: datetime, limit: int) -> list[str]:
+        """See `View.pending_kinds`."""
+        return self._distinct("kind", "approvals_pending_kind", now, limit)
+
+    def stops(self) -> list[Stop]:
+        """See `View.stops`."""
+        found = self._db.execute("SELECT kind, by, at FROM pauses ORDER BY kind")
+        return [Stop(row[0] or None, row[1], from_ms(row[2])) for row in found]
+
+    def ended(self, since: datetime, now: datetime, limit: int) -> list[Ended]:
+        """See `View.ended`."""
+        found = self._db.execute(_LATEST, {"since": to_ms(since), "now": to_ms(now), "limit": limit})
+        ended = [Ended(row[0], Status(row[1]), _span(row[2]), bool(row[4]), from_ms(row[3])) for row in found]
+        return sorted(ended, key=lambda one: one.ended_at, reverse=True)
+
+    def given(self, since: datetime, now: datetime) -> list[Given]:
+        """See `View.given`."""
+        found = self._db.execute(_GIVEN, {"since": to_ms(since), "now": to_ms(now)})
+        return [
+            Given(row[0], row[1], Verdict(row[2]), _span(row[3]), None if row[4] is None else _span(row[4]))
+            for row in found
+        ]
+
+    def _sift(self, candidates: sqlite3.Cursor, sought: Sought, order: str, limit: int, most: int) -> Sifted:
+        """Go through `most` candidates at most, in their order, until there are enough."""
+        found: list[str] = []
+        seen, characters = 0, 0
+        last = ""
+        while chunk := [str(row[0]) for row in candidates.fetchmany(CHUNK)]:
+            for one, *texts in self._fitting(chunk, sought, order):
+                if sought.met_by(*texts):
+                    found.append(one)
+                if len(found) == limit:
+                    return Sifted(found)
+                characters += sum(len(text) for text in texts if text)
+                if characters > MOST_CHARACTERS:
+                    return Sifted(found, one)
+            seen, last = seen + len(chunk), chunk[-1]
+        return Sifted(found, last if seen == most else None)
+
+    def _fitting(self, ids: list[str], sought: Sought, order: str) -> Iterable[tuple[str, ...]]:
+        """Those of `ids` that fit but for their words, each with what its words are looked for in."""
+        where, values = _conditions(sought)
+        if not where and not sought.words:
+            return [(one,) for one in ids]
+        texts = ", id, title, claim, requester, payload" if sought.words else ""
+        return self._db.execute(
+            f"SELECT id{texts} FROM approvals WHERE id IN (SELECT value FROM json_each(?)) {where} ORDER BY id {order}",
+            (json.dumps(ids), *values),
+        )
+
+    def _distinct(self, column: str, index: str, now: datetime, limit: int) -> list[str]:
+        found = self._db.execute(_DISTINCT.format(column=column, index=index), (to_ms(now), limit))
+        return [row[0] for row in found]
+
+
+def _conditions(sought: Sought) -> tuple[str, list[str]]:
+    """What narrows a chunk. `+` keeps SQLite to the ids: an index of requesters would begin with all of theirs."""
+    where: list[str] = []
+    values: list[str] = []
+    if sought.status is Status.EXPIRED:
+        where.append("AND +status IN ('expired', 'pending')")  # of what is pending, only the overdue is looked at
+    elif sought.status is not None:
+        where.append("AND +status = ?")
+        values.append(sought.status.value)
+    for column, value in (("kind", sought.kind), ("requester", sought.requester)):
+        if value is not None:
+            where.append(f"AND +{column} = ?")
+            values.append(value)
+    if sought.approver is not None:
+        where.append("AND EXISTS (SELECT 1 FROM decisions WHERE approval = approvals.id AND approver = ?)")
+        values.append(sought.approver)
+    return " ".join(where), values
+
+
+def _span(ms: int) -> timedelta:
+    return timedelta(milliseconds=ms)
