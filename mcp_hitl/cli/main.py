@@ -8,6 +8,7 @@ import click
 from mcp_hitl import __version__
 from mcp_hitl.cli.deciding import approve, cancel, edit, lift, reject
 from mcp_hitl.cli.evidence import audit
+from mcp_hitl.cli.inbox import inbox
 from mcp_hitl.cli.looking import pending, show
 from mcp_hitl.cli.operating import pause, reconcile, reset_clock, resume
 from mcp_hitl.cli.policy import policy
@@ -47,7 +48,7 @@ def cli(context: click.Context, db: str | None, config: str | None) -> None:
 @click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.pass_context
 def serve(context: click.Context, host: str, port: int) -> None:
-    """Serve MCP over streamable HTTP at /mcp."""
+    """Serve MCP over streamable HTTP at /mcp, and the inbox at /."""
 
     async def main() -> int:
         from mcp_hitl.cli.serving import http
@@ -58,6 +59,7 @@ def serve(context: click.Context, host: str, port: int) -> None:
 
 
 for command in (
+    inbox,
     pending,
     show,
     approve,

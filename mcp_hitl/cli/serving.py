@@ -1,28 +1,42 @@
 """Starting the servers. The only module of the command line that loads the MCP SDK."""
 
 import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+import anyio
 import click
+from starlette.routing import Mount
 
 from mcp_hitl import __version__
 from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.running import DONE, REFUSED
-from mcp_hitl.cli.workspace import Workspace, workspace
+from mcp_hitl.cli.workspace import Workspace, shared_key, workspace
 from mcp_hitl.config import Settings
-from mcp_hitl.domain.errors import Invalid, Unavailable
+from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.principal import LOOPBACK as LOOPBACK_CALLER
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.server.app import ApprovalServer
-from mcp_hitl.server.http import LOOPBACK, serve_http
+from mcp_hitl.server.http import http_app
 from mcp_hitl.server.stdio import serve_stdio
+from mcp_hitl.server.stopping import on_signals
+from mcp_hitl.web.listening import Listener
+from mcp_hitl.web.loopback import HOSTS
+
+if TYPE_CHECKING:
+    from mcp_hitl.web.app import Inbox
 
 
 async def stdio(settings: Settings) -> int:
-    """Serve one client on stdin and stdout, as the operating-system user."""
+    """Serve one client on stdin and stdout, as the operating-system user; and the inbox beside it."""
+    ended = True
     async with workspace(settings) as place:
         server = _server(place, place.user)
-        async with place.desk.serve():
+        async with place.desk.serve(), anyio.create_task_group() as tasks:
+            tasks.start_soon(_inbox_beside, place)
             ended = await serve_stdio(server)
+            tasks.cancel_scope.cancel()
     if not ended:
         # Everything that was told is committed, and the database is closed.
         os._exit(DONE)
@@ -30,37 +44,85 @@ async def stdio(settings: Settings) -> int:
 
 
 async def http(settings: Settings, host: str, port: int) -> int:
-    """Serve any number of clients on a loopback address; without a token, a caller is the requester `local`."""
-    if host not in LOOPBACK:
+    """Serve any number of clients on a loopback address, and the inbox; a caller without a token is `local`."""
+    if host not in HOSTS:
         raise Invalid(
-            f"Without sign-in this serves only {', '.join(LOOPBACK)}: on another address anybody could ask and answer."
+            f"Without sign-in this serves only {', '.join(HOSTS)}: on another address anybody could ask and answer."
         )
+    from mcp_hitl.web.app import Inbox
+    from mcp_hitl.web.hosting import keep_address
+    from mcp_hitl.web.signing_in import link
+
+    started = False
     async with workspace(settings) as place:
         server = _server(place, LOOPBACK_CALLER)
-        async with place.desk.serve():
-            started = await serve_http(server, host, port, ready=lambda url: _announce(settings, url))
+        inbox = Inbox(place.desk, key=shared_key(place), how=how_to_sign_in(settings))
+        async with place.desk.serve(), inbox.open(), anyio.create_task_group() as tasks:
+            # A terminal is where its person is; a file of a log is not.
+            code = await place.desk.offer_link(place.user) if sys.stderr.isatty() else None
+
+            def ready(address: str) -> None:
+                tasks.start_soon(keep_address, place.desk, address)
+                _announce(settings, address, None if code is None else link(address, code))
+
+            started = await serve_http(server, host, port, ready=ready, inbox=inbox)
+            tasks.cancel_scope.cancel()
     return DONE if started else REFUSED
 
 
+async def serve_http(
+    server: ApprovalServer, host: str, port: int, *, ready: Callable[[str], None], inbox: "Inbox | None" = None
+) -> bool:
+    """Serve until the process is told to stop; `ready` is called with the address once it can be reached.
+
+    Returns False where the address could not be taken.
+    """
+    behind = [] if inbox is None else [Mount("/", app=inbox.app)]
+    listener = Listener(http_app(server, HOSTS, behind), host, port, ready=ready)
+
+    def stop() -> None:
+        server.stop()
+        listener.stop()
+
+    with on_signals(stop):
+        return await listener.run()
+
+
+def how_to_sign_in(settings: Settings) -> str:
+    """The command that opens the inbox."""
+    return command_line(settings, "inbox")
+
+
+async def _inbox_beside(place: Workspace) -> None:
+    # Imported late: the client's first message is answered before.
+    from mcp_hitl.web.app import Inbox
+    from mcp_hitl.web.hosting import host_inbox
+
+    inbox = Inbox(place.desk, key=shared_key(place), how=how_to_sign_in(place.settings))
+    await host_inbox(place.desk, inbox)
+
+
 def _server(place: Workspace, caller: Principal) -> ApprovalServer:
-    try:
-        key = place.settings.key or place.store.shared_key()
-    except OSError as error:
-        raise Unavailable(f"The key beside the database cannot be used: {error}.") from error
-    return ApprovalServer(place.desk, caller, key=key, hurry=place.store.hurry)
+    return ApprovalServer(place.desk, caller, key=shared_key(place), hurry=place.store.hurry)
 
 
-def _announce(settings: Settings, url: str) -> None:
+def _announce(settings: Settings, address: str, link: str | None) -> None:
     click.echo(
         f"""mcp-hitl {__version__} is listening.
 
-  MCP endpoint     {url}
+  MCP endpoint     {address}/mcp
+  Inbox            {link or address}
+                   {"(signs in one browser, once, within ten minutes)" if link else _how(settings)}
   Database         {settings.database}
 
-  Claude Code      claude mcp add --transport http approvals {url}
-  Inspector        npx @modelcontextprotocol/inspector --cli {url} --transport http --method tools/list
+  Claude Code      claude mcp add --transport http approvals {address}/mcp
+  Inspector        npx @modelcontextprotocol/inspector --cli {address}/mcp --transport http --method tools/list
   What is pending  {command_line(settings, "pending")}
 
 Stop with Ctrl-C.""",
         err=True,
     )
+
+
+def _how(settings: Settings) -> str:
+    return f"(to sign in: {how_to_sign_in(settings)})"

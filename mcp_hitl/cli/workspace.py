@@ -11,6 +11,7 @@ from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.config import Settings, load
 from mcp_hitl.desk import Desk
+from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -47,9 +48,22 @@ async def workspace(settings: Settings) -> AsyncGenerator[Workspace]:
     try:
         desk = Desk(store, inbox=_inbox(settings), rulebook=settings.rulebook, retention=settings.retention)
         await desk.check_policy()
+        await desk.find_inbox()
         yield Workspace(settings, store, desk, os_user())
     finally:
         await store.close()
+
+
+def shared_key(place: Workspace) -> bytes:
+    """The secret that the processes on a database share, unless the environment names one.
+
+    Raises:
+        Unavailable: it cannot be read or made.
+    """
+    try:
+        return place.settings.key or place.store.shared_key()
+    except OSError as error:
+        raise Unavailable(f"The key beside the database cannot be used: {error}.") from error
 
 
 def _inbox(settings: Settings) -> str:

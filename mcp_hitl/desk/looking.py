@@ -108,7 +108,7 @@ class Looking:
                 return None
             now = instant(view, clock)
             ids = dict.fromkeys(approval_id for _, approval_id in found if approval_id != NOWHERE)
-            return found[-1][0] if found else after, [_seen(_found(view, one), now) for one in ids]
+            return found[-1][0] if found else after, [as_seen(_found(view, one), now) for one in ids]
 
         return await self._store.read(look)
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import anyio
 
 from mcp_hitl.cli.os_user import os_user
+from mcp_hitl.cli.serving import serve_http
 from mcp_hitl.desk import Desk
 from mcp_hitl.server.app import ApprovalServer
-from mcp_hitl.server.http import serve_http
 from mcp_hitl.server.stdio import serve_stdio
 from mcp_hitl.store.sqlite import SqliteStore
 
 
-def _say(url: str) -> None:
-    print(f"MCP endpoint {url}", file=sys.stderr, flush=True)
+def _say(address: str) -> None:
+    print(f"MCP endpoint {address}/mcp", file=sys.stderr, flush=True)
 
 
 async def main(transport: str, database: Path) -> None:

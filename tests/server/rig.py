@@ -20,6 +20,7 @@ from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, Inp
 from sse_starlette.sse import AppStatus
 from wires import environment, launcher
 
+from mcp_hitl.cli.serving import serve_http
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.deciding import Said
@@ -30,7 +31,6 @@ from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import LOOPBACK, Principal
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.server.call import FORM_SECONDS
-from mcp_hitl.server.http import serve_http
 from mcp_hitl.server.tools import TOOLS
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -168,8 +168,8 @@ async def listening(server: ApprovalServer) -> AsyncGenerator[str]:
         ready, ended = anyio.Event(), anyio.Event()
         urls: list[str] = []
 
-        def note(url: str) -> None:
-            urls.append(url)
+        def note(address: str) -> None:
+            urls.append(f"{address}/mcp")
             ready.set()
 
         async def serve() -> None:

@@ -1,0 +1,111 @@
+"""The command `inbox`: a browser that is signed in, on the inbox of this database and no other."""
+
+import asyncio
+import html
+import os
+import webbrowser
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from mcp_hitl.cli import person
+from mcp_hitl.cli.command_line import command_line
+from mcp_hitl.cli.running import DONE, REFUSED, run
+from mcp_hitl.cli.workspace import Workspace, settings_of, shared_key, workspace
+from mcp_hitl.domain.session import LINK_LIFE
+from mcp_hitl.store.sqlite.files import make_private
+
+_ID = click.argument("approval_id", metavar="[ID]", required=False)
+
+
+@click.command()
+@_ID
+@click.option("--print", "printed", is_flag=True, help="Print the sign-in link here instead of opening a browser.")
+@click.pass_context
+def inbox(context: click.Context, approval_id: str | None, printed: bool) -> None:
+    """Open the inbox in your browser, signed in; at one approval, where you name it.
+
+    Where no server runs on this database, this command serves the inbox itself until Ctrl-C.
+    """
+
+    async def main() -> int:
+        # A link decides who may decide: as with every decision, a person at a terminal has to ask for it.
+        person.require_terminal()
+        async with workspace(settings_of(context)) as place:
+            path = "/" if approval_id is None else f"/approvals/{(await place.desk.get(place.user, approval_id)).id}"
+            if place.desk.address is None:
+                return await _serve(place, path, printed)
+            return await _enter(place, place.desk.address, path, printed)
+
+    run(main)
+
+
+async def _enter(place: Workspace, address: str, path: str, printed: bool) -> int:
+    from mcp_hitl.web.hosting import is_ours
+
+    if not await is_ours(shared_key(place), address):
+        click.echo(
+            f"mcp-hitl: What answers at {address} is not the inbox of this database, or does not answer; it was not "
+            "opened. Try again in a moment, or end the server that was there.",
+            err=True,
+        )
+        return REFUSED
+    async with place.desk.open():
+        return DONE if await _sign_in(place, address, path, printed) else REFUSED
+
+
+async def _serve(place: Workspace, path: str, printed: bool) -> int:
+    from mcp_hitl.web.app import Inbox
+    from mcp_hitl.web.hosting import host_inbox
+
+    pages = Inbox(place.desk, key=shared_key(place), how=command_line(place.settings, "inbox"))
+    opening: set[asyncio.Task[bool]] = set()
+
+    def ready(address: str) -> None:
+        person.say(f"The inbox is at {address}, as long as this runs. Stop with Ctrl-C.")
+        opening.add(asyncio.create_task(_sign_in(place, address, path, printed)))
+
+    async with place.desk.serve():
+        await host_inbox(place.desk, pages, ready=ready)
+    return DONE
+
+
+async def _sign_in(place: Workspace, address: str, path: str, printed: bool) -> bool:
+    """Get a link to the person and wait until it is used; False where nobody did."""
+    from mcp_hitl.web.signing_in import link
+
+    code = await place.desk.offer_link(place.user)
+    where = link(address, code, path)
+    if printed:
+        person.say(f"Open this in your browser, once, within ten minutes:\n\n  {where}\n")
+        return True
+    with _page_that_goes_on_to(where, place.settings.database) as page:
+        if not webbrowser.open(page.as_uri()):
+            person.say("No browser could be started here. For a link to open yourself:")
+            person.say(f"  {command_line(place.settings, 'inbox', '--print', here=True)}")
+            return False
+        person.say(f"Opening {address} in your browser …")
+        if await place.desk.link_used(code, seconds=LINK_LIFE.total_seconds()):
+            person.say("Signed in.")
+            return True
+    person.say("Nobody signed in with it within ten minutes.")
+    return False
+
+
+@contextmanager
+def _page_that_goes_on_to(where: str, database: Path) -> Generator[Path]:
+    """A page of the person's own that leads to the link: a command line could be read by everybody on the machine."""
+    page = database.with_name(f"{database.name}.open-{os.getpid()}.html")
+    make_private(page)
+    try:
+        page.write_text(
+            '<!doctype html><meta charset="utf-8"><title>Opening the inbox</title>'
+            f'<meta http-equiv="refresh" content="0;url={html.escape(where)}">'
+            f'<p><a href="{html.escape(where)}">Open the inbox</a></p>\n',
+            encoding="utf-8",
+        )
+        yield page
+    finally:
+        page.unlink(missing_ok=True)

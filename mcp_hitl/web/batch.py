@@ -1,0 +1,100 @@
+"""Deciding several together: an explicit list, each item bound to what was shown of it (THREATS T28)."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import HitlError, Invalid
+from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.web.approvals import ASSURANCE, Approvals, Seals
+from mcp_hitl.web.guard import posted, who
+from mcp_hitl.web.rendering import page
+from mcp_hitl.web.showing import batchable, lines, row, waits
+
+MOST = 50
+
+
+class Batch:
+    """The routes of a batch."""
+
+    def __init__(self, desk: Desk, seals: Seals, approvals: Approvals) -> None:
+        """Over `desk`; `approvals` records each decision."""
+        self._desk = desk
+        self._seals = seals
+        self._approvals = approvals
+
+    async def show(self, request: Request) -> Response:
+        """`GET /batch?id=…&id=…`: all of each, and why some of them have to be decided by themselves."""
+        desk, principal = self._desk, who(request)
+        ids = list(dict.fromkeys(request.query_params.getlist("id")))
+        if not 1 <= len(ids) <= MOST:
+            raise Invalid(f"Choose 1 to {MOST} approvals.")
+        now = desk.clock()
+        items: list[JsonObject] = []
+        for approval_id in ids:
+            approval = await desk.get(principal, approval_id)
+            kind = desk.rulebook.kinds.get(approval.kind)
+            items.append(
+                {
+                    "row": row(approval, kind, now),
+                    "approval": approval,
+                    "lines": lines(approval.payload, kind),
+                    "sealed": self._seals.seal(approval, now),
+                    "alone": await self._why_alone(request, approval_id),
+                }
+            )
+        return page(request, "batch.html", items=items, now=now, seq=await desk.seq())
+
+    async def decide(self, request: Request) -> Response:
+        """`POST /batch`: the same verdict on each item of the list; what is refused leaves the others as they are."""
+        sent = await posted(request)
+        given = dict(sent)
+        try:
+            verdict = Verdict(given.get("verdict", ""))
+        except ValueError:
+            raise Invalid("Choose: approve or reject.") from None
+        comment = given.get("comment", "").replace("\r\n", "\n")
+        if verdict is Verdict.REJECT and not comment.strip():
+            raise Invalid("Say why not: whoever asked is told.")
+        items = [value for name, value in sent if name == "item"]
+        if not 1 <= len(items) <= MOST:
+            raise Invalid(f"Choose 1 to {MOST} approvals.")
+        listed = [_listed(item) for item in items]
+        return JSONResponse({"results": [await self._one(request, item, verdict, comment) for item in listed]})
+
+    async def _one(
+        self, request: Request, item: tuple[str, str, str, str], verdict: Verdict, comment: str
+    ) -> JsonObject:
+        approval_id, revision, digest, sealed = item
+        try:
+            shown = self._seals.open(sealed, approval_id)
+            if (revision, digest) != (str(shown.revision), shown.digest):
+                raise Invalid("The list names another revision than the page showed.")
+            why = await self._why_alone(request, approval_id)
+            if why is not None:
+                return {"id": approval_id, "done": False, "message": why}
+            approval = await self._approvals.say(request, shown, verdict, comment)
+        except HitlError as error:
+            return {"id": approval_id, "done": False, "message": str(error)}
+        status = approval.seen_at(self._desk.clock()).value
+        return {"id": approval_id, "done": True, "message": f"Recorded; it is {status}."}
+
+    async def _why_alone(self, request: Request, approval_id: str) -> str | None:
+        """Why one cannot be decided with others; None where it can."""
+        desk, principal = self._desk, who(request)
+        approval = await desk.get(principal, approval_id)
+        if not waits(approval, desk.clock()):
+            return f"It is {approval.seen_at(desk.clock()).value} already."
+        if approval.form is not None:
+            return "It has questions to answer: decide it on its own page."
+        if not batchable(approval):
+            return "Its policy asks for more assurance: decide it by itself."
+        return await desk.objection(principal, approval, ASSURANCE)
+
+
+def _listed(item: str) -> tuple[str, str, str, str]:
+    parts = item.split(" ")
+    if len(parts) != 4:
+        raise Invalid("Each item of the list must have an id, a revision, a digest and its seal.")
+    return parts[0], parts[1], parts[2], parts[3]

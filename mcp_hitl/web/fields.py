@@ -1,0 +1,141 @@
+"""The fields of an approval's form, and of a payload that is edited: into a page, and back from what was posted."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from mcp_hitl.domain import forms, strict_json
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.forms import Field
+from mcp_hitl.domain.text import json_lines, visible
+
+ANSWER = "answer."
+_TEXT, _JSON = "text.", "json."
+Posted = Sequence[tuple[str, str]]
+
+
+def answers(form: JsonObject | None, posted: Posted) -> JsonObject | None:
+    """The answer that the posted fields give to a form; what was left empty is left out.
+
+    Raises:
+        Invalid: a number that is none.
+    """
+    if form is None:
+        return None
+    found: JsonObject = {}
+    for field in forms.fields_of(form):
+        given = [value for name, value in posted if name == ANSWER + field.name]
+        value = _answer(field, given)
+        if value is not None:
+            found[field.name] = value
+    return found
+
+
+def _answer(field: Field, given: list[str]) -> Any:
+    if field.type == "array":
+        return given or ([] if field.required else None)
+    text = _lines(given[-1]) if given else ""
+    if text == "" and not (field.type == "string" and field.required and given):
+        return None
+    match field.type:
+        case "number" | "integer":
+            return forms.number_typed(field, text)
+        case "boolean":
+            return {"true": True, "false": False}.get(text)
+        case _:
+            return text
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One field of the payload as an editor shows it: plain text where that loses nothing, else its JSON."""
+
+    name: str
+    label: str
+    posted_as: str
+    text: str
+    rows: int
+    hint: str
+    choices: tuple[str, ...] = ()
+
+
+def inputs(payload: JsonObject, schema: Mapping[str, Any]) -> list[Input]:
+    """An input for every field of the payload, and for those that its schema knows beside them."""
+    properties: JsonObject = {}
+    if isinstance(schema.get("properties"), dict):
+        properties = cast("JsonObject", schema["properties"])
+    absent = [name for name in properties if name not in payload]
+    return [_input(name, payload[name], properties.get(name)) for name in payload] + [
+        _empty(name, properties[name]) for name in absent
+    ]
+
+
+def edited(payload: JsonObject, posted: Posted) -> JsonObject:
+    """The payload as the posted inputs make it; one that was empty and absent stays absent.
+
+    Raises:
+        Invalid: JSON that is none, with the field's name.
+    """
+    wanted = dict(payload)
+    for name, text in posted:
+        if name.startswith(_TEXT):
+            _put(wanted, payload, name.removeprefix(_TEXT), _lines(text), text == "")
+        elif name.startswith(_JSON):
+            field = name.removeprefix(_JSON)
+            if text.strip() == "":
+                wanted.pop(field, None)
+            else:
+                wanted[field] = strict_json.parse(text, what=visible(field)[:60])
+    return wanted
+
+
+def whole(text: str) -> JsonObject:
+    """A payload that was edited as one piece of JSON.
+
+    Raises:
+        Invalid: it is not an object.
+    """
+    value: Any = strict_json.parse(text, what="payload")
+    if not isinstance(value, dict):
+        raise Invalid("The payload must be a JSON object.")
+    return cast("JsonObject", value)
+
+
+def _put(wanted: JsonObject, payload: JsonObject, name: str, text: str, empty: bool) -> None:
+    if empty and name not in payload:
+        return
+    wanted[name] = text
+
+
+def _input(name: str, value: Any, schema: Any) -> Input:
+    label = _label(name, schema)
+    if isinstance(value, str) and "\r" not in value and visible(value, keep="\n") == value:
+        rows = min(12, value.count("\n") + 1 + len(value) // 80)
+        return Input(name, label, _TEXT + name, value, rows, _hint(schema, "text"))
+    if isinstance(value, bool):
+        return Input(name, label, _JSON + name, json.dumps(value), 1, "", ("true", "false"))
+    text = json_lines(value)
+    return Input(name, label, _JSON + name, text, min(20, text.count("\n") + 1), _hint(schema, "JSON"))
+
+
+def _empty(name: str, schema: Any) -> Input:
+    kind: Any = cast("JsonObject", schema).get("type") if isinstance(schema, dict) else None
+    prefix = _TEXT if kind == "string" else _JSON
+    return Input(name, _label(name, schema), prefix + name, "", 1, "not given; leave it empty to keep it so")
+
+
+def _label(name: str, schema: Any) -> str:
+    title: Any = cast("JsonObject", schema).get("title") if isinstance(schema, dict) else None
+    return title if isinstance(title, str) and title else name
+
+
+def _hint(schema: Any, usual: str) -> str:
+    kind: Any = cast("JsonObject", schema).get("type") if isinstance(schema, dict) else None
+    return kind if isinstance(kind, str) and usual == "JSON" else ("" if usual == "text" else usual)
+
+
+def _lines(text: str) -> str:
+    """Line ends as they were before the browser made them its own."""
+    return text.replace("\r\n", "\n")

@@ -1,0 +1,106 @@
+"""One inbox for all processes on a database: the first serves it, another takes over when that one ends."""
+
+import json
+import logging
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from hmac import compare_digest
+from http.client import HTTPConnection, HTTPException
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.web.app import Inbox
+from mcp_hitl.web.listening import Listener
+from mcp_hitl.web.signing_in import proof
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""How often a process looks whether the inbox has been left."""
+_ANSWER_SECONDS = 3.0
+_MOST_ANSWERED = 10_000
+_HOST = "127.0.0.1"
+
+
+async def keep_address(desk: Desk, address: str) -> None:
+    """Until cancelled, tell all processes that the inbox is at `address`, unless it is elsewhere already."""
+    try:
+        while True:
+            with suppress(Unavailable):
+                if not desk.take_inbox():
+                    await desk.find_inbox()
+                elif desk.address != address:
+                    await desk.announce_inbox(address)
+            await anyio.sleep(LOOK_SECONDS)
+    finally:
+        desk.leave_inbox()
+
+
+async def host_inbox(desk: Desk, inbox: Inbox, *, ready: Callable[[str], None] = lambda address: None) -> None:
+    """Serve the inbox beside something else, whenever no other process does, until cancelled."""
+    while True:
+        with suppress(Unavailable):
+            if not desk.take_inbox():
+                await desk.find_inbox()
+            else:
+                try:
+                    # The same port again, so that pages which are open go on: they are signed in at that address.
+                    port = _port(await desk.last_inbox())
+                    if not await _host(desk, inbox, port, ready):
+                        await _host(desk, inbox, 0, ready)
+                finally:
+                    desk.leave_inbox()
+        await anyio.sleep(LOOK_SECONDS)
+
+
+async def is_ours(key: bytes, address: str) -> bool:
+    """Whether the inbox of this very database answers there, and no stranger who has taken its port."""
+    challenge = secrets.token_hex(32)
+    there = urlsplit(address)
+
+    def ask() -> str:
+        connection = HTTPConnection(there.hostname or "", there.port, timeout=_ANSWER_SECONDS)
+        try:
+            connection.request("GET", f"/inbox/identity?challenge={challenge}")
+            return str(json.loads(connection.getresponse().read(_MOST_ANSWERED))["proof"])
+        finally:
+            connection.close()
+
+    try:
+        answered = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        return False
+    return answered.isascii() and compare_digest(answered, proof(key, challenge, address))
+
+
+async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[str], None]) -> bool:
+    """Serve until cancelled; False where the port could not be taken."""
+    await desk.announce_inbox(None)  # what stands there is of a process that has ended
+    listening = anyio.Event()
+    listener = Listener(inbox.app, _HOST, port, ready=lambda _: listening.set())
+    async with anyio.create_task_group() as tasks, inbox.open():
+
+        async def serve() -> None:
+            with anyio.CancelScope(shield=True):  # a stop lets it close its connections
+                await listener.run()
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(serve)
+        try:
+            await listening.wait()
+            await desk.announce_inbox(listener.address)
+            ready(listener.address)
+            await anyio.sleep_forever()
+        finally:
+            listener.stop()
+    return listening.is_set()
+
+
+def _port(address: str | None) -> int:
+    port = urlsplit(address).port if address else None
+    return port or 0

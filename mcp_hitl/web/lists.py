@@ -1,0 +1,104 @@
+"""The lists: what is pending, and what was."""
+
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.approval import Status
+from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.web.guard import who
+from mcp_hitl.web.rendering import page
+from mcp_hitl.web.showing import row
+
+ON_A_PAGE = 50
+_PERIODS = (7, 30, 90, 365)
+"""Days back that the numbers can be of."""
+
+
+class Lists:
+    """The routes of the lists."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Over `desk`."""
+        self._desk = desk
+
+    async def pending(self, request: Request) -> Response:
+        """`GET /`: what waits for a person, oldest first."""
+        desk, principal = self._desk, who(request)
+        seq = await desk.seq()  # before the list is read: what changes in between is told to the page
+        wanted = _wanted(request, "kind", "requester", "text")
+        found = await desk.pending(principal, limit=ON_A_PAGE, cursor=_cursor(request), **wanted)
+        now = desk.clock()
+        return page(
+            request,
+            "pending.html",
+            seq=seq,
+            now=now,
+            rows=[row(approval, desk.rulebook.kinds.get(approval.kind), now) for approval in found.approvals],
+            total=found.total,
+            capped=found.total_capped,
+            wanted=wanted,
+            first=_cursor(request) is None,
+            older=_link("/", wanted, found.next_cursor),
+            kinds=_with(await desk.pending_kinds(principal), wanted["kind"]),
+            requesters=_with(await desk.requesters(principal), wanted["requester"]),
+            stops=await desk.paused(principal),
+        )
+
+    async def history(self, request: Request) -> Response:
+        """`GET /history`: what was decided, and what nobody decided in time; newest first."""
+        desk, principal = self._desk, who(request)
+        wanted = _wanted(request, "kind", "requester", "approver", "text")
+        status = request.query_params.get("status") or None
+        if status is not None and status not in set(Status) - {Status.PENDING}:
+            raise Invalid("status must be approved, rejected, expired or cancelled.")
+        found = await desk.history(
+            principal,
+            status=None if status is None else Status(status),
+            limit=ON_A_PAGE,
+            cursor=_cursor(request),
+            **wanted,
+        )
+        now = desk.clock()
+        asked = wanted | {"status": status}
+        return page(
+            request,
+            "history.html",
+            now=now,
+            rows=[row(approval, desk.rulebook.kinds.get(approval.kind), now) for approval in found.approvals],
+            wanted=asked,
+            first=_cursor(request) is None,
+            older=_link("/history", asked, found.next_cursor),
+            looked_back_to=found.looked_back_to,
+            kinds=_with(sorted(desk.rulebook.kinds), wanted["kind"]),
+            statuses=[str(one) for one in Status if one is not Status.PENDING],
+        )
+
+    async def numbers(self, request: Request) -> Response:
+        """`GET /numbers`: how long decisions take and how they end, by kind and by person."""
+        days = request.query_params.get("days", str(_PERIODS[1]))
+        if days not in map(str, _PERIODS):
+            raise Invalid(f"days must be one of {', '.join(map(str, _PERIODS))}.")
+        found = await self._desk.numbers(who(request), days=int(days))
+        return page(request, "numbers.html", numbers=found, days=int(days), periods=_PERIODS)
+
+
+def _wanted(request: Request, *names: str) -> dict[str, str | None]:
+    return {name: request.query_params.get(name, "").strip() or None for name in names}
+
+
+def _cursor(request: Request) -> str | None:
+    return request.query_params.get("cursor") or None
+
+
+def _link(path: str, wanted: dict[str, str | None], cursor: str | None) -> str | None:
+    if cursor is None:
+        return None
+    return f"{path}?{urlencode({name: value for name, value in wanted.items() if value} | {'cursor': cursor})}"
+
+
+def _with(names: list[str], chosen: str | None) -> list[str]:
+    """The choices, with the chosen one among them even where nothing has it any more."""
+    return names if chosen is None or chosen in names else [chosen, *names]

@@ -1,0 +1,140 @@
+"""Pages that are open hear of every change: one reading and one rendering for all of them, whatever their number."""
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import anyio
+from anyio.streams.memory import MemoryObjectSendStream
+from sse_starlette import EventSourceResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.desk.feed import ANY
+from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import HitlError, Invalid, NotFound
+from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.session import Session
+from mcp_hitl.web.guard import who
+from mcp_hitl.web.rendering import part
+from mcp_hitl.web.showing import row, state
+
+_GATHER_SECONDS = 0.05
+"""Changes that come together are told together."""
+_MOST = 200
+"""Changes that are told one by one; after more, a page is better off loaded anew."""
+_BEHIND = 50
+"""Messages that a browser may be behind before it is left; it comes back and catches up."""
+_PING_SECONDS = 15
+_RELOAD = json.dumps({"reload": True})
+
+
+class Live:
+    """The one listener on the change feed for all pages that are open."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Over `desk`; `run` does the listening."""
+        self._desk = desk
+        self._pages: dict[MemoryObjectSendStream[str], Session] = {}
+        self._changed: dict[str, None] = {}
+        self._news = anyio.Event()
+        self._wanted = anyio.Event()
+
+    async def run(self) -> None:
+        """Tell the pages what changes, until cancelled; nothing is read while none is open."""
+        while True:
+            await self._wanted.wait()
+            async with self._desk.feed.listen(ANY, self._note):
+                while self._pages:
+                    await self._news.wait()
+                    await anyio.sleep(_GATHER_SECONDS)
+                    self._news = anyio.Event()
+                    changed, self._changed = list(self._changed), {}
+                    if changed:
+                        self._tell(await self._message(changed))
+            self._wanted = anyio.Event()
+
+    async def stream(self, request: Request) -> Response:
+        """`GET /live`: server-sent events, for as long as the page is open and its session lasts."""
+        session: Session = request.state.session
+        seconds = (session.until - self._desk.clock()).total_seconds()
+        return EventSourceResponse(self._events(session, seconds), ping=_PING_SECONDS)
+
+    async def changes(self, request: Request) -> Response:
+        """`GET /changes?after=N`: what a page has missed since it was made."""
+        after = request.query_params.get("after", "")
+        if not after.isascii() or not after.isdigit() or len(after) > 15:
+            raise Invalid("after must be the place of a change.")
+        news = await self._desk.news(who(request), int(after), _MOST)
+        if news is None:
+            return JSONResponse({"reload": True})
+        seq, approvals = news
+        return JSONResponse({"seq": seq} | await self._told(who(request), approvals))
+
+    def end(self, session: Session) -> None:
+        """Close the streams of a session that has ended."""
+        for page, held in list(self._pages.items()):
+            if held.digest == session.digest:
+                self._leave(page)
+
+    async def _events(self, session: Session, seconds: float) -> AsyncGenerator[dict[str, str]]:
+        told, messages = anyio.create_memory_object_stream[str](_BEHIND)
+        self._pages[told] = session
+        self._wanted.set()
+        try:
+            with anyio.move_on_after(seconds), messages:
+                yield {"event": "open", "data": ""}
+                async for message in messages:
+                    yield {"event": "changed", "data": message}
+        finally:
+            self._leave(told)
+
+    def _leave(self, page: MemoryObjectSendStream[str]) -> None:
+        self._pages.pop(page, None)
+        page.close()
+        self._news.set()  # whoever tells looks whether anybody is left
+
+    def _note(self, approval_id: str) -> None:
+        self._changed[approval_id] = None
+        self._news.set()
+
+    async def _message(self, changed: list[str]) -> str:
+        somebody = next(iter(self._pages.values()), None)
+        if somebody is None or len(changed) > _MOST:
+            return _RELOAD
+        found: list[Approval] = []
+        try:
+            for approval_id in filter(None, changed):
+                found.append(await self._desk.get(somebody.who, approval_id))  # noqa: PERF401
+            return json.dumps(await self._told(somebody.who, found))
+        except NotFound:
+            return _RELOAD
+        except HitlError:
+            return _RELOAD
+
+    async def _told(self, principal: Principal, approvals: list[Approval]) -> JsonObject:
+        total = (await self._desk.pending(principal, limit=1)).total
+        return {"approvals": [self._one(approval) for approval in approvals], "total": total}
+
+    def _one(self, approval: Approval) -> JsonObject:
+        now = self._desk.clock()
+        shown = row(approval, self._desk.rulebook.kinds.get(approval.kind), now)
+        about: dict[str, Any] = {
+            "id": shown.id,
+            "status": shown.status,
+            "revision": shown.revision,
+            "kind": shown.kind,
+            "requester": shown.requester,
+            "state": state(approval, now),
+            "row": part("rows.html", "pending_row", shown, now),
+        }
+        return about
+
+    def _tell(self, message: str) -> None:
+        for page in list(self._pages):
+            try:
+                page.send_nowait(message)
+            except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                self._leave(page)

@@ -1,0 +1,30 @@
+"""Requests that really mean this machine."""
+
+import re
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+HOSTS = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK_HOST = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
+
+
+class OnLoopback:
+    """Refuses a Host other than this machine's on every route: DNS rebinding (THREATS T31)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """In front of `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "http" and not _names_loopback(scope):
+            await PlainTextResponse("Invalid Host header", status_code=421)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _names_loopback(scope: Scope) -> bool:
+    hosts = Headers(scope=scope).getlist("host")
+    return len(hosts) == 1 and _LOOPBACK_HOST.fullmatch(hosts[0]) is not None

@@ -1,0 +1,109 @@
+"""Pages from templates. Whatever a template puts in is text from somebody else until proven otherwise: it is escaped,
+and what deceives the eye is shown (THREATS T25), without any template having to think of it.
+"""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from mcp_hitl import __version__
+from mcp_hitl.domain.instants import in_words, rfc3339
+from mcp_hitl.domain.text import json_lines, one_line, visible
+
+STATIC = Path(str(resources.files("mcp_hitl.web") / "static"))
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A whole page."""
+    session = getattr(request.state, "session", None)
+    return HTMLResponse(
+        _environment().get_template(template).render(session=session, path=request.url.path, **values),
+        status_code=status,
+    )
+
+
+def part(template: str, macro: str, *arguments: Any) -> str:
+    """What one macro of a template makes: a piece of a page that is sent by itself."""
+    module: Any = _environment().get_template(template).module
+    return str(getattr(module, macro)(*arguments))
+
+
+async def asset(request: Request) -> Response:
+    """A file of the package: its name holds a digest of what is in it, so that it can be kept for ever."""
+    found = _assets().get(request.path_params["file"])
+    if found is None:
+        return Response(status_code=404)
+    content, kind = found
+    return Response(content, media_type=kind, headers={"cache-control": "public, max-age=31536000, immutable"})
+
+
+_KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+@cache
+def _assets() -> dict[str, tuple[bytes, str]]:
+    return {
+        _dated(file): (file.read_bytes(), _KINDS[file.suffix])
+        for file in sorted(STATIC.iterdir())
+        if file.suffix in _KINDS
+    }
+
+
+def _dated(file: Path) -> str:
+    return f"{file.stem}-{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}{file.suffix}"
+
+
+@cache
+def _asset_url(name: str) -> str:
+    return f"/assets/{_dated(STATIC / name)}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("mcp_hitl.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    filters: dict[str, Any] = {
+        "when": _when,
+        "span": span_in_words,
+        "json_lines": json_lines,
+        "one_line": one_line,
+    }
+    # Both are written down as dictionaries of just what Jinja itself puts in.
+    cast("dict[str, Any]", environment.filters).update(filters)
+    cast("dict[str, Any]", environment.globals).update(asset=_asset_url, version=__version__)
+    return environment
+
+
+def span_in_words(span: timedelta) -> str:
+    """A length of time; a short one exactly, since there every second counts."""
+    return f"{span.total_seconds():.1f} seconds" if span < timedelta(seconds=10) else in_words(span)
+
+
+def _shown(value: Any) -> Any:
+    """Every value on its way into a page."""
+    if isinstance(value, Markup):
+        return value
+    return visible(value, keep="\n") if isinstance(value, str) else value
+
+
+def _when(at: datetime, now: datetime | None = None) -> Markup:
+    """An instant in relative words, with the exact one on hover; the page's script keeps the words true."""
+    now = now or datetime.now(UTC)
+    words = f"in {in_words(at - now)}" if at >= now else f"{in_words(now - at)} ago"
+    exact = f"{at:%A} {at.day} {at:%B %Y, %H:%M:%S} UTC"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(rfc3339(at), exact, words)

@@ -1,0 +1,185 @@
+"""What the pages say of an approval: its line in a list, its fields, its history."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.kinds import MAX_TITLE, Kind
+from mcp_hitl.domain.policy import Assurance
+from mcp_hitl.domain.resolution import quorum_of
+from mcp_hitl.domain.secrets import REDACTED, redacted
+from mcp_hitl.domain.text import json_lines, one_line, visible
+from mcp_hitl.web.rendering import span_in_words
+
+_SOON = timedelta(hours=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a list."""
+
+    id: str
+    title: str
+    kind: str
+    requester: str
+    status: str
+    stake: str
+    """How much there is at stake, as far as the payload says it in a way that everybody reads: money, or a number."""
+    requested_at: datetime
+    expires_at: datetime
+    resolved_at: datetime | None
+    soon: bool
+    quorum: str
+    asked: int
+    edited: bool
+    revision: int
+    digest: str
+    batchable: bool
+
+
+def row(approval: Approval, kind: Kind | None, now: datetime) -> Row:
+    """The line of an approval."""
+    quorum = quorum_of(approval, approval.decisions_in_force)
+    stages = len(approval.policy.stages)
+    stage = f"stage {quorum.stage} of {stages}, " if stages > 1 else ""
+    return Row(
+        id=approval.id,
+        title=approval.title,
+        kind=approval.kind,
+        requester=approval.requester,
+        status=approval.seen_at(now).value,
+        stake=stake(approval, kind),
+        requested_at=approval.requested_at,
+        expires_at=approval.expires_at,
+        resolved_at=approval.resolved_at,
+        soon=approval.expires_at - now < _SOON,
+        quorum=f"{stage}{quorum.approved} of {quorum.needed}",
+        asked=approval.asked,
+        edited=bool(approval.edits),
+        revision=approval.revision,
+        digest=approval.digest,
+        batchable=batchable(approval),
+    )
+
+
+def state(approval: Approval, now: datetime) -> str:
+    """What a page of it depends on, in one word: another word, and the page is out of date."""
+    parts = (
+        approval.seen_at(now).value,
+        approval.revision,
+        len(approval.decisions),
+        approval.outcome.state.value,
+        len(approval.progress),
+        approval.cooldown_until is None,
+    )
+    return "/".join(map(str, parts))
+
+
+def batchable(approval: Approval) -> bool:
+    """Whether it may be decided together with others: nothing to fill in, and no more than `local` asked (T28)."""
+    return approval.form is None and Assurance.LOCAL.at_least(approval.policy.assurance)
+
+
+def stake(approval: Approval, kind: Kind | None) -> str:
+    """Money where the payload has an amount; how many where it is a list; else nothing."""
+    shown = None if kind is None else redacted(kind.schema, approval.payload)
+    if not isinstance(shown, dict):
+        return ""
+    payload = cast("JsonObject", shown)
+    amount, currency = payload.get("amount"), payload.get("currency", "")
+    if isinstance(amount, int | float) and not isinstance(amount, bool):
+        unit = one_line(currency, 12) if isinstance(currency, str) else ""
+        return f"{amount:,} {unit}".strip()
+    lists = [cast("list[Any]", value) for value in payload.values() if isinstance(value, list)]
+    most = max(map(len, lists), default=0)
+    return f"{most:,} items" if most > 1 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One field of a payload: its name, what its schema calls it, and its whole value."""
+
+    name: str
+    label: str | None
+    text: str
+    block: bool
+    """Whether it has a shape that needs room: several lines, or values inside values."""
+    secret: bool
+
+
+def lines(payload: Any, kind: Kind | None) -> list[Line]:
+    """Every field of a payload in full."""
+    if not isinstance(payload, dict):
+        return [Line("payload", None, json_lines(payload), True, False)]
+    held = cast("JsonObject", payload)
+    hidden = {} if kind is None else cast("JsonObject", redacted(kind.schema, held))
+    properties: Any = {} if kind is None else kind.schema.get("properties", {})
+    return [_line(name, value, properties.get(name), hidden.get(name) == REDACTED) for name, value in held.items()]
+
+
+def _line(name: str, value: Any, schema: Any, secret: bool) -> Line:
+    label = cast("JsonObject", schema).get("title") if isinstance(schema, dict) else None
+    if isinstance(value, str):
+        return Line(name, label if isinstance(label, str) else None, value, "\n" in value or len(value) > 160, secret)
+    nested = isinstance(value, dict | list) and bool(cast("list[Any]", value))
+    text = json_lines(cast("object", value)) if nested else visible(_plain(value))
+    return Line(name, label if isinstance(label, str) else None, text, nested, secret)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:,}" if abs(value) >= 10_000 else json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One thing that happened: when, who, what, and the words that came with it."""
+
+    at: datetime
+    who: str
+    what: str
+    words: str | None = None
+    mark: str = ""
+    """`approve`, `reject`, `edit` or nothing: how the page colours it."""
+    note: str | None = None
+
+
+def decided_so_far(approval: Approval) -> list[Moment]:
+    """Every decision, on earlier revisions too, with what is known of how it was made."""
+    found: list[Moment] = []
+    for decision in approval.decisions:
+        notes = [f"assurance {decision.assurance.value}", decision.established]
+        if decision.looked is not None:
+            hasty = ", faster than anybody reads" if decision.hasty else ""
+            notes.append(f"after {span_in_words(decision.looked)}{hasty}")
+        if decision.revision != approval.revision:
+            notes.append(f"on revision {decision.revision}, so it does not count any more")
+        verb = "approved" if decision.verdict.value == "approve" else "rejected"
+        found.append(
+            Moment(decision.at, decision.approver, verb, decision.comment, decision.verdict.value, "; ".join(notes))
+        )
+    return found
+
+
+def earlier_lines(earlier: Sequence[Approval], kind: Kind | None, now: datetime) -> list[tuple[Row, str | None]]:
+    """Earlier requests, each with the reason it ended with, where somebody gave one (THREATS T24)."""
+    told: list[tuple[Row, str | None]] = []
+    for approval in earlier:
+        rejections = [d.comment for d in approval.decisions_in_force if d.verdict.value == "reject" and d.comment]
+        told.append((row(approval, kind, now), rejections[-1] if rejections else approval.reason))
+    return told
+
+
+def is_claim_only(approval: Approval) -> bool:
+    """Whether the title is nothing but the agent's own words (THREATS T27)."""
+    return bool(approval.claim) and approval.title == one_line(approval.claim or "", MAX_TITLE)
+
+
+def waits(approval: Approval, now: datetime) -> bool:
+    """Whether it can still be decided."""
+    return approval.seen_at(now) is Status.PENDING

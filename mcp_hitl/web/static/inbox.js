@@ -1,0 +1,308 @@
+// What the pages do by themselves: send what a person does with the session's token, follow changes, and take keys.
+// Without a library and without a build: the pages come from the server complete.
+"use strict";
+
+const $ = (selector, within = document) => within.querySelector(selector);
+const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
+const TOKEN = "inbox-token";
+const page = document.body.dataset.page;
+// The one place where text becomes markup: rows that our own server made, with everything in them escaped.
+const trusted = window.trustedTypes?.createPolicy("inbox", { createHTML: (text) => text });
+const fragment = (text) => {
+  const holder = document.createElement("template");
+  holder.innerHTML = trusted ? trusted.createHTML(text) : text;
+  return holder.content.firstElementChild;
+};
+
+// Sending. The token lives with this address alone; a cookie would go to every port of the machine.
+async function send(form, button) {
+  const fields = new URLSearchParams(new FormData(form));
+  if (button?.name) fields.set(button.name, button.value);
+  const response = await fetch(form.getAttribute("action"), {
+    method: "POST",
+    body: fields,
+    headers: { "X-Inbox-Token": localStorage.getItem(TOKEN) ?? "" },
+  });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.message);
+  return answer;
+}
+
+function say(form, text, fine = false) {
+  const said = $(".said", form);
+  said.textContent = text;
+  said.classList.toggle("fine", fine);
+}
+
+async function submit(form, button) {
+  const buttons = $$("button", form).filter((one) => !one.disabled);
+  say(form, "");
+  for (const one of buttons) one.disabled = true;
+  try {
+    const answer = await send(form, button);
+    if (answer.token) {
+      localStorage.setItem(TOKEN, answer.token);
+      location.replace(answer.go);
+    } else if (answer.go) location.assign(answer.go);
+    else if (answer.difference) review(form, answer.difference);
+    else if (answer.results) return finish(form, answer.results);
+    else say(form, answer.message, answer.intact);
+    if (answer.go) return;
+  } catch (problem) {
+    say(form, problem instanceof TypeError ? "The inbox does not answer. Nothing was recorded; try again." : problem.message);
+  }
+  for (const one of buttons) one.disabled = false;
+}
+
+function review(form, difference) {
+  $(".difference", form).textContent = difference;
+  $(".preview", form).hidden = false;
+  $("[value=review]", form).hidden = true;
+  $("[value=save]", form).hidden = false;
+  $("[value=save]", form).focus();
+}
+
+function finish(form, results) {
+  for (const { id, done, message } of results) {
+    const item = $(`[data-id="${id}"]`, form);
+    const result = $(".result", item);
+    result.textContent = message;
+    result.classList.toggle("fine", done);
+    $("input", item)?.remove();
+  }
+  const done = results.filter((one) => one.done).length;
+  say(form, `${done} of ${results.length} recorded.`, done === results.length);
+}
+
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("[data-post]")) return;
+  event.preventDefault();
+  submit(event.target, event.submitter);
+});
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("[data-steps]");
+  if (!form || event.target.name === "comment") return;
+  $(".preview", form).hidden = true;
+  $("[value=review]", form).hidden = false;
+  $("[value=save]", form).hidden = true;
+});
+
+// Signing in: the code stands behind the #, and leaves the address before anything else happens.
+if (page === "sign-in") {
+  const form = $("[data-sign-in]");
+  const code = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname + location.search);
+  if (code) {
+    form.elements.code.value = code;
+    form.requestSubmit();
+  }
+  // Another page of this inbox has signed in: this one can go on.
+  addEventListener("storage", (event) => {
+    if (event.key === TOKEN && event.newValue) location.replace(form.elements.next.value);
+  });
+}
+
+// Times stay true while a page is open.
+const UNITS = [["day", 86400, 3600], ["hour", 3600, 60], ["minute", 60, 1]];
+function inWords(milliseconds) {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000));
+  for (const [unit, length, smaller] of UNITS) {
+    if (seconds < length - smaller / 2) continue;
+    const count = Math.round(seconds / length);
+    return `${count} ${unit}${count > 1 ? "s" : ""}`;
+  }
+  return `${seconds} second${seconds === 1 ? "" : "s"}`;
+}
+function tellTimes() {
+  for (const time of $$("time")) {
+    const left = Date.parse(time.dateTime) - Date.now();
+    time.textContent = left >= 0 ? `in ${inWords(left)}` : `${inWords(-left)} ago`;
+  }
+}
+setInterval(tellTimes, 15000);
+
+// Following changes.
+const ENDED = { approved: "approved", rejected: "rejected", expired: "expired", cancelled: "cancelled" };
+
+function tell(text, action) {
+  const news = $("#news");
+  news.textContent = text;
+  news.hidden = false;
+  if (!action) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = action;
+  button.addEventListener("click", () => location.reload());
+  news.append(button);
+}
+
+function listChanged(list, changed, total) {
+  const body = $("tbody", list);
+  for (const one of changed) {
+    const old = document.getElementById(one.id);
+    if (one.status !== "pending") {
+      if (old && !old.classList.contains("gone")) leave(old, ENDED[one.status]);
+    } else if (old) {
+      if (old.dataset.revision === String(one.revision) && $("input:checked", old)) continue;
+      old.replaceWith(fragment(one.row));
+    } else if (!list.dataset.more && fits(list, one)) {
+      const row = fragment(one.row);
+      row.classList.add("new");
+      body.append(row);
+    }
+  }
+  list.hidden = body.rows.length === 0;
+  $("#empty").hidden = !list.hidden;
+  if (!list.dataset.kind && !list.dataset.requester && !list.dataset.text) {
+    $("#total").textContent = total.toLocaleString("en") + (total >= 1000 ? "+" : "");
+  }
+  tellTimes();
+  count();
+}
+
+// What is decided keeps its place until the page is left, so that nothing moves under a pointer.
+function leave(row, how) {
+  row.classList.add("gone");
+  $("input", row)?.remove();
+  const tags = $(".tags", row);
+  const status = document.createElement("span");
+  status.className = `status ${how}`;
+  status.textContent = how;
+  tags.prepend(status);
+}
+
+function fits(list, one) {
+  const { kind, requester, text } = list.dataset;
+  if (text) {
+    tell("There is something new. It may fit your search.", "Search again");
+    return false;
+  }
+  return (!kind || kind === one.kind) && (!requester || requester === one.requester);
+}
+
+function approvalChanged(shown, changed) {
+  const one = changed.find((each) => each.id === shown.dataset.id);
+  if (!one || one.state === shown.dataset.state) return;
+  // Where nothing is decided any more, nobody is typing, and there is nothing to press by mistake.
+  if (shown.dataset.status !== "pending") return location.reload();
+  const revised = String(one.revision) !== shown.dataset.revision;
+  const ended = one.status !== "pending";
+  for (const button of $$("[data-post] button", shown)) button.disabled = revised || ended || button.disabled;
+  const what = revised ? "This was edited, so it is not what you see here any more." : ended ? `This is ${one.status} now.` : "Something happened to this.";
+  tell(what, "Show it as it is now");
+}
+
+function batchChanged(changed) {
+  for (const one of changed) {
+    const item = $(`.item[data-id="${one.id}"]`);
+    if (!item || (one.status === "pending" && String(one.revision) === item.dataset.revision)) continue;
+    const box = $("header input", item);
+    if (!box) continue;
+    box.remove();
+    $(".result", item).textContent = one.status === "pending" ? "Not part of this any more: it was edited." : `It is ${one.status} now.`;
+    count();
+  }
+}
+
+function changed(message) {
+  if (message.reload) return tell("Much has changed.", "Show it as it is now");
+  const list = $("#list");
+  const shown = $("#approval");
+  if (list) listChanged(list, message.approvals, message.total);
+  if (shown) approvalChanged(shown, message.approvals);
+  if (page === "batch") batchChanged(message.approvals);
+}
+
+// One connection for all pages of this browser, which allows only six to a server: whoever holds the lock has it and
+// passes on what it hears. When that page is closed, the next one gets the lock.
+function follow() {
+  const others = new BroadcastChannel("inbox");
+  const catchUp = async () => {
+    const response = await fetch(`/changes?after=${document.body.dataset.seq}`);
+    if (response.status === 401) return location.reload();
+    if (!response.ok) return;
+    const message = await response.json();
+    if (message.seq) document.body.dataset.seq = message.seq;
+    changed(message);
+  };
+  const hear = (message) => {
+    if (message.lost) tell("The connection is lost. What you see may be out of date; it is renewed as soon as possible.");
+    else if (message.back) {
+      $("#news").hidden = true;
+      catchUp();
+    } else changed(message);
+  };
+  const pass = (message) => {
+    others.postMessage(message);
+    hear(message);
+  };
+  others.addEventListener("message", (event) => hear(event.data));
+  addEventListener("pageshow", (event) => event.persisted && catchUp());
+  const listen = () =>
+    new Promise(() => {
+      const stream = new EventSource("/live");
+      let lost = false;
+      stream.addEventListener("error", () => {
+        if (!lost) pass({ lost: true });
+        lost = true;
+        if (stream.readyState === EventSource.CLOSED) catchUp(); // not signed in any more, perhaps
+      });
+      stream.addEventListener("open", () => {
+        if (lost) pass({ back: true });
+        else catchUp();
+        lost = false;
+      });
+      stream.addEventListener("changed", (event) => pass(JSON.parse(event.data)));
+    });
+  catchUp();
+  if (navigator.locks) navigator.locks.request("inbox-live", listen);
+  else listen();
+}
+if (document.body.dataset.seq) follow();
+
+// Choosing several.
+function count() {
+  const chosen = $$("#choose input:checked").length;
+  const bar = $("#chosen");
+  if (bar) {
+    bar.hidden = chosen === 0;
+    $("#chosen-count").textContent = chosen;
+  }
+  const items = $$(".batch header input:checked").length;
+  for (const place of $$("[data-count]")) place.textContent = items;
+  for (const button of $$(".batch .decide button")) button.disabled = items === 0;
+}
+document.addEventListener("change", (event) => event.target.matches("[type=checkbox]") && count());
+addEventListener("pageshow", count);
+
+// Keys. None of them decides.
+function move(step) {
+  const rows = $$(".list tbody tr");
+  if (!rows.length) return;
+  const at = rows.findIndex((row) => row.classList.contains("here"));
+  const next = rows[Math.min(rows.length - 1, Math.max(0, at < 0 ? 0 : at + step))];
+  rows[at]?.classList.remove("here");
+  next.classList.add("here");
+  $("a", next).focus();
+}
+const KEYS = {
+  j: () => move(1),
+  k: () => move(-1),
+  x: () => $(".list tr.here input")?.click(),
+  n: () => $("a[rel=next]")?.click(),
+  u: () => $("a[rel=up]")?.click(),
+  d: () => {
+    const decision = $("#decision");
+    decision?.scrollIntoView();
+    $("textarea, input:not([type=hidden]), button", decision ?? document.createElement("p"))?.focus();
+  },
+  "/": () => $("[type=search]")?.focus(),
+  "?": () => $("#keys")?.showModal(),
+};
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input:not([type=checkbox], [type=radio]), textarea, select, dialog");
+  if (event.key === "Escape" && typing && !typing.matches("dialog")) typing.blur();
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
+  event.preventDefault();
+  KEYS[event.key]();
+});

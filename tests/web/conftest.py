@@ -1,0 +1,28 @@
+"""One browser for a file of tests, and an inbox for each test."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser
+from web.rig import Place, browser, serving
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """Asyncio, for a whole file of tests, since they share a browser."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def chromium(anyio_backend: str) -> AsyncGenerator[Browser]:
+    """A real browser."""
+    async with browser() as running:
+        yield running
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncGenerator[Place]:
+    """An inbox on an empty database."""
+    async with serving(tmp_path / "hitl.db") as place:
+        yield place

@@ -1,0 +1,141 @@
+"""An inbox that is really served, and a real browser in front of it."""
+
+import shutil
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from sse_starlette.sse import AppStatus
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.desk.desk import system_clock
+from mcp_hitl.desk.entering import SignedIn
+from mcp_hitl.desk.looking import Clock
+from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.web.app import Inbox
+from mcp_hitl.web.guard import TOKEN, cookie_name
+from mcp_hitl.web.hosting import keep_address
+from mcp_hitl.web.listening import Listener
+from mcp_hitl.web.signing_in import link
+
+KEY = b"a key for tests, of 32 bytes or more"
+ANA = Principal("os:ana", Established.OS_USER)
+GUARD_SECONDS = 30
+"""Longer than anything here takes: what runs into it hangs."""
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass(slots=True)
+class Place:
+    """A desk whose inbox is served by this process."""
+
+    desk: Desk
+    address: str
+    database: str
+
+    async def link(self, path: str = "/") -> str:
+        """A one-time link."""
+        return link(self.address, await self.desk.offer_link(ANA), path)
+
+    async def signed_in(self) -> SignedIn:
+        """A session, without a browser."""
+        return await self.desk.sign_in(await self.desk.offer_link(ANA))
+
+    async def ask(self, kind: str = "expense", payload: JsonObject | None = None, **options: Any) -> Approval:
+        """What an agent asks over HTTP."""
+        usual: JsonObject = {"amount": 129.9, "currency": "EUR", "description": "Train to the customer in Lyon"}
+        return await self.desk.submit(LOOPBACK, kind, usual if payload is None else payload, **options)
+
+    async def now(self, approval: Approval) -> Approval:
+        """It as it stands now."""
+        return await self.desk.get(ANA, approval.id)
+
+    def headers(self, session: SignedIn) -> dict[str, str]:
+        """What a browser that is signed in sends along from a page of ours."""
+        cookie = f"{cookie_name(self.database)}={self.database}.{session.secret}"
+        return {"cookie": cookie, "origin": self.address, TOKEN: session.token}
+
+
+@asynccontextmanager
+async def serving(
+    path: Path, *, rulebook: Rulebook | None = None, clock: Clock = system_clock, port: int = 0
+) -> AsyncGenerator[Place]:
+    """Serve the inbox of a database, as a server does."""
+    store = SqliteStore(path)
+    desk = Desk(store, inbox="in the terminal", rulebook=rulebook, clock=clock)
+    inbox = Inbox(desk, key=KEY, how="mcp-hitl inbox")
+    ready = anyio.Event()
+    listener = Listener(inbox.app, "127.0.0.1", port, ready=lambda _: ready.set())
+    async with desk.serve(), inbox.open(), anyio.create_task_group() as tasks:
+
+        async def listen() -> None:
+            with anyio.CancelScope(shield=True):
+                assert await listener.run()
+
+        tasks.start_soon(listen)
+        with anyio.fail_after(GUARD_SECONDS):
+            await ready.wait()
+        tasks.start_soon(keep_address, desk, listener.address)
+        try:
+            yield Place(desk, listener.address, await desk.database_id())
+        finally:
+            tasks.cancel_scope.cancel()
+            listener.stop()
+    # The event streams learn of a stop through a flag of the whole process, and the next test serves anew.
+    AppStatus.should_exit = False
+    await store.close()
+
+
+def chromium() -> str:
+    """Where the browser is; leaves the test out, saying why, where there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("no Chromium is installed")
+
+
+@asynccontextmanager
+async def browser() -> AsyncGenerator[Browser]:
+    """A real Chromium, without a window."""
+    path = chromium()
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        try:
+            yield running
+        finally:
+            await running.close()
+
+
+@asynccontextmanager
+async def person(running: Browser, place: Place, path: str = "/", **options: Any) -> AsyncGenerator[Page]:
+    """A page of a browser of its own that has just signed in; what its console complains of fails the test."""
+    context: BrowserContext = await running.new_context(**options)
+    context.set_default_timeout(GUARD_SECONDS * 1000)
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    await page.goto(await place.link(path))
+    await page.wait_for_url(place.address + path)
+    try:
+        yield page
+        assert complaints == []
+    finally:
+        await context.close()
