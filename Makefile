@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODE_TESTS := tests/acceptance/typescript
 
-.PHONY: run demo test check soak bench format lock node clean
+.PHONY: run demo test check soak bench format lock node pictures clean
 
 run: $(READY)  ## start the HTTP server and say how to add it to a client
 	@exec $(BIN)/mcp-hitl serve
@@ -33,6 +33,9 @@ bench: $(READY)  ## the figures
 format: $(READY)  ## repair what can be repaired
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+pictures: $(READY)  ## take the pictures of docs/inbox.md anew; needs Chromium
+	PYTHONPATH=tests $(BIN)/python tests/web/screenshots.py
 
 node: $(NODE_TESTS)/node_modules  ## what the tests with the TypeScript SDK and the Inspector need
 

@@ -58,6 +58,15 @@ def money(value: int | float, currency: str, what: str) -> Decimal:
     return exact
 
 
+def in_digits(amount: int | float, currency: str) -> str:
+    """An amount as people write it, such as `1,240.50`; with every digit that it has, even one too many."""
+    decimals = _MINOR_UNITS.get(currency, 2) if len(currency) == 3 else 0
+    exact = Decimal(repr(amount)) if isinstance(amount, float) else Decimal(amount)
+    given = -int(exact.as_tuple().exponent) if exact.is_finite() else 0
+    whole = exact == exact.to_integral_value()
+    return f"{exact:,.{0 if whole else max(decimals, given)}f}"
+
+
 def as_json(value: Decimal) -> int | float:
     """The JSON number for a decimal: whole numbers without a point."""
     return int(value) if value == value.to_integral_value() else float(value)

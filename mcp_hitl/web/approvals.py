@@ -19,7 +19,7 @@ from mcp_hitl.domain.presentation import differences
 from mcp_hitl.web import fields
 from mcp_hitl.web.guard import posted, who
 from mcp_hitl.web.rendering import page
-from mcp_hitl.web.showing import decided_so_far, earlier_lines, is_claim_only, lines, row, state, waits
+from mcp_hitl.web.showing import decided_so_far, deciders, earlier_lines, is_claim_only, lines, row, state, waits
 
 ASSURANCE = Assurance.LOCAL
 """What a decision here counts for: whoever has the link that was made at this machine is at this machine."""
@@ -91,6 +91,7 @@ class Approvals:
             approval=approval,
             row=row(approval, kind, now),
             state=state(approval, now),
+            deciders=deciders(approval),
             pending=pending,
             lines=lines(approval.payload, kind),
             claim_only=is_claim_only(approval),

@@ -3,7 +3,7 @@ and what deceives the eye is shown (THREATS T25), without any template having to
 """
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -79,7 +79,9 @@ def _environment() -> Environment:
     )
     filters: dict[str, Any] = {
         "when": _when,
+        "since": _since,
         "span": span_in_words,
+        "count": _count,
         "json_lines": json_lines,
         "one_line": one_line,
     }
@@ -101,9 +103,22 @@ def _shown(value: Any) -> Any:
     return visible(value, keep="\n") if isinstance(value, str) else value
 
 
-def _when(at: datetime, now: datetime | None = None) -> Markup:
+def _when(at: datetime, now: datetime) -> Markup:
     """An instant in relative words, with the exact one on hover; the page's script keeps the words true."""
-    now = now or datetime.now(UTC)
     words = f"in {in_words(at - now)}" if at >= now else f"{in_words(now - at)} ago"
-    exact = f"{at:%A} {at.day} {at:%B %Y, %H:%M:%S} UTC"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(rfc3339(at), exact, words)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(rfc3339(at), _exact(at), words)
+
+
+def _since(at: datetime, now: datetime) -> Markup:
+    """How long it is since then, with the exact instant on hover; the page's script lets it grow."""
+    return Markup('<time class="since" datetime="{}" title="{}">{}</time>').format(
+        rfc3339(at), _exact(at), in_words(now - at)
+    )
+
+
+def _exact(at: datetime) -> str:
+    return f"{at:%A} {at.day} {at:%B %Y, %H:%M:%S} UTC"
+
+
+def _count(number: int, one: str, more: str) -> str:
+    return f"{number:,} {one if number == 1 else more}"

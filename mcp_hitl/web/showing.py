@@ -9,7 +9,9 @@ from typing import Any, cast
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.kinds import MAX_TITLE, Kind
+from mcp_hitl.domain.money import in_digits
 from mcp_hitl.domain.policy import Assurance
+from mcp_hitl.domain.principal import LOCAL
 from mcp_hitl.domain.resolution import quorum_of
 from mcp_hitl.domain.secrets import REDACTED, redacted
 from mcp_hitl.domain.text import json_lines, one_line, visible
@@ -79,6 +81,16 @@ def state(approval: Approval, now: datetime) -> str:
     return "/".join(map(str, parts))
 
 
+def deciders(approval: Approval) -> str:
+    """Who may decide it now, and after whom else."""
+    stages = [
+        ", ".join("somebody at this machine" if name == LOCAL else name for name in stage.approvers)
+        for stage in approval.policy.stages
+    ]
+    also = [f"also {name}, since it waited long" for name in approval.escalated]
+    return "; ".join([", then ".join(stages), *also])
+
+
 def batchable(approval: Approval) -> bool:
     """Whether it may be decided together with others: nothing to fill in, and no more than `local` asked (T28)."""
     return approval.form is None and Assurance.LOCAL.at_least(approval.policy.assurance)
@@ -93,7 +105,7 @@ def stake(approval: Approval, kind: Kind | None) -> str:
     amount, currency = payload.get("amount"), payload.get("currency", "")
     if isinstance(amount, int | float) and not isinstance(amount, bool):
         unit = one_line(currency, 12) if isinstance(currency, str) else ""
-        return f"{amount:,} {unit}".strip()
+        return f"{in_digits(amount, unit)} {unit}".strip()
     lists = [cast("list[Any]", value) for value in payload.values() if isinstance(value, list)]
     most = max(map(len, lists), default=0)
     return f"{most:,} items" if most > 1 else ""
@@ -106,8 +118,8 @@ class Line:
     name: str
     label: str | None
     text: str
-    block: bool
-    """Whether it has a shape that needs room: several lines, or values inside values."""
+    nested: bool
+    """Whether there are values inside it, so that it is told as JSON."""
     secret: bool
 
 
@@ -118,13 +130,15 @@ def lines(payload: Any, kind: Kind | None) -> list[Line]:
     held = cast("JsonObject", payload)
     hidden = {} if kind is None else cast("JsonObject", redacted(kind.schema, held))
     properties: Any = {} if kind is None else kind.schema.get("properties", {})
-    return [_line(name, value, properties.get(name), hidden.get(name) == REDACTED) for name, value in held.items()]
+    # In the order in which the kind's author thought of them; the stored form is in that of the alphabet.
+    names = [*(name for name in properties if name in held), *(name for name in held if name not in properties)]
+    return [_line(name, held[name], properties.get(name), hidden.get(name) == REDACTED) for name in names]
 
 
 def _line(name: str, value: Any, schema: Any, secret: bool) -> Line:
     label = cast("JsonObject", schema).get("title") if isinstance(schema, dict) else None
     if isinstance(value, str):
-        return Line(name, label if isinstance(label, str) else None, value, "\n" in value or len(value) > 160, secret)
+        return Line(name, label if isinstance(label, str) else None, value, False, secret)
     nested = isinstance(value, dict | list) and bool(cast("list[Any]", value))
     text = json_lines(cast("object", value)) if nested else visible(_plain(value))
     return Line(name, label if isinstance(label, str) else None, text, nested, secret)

@@ -1,9 +1,13 @@
-"""The pictures of docs/inbox.md: `make screenshots` takes them anew, from a desk with a day's work on it."""
+"""The pictures of docs/inbox.md: `make pictures` takes them anew, from a desk with a day's work on it.
+
+`python tests/web/screenshots.py FOLDER` takes one of every page, to look at.
+"""
 
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import anyio
 from playwright.async_api import Page
@@ -16,24 +20,36 @@ from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.policy import Assurance, Verdict
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
+SHOWN = {"pending", "approval", "batch"}
 SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
 POLICY = """
 [kinds.publish]
 title = "Publish “{headline}”"
-schema = { type = "object", properties = { headline = { type = "string", title = "Headline" }, body = { type = "string", title = "Text" }, channels = { type = "array", title = "Where" } }, required = ["headline"] }
-form = { properties = { embargo = { type = "string", title = "Not before", format = "date" }, tone = { type = "string", title = "Tone", enum = ["as it is", "softer"] } }, required = ["tone"] }
+  [kinds.publish.schema]
+  type = "object"
+  required = ["headline"]
+    [kinds.publish.schema.properties]
+    headline = { type = "string", title = "Headline" }
+    body = { type = "string", title = "Text" }
+    channels = { type = "array", title = "Where" }
+  [kinds.publish.form]
+  required = ["tone"]
+    [kinds.publish.form.properties]
+    embargo = { type = "string", title = "Not before", format = "date" }
+    tone = { type = "string", title = "Tone", enum = ["as it is", "softer"] }
 
 [kinds.delete]
-title = "Delete {table}"
-schema = { type = "object", properties = { table = { type = "string" }, rows = { type = "array" } }, required = ["table", "rows"] }
-
+title = "Delete rows of {table}"
+  [kinds.delete.schema]
+  type = "object"
+  required = ["table", "rows"]
+    [kinds.delete.schema.properties]
+    table = { type = "string" }
+    rows = { type = "array" }
   [[kinds.delete.stages]]
   approvers = ["local"]
-  quorum = 1
-
   [[kinds.delete.stages]]
   approvers = ["local"]
-  quorum = 1
 
 [kinds.expense]
 """
@@ -105,7 +121,6 @@ async def a_day(place: Place, time: Time) -> dict[str, Approval]:
 
 async def main(folder: Path) -> None:
     """Take every picture."""
-    folder.mkdir(parents=True, exist_ok=True)
     time = Time()
     with TemporaryDirectory() as data:
         async with (
@@ -115,7 +130,7 @@ async def main(folder: Path) -> None:
             asked = await a_day(place, time)
             for size, (width, height) in SIZES.items():
                 for scheme in ("light", "dark"):
-                    options = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
+                    options: dict[str, Any] = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
                     async with person(running, place, **options) as page:
                         await take(page, place, asked, folder, f"{size}-{scheme}")
 
@@ -124,6 +139,8 @@ async def take(page: Page, place: Place, asked: dict[str, Approval], folder: Pat
     """Take the pictures of one size and scheme."""
 
     async def at(what: str, path: str) -> None:
+        if folder == IMAGES and what not in SHOWN:
+            return
         await page.goto(place.address + path)
         await page.screenshot(path=folder / f"{what}-{name}.png", full_page=True)
 

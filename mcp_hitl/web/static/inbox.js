@@ -116,7 +116,8 @@ function inWords(milliseconds) {
 function tellTimes() {
   for (const time of $$("time")) {
     const left = Date.parse(time.dateTime) - Date.now();
-    time.textContent = left >= 0 ? `in ${inWords(left)}` : `${inWords(-left)} ago`;
+    if (time.className === "since") time.textContent = inWords(-left);
+    else time.textContent = left >= 0 ? `in ${inWords(left)}` : `${inWords(-left)} ago`;
   }
 }
 setInterval(tellTimes, 15000);
