@@ -15,11 +15,23 @@ from mcp_hitl.store.sqlite import rows
 _EXACT = Context(prec=1_000)
 """Enough digits for the sum of any two doubles: nothing is rounded away."""
 
+_WHOLE = (
+    f"{rows.APPROVAL}, "
+    f"(SELECT json_group_array(json_array(rowid, {rows.DECISION}, "
+    "(SELECT value FROM contents WHERE contents.approval = decisions.approval AND digest = comment))) "
+    "FROM decisions WHERE decisions.approval = approvals.id), "
+    "(SELECT json_group_array(json_array(rowid, step, message, at)) "
+    "FROM progress WHERE progress.approval = approvals.id)"
+)
+"""An approval with its decisions and progress: one statement, since it is what is read most."""
+
 
 class ApprovalStatements:
     """The part of a transaction that concerns approvals."""
 
     _db: sqlite3.Connection
+    _stopped: frozenset[str] | None
+    """What the emergency stop is on for, known for this transaction."""
 
     def get(self, approval_id: str) -> Approval | None:
         """See `View.get`."""
@@ -50,10 +62,15 @@ class ApprovalStatements:
     def latest_equal(self, requester: str, kind: str, digest: str, status: Status) -> Approval | None:
         """See `View.latest_equal`."""
         keyless = "AND dedup_key IS NULL" if status is Status.PENDING else ""
+        same = (requester, kind, digest, status.value)
+        # Named, or SQLite walks through all that the requester has ever asked, in the order of their ids.
         return self._one(
-            "WHERE requester = ? AND kind = ? AND (digest = ? OR asked_digest = ?) AND status = ? "
-            f"{keyless} ORDER BY id DESC LIMIT 1",
-            (requester, kind, digest, digest, status.value),
+            "WHERE id = (SELECT max(id) FROM ("
+            "SELECT id FROM approvals INDEXED BY approvals_equal "
+            f"WHERE requester = ? AND kind = ? AND digest = ? AND status = ? {keyless} UNION ALL "
+            "SELECT id FROM approvals INDEXED BY approvals_asked "
+            f"WHERE requester = ? AND kind = ? AND asked_digest = ? AND status = ? {keyless}))",
+            same + same,
         )
 
     def earlier(self, requester: str, kind: str, but: str, limit: int) -> list[Approval]:
@@ -75,7 +92,8 @@ class ApprovalStatements:
         """See `View.count_open`."""
         return self._number(
             "SELECT count(*) FROM "
-            "(SELECT 1 FROM approvals WHERE requester = ? AND kind = ? AND status = 'pending' LIMIT ?)",
+            "(SELECT 1 FROM approvals INDEXED BY approvals_open "
+            "WHERE requester = ? AND kind = ? AND status = 'pending' LIMIT ?)",
             (requester, kind, most),
         )
 
@@ -102,7 +120,9 @@ class ApprovalStatements:
 
     def paused(self, kind: str | None) -> bool:
         """See `View.paused`."""
-        return self._number("SELECT count(*) FROM pauses WHERE kind IN ('', ?)", (kind or "",)) > 0
+        if self._stopped is None:
+            self._stopped = frozenset(self.pauses())
+        return "" in self._stopped or kind in self._stopped
 
     def pauses(self) -> list[str]:
         """See `View.pauses`."""
@@ -232,6 +252,7 @@ class ApprovalStatements:
 
     def pause(self, kind: str | None, by: str, at: datetime) -> bool:
         """See `Transaction.pause`."""
+        self._stopped = None
         done = self._db.execute(
             "INSERT INTO pauses (kind, by, at) VALUES (?, ?, ?) ON CONFLICT (kind) DO NOTHING",
             (kind or "", by, to_ms(at)),
@@ -240,6 +261,7 @@ class ApprovalStatements:
 
     def resume(self, kind: str | None) -> bool:
         """See `Transaction.resume`."""
+        self._stopped = None
         return self._db.execute("DELETE FROM pauses WHERE kind = ?", (kind or "",)).rowcount == 1
 
     def erase(self, approval_id: str, at: datetime) -> None:
@@ -305,22 +327,18 @@ class ApprovalStatements:
         return row[0]
 
     def _one(self, where: str, values: tuple[Any, ...]) -> Approval | None:
-        row: Any = self._db.execute(f"SELECT {rows.APPROVAL} FROM approvals {where}", values).fetchone()
+        row: Any = self._db.execute(f"SELECT {_WHOLE} FROM approvals {where}", values).fetchone()
         return None if row is None else self._approval(row)
 
     def _all(self, where: str, values: tuple[Any, ...]) -> list[Approval]:
-        found = self._db.execute(f"SELECT {rows.APPROVAL} FROM approvals {where}", values).fetchall()
+        found = self._db.execute(f"SELECT {_WHOLE} FROM approvals {where}", values).fetchall()
         return [self._approval(row) for row in found]
 
     def _approval(self, row: Any) -> Approval:
-        progress = () if row[24] is None else self._progress(row[0])
-        return rows.approval_of(row, self._decisions(row[0]), self._edits(row[0], row[7]), progress)
-
-    def _decisions(self, approval_id: str) -> tuple[Decision, ...]:
-        found = self._db.execute(
-            f"SELECT {rows.DECISION} FROM decisions WHERE approval = ? ORDER BY rowid", (approval_id,)
-        ).fetchall()
-        return tuple(rows.decision_of(row, self._kept(approval_id, row[6])) for row in found)
+        *_, decisions, progress = row
+        return rows.approval_of(
+            row, rows.decisions_of(decisions), self._edits(row[0], row[7]), rows.progress_of(progress)
+        )
 
     def _edits(self, approval_id: str, revision: int) -> tuple[Edit, ...]:
         if revision == 1:
@@ -340,12 +358,6 @@ class ApprovalStatements:
             )
             for row in found
         )
-
-    def _progress(self, approval_id: str) -> tuple[Progress, ...]:
-        found = self._db.execute(
-            "SELECT step, message, at FROM progress WHERE approval = ? ORDER BY rowid", (approval_id,)
-        ).fetchall()
-        return tuple(Progress(step=row[0], message=row[1], at=from_ms(row[2])) for row in found)
 
 
 def _open(now: datetime, kind: str | None) -> tuple[str, tuple[Any, ...]]:

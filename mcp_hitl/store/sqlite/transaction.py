@@ -16,7 +16,15 @@ class SqliteTransaction(ApprovalStatements, LogStatements, FlowStatements):
     def __init__(self, db: sqlite3.Connection) -> None:
         """Work on `db`; its lane begins and commits."""
         self._db = db
+        self.forget()
+
+    def forget(self) -> None:
+        """Read anew what was read before: another transaction has begun, or changes were undone."""
+        self._mark = None
+        self._head = None
+        self._stopped = None
 
     def execute(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """See `Transaction.execute`."""
+        self.forget()
         return self._db.execute(statement, values).fetchall()
