@@ -204,8 +204,7 @@ class Place:
 
 def input_of(flow: type[Flow[Any, Any]], payload: Any) -> Any:
     """The payload as the type that the flow's `run` takes."""
-    hint = get_type_hints(flow.run, include_extras=True).get(list(inspect.signature(flow.run).parameters)[1], Any)
-    return TypeAdapter(hint).validate_python(payload)
+    return _taken(flow.run).validate_python(payload)
 
 
 async def _retried(
@@ -224,7 +223,7 @@ async def _retried(
 
 
 async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str) -> T:
-    named = {"idempotency_key": key} if "idempotency_key" in inspect.signature(action).parameters else {}
+    named = {"idempotency_key": key} if _wants_key(action) else {}
     try:
         if inspect.iscoroutinefunction(action):
             return await cast("Awaitable[T]", action(*arguments, **named))
@@ -235,6 +234,21 @@ async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, .
             raise  # we stop
         # Something that the action waited for was cancelled: that is the action's failure, not the server's end.
         raise RuntimeError("it was cancelled from inside") from None
+
+
+def _wants_key(action: Callable[..., Any]) -> bool:
+    """Whether the action has a parameter for its idempotency key."""
+    return "idempotency_key" in (_signature if inspect.isroutine(action) else inspect.signature)(action).parameters
+
+
+_signature = lru_cache(maxsize=256)(inspect.signature)
+
+
+@lru_cache(maxsize=256)
+def _taken(run: Callable[..., Any]) -> TypeAdapter[Any]:
+    """What the first parameter of a flow's `run` takes."""
+    value = list(_signature(run).parameters)[1]
+    return TypeAdapter(get_type_hints(run, include_extras=True).get(value, Any))
 
 
 def _encode(value: object) -> str:

@@ -12,9 +12,9 @@ from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.desk.redeeming import check_usable
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.audit import Event, content_digest
-from mcp_hitl.domain.canonical import check_text, digest_of, read_back
+from mcp_hitl.domain.canonical import canonical, check_text, digest_of, read_back
 from mcp_hitl.domain.durations import duration
-from mcp_hitl.domain.errors import Invalid, NotFound, Paused, Unavailable
+from mcp_hitl.domain.errors import HitlError, Invalid, NotFound, Paused, Unavailable
 from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.principal import Established, Principal
@@ -48,8 +48,12 @@ class Journal:
         clock: Callable[[], datetime],
         rulebook: Rulebook,
         new_id: Callable[[datetime], str],
+        refused: HitlError | None = None,
     ) -> None:
-        """Run under `lease`, over what the journal holds already; `approval` is the one that started the flow."""
+        """Run under `lease`, over what the journal holds already; `approval` is the one that started the flow.
+
+        `refused` is why it may not be acted on although it was approved, as the claim found it.
+        """
         self._store = store
         self._lease = lease
         self._approval = approval
@@ -57,6 +61,7 @@ class Journal:
         self._clock = clock
         self._rulebook = rulebook
         self._new_id = new_id
+        self._refused = refused
         self._position = 0
         self._waits = 0
         self._later: list[Callable[[Transaction, datetime], None]] = []
@@ -188,6 +193,9 @@ class Journal:
         known = place.entry.output if place.entry is not None else None
         went_on = any(position > place.position for position in self._entries)
 
+        if known in (None, self._approval.id) and first and self._approval.status is not Status.PENDING:
+            return self._resolved(place, payload, went_on=went_on)
+
         def check(view: View, approval: Approval) -> None:
             if approval.status is Status.APPROVED and not went_on:
                 self._check(view, approval)
@@ -224,14 +232,32 @@ class Journal:
             self._relied_on.append(approval)
         return approval
 
+    def _resolved(self, place: Place, payload: Any, *, went_on: bool) -> Approval:
+        """The approval that started the flow, which stays as the claim found it."""
+        approval = self._approval
+        if place.entry is None:
+            self._admitted(approval, payload)
+            self.write_later(place.done(approval.id))
+        if approval.status is Status.APPROVED:
+            if self._refused is not None and not went_on:
+                raise self._refused
+            self._relied_on.append(approval)
+        return approval
+
     def _adopt(self, tx: Transaction, payload: Any, now: datetime) -> Approval:
         """The approval that started the flow; if the flow has completed its payload, at a revision that says so."""
         approval = self._found(tx, self._approval.id)
-        kind = self._rulebook.kinds[approval.kind]
-        canonical = kind.admit(payload)
-        if approval.status is Status.PENDING and approval.revision == 1 and digest_of(canonical) != approval.digest:
-            return complete(tx, approval, read_back(canonical), kind, self._rulebook, now)
+        admitted = self._admitted(approval, payload)
+        if approval.status is Status.PENDING and approval.revision == 1 and digest_of(admitted) != approval.digest:
+            kind = self._rulebook.kinds[approval.kind]
+            return complete(tx, approval, read_back(admitted), kind, self._rulebook, now)
         return approval
+
+    def _admitted(self, approval: Approval, payload: Any) -> bytes:
+        """The canonical form of what the flow has made of its payload; what it says already was admitted before."""
+        form = canonical(payload, what="payload")
+        known = digest_of(form) in (approval.digest, approval.asked_digest)
+        return form if known else self._rulebook.kinds[approval.kind].admit(payload)
 
     def _open(
         self,

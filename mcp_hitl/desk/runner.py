@@ -16,6 +16,7 @@ from mcp_hitl.desk.feed import ANY, Feed
 from mcp_hitl.desk.flow import Flow, FlowChanged, Held, LeaseLost, NotApproved, Step, Suspended, Unknown, input_of, told
 from mcp_hitl.desk.journal import Journal, start
 from mcp_hitl.desk.recording import begin, instant, record
+from mcp_hitl.desk.redeeming import check_usable
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.canonical import canonical
@@ -40,9 +41,11 @@ AnyFlow = Flow[Any, Any]
 class Claimed:
     """A flow that this process holds, with what it needs to go on."""
 
-    def __init__(self, lease: Lease, approval: Approval, journal: list[JournalEntry]) -> None:
-        """Held under `lease`."""
-        self.lease, self.approval, self.journal = lease, approval, journal
+    def __init__(
+        self, lease: Lease, approval: Approval, journal: list[JournalEntry], refused: HitlError | None
+    ) -> None:
+        """Held under `lease`; `refused` is why the approval may not be acted on, where it was approved."""
+        self.lease, self.approval, self.journal, self.refused = lease, approval, journal, refused
 
 
 class Runner:
@@ -65,10 +68,12 @@ class Runner:
         self._flows = dict(flows)
         self._room = anyio.CapacityLimiter(AT_ONCE)
         self._stirred = anyio.Event()
+        self._held: dict[Lease, anyio.CancelScope] = {}
 
     async def run(self) -> None:
         """Run until cancelled: at once when something changed, and every second for what time does."""
         async with anyio.create_task_group() as tasks, self._feed.listen(ANY, self._stir):
+            tasks.start_soon(self._keep)
             while True:
                 self._stirred = anyio.Event()
                 try:
@@ -121,8 +126,16 @@ class Runner:
             if approval is None:
                 continue
             start(tx, approval, now)
-            claimed.append(Claimed(lease, approval, tx.journal(flow_id)))
+            claimed.append(Claimed(lease, approval, tx.journal(flow_id), self._refused(tx, approval)))
         return claimed
+
+    def _refused(self, view: View, approval: Approval) -> HitlError | None:
+        if approval.status is Status.APPROVED:
+            try:
+                check_usable(view, approval, self._clock(), self._rulebook)
+            except HitlError as error:
+                return error
+        return None
 
     async def _hold_safely(self, claimed: Claimed) -> None:
         try:
@@ -136,28 +149,38 @@ class Runner:
             logger.warning("%s stops for now", claimed.lease.flow, exc_info=error)
 
     async def _hold(self, claimed: Claimed) -> None:
-        """Carry a flow on while keeping hold of it; leave it alone once somebody else has it."""
+        """Carry a flow on while `_keep` keeps hold of it; leave it alone once somebody else has it."""
         async with self._room:
-            async with anyio.create_task_group() as tasks:
-
-                async def keep() -> None:
-                    while True:
-                        await anyio.sleep(_RENEW_SECONDS)
-                        if not await self._keep(claimed.lease):
-                            tasks.cancel_scope.cancel()
-
-                tasks.start_soon(keep)
-                await self._carry_on(claimed)
-                tasks.cancel_scope.cancel()
+            with anyio.CancelScope() as scope:
+                self._held[claimed.lease] = scope
+                try:
+                    await self._carry_on(claimed)
+                finally:
+                    del self._held[claimed.lease]
         self._stirred.set()
 
-    async def _keep(self, lease: Lease) -> bool:
-        """Lengthen the lease; False where somebody else has the flow."""
+    async def _keep(self) -> None:
+        """Lengthen the leases of what runs; let go of a flow that somebody else has."""
+        while True:
+            await anyio.sleep(_RENEW_SECONDS)
+            leases = list(self._held)
+            if leases:
+                for lease in await self._renew(leases):
+                    if lease in self._held:
+                        self._held[lease].cancel()
+
+    async def _renew(self, leases: list[Lease]) -> list[Lease]:
+        """Lengthen the leases; those that are lost."""
+
+        def work(tx: Transaction) -> list[Lease]:
+            until = begin(tx, self._clock()) + LEASE
+            return [lease for lease in leases if not tx.renew(lease, until)]
+
         try:
-            return await self._store.write(lambda tx: tx.renew(lease, begin(tx, self._clock()) + LEASE))
-        except Unavailable as error:
-            logger.warning("the lease of %s cannot be renewed: %s", lease.flow, error)
-            return True  # as far as we know; if not, nothing that we write will be taken
+            return await self._store.write(work)
+        except Exception as error:
+            logger.warning("leases cannot be renewed: %s", error, exc_info=not isinstance(error, HitlError))
+            return []  # as far as we know; if not, nothing that we write will be taken
 
     async def _carry_on(self, claimed: Claimed) -> None:
         journal = Journal(
@@ -168,6 +191,7 @@ class Runner:
             clock=self._clock,
             rulebook=self._rulebook,
             new_id=_new_id,
+            refused=claimed.refused,
         )
         try:
             await self._conclude(claimed, journal)
@@ -227,7 +251,9 @@ class Runner:
             journal.write_held_back(tx, now)
             if not tx.leave_flow(claimed.lease, state):
                 raise LeaseLost
-            approval = tx.lock(claimed.approval.id)
+            # A resolved approval stays as it is, so that it need not be read again.
+            resolved = claimed.approval.status is not Status.PENDING
+            approval = claimed.approval if resolved else tx.lock(claimed.approval.id)
             if approval is None:
                 return
             if approval.status is Status.PENDING:
