@@ -233,7 +233,14 @@ def test_what_is_read_back_may_have_a_nul_and_look_like_one() -> None:
 
 def test_everyday_payloads_do_not_need_the_slow_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rfc8785, "dumps", None)
-    payload: dict[str, Any] = {"to": ["Ünïcödé 😀"], "amount": 49.99, "count": 3, "empty": {}, "sure": True, "note": None}
+    payload: dict[str, Any] = {
+        "to": ["Ünïcödé 😀"],
+        "amount": 49.99,
+        "count": 3,
+        "empty": {},
+        "sure": True,
+        "note": None,
+    }
     assert read_back(canonical(payload, what="x")) == payload
 
 
