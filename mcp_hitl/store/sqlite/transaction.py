@@ -6,11 +6,16 @@ Every statement on a path that serves somebody stands in the method that runs it
 import sqlite3
 
 from mcp_hitl.store.sqlite.approvals import ApprovalStatements
+from mcp_hitl.store.sqlite.effects import EffectStatements
 from mcp_hitl.store.sqlite.flows import FlowStatements
 from mcp_hitl.store.sqlite.log import LogStatements
+from mcp_hitl.store.sqlite.pauses import PauseStatements
+from mcp_hitl.store.sqlite.queries import ApprovalQueries
 
 
-class SqliteTransaction(ApprovalStatements, LogStatements, FlowStatements):
+class SqliteTransaction(
+    ApprovalQueries, ApprovalStatements, PauseStatements, EffectStatements, FlowStatements, LogStatements
+):
     """What the desk's work is handed."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
