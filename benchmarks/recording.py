@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -14,43 +15,41 @@ from mcp_hitl.store.sqlite.connection import connect
 Statement = tuple[str, Any]
 
 
-class _Recording(sqlite3.Connection):
-    """A connection that remembers every statement with its values."""
-
-    kept: list[Statement]
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        if not sql.startswith(("PRAGMA query_only", "PRAGMA synchronous")):
-            self.kept.append((sql, parameters))
-        return super().execute(sql, parameters)
-
-
 @contextmanager
-def recorded() -> Generator[list[Statement]]:
-    """A store opened in this block keeps what it runs: after the block, all its writes and then all its reads."""
-    lanes: list[list[Statement]] = []
-    everything: list[Statement] = []
+def recorded() -> Generator[list[list[Statement]]]:
+    """A store opened in this block keeps what it runs: its transactions of both lanes, in the order they ended."""
+    ended: list[list[Statement]] = []
+
+    class Recording(sqlite3.Connection):
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, **named)
+            self.present: list[Statement] = []
+
+        def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+            cursor = super().execute(sql, parameters)
+            if self.in_transaction or self.present:
+                self.present.append((sql, parameters))
+            if self.present and not self.in_transaction:
+                ended.append(self.present)
+                self.present = []
+            return cursor
 
     def open_recording(path: Path) -> sqlite3.Connection:
-        db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False, factory=_Recording)
-        db.kept = []
-        lanes.append(db.kept)
-        db.execute("PRAGMA synchronous = FULL")
-        return db
+        with mock.patch.object(sqlite3, "connect", partial(sqlite3.connect, factory=Recording)):
+            return connect(path)
 
     with mock.patch.object(lane, "connect", open_recording):
-        yield everything
-    for kept in lanes:
-        everything += kept
+        yield ended
 
 
-async def seconds_by_hand(statements: list[Statement], path: Path) -> float:
-    """Run the statements on a new file, in their transactions, in one thread, and fetch what they find."""
+async def seconds_by_hand(transactions: list[list[Statement]], path: Path) -> float:
+    """Run the transactions on a new file, in one thread, and fetch what they find."""
     await SqliteStore(path).close()
     db = connect(path)
     started = time.perf_counter()
-    for sql, values in statements:
-        db.execute(sql, values).fetchall()
+    for statements in transactions:
+        for sql, values in statements:
+            db.execute(sql, values).fetchall()
     seconds = time.perf_counter() - started
     db.close()
     return seconds

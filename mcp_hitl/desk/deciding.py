@@ -21,6 +21,8 @@ from mcp_hitl.store.protocol import Transaction
 MAX_COMMENT = 2_000
 """Characters of a comment or a reason."""
 
+_MS = timedelta(milliseconds=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
@@ -67,7 +69,7 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
         comment=comment,
         assurance=said.assurance,
         nonce=said.nonce,
-        looked=said.looked,
+        looked=None if said.looked is None else said.looked // _MS * _MS,
         at=now,
     )
     if not tx.add_decision(decision):
@@ -84,11 +86,11 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
         digest=approval.digest,
         comment=content_digest(comment),
         answer=content_digest(answer),
-        looked_ms=None if said.looked is None else said.looked // timedelta(milliseconds=1),
+        looked_ms=None if said.looked is None else said.looked // _MS,
     )
     kind = rulebook.kinds.get(approval.kind)
-    settle(tx, approval, decision, now, said.approver, answer=answer, cooldown=kind.cooldown if kind else COOLDOWN)
-    return tx.get(approval.id) or approval
+    cooldown = kind.cooldown if kind else COOLDOWN
+    return settle(tx, approval, decision, now, said.approver, answer=answer, cooldown=cooldown)
 
 
 def cancel(tx: Transaction, principal: Principal, approval_id: str, reason: str | None, clock: datetime) -> Approval:

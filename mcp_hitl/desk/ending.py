@@ -34,8 +34,8 @@ def end(
     answer: JsonObject | None = None,
     reason: str | None = None,
     cooldown: timedelta | None = None,
-) -> None:
-    """Resolve a pending approval, and let the flow that waits for it go on.
+) -> Approval:
+    """Resolve a pending approval, and let the flow that waits for it go on; returns it as it is now.
 
     Raises:
         AlreadyResolved: it is not pending any more.
@@ -55,6 +55,7 @@ def end(
     )
     if approval.flow is not None:
         tx.wake_flow(approval.flow)
+    return replace(approval, status=status, resolved_at=now, answer=answer, reason=reason, cooldown_until=until)
 
 
 def settle(
@@ -66,21 +67,21 @@ def settle(
     *,
     answer: JsonObject | None = None,
     cooldown: timedelta | None = None,
-) -> None:
-    """Draw the consequences of a decision that was just added: a status, or the next stage."""
+) -> Approval:
+    """Draw the consequences of a decision that was just added: a status, or the next stage; returns what it is now."""
     decisions = (*approval.decisions_in_force, decision)
     status = resolve(approval, decisions, now)
+    decided = replace(approval, decisions=(*approval.decisions, decision))
     if status is None:
         if quorum_of(approval, decisions).stage != quorum_of(approval, approval.decisions_in_force).stage:
-            tx.set_timing(
-                replace(
-                    approval, decisions=(*approval.decisions, decision), stage_since=now, timed_to=now, escalated=()
-                )
-            )
-        return
-    end(tx, approval, status, now, who, answer=answer, cooldown=cooldown)
+            decided = replace(decided, stage_since=now, timed_to=now, escalated=())
+            tx.set_timing(decided)
+        return decided
+    ended = end(tx, decided, status, now, who, answer=answer, cooldown=cooldown)
     if status is Status.APPROVED and (effect := EFFECTS.get(approval.kind)) is not None:
         effect(tx, approval, answer, now)
+        return tx.get(approval.id) or ended
+    return ended
 
 
 def decide_by_rule(

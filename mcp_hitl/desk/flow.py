@@ -7,27 +7,26 @@ first one that is not is where it really goes on.
 from __future__ import annotations
 
 import inspect
-import json
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import anyio
 import anyio.to_thread
-from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
+from mcp_hitl.desk.shapes import decoded, encoded, returned, told
 from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.canonical import canonical
 from mcp_hitl.domain.errors import HitlError
 from mcp_hitl.domain.flow import JournalEntry, StepState
 from mcp_hitl.domain.presentation import verdict_line
 
 if TYPE_CHECKING:
     from mcp_hitl.desk.journal import Journal
+    from mcp_hitl.desk.waits import Waits
     from mcp_hitl.store.protocol import Transaction
 
 Input = TypeVar("Input")
@@ -85,9 +84,9 @@ class LeaseLost(Exception):
 class Step:
     """What a flow does things with. Each step has a name, and is found in the journal by its place and name."""
 
-    def __init__(self, journal: Journal) -> None:
-        """Work on the journal of one flow."""
-        self._journal = journal
+    def __init__(self, journal: Journal, waits: Waits) -> None:
+        """Work on the journal of one flow, and on what it waits for."""
+        self._journal, self._waits = journal, waits
 
     async def do(
         self,
@@ -110,23 +109,23 @@ class Step:
         """
         with self._journal.stopping():
             place = self._journal.next("do", name)
-            shape = _returned(action)
+            shape = returned(action)
             if place.entry is not None and place.entry.state is StepState.DONE:
-                return _decode(shape, place.entry.output)
+                return decoded(shape, place.entry.output)
             if place.entry is not None:
                 raise Unknown(f"step {name!r} was interrupted, and may have acted")
             await self._journal.flush()
             await self._journal.check()
             key = self._journal.key(place)
             if not at_most_once:
-                output = _encode(await _retried(action, arguments, key, retries, backoff))
-                result = _decode(shape, output)
+                output = encoded(await _retried(action, arguments, key, retries, backoff))
+                result = decoded(shape, output)
                 self._journal.write_later(place.done(output))
                 return result
             await self._journal.write(place.claimed(), checked=True)
             try:
-                output = _encode(await _call(action, arguments, key))
-                result = _decode(shape, output)
+                output = encoded(await _call(action, arguments, key))
+                result = decoded(shape, output)
             except Failed:
                 raise
             except Exception as error:
@@ -143,13 +142,13 @@ class Step:
         """Run `action(transaction, *arguments)` in the transaction that journals it: both happen, once, or neither."""
         with self._journal.stopping():
             place = self._journal.next("write", name)
-            shape = _returned(action)
+            shape = returned(action)
             if place.entry is not None:
-                return _decode(shape, place.entry.output)
+                return decoded(shape, place.entry.output)
 
             def act(tx: Transaction) -> tuple[str, T]:
-                output = _encode(action(tx, *arguments))
-                return output, _decode(shape, output)
+                output = encoded(action(tx, *arguments))
+                return output, decoded(shape, output)
 
             return await self._journal.write_with(place, act)
 
@@ -171,7 +170,7 @@ class Step:
         with self._journal.stopping():
             place = self._journal.next("wait", name)
             plain = to_jsonable_python(payload, by_alias=True)
-            return await self._journal.wait(place, plain, expires_in=timeout, kind=kind, title=title)
+            return await self._waits.wait_for(place, plain, expires_in=timeout, kind=kind, title=title)
 
     async def report(self, step: str, message: str) -> None:
         """Tell how far the flow is; the approval shows it."""
@@ -202,12 +201,6 @@ class Place:
         return JournalEntry(self.position, self.step, self.name, StepState.DONE, output)
 
 
-def input_of(flow: type[Flow[Any, Any]], payload: Any) -> Any:
-    """The payload as the type that the flow's `run` takes."""
-    hint = get_type_hints(flow.run, include_extras=True).get(list(inspect.signature(flow.run).parameters)[1], Any)
-    return TypeAdapter(hint).validate_python(payload)
-
-
 async def _retried(
     action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str, retries: int, backoff: float
 ) -> T:
@@ -224,7 +217,7 @@ async def _retried(
 
 
 async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str) -> T:
-    named = {"idempotency_key": key} if "idempotency_key" in inspect.signature(action).parameters else {}
+    named = {"idempotency_key": key} if _wants_key(action) else {}
     try:
         if inspect.iscoroutinefunction(action):
             return await cast("Awaitable[T]", action(*arguments, **named))
@@ -237,33 +230,9 @@ async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, .
         raise RuntimeError("it was cancelled from inside") from None
 
 
-def _encode(value: object) -> str:
-    """What a step returned, as JSON that every reader reads alike; what is none fails inside the step."""
-    plain = to_jsonable_python(value, by_alias=True)
-    canonical(plain, what="the result")
-    return json.dumps(plain, ensure_ascii=False)
+def _wants_key(action: Callable[..., Any]) -> bool:
+    """Whether the action has a parameter for its idempotency key."""
+    return "idempotency_key" in (_signature if inspect.isroutine(action) else inspect.signature)(action).parameters
 
 
-def _decode(shape: TypeAdapter[Any], output: str | None) -> Any:
-    """What a step returns: always from JSON, so that the first run and a replay cannot differ."""
-    return shape.validate_python(None if output is None else json.loads(output))
-
-
-def _returned(action: Callable[..., Any]) -> TypeAdapter[Any]:
-    """What a step's action says that it returns; read before it acts, so that a mistake in it is found in time."""
-    while isinstance(action, partial):
-        action = action.func
-    return _adapter(action if inspect.isroutine(action) else type(action).__call__)
-
-
-@lru_cache(maxsize=256)
-def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(get_type_hints(function, include_extras=True).get("return", Any))
-
-
-def told(error: Exception) -> str:
-    """An error in a few words, without the values that pydantic would repeat (THREATS T36)."""
-    if isinstance(error, ValidationError):
-        mistakes = error.errors(include_input=False, include_context=False, include_url=False)
-        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in mistakes[:5])[:300]
-    return f"{type(error).__name__}: {error}"[:300]
+_signature = lru_cache(maxsize=256)(inspect.signature)

@@ -3,21 +3,18 @@
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from mcp_hitl.desk.editing import complete
 from mcp_hitl.desk.flow import FlowChanged, Held, LeaseLost, Place, Suspended, Unknown
-from mcp_hitl.desk.opening import Request, open_approval
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.desk.redeeming import check_usable
-from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Progress, Status
+from mcp_hitl.domain.approval import Approval, Progress
 from mcp_hitl.domain.audit import Event, content_digest
-from mcp_hitl.domain.canonical import check_text, digest_of, read_back
+from mcp_hitl.domain.canonical import check_text
 from mcp_hitl.domain.durations import duration
-from mcp_hitl.domain.errors import Invalid, NotFound, Paused, Unavailable
+from mcp_hitl.domain.errors import Paused, Unavailable
 from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
 from mcp_hitl.domain.instants import from_ms, to_ms
-from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.protocol import Store, Transaction, View
 
@@ -25,14 +22,6 @@ T = TypeVar("T")
 
 MOST_PROGRESS = 500
 """Characters of one report."""
-
-
-def start(tx: Transaction, approval: Approval, now: datetime) -> None:
-    """Say, once, that what was approved is being carried out."""
-    if approval.status is Status.APPROVED and tx.set_outcome(
-        approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)
-    ):
-        record(tx, approval, Event.STARTED, now)
 
 
 class Journal:
@@ -47,18 +36,15 @@ class Journal:
         *,
         clock: Callable[[], datetime],
         rulebook: Rulebook,
-        new_id: Callable[[datetime], str],
     ) -> None:
         """Run under `lease`, over what the journal holds already; `approval` is the one that started the flow."""
+        self.lease = lease
+        self.approval = approval
         self._store = store
-        self._lease = lease
-        self._approval = approval
         self._entries = {entry.position: entry for entry in entries}
         self._clock = clock
         self._rulebook = rulebook
-        self._new_id = new_id
         self._position = 0
-        self._waits = 0
         self._later: list[Callable[[Transaction, datetime], None]] = []
         self._relied_on: list[Approval] = []
         self._stop: Exception | None = None
@@ -100,9 +86,22 @@ class Journal:
         if any(position >= self._position for position in self._entries):
             raise FlowChanged("the flow's code changed: it ended before the steps that its journal holds")
 
+    def went_on(self, place: Place) -> bool:
+        """Whether an earlier run came to a step behind this one."""
+        return any(position > place.position for position in self._entries)
+
+    def rely_on(self, approval: Approval) -> None:
+        """From here on, steps act because this was approved: only as long as it may be acted on."""
+        self._relied_on.append(approval)
+
+    @property
+    def held_back(self) -> bool:
+        """Whether something was put off."""
+        return bool(self._later)
+
     def key(self, place: Place) -> str:
         """The idempotency key of a step."""
-        return f"{self._lease.flow}:{place.position}"
+        return f"{self.lease.flow}:{place.position}"
 
     async def check(self) -> None:
         """Make sure that a step may act now (THREATS T13, T15, T21).
@@ -111,11 +110,11 @@ class Journal:
             Held: the emergency stop is on; the flow stays runnable and goes on after it.
             NotAllowed: what was approved may not be acted on any more.
         """
-        await self._store.read(self._check)
+        await self._store.read(self.check_in)
 
     def write_later(self, entry: JournalEntry) -> None:
         """Write an entry together with the next one: before anything else acts."""
-        self._later.append(lambda tx, now: self._put(tx, entry))
+        self._later.append(lambda tx, now: self.put(tx, entry))
 
     def report_later(self, place: Place, message: str) -> None:
         """Record progress, together with the next entry."""
@@ -123,141 +122,59 @@ class Journal:
         progress = Progress(step=place.name[:100], message=message[:MOST_PROGRESS], at=self._clock())
 
         def work(tx: Transaction, now: datetime) -> None:
-            self._put(tx, place.done(None))
-            tx.add_progress(self._approval.id, progress)
-            record(tx, self._approval, Event.PROGRESS, now, report=content_digest([progress.step, progress.message]))
+            self.put(tx, place.done(None))
+            tx.add_progress(self.approval.id, progress)
+            record(tx, self.approval, Event.PROGRESS, now, report=content_digest([progress.step, progress.message]))
 
         self._later.append(work)
 
     async def flush(self) -> None:
         """Write what was put off."""
-        if self._later:
-            await self._write(lambda tx, now: None)
+        if self.held_back:
+            await self.transact(lambda tx, now: None)
 
     async def write(self, entry: JournalEntry, *, checked: bool = False) -> None:
         """Write an entry; `checked` makes sure in the same transaction that the step may act."""
 
         def work(tx: Transaction, now: datetime) -> None:
             if checked:
-                self._check(tx)
-            self._put(tx, entry)
+                self.check_in(tx)
+            self.put(tx, entry)
 
-        await self._write(work)
+        await self.transact(work)
 
     async def write_with(self, place: Place, action: Callable[[Transaction], tuple[str, T]]) -> T:
         """Run `action` and write the entry with its output, in one transaction; returns what else it returns."""
 
         def work(tx: Transaction, now: datetime) -> T:
-            self._check(tx)
+            self.check_in(tx)
             output, result = action(tx)
-            self._put(tx, place.done(output))
+            self.put(tx, place.done(output))
             return result
 
-        return await self._write(work)
+        return await self.transact(work)
 
     async def sleep(self, place: Place, length: str | timedelta) -> None:
         """Sleep until the time that the journal says, or says from now on."""
         if place.entry is not None and place.entry.output is not None:
             wake_at = from_ms(int(place.entry.output))
-            if wake_at > self._clock() and await self._write(lambda tx, now: self._sleep_on(tx, wake_at, now)):
+            if wake_at > self._clock() and await self.transact(lambda tx, now: self._sleep_on(tx, wake_at, now)):
                 raise Suspended
             return
         span = duration(length) if isinstance(length, str) else length
 
         def work(tx: Transaction, now: datetime) -> None:
             wake_at = now + span
-            self._put(tx, place.done(str(to_ms(wake_at))))
-            self._leave(tx, FlowState.SLEEPING, wake_at)
+            self.put(tx, place.done(str(to_ms(wake_at))))
+            self.leave(tx, FlowState.SLEEPING, wake_at)
 
-        await self._write(work)
+        await self.transact(work)
         raise Suspended
 
-    async def wait(
-        self, place: Place, payload: Any, *, expires_in: str | timedelta | None, kind: str | None, title: str | None
-    ) -> Approval:
-        """The approval of this place, resolved; opened first where it is not yet.
+    async def transact(self, work: Callable[[Transaction, datetime], T]) -> T:
+        """Run `work` in a transaction, behind what was put off."""
 
-        Raises:
-            Suspended: it is pending.
-            Held: the emergency stop is on.
-            NotAllowed: it was approved and may not be acted on any more; also later, by the step that would act.
-        """
-        first, self._waits = self._waits == 0, self._waits + 1
-        if first and kind not in (None, self._approval.kind):
-            raise Invalid("The first wait of a flow is for the approval that started it, so it takes no other kind.")
-        known = place.entry.output if place.entry is not None else None
-        went_on = any(position > place.position for position in self._entries)
-
-        def check(view: View, approval: Approval) -> None:
-            if approval.status is Status.APPROVED and not went_on:
-                self._check(view, approval)
-
-        def look(view: View) -> Approval | None:
-            approval = view.get(known or "")
-            if approval is not None:
-                check(view, approval)
-            return approval
-
-        def work(tx: Transaction, now: datetime) -> Approval:
-            if known is not None:
-                approval = self._found(tx, known)
-            else:
-                if first:
-                    approval = self._adopt(tx, payload, now)
-                else:
-                    approval = self._open(tx, payload, now, expires_in, kind, title)
-                self._put(tx, place.done(approval.id))
-            if approval.status is Status.PENDING:
-                self._leave(tx, FlowState.WAITING, None)
-            check(tx, approval)
-            if approval.id == self._approval.id:  # decided while the flow was on its way here
-                start(tx, approval, now)
-            return approval
-
-        # A flow that goes on after its approval only reads, unless there is something to write before.
-        approval = await self._store.read(look) if known is not None and not self._later else None
-        if approval is None or approval.status is Status.PENDING:
-            approval = await self._write(work)
-        if approval.status is Status.PENDING:
-            raise Suspended
-        if approval.status is Status.APPROVED:
-            self._relied_on.append(approval)
-        return approval
-
-    def _adopt(self, tx: Transaction, payload: Any, now: datetime) -> Approval:
-        """The approval that started the flow; if the flow has completed its payload, at a revision that says so."""
-        approval = self._found(tx, self._approval.id)
-        kind = self._rulebook.kinds[approval.kind]
-        canonical = kind.admit(payload)
-        if approval.status is Status.PENDING and approval.revision == 1 and digest_of(canonical) != approval.digest:
-            return complete(tx, approval, read_back(canonical), kind, self._rulebook, now)
-        return approval
-
-    def _open(
-        self,
-        tx: Transaction,
-        payload: Any,
-        now: datetime,
-        expires_in: str | timedelta | None,
-        kind_name: str | None,
-        title: str | None,
-    ) -> Approval:
-        kind = self._rulebook.kinds[kind_name or self._approval.kind]
-        request = Request(
-            requester=Principal(self._approval.requester, Established.PROGRAM),
-            kind=kind,
-            payload=kind.admit(payload),
-            claim=title,
-            dedup_key=None,
-            id=self._new_id(now),
-            form=kind.form_of(payload),
-            flow=self._lease.flow,
-            timeout=duration(expires_in) if isinstance(expires_in, str) else expires_in,
-        )
-        return open_approval(tx, request, now, self._rulebook)
-
-    async def _write(self, work: Callable[[Transaction, datetime], Any]) -> Any:
-        def everything(tx: Transaction) -> Any:
+        def everything(tx: Transaction) -> T:
             now = begin(tx, self._clock())
             self.write_held_back(tx, now)
             return work(tx, now)
@@ -275,10 +192,11 @@ class Journal:
         for earlier in self._later:
             earlier(tx, now)
 
-    def _check(self, view: View, *approvals: Approval) -> None:
+    def check_in(self, view: View, *approvals: Approval) -> None:
+        """`check`, in this view, relying on these approvals too."""
         relied_on = (*self._relied_on, *approvals)
         try:
-            if view.paused(self._lease.kind):
+            if view.paused(self.lease.kind):
                 raise Held
             for approval in relied_on:
                 check_usable(view, approval, self._clock(), self._rulebook)
@@ -287,19 +205,23 @@ class Journal:
 
     def _sleep_on(self, tx: Transaction, wake_at: datetime, now: datetime) -> bool:
         if wake_at > now:
-            self._leave(tx, FlowState.SLEEPING, wake_at)
+            self.leave(tx, FlowState.SLEEPING, wake_at)
         return wake_at > now
 
-    def _put(self, tx: Transaction, entry: JournalEntry) -> None:
-        if not tx.write_journal(self._lease, entry):
+    def put(self, tx: Transaction, entry: JournalEntry) -> None:
+        """Write an entry in this transaction.
+
+        Raises:
+            LeaseLost: another process has the flow.
+        """
+        if not tx.write_journal(self.lease, entry):
             raise LeaseLost
 
-    def _leave(self, tx: Transaction, state: FlowState, wake_at: datetime | None) -> None:
-        if not tx.leave_flow(self._lease, state, wake_at=wake_at):
-            raise LeaseLost
+    def leave(self, tx: Transaction, state: FlowState, wake_at: datetime | None = None) -> None:
+        """Let go of the flow in another state.
 
-    def _found(self, tx: Transaction, approval_id: str) -> Approval:
-        approval = tx.lock(approval_id)
-        if approval is None:
-            raise NotFound
-        return approval
+        Raises:
+            LeaseLost: another process has it.
+        """
+        if not tx.leave_flow(self.lease, state, wake_at=wake_at):
+            raise LeaseLost

@@ -193,4 +193,5 @@ def _found(view: View, approval_id: str) -> Approval:
 
 def as_seen(approval: Approval, now: datetime) -> Approval:
     """The approval as it stands at `now`: a clock that is set back later does not bring it back (THREATS T14)."""
-    return replace(approval, status=approval.seen_at(now))
+    status = approval.seen_at(now)
+    return approval if status is approval.status else replace(approval, status=status)

@@ -2,28 +2,21 @@
 
 import importlib
 import logging
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
 
 import anyio
-from pydantic import ValidationError
-from pydantic_core import to_jsonable_python
 
-from mcp_hitl.desk.ending import end
 from mcp_hitl.desk.feed import ANY, Feed
-from mcp_hitl.desk.flow import Flow, FlowChanged, Held, LeaseLost, NotApproved, Step, Suspended, Unknown, input_of, told
-from mcp_hitl.desk.journal import Journal, start
-from mcp_hitl.desk.recording import begin, instant, record
-from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
-from mcp_hitl.domain.audit import Event, content_digest
-from mcp_hitl.domain.canonical import canonical
+from mcp_hitl.desk.flow import Flow
+from mcp_hitl.desk.recording import begin, instant
+from mcp_hitl.desk.redeeming import check_usable
+from mcp_hitl.desk.run import AnyFlow, Claimed, Run, in_words
+from mcp_hitl.desk.waits import start
+from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
-from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
-from mcp_hitl.domain.ids import RANDOM_BITS, approval_id
+from mcp_hitl.domain.flow import Lease
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.domain.text import one_line
 from mcp_hitl.store.protocol import Store, Transaction, View
 
 logger = logging.getLogger(__name__)
@@ -32,17 +25,6 @@ LEASE = timedelta(seconds=30)
 _RENEW_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
 AT_ONCE = 16
-MOST_ERROR = 500
-
-AnyFlow = Flow[Any, Any]
-
-
-class Claimed:
-    """A flow that this process holds, with what it needs to go on."""
-
-    def __init__(self, lease: Lease, approval: Approval, journal: list[JournalEntry]) -> None:
-        """Held under `lease`."""
-        self.lease, self.approval, self.journal = lease, approval, journal
 
 
 class Runner:
@@ -65,10 +47,12 @@ class Runner:
         self._flows = dict(flows)
         self._room = anyio.CapacityLimiter(AT_ONCE)
         self._stirred = anyio.Event()
+        self._held: dict[Lease, anyio.CancelScope] = {}
 
     async def run(self) -> None:
         """Run until cancelled: at once when something changed, and every second for what time does."""
         async with anyio.create_task_group() as tasks, self._feed.listen(ANY, self._stir):
+            tasks.start_soon(self._keep)
             while True:
                 self._stirred = anyio.Event()
                 try:
@@ -121,8 +105,16 @@ class Runner:
             if approval is None:
                 continue
             start(tx, approval, now)
-            claimed.append(Claimed(lease, approval, tx.journal(flow_id)))
+            claimed.append(Claimed(lease, approval, tx.journal(flow_id), self._refused(tx, approval)))
         return claimed
+
+    def _refused(self, view: View, approval: Approval) -> HitlError | None:
+        if approval.status is Status.APPROVED:
+            try:
+                check_usable(view, approval, self._clock(), self._rulebook)
+            except HitlError as error:
+                return error
+        return None
 
     async def _hold_safely(self, claimed: Claimed) -> None:
         try:
@@ -136,45 +128,42 @@ class Runner:
             logger.warning("%s stops for now", claimed.lease.flow, exc_info=error)
 
     async def _hold(self, claimed: Claimed) -> None:
-        """Carry a flow on while keeping hold of it; leave it alone once somebody else has it."""
+        """Carry a flow on while `_keep` keeps hold of it; leave it alone once somebody else has it."""
         async with self._room:
-            async with anyio.create_task_group() as tasks:
-
-                async def keep() -> None:
-                    while True:
-                        await anyio.sleep(_RENEW_SECONDS)
-                        if not await self._keep(claimed.lease):
-                            tasks.cancel_scope.cancel()
-
-                tasks.start_soon(keep)
-                await self._carry_on(claimed)
-                tasks.cancel_scope.cancel()
+            with anyio.CancelScope() as scope:
+                self._held[claimed.lease] = scope
+                try:
+                    await self._carry_on(claimed)
+                finally:
+                    del self._held[claimed.lease]
         self._stirred.set()
 
-    async def _keep(self, lease: Lease) -> bool:
-        """Lengthen the lease; False where somebody else has the flow."""
+    async def _keep(self) -> None:
+        """Lengthen the leases of what runs; let go of a flow that somebody else has."""
+        while True:
+            await anyio.sleep(_RENEW_SECONDS)
+            leases = list(self._held)
+            if leases:
+                for lease in await self._renew(leases):
+                    if lease in self._held:
+                        self._held[lease].cancel()
+
+    async def _renew(self, leases: list[Lease]) -> list[Lease]:
+        """Lengthen the leases; those that are lost."""
+
+        def work(tx: Transaction) -> list[Lease]:
+            until = begin(tx, self._clock()) + LEASE
+            return [lease for lease in leases if not tx.renew(lease, until)]
+
         try:
-            return await self._store.write(lambda tx: tx.renew(lease, begin(tx, self._clock()) + LEASE))
-        except Unavailable as error:
-            logger.warning("the lease of %s cannot be renewed: %s", lease.flow, error)
-            return True  # as far as we know; if not, nothing that we write will be taken
+            return await self._store.write(work)
+        except Exception as error:
+            logger.warning("leases cannot be renewed: %s", error, exc_info=not isinstance(error, HitlError))
+            return []  # as far as we know; if not, nothing that we write will be taken
 
     async def _carry_on(self, claimed: Claimed) -> None:
-        journal = Journal(
-            self._store,
-            claimed.lease,
-            claimed.approval,
-            claimed.journal,
-            clock=self._clock,
-            rulebook=self._rulebook,
-            new_id=_new_id,
-        )
-        try:
-            await self._conclude(claimed, journal)
-        except LeaseLost:
-            logger.info("another process carries %s on", claimed.lease.flow)
-        except Unavailable as error:
-            logger.warning("%s stops for now: %s", claimed.lease.flow, error)
+        flow = self._flows[claimed.lease.kind]
+        await Run(self._store, claimed, flow, clock=self._clock, rulebook=self._rulebook).carry_on()
 
     async def _give_back(self, lease: Lease) -> None:
         """Let go of a flow because this process stops, so that the next one need not wait for the lease to run out."""
@@ -182,77 +171,6 @@ class Runner:
             await self._store.write(lambda tx: tx.renew(lease, begin(tx, self._clock())))
         except Unavailable as error:
             logger.info("the lease of %s was not given back: %s", lease.flow, error)
-
-    async def _conclude(self, claimed: Claimed, journal: Journal) -> None:
-        """Run the flow to where it waits or ends, and record how it ended."""
-        try:
-            result = await self._run(claimed, journal)
-        except Held:
-            await self._store.write(lambda tx: self._let_go(tx, claimed.lease, journal))
-        except Suspended:
-            pass
-        except (LeaseLost, Unavailable):
-            raise
-        except (Unknown, FlowChanged) as error:
-            await self._finish(claimed, journal, FlowState.UNKNOWN, Outcome(OutcomeState.UNKNOWN, None, _told(error)))
-        except Exception as error:
-            if not isinstance(error, HitlError | NotApproved):
-                # A traceback of pydantic's would repeat the values that it refused.
-                trace = None if isinstance(error, ValidationError) else error
-                logger.warning("the flow of %s failed: %s", claimed.approval.id, told(error), exc_info=trace)
-            await self._finish(claimed, journal, FlowState.FAILED, Outcome(OutcomeState.FAILED, None, _told(error)))
-        else:
-            await self._finish(claimed, journal, FlowState.DONE, Outcome(OutcomeState.SUCCEEDED, result))
-
-    async def _run(self, claimed: Claimed, journal: Journal) -> dict[str, Any] | None:
-        flow = self._flows[claimed.lease.kind]
-        try:
-            first = claimed.approval.edits[0].before if claimed.approval.edits else claimed.approval.payload
-            result = _as_object(await flow().run(input_of(flow, first), Step(journal)))
-        except Exception:
-            journal.finish()
-            raise
-        journal.finish()
-        return result
-
-    def _let_go(self, tx: Transaction, lease: Lease, journal: Journal) -> None:
-        """Let go of a flow that the emergency stop has met; if it is not its own kind's, to look again in a while."""
-        now = begin(tx, self._clock())
-        journal.write_held_back(tx, now)
-        tx.renew(lease, now if tx.paused(lease.kind) else now + timedelta(seconds=_LOOK_SECONDS))
-
-    async def _finish(self, claimed: Claimed, journal: Journal, state: FlowState, outcome: Outcome) -> None:
-        def work(tx: Transaction) -> None:
-            now = begin(tx, self._clock())
-            journal.write_held_back(tx, now)
-            if not tx.leave_flow(claimed.lease, state):
-                raise LeaseLost
-            approval = tx.lock(claimed.approval.id)
-            if approval is None:
-                return
-            if approval.status is Status.PENDING:
-                end(tx, approval, Status.CANCELLED, now, reason=outcome.error)
-            acted = approval.status in {Status.APPROVED, Status.PENDING} or outcome.state is not OutcomeState.FAILED
-            if not acted:
-                return
-            tx.set_outcome(approval.id, outcome)
-            event = {
-                OutcomeState.SUCCEEDED: Event.SUCCEEDED,
-                OutcomeState.UNKNOWN: Event.UNKNOWN,
-            }.get(outcome.state, Event.FAILED)
-            record(tx, approval, event, now, result=content_digest(outcome.result), error=content_digest(outcome.error))
-
-        try:
-            await self._store.write(work)
-        except (LeaseLost, Unavailable):
-            raise
-        except Exception as error:
-            if outcome.state is OutcomeState.UNKNOWN:
-                raise
-            # What it came to cannot be recorded; that it ran can, and a person finds out the rest.
-            journal.drop_held_back()
-            text = f"it ended as {outcome.state.value}, and that could not be recorded: {told(error)}"
-            await self._finish(claimed, journal, FlowState.UNKNOWN, Outcome(OutcomeState.UNKNOWN, None, text))
 
 
 def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[str, type[AnyFlow]]:
@@ -269,7 +187,7 @@ def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[s
             try:
                 found = getattr(importlib.import_module(module), name)
             except Exception as error:  # whatever its module does when it is imported
-                raise Invalid(f"{where} cannot be imported: {_told(error)}") from None
+                raise Invalid(f"{where} cannot be imported: {in_words(error)}") from None
             if not (isinstance(found, type) and issubclass(found, Flow)):
                 raise Invalid(f"{where} is no Flow: it must be a class that derives from mcp_hitl.Flow.")
             flows[kind.name] = found
@@ -288,20 +206,3 @@ def _readable(view: View, approval_id: str) -> Approval | None:
 def _going(view: View, kinds: Sequence[str]) -> list[str]:
     """Those of the kinds that are not stopped."""
     return [kind for kind in kinds if not view.paused(kind)]
-
-
-def _new_id(now: datetime) -> str:
-    return approval_id(now, secrets.randbits(RANDOM_BITS))
-
-
-def _as_object(result: object) -> dict[str, Any] | None:
-    plain: Any = to_jsonable_python(result, by_alias=True)
-    canonical(plain, what="the flow's result")
-    if plain is None or isinstance(plain, dict):
-        return cast("dict[str, Any] | None", plain)
-    return {"value": plain}
-
-
-def _told(error: Exception) -> str:
-    ours = isinstance(error, HitlError | NotApproved | Unknown | FlowChanged)
-    return one_line(str(error) if ours else told(error), MOST_ERROR)

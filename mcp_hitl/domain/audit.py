@@ -4,9 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-import rfc8785
-
-from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of
+from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of, rfc8785_form
 from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.principal import Principal
@@ -78,7 +76,7 @@ class Recorded:
         """Whether the hash is that of the rest."""
         try:
             return self.hash == hash_of(self.seq, self.entry, self.previous)
-        except rfc8785.CanonicalizationError:
+        except ValueError:  # it has no canonical form
             return False
 
 
@@ -100,7 +98,7 @@ def body(seq: int, entry: Entry, previous: str) -> JsonObject:
 
 def hash_of(seq: int, entry: Entry, previous: str) -> str:
     """The hash of an entry: SHA-256 of the RFC 8785 form of its body."""
-    return digest_of(rfc8785.dumps(body(seq, entry, previous)))
+    return digest_of(rfc8785_form(body(seq, entry, previous)))
 
 
 def genesis(database: str) -> str:

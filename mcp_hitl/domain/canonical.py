@@ -21,6 +21,10 @@ _SAFE_INTEGER = 2**53 - 1
 _EXPONENT_FROM = 1e21
 """From here on, RFC 8785 writes a number with an exponent, which everybody reads as a float."""
 
+_PLAIN_FROM = 1e-4
+"""From here on, Python writes a number without an exponent."""
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")).encode
+
 
 def canonical(value: object, *, what: str) -> bytes:
     """Return the RFC 8785 form of `value`.
@@ -28,8 +32,20 @@ def canonical(value: object, *, what: str) -> bytes:
     Raises:
         Invalid: `value` is outside the JSON described above; the message names the place, beginning at `what`.
     """
+    common = _common_form(value)
+    if common is not None:
+        return common
     _check(value, what, 0)
     return rfc8785.dumps(cast("Any", value))
+
+
+def rfc8785_form(value: object) -> bytes:
+    """The RFC 8785 form of what need not be checked, since it is ours or was read back.
+
+    Raises:
+        ValueError: it has none.
+    """
+    return _common_form(value) or rfc8785.dumps(cast("Any", value))
 
 
 def digest_of(canonical_form: bytes) -> str:
@@ -55,6 +71,39 @@ def check_text(text: str, what: str) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise Invalid(f"{what} contains half of a surrogate pair. Send valid Unicode text.") from None
+
+
+def _common_form(value: object) -> bytes | None:
+    """The form of a value that raises no question, many times faster than the library; None for every other value."""
+    if not _is_common(value, MAX_DEPTH):
+        return None
+    text = _encode(value)
+    try:
+        return None if "\\u0000" in text else text.encode()
+    except UnicodeEncodeError:
+        return None
+
+
+def _is_common(value: object, depth: int) -> bool:
+    """Whether Python's own JSON is RFC 8785 for it, and every reader's: no key, number or nesting out of the ordinary.
+
+    Sorted as Python sorts them, ASCII keys are in the order of UTF-16; between a ten-thousandth and 2^53, Python
+    writes a fraction as ECMAScript does.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is dict:
+        return depth > 0 and all(
+            type(key) is str and key.isascii() and (type(item) is str or _is_common(item, depth - 1))
+            for key, item in cast("dict[object, object]", value).items()
+        )
+    if kind is int:
+        return -_SAFE_INTEGER <= cast("int", value) <= _SAFE_INTEGER
+    if kind is float:
+        number = cast("float", value)
+        return _PLAIN_FROM <= abs(number) <= _SAFE_INTEGER and not number.is_integer()
+    return kind is list and depth > 0 and all(_is_common(item, depth - 1) for item in cast("list[object]", value))
 
 
 def _check(value: object, place: str, depth: int) -> None:

@@ -116,8 +116,9 @@ class Policy:
             yield from stage.everybody
 
     def with_members(self, people: People) -> "Policy":
-        """The copy for an approval that is opened now."""
-        return replace(self, members=people.members(self.named()))
+        """The copy for an approval that is opened now; the very same where nobody stands for others."""
+        members = people.members(self.named())
+        return self if members == self.members else replace(self, members=members)
 
     def admits(self, entries: tuple[str, ...], principal: Principal, rights: "Rights") -> bool:
         """Whether one of `entries` means this principal: when the approval was opened, and still (THREATS T21)."""

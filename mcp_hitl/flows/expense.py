@@ -56,7 +56,7 @@ class ExpenseFlow(Flow[Expense, Reimbursement]):
         return await step.write("process", reimburse, approval.id, approval.payload)
 
 
-def validate(expense: Expense) -> Expense:
+async def validate(expense: Expense) -> Expense:
     """Check the amount against its currency.
 
     Raises:

@@ -13,7 +13,7 @@ from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, hour, said
 from samples import START
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.deciding import MAX_COMMENT
+from mcp_hitl.desk.deciding import MAX_COMMENT, Said
 from mcp_hitl.domain.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.errors import AlreadyResolved, Conflict, HitlError, Invalid, NotAllowed, NotFound
@@ -42,6 +42,22 @@ async def test_a_yes_approves(desk: Desk, clock: Clock) -> None:
     assert (decision.approver, decision.established) == ("os:ana", "os-user")
     assert (decision.verdict, decision.comment, decision.assurance) == (Verdict.APPROVE, "Enjoy", Assurance.LOCAL)
     assert (decision.revision, decision.stage, decision.at) == (1, 1, START + hour())
+
+
+async def test_what_deciding_returns_is_what_is_stored(desk: Desk, clock: Clock) -> None:
+    opened = {kind: await desk.submit(AGENT, kind, {"a": 1}) for kind in ("staged", "form", "action")}
+    counter = await desk.submit(AGENT, "counter", {})
+    words: list[Said] = [
+        said(ANA, opened["staged"], comment="One of two"),
+        said(BO, opened["staged"], looked=timedelta(microseconds=1_234_567)),
+        said(CY, opened["staged"], Verdict.REJECT, comment="Not like this", nonce="n"),
+        said(ANA, opened["form"], answer={"cost_center": "CC-1"}, comment=" "),
+        said(ANA, opened["action"], Verdict.REJECT),
+        said(ANA, counter, answer={"amount": 2.5}),
+    ]
+    for word in words:
+        clock.advance(hour())
+        assert await desk.decide(word) == await desk.get(AGENT, word.approval_id)
 
 
 async def test_a_no_rejects_and_starts_the_kinds_cooldown(desk: Desk) -> None:

@@ -8,10 +8,18 @@ import struct
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_hitl.domain.canonical import MAX_DEPTH, canonical, check_text, digest_of, read_back
+from mcp_hitl.domain.canonical import (
+    MAX_DEPTH,
+    canonical,
+    check_text,
+    digest_of,
+    read_back,
+    rfc8785_form,
+)
 from mcp_hitl.domain.errors import Invalid
 
 APPENDIX_B = [
@@ -181,6 +189,59 @@ _json = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_texts, inner, max_size=4),
     max_leaves=20,
 )
+
+
+_keys = st.text(st.characters(max_codepoint=127, exclude_characters="\0"), max_size=5) | _texts
+_everyday = st.recursive(
+    st.none() | st.booleans() | st.integers(-1_000, 1_000) | st.floats(1e-5, 1e17) | _texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_keys, inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@given(_json | _everyday)
+def test_t03_every_form_is_that_of_the_rfc8785_library(value: Any) -> None:
+    try:
+        form = canonical(value, what="x")
+    except Invalid:
+        return
+    assert form == rfc8785_form(value) == rfc8785.dumps(value)
+
+
+@given(st.floats())
+def test_t03_a_number_is_written_as_by_the_rfc8785_library_or_not_at_all(value: float) -> None:
+    try:
+        expected = rfc8785.dumps([value])
+    except rfc8785.CanonicalizationError:
+        with pytest.raises(rfc8785.CanonicalizationError):
+            rfc8785_form([value])
+    else:
+        assert rfc8785_form([value]) == expected
+
+
+@pytest.mark.parametrize("value", ["\ud800", {"\udc00": 1}, 2**53, {"a": -(2**53)}, float("nan"), {1: 2}, {"a": b"b"}])
+def test_t03_what_was_read_back_and_has_no_form_has_none(value: Any) -> None:
+    with pytest.raises(ValueError):
+        rfc8785_form(value)
+
+
+def test_what_is_read_back_may_have_a_nul_and_look_like_one() -> None:
+    for text in ("\0", "\\u0000", "\\\0"):
+        assert rfc8785_form({"a": text}) == rfc8785.dumps({"a": text})
+    assert canonical({"a": "\\u0000"}, what="x") == rfc8785.dumps({"a": "\\u0000"})
+
+
+def test_everyday_payloads_do_not_need_the_slow_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rfc8785, "dumps", None)
+    payload: dict[str, Any] = {
+        "to": ["Ünïcödé 😀"],
+        "amount": 49.99,
+        "count": 3,
+        "empty": {},
+        "sure": True,
+        "note": None,
+    }
+    assert read_back(canonical(payload, what="x")) == payload
 
 
 @given(_json)

@@ -162,6 +162,7 @@ def test_t35_a_story_that_cannot_have_happened_is_found(entries: list[Entry], wr
 def test_an_entry_that_has_no_canonical_form_is_not_intact() -> None:
     assert not Recorded(2**60, HAPPENED[0], "", "").intact
     assert not Recorded(1, entry(Event.OPENED, data={"n": float("nan")}), "", "").intact
+    assert not Recorded(1, entry(Event.OPENED, data={"\udc00": 1}), "", "").intact
 
 
 def test_an_entry_is_read_back_from_what_is_shown_of_it() -> None:

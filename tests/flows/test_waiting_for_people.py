@@ -101,6 +101,28 @@ async def test_a_completed_payload_must_fit_its_kind(rig: Rig) -> None:
     )
 
 
+async def test_what_a_flow_says_that_was_approved_must_fit_its_kind_too(rig: Rig) -> None:
+    async def run(value: Any, step: Step) -> None:
+        await approved(step, {"n": "one"})
+
+    rig.with_kind(schema={"type": "object", "properties": {"n": {"type": "integer"}}})
+    approval_id = await rig.submit({"n": 1})
+    await rig.approve()
+    await rig.go(run)
+    approval = await rig.look(approval_id)
+    assert (approval.status, approval.outcome.state) == (Status.APPROVED, OutcomeState.FAILED)
+    assert approval.outcome.error == "payload.n must be a whole number."
+
+
+async def test_going_on_after_people_have_decided_reads_nothing_that_the_claim_has_read(rig: Rig) -> None:
+    await rig.submit()
+    await rig.go(wait_once)
+    await rig.approve()
+    before = rig.store.answered["get"]
+    await rig.go(wait_once)
+    assert rig.store.answered["get"] == before
+
+
 async def test_a_second_approval_is_opened_once_the_first_is_given(rig: Rig) -> None:
     first = await rig.submit({"n": 1})
     await rig.go(wait_twice)
@@ -196,6 +218,8 @@ def acting(calls: list[str], how: str) -> Any:
             raise NotApproved(approval)
         if how == "later":
             await step.sleep("a while", "1 hour")
+        if how == "nothing":
+            return
         if how == "write":
             await step.write("act", writes(calls))
         else:
@@ -207,7 +231,7 @@ def acting(calls: list[str], how: str) -> Any:
 HOWS = ["do", "once", "write", "later"]
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", [*HOWS, "nothing"])
 async def test_t13_what_was_approved_too_long_ago_is_not_acted_on(rig: Rig, how: str) -> None:
     rig.with_kind(policy=Policy(valid_for=timedelta(minutes=30)))
     calls: list[str] = []
@@ -224,7 +248,7 @@ async def test_t13_what_was_approved_too_long_ago_is_not_acted_on(rig: Rig, how:
     assert outcome.error is not None and "was valid for 30 minutes" in outcome.error
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", [*HOWS, "nothing"])
 async def test_t21_what_somebody_approved_whose_right_is_gone_is_not_acted_on(rig: Rig, how: str) -> None:
     rig.with_kind(policy=Policy(stages=(Stage(("group:finance",)),)))
     rig.rulebook = replace(rig.rulebook, people=People(groups={"finance": frozenset({"os:ana"})}))

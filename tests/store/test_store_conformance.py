@@ -485,6 +485,58 @@ async def test_work_that_raises_takes_nobody_with_it(store: Store) -> None:
     assert sorted(approval for _, approval in news) == kept
 
 
+async def test_what_one_undid_is_known_to_nobody_who_commits_with_it(store: Store) -> None:
+    later = START + timedelta(hours=5)
+    told: list[tuple[int, datetime, bool]] = []
+
+    def undone(tx: Transaction) -> None:
+        tx.append(an_entry(numbered(1)))
+        tx.remember(later)
+        tx.pause(None, "os:ana", START)
+        assert (tx.head()[0], tx.mark(), tx.paused("expense")) == (1, later, True)
+        raise ValueError("no")
+
+    async def fail() -> None:
+        with pytest.raises(ValueError, match=r"^no$"):
+            await store.write(undone)
+
+    async def look() -> None:
+        told.append(await store.write(lambda tx: (tx.head()[0], tx.mark(), tx.paused("expense"))))
+
+    before = await store.read(lambda view: view.mark())
+    await fail()  # alone
+    await look()
+    held = Held()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.write, held.hold)
+        await held.is_held()
+        for job in (look, fail, look):
+            tasks.start_soon(job)
+            await anyio.wait_all_tasks_blocked()
+        held.let_go()
+    assert told == [(0, before, False)] * 3
+
+
+async def test_what_another_has_changed_is_known_to_the_next_transaction(store: Store, other: Store) -> None:
+    def known(view: View) -> tuple[int, datetime, bool]:
+        return view.head()[0], view.mark(), view.paused("expense")
+
+    for number, one in enumerate((store, other, store), start=1):
+        at = START + timedelta(hours=number)
+
+        def change(tx: Transaction, at: datetime = at, number: int = number) -> None:
+            tx.append(an_entry(numbered(number)))
+            tx.remember(at)
+            assert tx.pause("expense", "os:ana", at) if number % 2 else tx.resume("expense")
+            assert known(tx) == (number, at, bool(number % 2))
+
+        await one.write(change)
+        expected = (number, at, bool(number % 2))
+        for reader in (store, other):
+            assert await reader.read(known) == expected
+            assert await reader.write(known) == expected
+
+
 async def test_a_read_cannot_write(store: Store) -> None:
     def work(view: View) -> None:
         view.insert(numbered(1))  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

@@ -1,117 +1,20 @@
-"""The statements on approvals, their decisions, edits and progress."""
+"""The statements that change approvals, their decisions, edits and progress."""
 
 import sqlite3
 from datetime import datetime
-from decimal import Context, Decimal
 from typing import Any
 
 from mcp_hitl.domain.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.audit import content_digest
-from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of, read_back
-from mcp_hitl.domain.instants import from_ms, to_ms
-from mcp_hitl.domain.money import as_json
+from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of
+from mcp_hitl.domain.instants import to_ms
 from mcp_hitl.store.sqlite import rows
-
-_EXACT = Context(prec=1_000)
-"""Enough digits for the sum of any two doubles: nothing is rounded away."""
 
 
 class ApprovalStatements:
-    """The part of a transaction that concerns approvals."""
+    """The part of a transaction that changes approvals."""
 
     _db: sqlite3.Connection
-
-    def get(self, approval_id: str) -> Approval | None:
-        """See `View.get`."""
-        return self._one("WHERE id = ?", (approval_id,))
-
-    def lock(self, approval_id: str) -> Approval | None:
-        """See `Transaction.lock`: the lane's `BEGIN IMMEDIATE` holds the whole file."""
-        return self.get(approval_id)
-
-    def pending(self, now: datetime, *, kind: str | None, after: str | None, limit: int) -> list[Approval]:
-        """See `View.pending`."""
-        where, values = _open(now, kind)
-        return self._all(f"{where} AND id > ? ORDER BY id LIMIT ?", (*values, after or "", limit))
-
-    def count_pending(self, now: datetime, *, kind: str | None, most: int) -> int:
-        """See `View.count_pending`."""
-        where, values = _open(now, kind)
-        return self._number(f"SELECT count(*) FROM (SELECT 1 FROM approvals {where} LIMIT ?)", (*values, most))
-
-    def every(self, after: str, limit: int) -> list[Approval]:
-        """See `View.every`."""
-        return self._all("WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
-
-    def keyed(self, requester: str, kind: str, dedup_key: str) -> Approval | None:
-        """See `View.keyed`."""
-        return self._one("WHERE requester = ? AND kind = ? AND dedup_key = ?", (requester, kind, dedup_key))
-
-    def latest_equal(self, requester: str, kind: str, digest: str, status: Status) -> Approval | None:
-        """See `View.latest_equal`."""
-        keyless = "AND dedup_key IS NULL" if status is Status.PENDING else ""
-        return self._one(
-            "WHERE requester = ? AND kind = ? AND (digest = ? OR asked_digest = ?) AND status = ? "
-            f"{keyless} ORDER BY id DESC LIMIT 1",
-            (requester, kind, digest, digest, status.value),
-        )
-
-    def earlier(self, requester: str, kind: str, but: str, limit: int) -> list[Approval]:
-        """See `View.earlier`."""
-        return self._all(
-            "WHERE requester = ? AND kind = ? AND id <> ? ORDER BY id DESC LIMIT ?", (requester, kind, but, limit)
-        )
-
-    def erasable(self, until: datetime, after: str, limit: int) -> list[str]:
-        """See `View.erasable`."""
-        found = self._db.execute(
-            "SELECT id FROM approvals WHERE resolved_at <= ? AND resolved_at IS NOT NULL AND erased_at IS NULL "
-            "AND id > ? ORDER BY id LIMIT ?",
-            (to_ms(until), after, limit),
-        )
-        return [row[0] for row in found]
-
-    def count_open(self, requester: str, kind: str, most: int) -> int:
-        """See `View.count_open`."""
-        return self._number(
-            "SELECT count(*) FROM "
-            "(SELECT 1 FROM approvals WHERE requester = ? AND kind = ? AND status = 'pending' LIMIT ?)",
-            (requester, kind, most),
-        )
-
-    def count_ruled(self, requester: str, kind: str, rule: str, since: datetime) -> int:
-        """See `View.count_ruled`."""
-        return self._number(
-            "SELECT count(*) FROM approvals WHERE requester = ? AND kind = ? AND rule = ? AND resolved_at > ? "
-            "AND status = 'approved'",
-            (requester, kind, rule, to_ms(since)),
-        )
-
-    def due(self, now: datetime, limit: int) -> list[str]:
-        """See `View.due`."""
-        found = self._db.execute(
-            "SELECT id FROM approvals WHERE status = 'pending' AND next_at <= ? ORDER BY next_at LIMIT ?",
-            (to_ms(now), limit),
-        )
-        return [row[0] for row in found]
-
-    def next_due(self) -> datetime | None:
-        """See `View.next_due`."""
-        row: Any = self._db.execute("SELECT min(next_at) FROM approvals WHERE status = 'pending'").fetchone()
-        return None if row[0] is None else from_ms(row[0])
-
-    def paused(self, kind: str | None) -> bool:
-        """See `View.paused`."""
-        return self._number("SELECT count(*) FROM pauses WHERE kind IN ('', ?)", (kind or "",)) > 0
-
-    def pauses(self) -> list[str]:
-        """See `View.pauses`."""
-        return [row[0] for row in self._db.execute("SELECT kind FROM pauses ORDER BY kind")]
-
-    def counter(self) -> Decimal:
-        """See `View.counter`."""
-        found: Any = self._db.execute("SELECT value FROM counter").fetchone()
-        return Decimal(found[0])
 
     def insert(self, approval: Approval) -> None:
         """See `Transaction.insert`."""
@@ -230,18 +133,6 @@ class ApprovalStatements:
             (approval_id, progress.step, progress.message, to_ms(progress.at)),
         )
 
-    def pause(self, kind: str | None, by: str, at: datetime) -> bool:
-        """See `Transaction.pause`."""
-        done = self._db.execute(
-            "INSERT INTO pauses (kind, by, at) VALUES (?, ?, ?) ON CONFLICT (kind) DO NOTHING",
-            (kind or "", by, to_ms(at)),
-        )
-        return done.rowcount == 1
-
-    def resume(self, kind: str | None) -> bool:
-        """See `Transaction.resume`."""
-        return self._db.execute("DELETE FROM pauses WHERE kind = ?", (kind or "",)).rowcount == 1
-
     def erase(self, approval_id: str, at: datetime) -> None:
         """See `Transaction.erase`."""
         self._db.execute(
@@ -261,25 +152,6 @@ class ApprovalStatements:
             (approval_id,),
         )
 
-    def increase_counter(self, amount: Decimal) -> Decimal:
-        """See `Transaction.increase_counter`. Text, since binary fractions would drift."""
-        value = _EXACT.add(self.counter(), amount)
-        self._db.execute("UPDATE counter SET value = ?", (str(value),))
-        return value
-
-    def add_expense(self, approval_id: str, amount: Decimal, expense: JsonObject) -> None:
-        """See `Transaction.add_expense`."""
-        self._db.execute(
-            "INSERT INTO expenses (approval, amount, currency, description, category) VALUES (?, ?, ?, ?, ?)",
-            (
-                approval_id,
-                str(as_json(amount)),
-                expense["currency"],
-                expense["description"],
-                expense.get("category"),
-            ),
-        )
-
     def _keep(self, approval_id: str, content: object) -> None:
         """Keep what a digest stands for."""
         if content is not None:
@@ -291,67 +163,6 @@ class ApprovalStatements:
             "INSERT INTO contents (approval, digest, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             (approval_id, digest, text),
         )
-
-    def _kept(self, approval_id: str, digest: str | None) -> Any:
-        if digest is None:
-            return None
-        row: Any = self._db.execute(
-            "SELECT value FROM contents WHERE approval = ? AND digest = ?", (approval_id, digest)
-        ).fetchone()
-        return None if row is None else read_back(row[0])
-
-    def _number(self, statement: str, values: tuple[Any, ...]) -> int:
-        row: Any = self._db.execute(statement, values).fetchone()
-        return row[0]
-
-    def _one(self, where: str, values: tuple[Any, ...]) -> Approval | None:
-        row: Any = self._db.execute(f"SELECT {rows.APPROVAL} FROM approvals {where}", values).fetchone()
-        return None if row is None else self._approval(row)
-
-    def _all(self, where: str, values: tuple[Any, ...]) -> list[Approval]:
-        found = self._db.execute(f"SELECT {rows.APPROVAL} FROM approvals {where}", values).fetchall()
-        return [self._approval(row) for row in found]
-
-    def _approval(self, row: Any) -> Approval:
-        progress = () if row[24] is None else self._progress(row[0])
-        return rows.approval_of(row, self._decisions(row[0]), self._edits(row[0], row[7]), progress)
-
-    def _decisions(self, approval_id: str) -> tuple[Decision, ...]:
-        found = self._db.execute(
-            f"SELECT {rows.DECISION} FROM decisions WHERE approval = ? ORDER BY rowid", (approval_id,)
-        ).fetchall()
-        return tuple(rows.decision_of(row, self._kept(approval_id, row[6])) for row in found)
-
-    def _edits(self, approval_id: str, revision: int) -> tuple[Edit, ...]:
-        if revision == 1:
-            return ()
-        found = self._db.execute(
-            "SELECT revision, editor, comment, before, after, at FROM edits WHERE approval = ? ORDER BY revision",
-            (approval_id,),
-        ).fetchall()
-        return tuple(
-            Edit(
-                revision=row[0],
-                editor=row[1],
-                comment=self._kept(approval_id, row[2]),
-                before=self._kept(approval_id, row[3]),
-                after=self._kept(approval_id, row[4]),
-                at=from_ms(row[5]),
-            )
-            for row in found
-        )
-
-    def _progress(self, approval_id: str) -> tuple[Progress, ...]:
-        found = self._db.execute(
-            "SELECT step, message, at FROM progress WHERE approval = ? ORDER BY rowid", (approval_id,)
-        ).fetchall()
-        return tuple(Progress(step=row[0], message=row[1], at=from_ms(row[2])) for row in found)
-
-
-def _open(now: datetime, kind: str | None) -> tuple[str, tuple[Any, ...]]:
-    if kind is None:
-        return "WHERE status = 'pending' AND expires_at > ?", (to_ms(now),)
-    return "WHERE status = 'pending' AND expires_at > ? AND kind = ?", (to_ms(now), kind)
 
 
 def _places(row: tuple[Any, ...]) -> str:

@@ -1,7 +1,7 @@
 """A thread with a connection of its own, through which all reads or all writes of the process go.
 
-What has queued up goes together in one transaction, each piece in its own savepoint: one commit, one wait for the
-disk. A caller hears only after the commit; a failed commit fails every caller in it.
+What has queued up goes together in one transaction, each piece of writing in its own savepoint: one commit, one wait
+for the disk. A caller hears only after the commit; a failed commit fails every caller in it.
 """
 
 import asyncio
@@ -48,6 +48,7 @@ class Lane(threading.Thread):
         self._db.execute(f"PRAGMA busy_timeout = {_SLICE_MS}")
         if not writes:
             self._db.execute("PRAGMA query_only = ON")
+        self._writes = writes
         self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
         self._committed = committed
         self._jobs: SimpleQueue[tuple[_Work, _Caller] | None] = SimpleQueue()
@@ -112,8 +113,10 @@ class Lane(threading.Thread):
         results: list[tuple[Any, BaseException | None]] = []
         try:
             self._start_transaction()
-            results = [self._run_one(work) for work, _ in batch]
-            self._db.execute("COMMIT")
+            apart = self._writes and len(batch) > 1
+            results = [self._run_one(work, apart) for work, _ in batch]
+            undo = self._writes and not apart and results[0][1] is not None
+            self._db.execute("ROLLBACK" if undo else "COMMIT")
         except (sqlite3.Error, HitlError) as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
@@ -130,6 +133,7 @@ class Lane(threading.Thread):
             try:
                 self._db.execute(self._begin)
                 check_version(self._db)
+                self._tx.forget()
                 return
             except sqlite3.OperationalError as error:
                 if self._db.in_transaction:
@@ -140,19 +144,24 @@ class Lane(threading.Thread):
                 if not busy or time.monotonic() >= until:
                     raise
 
-    def _run_one(self, work: _Work) -> tuple[Any, BaseException | None]:
-        self._db.execute("SAVEPOINT job")
+    def _run_one(self, work: _Work, apart: bool) -> tuple[Any, BaseException | None]:
+        """What came of a piece of work; one that fails `apart` from others is undone here, alone."""
+        if apart:
+            self._db.execute("SAVEPOINT job")
         try:
             result = work(self._tx)
         except Exception as error:
             if not self._db.in_transaction:
                 # SQLite gave the whole transaction up (disk full, I/O error): nobody's work is left.
                 raise sqlite3.OperationalError(str(error)) from error
-            self._db.execute("ROLLBACK TO job")
-            self._db.execute("RELEASE job")
+            if apart:
+                self._db.execute("ROLLBACK TO job")
+                self._db.execute("RELEASE job")
+                self._tx.forget()
             busy = isinstance(error, sqlite3.OperationalError)
             return None, _unavailable(error) if busy else error
-        self._db.execute("RELEASE job")
+        if apart:
+            self._db.execute("RELEASE job")
         return result, None
 
 

@@ -15,6 +15,9 @@ class LogStatements:
     """The part of a transaction that concerns the log, the clock and the profile."""
 
     _db: sqlite3.Connection
+    _mark: datetime | None
+    """Known for this transaction, as is the head."""
+    _head: tuple[int, str] | None
 
     def entries(self, approval_id: str) -> list[Recorded]:
         """See `View.entries`."""
@@ -36,8 +39,10 @@ class LogStatements:
 
     def head(self) -> tuple[int, str]:
         """See `View.head`."""
-        row: Any = self._db.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
-        return (0, genesis(self.database_id())) if row is None else (row[0], row[1])
+        if self._head is None:
+            row: Any = self._db.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+            self._head = (0, genesis(self.database_id())) if row is None else (row[0], row[1])
+        return self._head
 
     def hash_at(self, seq: int) -> str | None:
         """See `View.hash_at`."""
@@ -55,7 +60,9 @@ class LogStatements:
 
     def mark(self) -> datetime:
         """See `View.mark`."""
-        return from_ms(int(self._fact("clock")))
+        if self._mark is None:
+            self._mark = from_ms(int(self._fact("clock")))
+        return self._mark
 
     def database_id(self) -> str:
         """See `View.database_id`."""
@@ -80,10 +87,12 @@ class LogStatements:
         seq = last + 1
         row = (seq, *rows.entry_row(entry), previous, hash_of(seq, entry, previous))
         self._db.execute(f"INSERT INTO audit ({rows.ENTRY}) VALUES ({', '.join('?' * len(row))})", row)
+        self._head = (seq, row[-1])
 
     def remember(self, now: datetime) -> None:
         """See `Transaction.remember`."""
         self._set_fact("clock", str(to_ms(now)))
+        self._mark = None
 
     def set_governed(self) -> None:
         """See `Transaction.set_governed`."""

@@ -120,8 +120,22 @@ def decision_row(decision: Decision) -> tuple[Any, ...]:
     )
 
 
-def decision_of(row: Any, comment: str | None) -> Decision:
-    """The decision in a row of `DECISION`'s columns, and its comment, which lies elsewhere."""
+def decisions_of(text: str) -> tuple[Decision, ...]:
+    """The decisions in a JSON list of lists: the number of the row, `DECISION`'s columns, and the comment's content."""
+    return tuple(_decision_of(row, content) for _, *row, content in _listed(text))
+
+
+def progress_of(text: str) -> tuple[Progress, ...]:
+    """The progress in a JSON list of lists: the number of the row, `step`, `message` and `at`."""
+    return tuple(Progress(step=step, message=message, at=from_ms(at)) for _, step, message, at in _listed(text))
+
+
+def _listed(text: str) -> list[Any]:
+    """The rows in order, which SQLite does not promise for what it aggregates."""
+    return [] if text == "[]" else sorted(read_back(text))
+
+
+def _decision_of(row: Any, content: str | None) -> Decision:
     return Decision(
         approval=row[0],
         revision=row[1],
@@ -129,7 +143,7 @@ def decision_of(row: Any, comment: str | None) -> Decision:
         approver=row[3],
         established=row[4],
         verdict=Verdict(row[5]),
-        comment=comment,
+        comment=None if content is None else read_back(content),
         assurance=Assurance(row[7]),
         nonce=row[8],
         looked=None if row[9] is None else timedelta(milliseconds=row[9]),

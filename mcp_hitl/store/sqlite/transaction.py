@@ -6,19 +6,39 @@ Every statement on a path that serves somebody stands in the method that runs it
 import sqlite3
 
 from mcp_hitl.store.sqlite.approvals import ApprovalStatements
+from mcp_hitl.store.sqlite.effects import EffectStatements
 from mcp_hitl.store.sqlite.flows import FlowStatements
 from mcp_hitl.store.sqlite.log import LogStatements
+from mcp_hitl.store.sqlite.pauses import PauseStatements
+from mcp_hitl.store.sqlite.queries import ApprovalQueries
 from mcp_hitl.store.sqlite.searching import SearchStatements
 from mcp_hitl.store.sqlite.sessions import SessionStatements
 
 
-class SqliteTransaction(ApprovalStatements, SearchStatements, LogStatements, FlowStatements, SessionStatements):
+class SqliteTransaction(
+    ApprovalQueries,
+    ApprovalStatements,
+    SearchStatements,
+    PauseStatements,
+    EffectStatements,
+    FlowStatements,
+    LogStatements,
+    SessionStatements,
+):
     """What the desk's work is handed."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         """Work on `db`; its lane begins and commits."""
         self._db = db
+        self.forget()
+
+    def forget(self) -> None:
+        """Read anew what was read before: another transaction has begun, or changes were undone."""
+        self._mark = None
+        self._head = None
+        self._stopped = None
 
     def execute(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """See `Transaction.execute`."""
+        self.forget()
         return self._db.execute(statement, values).fetchall()

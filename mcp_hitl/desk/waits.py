@@ -1,0 +1,157 @@
+"""The approvals that a flow waits for: the one that started it, and those that it opens on its way."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from mcp_hitl.desk.editing import complete
+from mcp_hitl.desk.flow import Place, Suspended
+from mcp_hitl.desk.journal import Journal
+from mcp_hitl.desk.opening import Request, open_approval
+from mcp_hitl.desk.recording import locked, record
+from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
+from mcp_hitl.domain.audit import Event
+from mcp_hitl.domain.canonical import canonical, digest_of, read_back
+from mcp_hitl.domain.durations import duration
+from mcp_hitl.domain.errors import HitlError, Invalid
+from mcp_hitl.domain.flow import FlowState
+from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.store.protocol import Store, Transaction, View
+
+
+def start(tx: Transaction, approval: Approval, now: datetime) -> None:
+    """Say, once, that what was approved is being carried out."""
+    if approval.status is Status.APPROVED and tx.set_outcome(
+        approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)
+    ):
+        record(tx, approval, Event.STARTED, now)
+
+
+class Waits:
+    """What one run of a flow waits for."""
+
+    def __init__(
+        self,
+        store: Store,
+        journal: Journal,
+        *,
+        rulebook: Rulebook,
+        new_id: Callable[[datetime], str],
+        refused: HitlError | None,
+    ) -> None:
+        """Write to `journal`.
+
+        `refused` is why the approval that started the flow may not be acted on although it was approved, as the claim
+        found it.
+        """
+        self._store = store
+        self._journal = journal
+        self._rulebook = rulebook
+        self._new_id = new_id
+        self._refused = refused
+        self._count = 0
+
+    async def wait_for(
+        self, place: Place, payload: Any, *, expires_in: str | timedelta | None, kind: str | None, title: str | None
+    ) -> Approval:
+        """The approval of this place, resolved; opened first where it is not yet.
+
+        Raises:
+            Suspended: it is pending.
+            Held: the emergency stop is on.
+            NotAllowed: it was approved and may not be acted on any more; also later, by the step that would act.
+        """
+        first, self._count = self._count == 0, self._count + 1
+        if first and kind not in (None, self._journal.approval.kind):
+            raise Invalid("The first wait of a flow is for the approval that started it, so it takes no other kind.")
+        known = place.entry.output if place.entry is not None else None
+        went_on = self._journal.went_on(place)
+        if first and self._journal.approval.status is not Status.PENDING:
+            return self._resolved(place, payload, went_on=went_on)
+
+        def check(view: View, approval: Approval) -> None:
+            if approval.status is Status.APPROVED and not went_on:
+                self._journal.check_in(view, approval)
+
+        def look(view: View) -> Approval | None:
+            approval = view.get(known or "")
+            if approval is not None:
+                check(view, approval)
+            return approval
+
+        def work(tx: Transaction, now: datetime) -> Approval:
+            if known is not None:
+                approval = locked(tx, known)
+            else:
+                if first:
+                    approval = self._adopt(tx, payload, now)
+                else:
+                    approval = self._open(tx, payload, now, expires_in, kind, title)
+                self._journal.put(tx, place.done(approval.id))
+            if approval.status is Status.PENDING:
+                self._journal.leave(tx, FlowState.WAITING)
+            check(tx, approval)
+            if approval.id == self._journal.approval.id:  # decided while the flow was on its way here
+                start(tx, approval, now)
+            return approval
+
+        # A flow that goes on after its approval only reads, unless there is something to write before.
+        approval = await self._store.read(look) if known is not None and not self._journal.held_back else None
+        if approval is None or approval.status is Status.PENDING:
+            approval = await self._journal.transact(work)
+        if approval.status is Status.PENDING:
+            raise Suspended
+        if approval.status is Status.APPROVED:
+            self._journal.rely_on(approval)
+        return approval
+
+    def _resolved(self, place: Place, payload: Any, *, went_on: bool) -> Approval:
+        """The approval that started the flow, which stays as the claim found it."""
+        approval = self._journal.approval
+        if place.entry is None:
+            self._admitted(approval, payload)
+            self._journal.write_later(place.done(approval.id))
+        if approval.status is Status.APPROVED:
+            if self._refused is not None and not went_on:
+                raise self._refused
+            self._journal.rely_on(approval)
+        return approval
+
+    def _adopt(self, tx: Transaction, payload: Any, now: datetime) -> Approval:
+        """The approval that started the flow; if the flow has completed its payload, at a revision that says so."""
+        approval = locked(tx, self._journal.approval.id)
+        admitted = self._admitted(approval, payload)
+        if approval.status is Status.PENDING and approval.revision == 1 and digest_of(admitted) != approval.digest:
+            kind = self._rulebook.kinds[approval.kind]
+            return complete(tx, approval, read_back(admitted), kind, self._rulebook, now)
+        return approval
+
+    def _admitted(self, approval: Approval, payload: Any) -> bytes:
+        """The canonical form of what the flow has made of its payload; what it says already was admitted before."""
+        form = canonical(payload, what="payload")
+        known = digest_of(form) in (approval.digest, approval.asked_digest)
+        return form if known else self._rulebook.kinds[approval.kind].admit(payload)
+
+    def _open(
+        self,
+        tx: Transaction,
+        payload: Any,
+        now: datetime,
+        expires_in: str | timedelta | None,
+        kind_name: str | None,
+        title: str | None,
+    ) -> Approval:
+        kind = self._rulebook.kinds[kind_name or self._journal.approval.kind]
+        request = Request(
+            requester=Principal(self._journal.approval.requester, Established.PROGRAM),
+            kind=kind,
+            payload=kind.admit(payload),
+            claim=title,
+            dedup_key=None,
+            id=self._new_id(now),
+            form=kind.form_of(payload),
+            flow=self._journal.lease.flow,
+            timeout=duration(expires_in) if isinstance(expires_in, str) else expires_in,
+        )
+        return open_approval(tx, request, now, self._rulebook)

@@ -1,0 +1,41 @@
+"""The statements that carry out what was approved."""
+
+import sqlite3
+from decimal import Context, Decimal
+from typing import Any
+
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.money import as_json
+
+_EXACT = Context(prec=1_000)
+"""Enough digits for the sum of any two doubles: nothing is rounded away."""
+
+
+class EffectStatements:
+    """The part of a transaction in which the approved thing itself happens."""
+
+    _db: sqlite3.Connection
+
+    def counter(self) -> Decimal:
+        """See `View.counter`."""
+        found: Any = self._db.execute("SELECT value FROM counter").fetchone()
+        return Decimal(found[0])
+
+    def increase_counter(self, amount: Decimal) -> Decimal:
+        """See `Transaction.increase_counter`. Text, since binary fractions would drift."""
+        value = _EXACT.add(self.counter(), amount)
+        self._db.execute("UPDATE counter SET value = ?", (str(value),))
+        return value
+
+    def add_expense(self, approval_id: str, amount: Decimal, expense: JsonObject) -> None:
+        """See `Transaction.add_expense`."""
+        self._db.execute(
+            "INSERT INTO expenses (approval, amount, currency, description, category) VALUES (?, ?, ?, ?, ?)",
+            (
+                approval_id,
+                str(as_json(amount)),
+                expense["currency"],
+                expense["description"],
+                expense.get("category"),
+            ),
+        )

@@ -1,0 +1,55 @@
+"""What asks on every submission costs the same, however much somebody has asked before."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from samples import START, an_approval
+
+from mcp_hitl.domain.approval import Status
+from mcp_hitl.domain.ids import approval_id
+from mcp_hitl.store.protocol import View
+from mcp_hitl.store.sqlite.connection import connect, prepare
+from mcp_hitl.store.sqlite.rows import progress_of
+from mcp_hitl.store.sqlite.transaction import SqliteTransaction
+
+FEW, MANY = 10, 1_000
+
+
+def test_what_sqlite_lists_in_another_order_is_put_in_order() -> None:
+    assert [one.step for one in progress_of('[[10,"b","",0],[9,"a","",0],[11,"c","",0]]')] == ["a", "b", "c"]
+
+
+QUESTIONS: dict[str, Callable[[View], object]] = {
+    "an equal one that is pending": lambda view: view.latest_equal("os:agent", "expense", "sha256:0", Status.PENDING),
+    "an equal one that was rejected": lambda view: view.latest_equal(
+        "os:agent", "expense", "sha256:0", Status.REJECTED
+    ),
+    "how many are open": lambda view: view.count_open("os:agent", "expense", 10_000),
+}
+
+
+def work_for(path: Path, question: Callable[[View], object], asked: int) -> int:
+    """How many steps of SQLite's machine an answer takes beside so many approvals of the same requester and kind."""
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+
+    prepare(path)
+    db = connect(path)
+    tx = SqliteTransaction(db)
+    for number in range(asked):
+        id = approval_id(START, number)
+        tx.insert(an_approval(id=id, digest=f"sha256:of-{number}"))
+        tx.resolve(id, Status.APPROVED, START)
+    db.set_progress_handler(step, 1)
+    question(tx)
+    db.close()
+    return steps
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_what_was_asked_before_makes_no_submission_slower(tmp_path: Path, question: Callable[[View], object]) -> None:
+    assert work_for(tmp_path / "many.db", question, MANY) < 2 * work_for(tmp_path / "few.db", question, FEW)
