@@ -6,11 +6,13 @@ Every statement on a path that serves somebody stands in the method that runs it
 import sqlite3
 
 from mcp_hitl.store.sqlite.approvals import ApprovalStatements
+from mcp_hitl.store.sqlite.clients import ClientStatements
+from mcp_hitl.store.sqlite.examining import ExaminingStatements
 from mcp_hitl.store.sqlite.flows import FlowStatements
 from mcp_hitl.store.sqlite.log import LogStatements
 
 
-class SqliteTransaction(ApprovalStatements, LogStatements, FlowStatements):
+class SqliteTransaction(ApprovalStatements, LogStatements, FlowStatements, ClientStatements, ExaminingStatements):
     """What the desk's work is handed."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
