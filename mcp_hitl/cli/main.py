@@ -7,6 +7,7 @@ import click
 
 from mcp_hitl import __version__
 from mcp_hitl.cli.deciding import approve, cancel, edit, lift, reject
+from mcp_hitl.cli.doctor import doctor
 from mcp_hitl.cli.evidence import audit
 from mcp_hitl.cli.looking import pending, show
 from mcp_hitl.cli.operating import pause, reconcile, reset_clock, resume
@@ -71,5 +72,6 @@ for command in (
     reset_clock,
     reconcile,
     policy,
+    doctor,
 ):
     cli.add_command(command)
