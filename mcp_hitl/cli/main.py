@@ -9,6 +9,7 @@ from mcp_hitl import __version__
 from mcp_hitl.cli.deciding import approve, cancel, edit, lift, reject
 from mcp_hitl.cli.doctor import doctor
 from mcp_hitl.cli.evidence import audit
+from mcp_hitl.cli.install import install
 from mcp_hitl.cli.looking import pending, show
 from mcp_hitl.cli.operating import pause, reconcile, reset_clock, resume
 from mcp_hitl.cli.policy import policy
@@ -73,5 +74,6 @@ for command in (
     reconcile,
     policy,
     doctor,
+    install,
 ):
     cli.add_command(command)

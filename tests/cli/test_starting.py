@@ -18,7 +18,7 @@ from mcp_hitl.config import load
 from mcp_hitl.domain.errors import Invalid
 
 SLOW = {"jsonschema", "mcp", "mcp_types", "pydantic", "sqlite_utils", "starlette", "uvicorn"}
-OPERATING = ("audit", "pause", "resume", "reconcile", "policy", "doctor")
+OPERATING = ("audit", "pause", "resume", "reconcile", "policy", "doctor", "install")
 
 
 def loaded_by(*arguments: str) -> set[str]:
@@ -186,6 +186,7 @@ def test_no_command_but_the_servers_loads_the_mcp_sdk(database: Path) -> None:
         ("audit", "verify"),
         ("audit", "erase", "--older-than", "1 day"),
         ("policy", "--help"),
+        ("install", "claude-code", "--help"),
         ("--help",),
         ("--version",),
     ):
