@@ -85,13 +85,18 @@ else:
 def _network(database: Path) -> str | None:
     """The type of the file system under a path where machines share it; only Linux tells."""
     try:
-        mounts = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
+        mounts = Path("/proc/self/mounts").read_text(errors="replace")
     except OSError:
         return None
-    place, found = os.path.realpath(database), ("", "")
-    for mount in mounts:
-        _, point, kind, *_ = mount.split(" ")
+    return shared_type(mounts, os.path.realpath(database))
+
+
+def shared_type(mounts: str, path: str) -> str | None:
+    """The type of the file system that `path` is on, by Linux's table of mounts, where machines share it."""
+    found = ("", "")
+    for line in mounts.splitlines():
+        _, point, kind, *_ = line.split(" ")
         point = point.replace("\\040", " ")
-        if len(point) >= len(found[0]) and (place == point or place.startswith(point.rstrip("/") + "/")):
+        if len(point) >= len(found[0]) and (path == point or path.startswith(point.rstrip("/") + "/")):
             found = (point, kind)
     return found[1] if found[1] in _NETWORK else None

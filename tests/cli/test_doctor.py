@@ -17,6 +17,9 @@ from cli.test_t25_deceptive_text import EVERYTHING, deceptive
 from terminal import run, terminal
 from wires import environment, launcher
 
+from mcp_hitl.cli import file_rights
+from mcp_hitl.cli.file_rights import shared_type
+from mcp_hitl.config import Settings
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.domain.approval import Outcome, OutcomeState, Status
@@ -246,3 +249,42 @@ def test_sentences_fit_the_terminal_and_lines_to_copy_stay_whole(database: Path,
     width = min(columns, 100)
     for line in shown.splitlines():
         assert len(line) <= width or line.strip() in whole or str(database) in line, line
+
+
+MOUNTS = """\
+overlay / overlay rw 0 0
+server:/home /home nfs4 rw 0 0
+/dev/sda1 /home/local\\040disk ext4 rw 0 0
+host /homes fuse.sshfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/hitl.db", None),
+        ("/home/ana/hitl.db", "nfs4"),
+        ("/home/local disk/hitl.db", None),
+        ("/homes/hitl.db", "fuse.sshfs"),
+        ("/homestead/hitl.db", None),
+    ],
+)
+def test_a_file_system_that_machines_share_is_known_by_its_mount(path: str, kind: str | None) -> None:
+    assert shared_type(MOUNTS, path) == kind
+
+
+@pytest.mark.skipif(os.name != "posix", reason="groups are a POSIX thing")
+@pytest.mark.parametrize("alone", [True, False], ids=["our own group", "a shared group"])
+def test_a_group_that_is_our_account_alone_is_not_others(
+    database: Path, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    def own(gid: int) -> bool:
+        return alone
+
+    database.touch(0o660)
+    database.chmod(0o660)
+    monkeypatch.setattr(file_rights, "_own_group", own)
+    [access] = [
+        one for one in file_rights.storage(Settings(database), "ana").accesses if one.path == os.path.realpath(database)
+    ]
+    assert (access.ours, access.trusted, access.read, access.write) == (True, True, not alone, not alone)

@@ -1,5 +1,6 @@
 """A glance reads a database and changes nothing: no file, no right, no schema."""
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from samples import START
 
 from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.store.sqlite import SqliteStore
@@ -38,6 +40,24 @@ def test_a_glance_reads_and_leaves_everything_as_it_was(database: Path) -> None:
 def test_a_glance_cannot_write(database: Path) -> None:
     with pytest.raises(Unavailable, match="readonly"):
         glance(database, lambda view: view.set_governed())  # type: ignore[attr-defined]  # pyright: ignore
+
+
+def test_what_a_crash_has_left_is_read_and_stays_for_the_next_use(database: Path) -> None:
+    crashed = database.with_name("crashed") / "hitl.db"
+    crashed.parent.mkdir()
+
+    async def crash() -> None:
+        store = SqliteStore(database)
+        await store.write(lambda tx: tx.pause(None, "os:ana", START))
+        for name in ("hitl.db", "hitl.db-wal"):
+            shutil.copy(database.with_name(name), crashed.with_name(name))
+        await store.close()
+
+    anyio.run(crash)
+    before = state(crashed.parent)
+    assert [stop.by for stop in glance(crashed, lambda view: view.stops())] == ["os:ana"]
+    after = state(crashed.parent)
+    assert {name: after[name] for name in before} == before
 
 
 def older(path: Path) -> None:

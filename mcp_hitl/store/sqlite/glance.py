@@ -21,9 +21,11 @@ def glance(path: Path, work: Callable[[View], T]) -> T:
     Raises:
         Unavailable: it cannot be read, is no database of ours, or is older or newer than this program.
     """
+    # Read-only, SQLite leaves a log that a crash has left as it is, but makes one where there is none, and cannot take
+    # it away again.
+    mode = "ro" if path.with_name(path.name + "-wal").exists() else "rw"
     try:
-        # A write-ahead log has to be opened as its owner would; SQLite takes both its files away again.
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS)) as db:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)) as db:
             db.isolation_level = None
             db.execute("PRAGMA query_only = ON")
             db.execute("BEGIN")
