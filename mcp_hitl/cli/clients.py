@@ -36,7 +36,7 @@ def _claude_desktop() -> Path:
 
 
 def _desktop_folders(environment: Mapping[str, str]) -> list[Path]:
-    home = Path.home()
+    home = _home()
     if sys.platform == "darwin":
         return [home / "Library" / "Application Support" / "Claude"]
     if sys.platform == "win32":
@@ -50,7 +50,14 @@ def _desktop_folders(environment: Mapping[str, str]) -> list[Path]:
 def _claude_code() -> Path:
     """`.claude.json`, whose `mcpServers` count in every project."""
     # Written rather than handed to `claude mcp add`, which neither shows a difference nor replaces an entry.
-    return Path(os.environ.get("CLAUDE_CONFIG_DIR") or Path.home()) / ".claude.json"
+    return Path(os.environ.get("CLAUDE_CONFIG_DIR") or _home()) / ".claude.json"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise Invalid("You have no home folder here, and so no configuration of a client.") from None
 
 
 def _plain(words: list[str]) -> JsonObject:

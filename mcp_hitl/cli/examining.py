@@ -15,6 +15,7 @@ from mcp_hitl.domain.safety.files import file_findings
 from mcp_hitl.domain.safety.policies import policy_findings
 from mcp_hitl.domain.safety.reach import Reach, reach_findings
 from mcp_hitl.domain.safety.state import Found, state_findings
+from mcp_hitl.domain.text import visible
 from mcp_hitl.store.sqlite.glance import glance
 
 
@@ -49,9 +50,11 @@ def examined(settings: Settings, accepted: frozenset[str]) -> Report:
 
 
 def _look(settings: Settings) -> Found:
-    if not settings.database.exists():
-        return Found()
     try:
+        if not settings.database.exists():
+            return Found()
         return Found(glance(settings.database, lambda view: examine(view, system_clock())))
     except Unavailable as error:
         return Found(unusable=str(error))
+    except OSError as error:
+        return Found(unusable=f"{visible(str(settings.database))} cannot be reached: {error.strerror}.")

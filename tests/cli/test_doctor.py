@@ -97,6 +97,10 @@ def test_a_database_that_cannot_be_read_is_told_and_the_rest_all_the_same(
     assert database.read_text() == content
 
 
+def test_a_path_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
+    assert "cannot be reached" in doctor(tmp_path / ("x" * 300))["by_code"]["database-unusable"]["what"]
+
+
 def test_a_folder_in_place_of_a_database_is_told(tmp_path: Path) -> None:
     assert "database-unusable" in doctor(tmp_path)["by_code"]
 

@@ -181,10 +181,20 @@ def test_t17_without_a_file_the_shared_account_is_told_plainly_with_its_ways_out
         ((Stage(("group:finance",)),), HERE, []),
         ((Stage(("ana.b",)),), replace(HERE, ids=frozenset({"ana.b"})), ["nobody-to-decide"]),
         ((Stage(("group:finance",), quorum=2),), HERE, ["nobody-to-decide"]),
+        ((Stage(("local", "os:ana"), quorum=2),), HERE, ["nobody-to-decide"]),
         ((Stage(("group:nobody",)),), HERE, ["nobody-to-decide"]),
         ((Stage(("os:ana",)), Stage(("cy@example.com",))), HERE, ["nobody-to-decide"]),
     ],
-    ids=["local", "account", "group", "an alias is its person", "quorum", "empty group", "second stage"],
+    ids=[
+        "local",
+        "account",
+        "group",
+        "an alias is its person",
+        "quorum",
+        "local is the account",
+        "empty group",
+        "second stage",
+    ],
 )
 def test_a_stage_that_nobody_here_can_complete_is_found(
     stages: tuple[Stage, ...], reach: Reach, found: list[str]

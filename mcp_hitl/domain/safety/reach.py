@@ -1,11 +1,13 @@
 """Who could decide here at all: a stage that nobody can complete waits until it expires."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.people import GROUP, People
 from mcp_hitl.domain.policy import Assurance, Stage
+from mcp_hitl.domain.principal import LOCAL
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.safety.finding import Finding, in_policy, listed, note, of_kinds
 from mcp_hitl.domain.text import visible
@@ -30,8 +32,7 @@ class Reach:
     @property
     def stages(self) -> str:
         """The line of a policy file with which this account decides, and nobody who is merely at the machine."""
-        account = visible(self.user).replace('"', "")
-        return f'stages = [{{ approvers = ["{account}"] }}]'
+        return f"stages = [{{ approvers = [{json.dumps(visible(self.user))}] }}]"
 
 
 def reach_findings(rulebook: Rulebook, reach: Reach) -> list[Finding]:
@@ -75,8 +76,9 @@ def _short(kind: Kind, people: People, reach: Reach) -> Iterator[str]:
 
 
 def _able(stage: Stage, people: People, reach: Reach) -> int:
+    """How many different people of a stage can act; whoever sits at the machine is the account that it belongs to."""
     means = {one for entry in stage.everybody for one in _means(entry, people)}
-    return len(means & {people.person(one) for one in reach.ids})
+    return len({people.person(reach.user if one == LOCAL else one) for one in reach.ids if people.person(one) in means})
 
 
 def _means(entry: str, people: People) -> frozenset[str]:

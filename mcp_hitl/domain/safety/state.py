@@ -9,7 +9,7 @@ from mcp_hitl.domain.moments import BELIEVABLE
 from mcp_hitl.domain.policy import Profile
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.safety.finding import Finding, Mend, listed, note, unsafe
-from mcp_hitl.domain.text import one_line
+from mcp_hitl.domain.text import one_line, visible
 
 _DRIFT = timedelta(minutes=1)
 """Clocks that are kept right differ by less."""
@@ -101,7 +101,7 @@ def _stops(examined: Examination) -> list[Finding]:
             f"{f'The kind {one_line(stop.kind, 64)}' if stop.kind else 'Everything'} is stopped, since "
             f"{rfc3339(stop.since)} ({in_words(examined.now - stop.since)} ago), by {one_line(stop.by, 100)}.",
             "Meanwhile nothing is decided, redeemed or run; asking goes on.",
-            Mend("when it may go on", command=("resume", *(("--kind", stop.kind) if stop.kind else ()))),
+            Mend("when it may go on", command=("resume", *(("--kind", visible(stop.kind)) if stop.kind else ()))),
         )
         for stop in examined.stops
     ]
@@ -116,7 +116,7 @@ def _unsettled(examined: Examination) -> list[Finding]:
             "Of some approved actions nobody knows whether they happened: the process died in the middle.",
             "They are not tried again, and stay so until a person has looked and says how it was.",
             *(
-                Mend("once you have found out (or --failed)", command=("reconcile", approval, "--succeeded"))
+                Mend("once you have found out (or --failed)", command=("reconcile", visible(approval), "--succeeded"))
                 for approval in examined.unsettled
             ),
         )
