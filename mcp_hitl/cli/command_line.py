@@ -33,6 +33,18 @@ def command_line(settings: Settings, *arguments: str, here: bool = False) -> str
     return shlex.join(words)
 
 
+def for_clients(settings: Settings) -> list[str]:
+    """The words with which another program starts this one as a server: it has neither our PATH nor our environment."""
+    launcher, *words = _launcher(here=False)
+    words = [shutil.which(launcher) or launcher, *words]
+    moved = os.name == "posix" and "XDG_DATA_HOME" in os.environ
+    if moved or settings.database != default_database():
+        words += ["--db", str(settings.database)]
+    if settings.policy is not None:
+        words += ["--config", str(settings.policy)]
+    return words
+
+
 def _launcher(*, here: bool) -> list[str]:
     """How this program was started: by its name where the reader's shell finds that, else by its path."""
     started = Path(sys.argv[0])

@@ -7,8 +7,10 @@ import click
 
 from mcp_hitl import __version__
 from mcp_hitl.cli.deciding import approve, cancel, edit, lift, reject
+from mcp_hitl.cli.doctor import doctor
 from mcp_hitl.cli.evidence import audit
 from mcp_hitl.cli.inbox import inbox
+from mcp_hitl.cli.install import install
 from mcp_hitl.cli.looking import pending, show
 from mcp_hitl.cli.operating import pause, reconcile, reset_clock, resume
 from mcp_hitl.cli.policy import policy
@@ -73,5 +75,7 @@ for command in (
     reset_clock,
     reconcile,
     policy,
+    doctor,
+    install,
 ):
     cli.add_command(command)

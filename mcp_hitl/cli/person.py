@@ -15,15 +15,17 @@ from mcp_hitl.domain.forms import Field, fields_of, number_typed
 from mcp_hitl.domain.text import visible
 
 
-def require_terminal() -> None:
-    """Refuse where no person can read and type.
+def require_terminal(
+    otherwise: str = "A person has to decide this at a terminal, and there is none here. Nothing was decided.",
+) -> None:
+    """Refuse where no person can read and type; `otherwise` says so.
 
     Raises:
         NeedsPerson: input or output is not a terminal.
     """
     streams = (cast("TextIO | None", stream) for stream in (sys.stdin, sys.stderr))
     if not all(stream is not None and stream.isatty() for stream in streams):
-        raise NeedsPerson("A person has to decide this at a terminal, and there is none here. Nothing was decided.")
+        raise NeedsPerson(otherwise)
 
 
 def say(text: str = "") -> None:

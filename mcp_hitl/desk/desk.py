@@ -12,6 +12,7 @@ from mcp_hitl.desk.entering import Entering
 from mcp_hitl.desk.feed import Feed
 from mcp_hitl.desk.looking import Clock
 from mcp_hitl.desk.searching import Searching
+from mcp_hitl.domain.clients import Client
 from mcp_hitl.domain.errors import NotAllowed
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.policy import Profile
@@ -102,6 +103,10 @@ class Desk(Acting, Entering, Searching):
         tx.set_profile(self.rulebook.profile)
         if self.rulebook.written:
             tx.set_governed()
+
+    async def meet(self, client: Client) -> None:
+        """Record that a client is connected, for `doctor`; it has no part in what is decided."""
+        await self._store.write(lambda tx: tx.meet(client, self.clock()))
 
     def timers(self) -> "Timers":
         """What lets time do its work on this desk."""

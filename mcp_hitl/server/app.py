@@ -21,6 +21,7 @@ from mcp_types import (
 from mcp_hitl import __version__
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.principal import Principal
+from mcp_hitl.server.acquaintances import Acquaintances
 from mcp_hitl.server.call import FORM_SECONDS, Call
 from mcp_hitl.server.notices import Notices
 from mcp_hitl.server.prompts import Prompts
@@ -64,6 +65,7 @@ class ApprovalServer:
         self._caller = caller
         self._form_seconds = form_seconds
         self._notices = Notices(desk)
+        self._acquaintances = Acquaintances(desk)
         resources = Resources(desk, caller)
         prompts = Prompts(desk, caller)
         self.mcp: Server[None] = Server(
@@ -86,6 +88,7 @@ class ApprovalServer:
         )
         security = RequestStateSecurity(keys=[key], ttl=STATE_SECONDS)
         self.mcp.middleware.append(RequestStateBoundary(security, default_audience=NAME))
+        self.mcp.middleware.append(self._acquaintances)
 
     def add_middleware(self, middleware: Sequence[ServerMiddleware[Any]]) -> None:
         """Wrap every message from a client."""
@@ -101,6 +104,7 @@ class ApprovalServer:
     async def _lifespan(self, _: Server[None]) -> AsyncGenerator[None]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._notices.run)
+            tasks.start_soon(self._acquaintances.run)
             yield
             tasks.cancel_scope.cancel()
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mcp.server.context import ServerRequestContext
-from mcp_types import CallToolRequestParams, ElicitResult, InputRequiredResult
+from mcp_types import CallToolRequestParams, ClientCapabilities, ElicitResult, InputRequiredResult
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from mcp_hitl.desk import Desk
@@ -70,10 +70,9 @@ class Call:
 
     @property
     def shows_forms(self) -> bool:
-        """Whether the client declares forms; an empty elicitation capability means just these."""
+        """Whether the client declares forms."""
         capabilities = self.context.session.client_capabilities
-        declared = capabilities.elicitation if capabilities is not None else None
-        return declared is not None and (declared.form is not None or declared.url is None)
+        return capabilities is not None and shows_forms(capabilities)
 
     @property
     def state(self) -> FormState | None:
@@ -106,3 +105,9 @@ class Call:
 
 
 Outcome = Reply | InputRequiredResult
+
+
+def shows_forms(capabilities: ClientCapabilities) -> bool:
+    """Whether a client declares forms; an empty elicitation capability means just these."""
+    declared = capabilities.elicitation
+    return declared is not None and (declared.form is not None or declared.url is None)

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from mcp_hitl.domain.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.audit import Entry, Recorded
 from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.clients import Acquaintance, Client
 from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
 from mcp_hitl.domain.numbers import Ended, Given
 from mcp_hitl.domain.policy import Profile
@@ -109,6 +110,18 @@ class View(Protocol):
 
     def stops(self) -> list[Stop]:
         """What is stopped, by whom and since when; everything first, then by kind."""
+        ...
+
+    def unsettled(self, limit: int) -> list[str]:
+        """The approvals whose outcome is unknown, in order of id."""
+        ...
+
+    def open_kinds(self) -> dict[str, int]:
+        """How many approvals are pending or have a flow that goes on, by kind."""
+        ...
+
+    def clients(self) -> list[Acquaintance]:
+        """The clients that have connected, the one seen last first."""
         ...
 
     def hash_at(self, seq: int) -> str | None:
@@ -286,6 +299,10 @@ class Transaction(View, Protocol):
 
     def execute(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """Run a statement on tables of a flow's own, with `?` for each value."""
+        ...
+
+    def meet(self, client: Client, now: datetime) -> None:
+        """Record that a client is connected; of those seen longest ago, all but `MOST_CLIENTS` are forgotten."""
         ...
 
     def remember(self, now: datetime) -> None:

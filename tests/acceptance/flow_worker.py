@@ -110,6 +110,15 @@ class Mortal:
     async def changed(self) -> None:
         await self._store.changed()
 
+    def hold(self, name: str) -> bool:
+        return self._store.hold(name)
+
+    def let_go(self, name: str) -> None:
+        self._store.let_go(name)
+
+    def is_held(self, name: str) -> bool:
+        return self._store.is_held(name)
+
     async def close(self) -> None:
         await self._store.close()
 

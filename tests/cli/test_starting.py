@@ -18,7 +18,7 @@ from mcp_hitl.config import load
 from mcp_hitl.domain.errors import Invalid
 
 SLOW = {"jsonschema", "mcp", "mcp_types", "pydantic", "sqlite_utils", "starlette", "uvicorn"}
-OPERATING = ("audit", "pause", "resume", "reconcile", "policy")
+OPERATING = ("audit", "pause", "resume", "reconcile", "policy", "doctor", "install")
 
 
 def loaded_by(*arguments: str) -> set[str]:
@@ -160,7 +160,13 @@ def test_a_port_that_is_taken_is_told(database: Path) -> None:
 
 def test_looking_loads_nothing_slow(database: Path) -> None:
     approval_id = ask(database)
-    for command in (("pending",), ("pending", "--json"), ("show", approval_id), ("show", approval_id, "--json")):
+    for command in (
+        ("pending",),
+        ("pending", "--json"),
+        ("show", approval_id),
+        ("show", approval_id, "--json"),
+        ("doctor",),
+    ):
         assert loaded_by("--db", str(database), *command) & SLOW == set()
 
 
@@ -180,6 +186,7 @@ def test_no_command_but_the_servers_loads_the_mcp_sdk(database: Path) -> None:
         ("audit", "verify"),
         ("audit", "erase", "--older-than", "1 day"),
         ("policy", "--help"),
+        ("install", "claude-code", "--help"),
         ("--help",),
         ("--version",),
     ):

@@ -3,6 +3,7 @@
 import inspect
 import json
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -25,9 +26,11 @@ from server.rig import (
 )
 from wires import CANCEL, DECLINE, PROTOCOLS, Person, accept, connect, content, text
 
+from mcp_hitl.desk.deciding import Said
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.server.call import FORM_SECONDS
 from mcp_hitl.server.tools import TOOLS
@@ -417,3 +420,27 @@ async def test_t23_asking_again_and_again_after_a_rejection_shows_the_person_not
             await refused(client, "approve", {"id": first["id"]}, "already_resolved")
     assert person.shown == []
     assert rig.rows()["approvals"] == 1
+
+
+@every_protocol
+async def test_t18_a_client_that_answers_its_own_form_decides_nothing_where_one_account_does(
+    tmp_path: Path, protocol: str
+) -> None:
+    # What `doctor` prints against an agent that reaches the server over HTTP alone.
+    policy = '[kinds.action]\nstages = [{ approvers = ["os:ana"] }]\n'
+    async with a_rig(tmp_path / "hitl.db", policy=policy) as rig, reached(rig, "http") as url:
+        async with connect(url, protocol, person=Person(accept(decision="approve"))) as client:
+            asked = content(await client.call_tool("request-approval", _action({"pay": 1})))
+            await refused(client, "approve", {"id": asked["id"]}, "not_allowed")
+        assert await rig.status(asked["id"]) is Status.PENDING
+        ana = Principal("os:ana", Established.OS_USER)
+        approval = await rig.desk.get(ana, asked["id"])
+        said = Said(
+            approver=ana,
+            approval_id=approval.id,
+            verdict=Verdict.APPROVE,
+            revision=approval.revision,
+            digest=approval.digest,
+            assurance=Assurance.LOCAL,
+        )
+        assert (await rig.elsewhere.decide(said)).status is Status.APPROVED

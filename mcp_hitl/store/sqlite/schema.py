@@ -174,6 +174,18 @@ CREATE TABLE expenses (
     category TEXT
 ) STRICT;
 
+CREATE TABLE clients (              -- who has connected, by their own words; the newest few
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    transport TEXT NOT NULL CHECK (transport IN ('stdio', 'http')),
+    forms INTEGER NOT NULL CHECK (forms IN (0, 1)),
+    url INTEGER NOT NULL CHECK (url IN (0, 1)),
+    first_seen INTEGER NOT NULL,
+    last_seen INTEGER NOT NULL,
+    UNIQUE (name, version, protocol, transport, forms, url)
+) STRICT;
+
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 INSERT INTO facts VALUES
     ('database', lower(hex(randomblob(16)))), ('profile', 'solo'), ('governed', 'no'), ('clock', '0'), ('inbox', '');

@@ -6,7 +6,9 @@ Every statement on a path that serves somebody stands in the method that runs it
 import sqlite3
 
 from mcp_hitl.store.sqlite.approvals import ApprovalStatements
+from mcp_hitl.store.sqlite.clients import ClientStatements
 from mcp_hitl.store.sqlite.effects import EffectStatements
+from mcp_hitl.store.sqlite.examining import ExaminingStatements
 from mcp_hitl.store.sqlite.flows import FlowStatements
 from mcp_hitl.store.sqlite.log import LogStatements
 from mcp_hitl.store.sqlite.pauses import PauseStatements
@@ -24,6 +26,8 @@ class SqliteTransaction(
     FlowStatements,
     LogStatements,
     SessionStatements,
+    ClientStatements,
+    ExaminingStatements,
 ):
     """What the desk's work is handed."""
 

@@ -1,0 +1,22 @@
+"""Examining a database for `doctor`: one snapshot of what it holds, read and judged by nobody here."""
+
+from datetime import datetime
+
+from mcp_hitl.domain.examination import Examination
+from mcp_hitl.store.protocol import View
+
+_MOST_UNSETTLED = 5
+
+
+def examine(view: View, clock: datetime) -> Examination:
+    """The facts at `clock`, the computer's own time."""
+    return Examination(
+        now=clock,
+        mark=view.mark(),
+        profile=view.profile(),
+        governed=view.governed(),
+        stops=tuple(view.stops()),
+        unsettled=tuple(view.unsettled(_MOST_UNSETTLED)),
+        open_kinds=view.open_kinds(),
+        clients=tuple(view.clients()),
+    )

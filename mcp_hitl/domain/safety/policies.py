@@ -1,0 +1,198 @@
+"""The policy in force: how somebody could get an approval past the people it means."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from mcp_hitl.domain.explaining import written
+from mcp_hitl.domain.kinds import Kind
+from mcp_hitl.domain.policy import Assurance, Profile, Verdict
+from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.rules import Rule
+from mcp_hitl.domain.safety.finding import Finding, Mend, in_policy, listed, note, of_kinds, unsafe
+from mcp_hitl.domain.safety.reach import Reach
+from mcp_hitl.domain.safety.schemas import open_places, takes_anything
+from mcp_hitl.domain.text import visible
+
+LONG = timedelta(days=30)
+"""Whoever decides a request that has waited longer has forgotten what it was about."""
+
+
+def policy_findings(rulebook: Rulebook, reach: Reach, *, retention: timedelta | None) -> list[Finding]:
+    """What the policy allows; each finding names the kinds that it is about.
+
+    `retention` is what its file says beside the rulebook.
+    """
+    found = [
+        _unattended(rulebook),
+        _shared_account(rulebook, reach),
+        _four_eyes(rulebook),
+        *_approving(rulebook),
+        _no_cooldown(rulebook),
+        _anything(rulebook),
+        _long(rulebook),
+        _valid_for_ever(rulebook),
+        _kept(retention),
+        _unwritten(rulebook),
+    ]
+    return [finding for finding in found if finding is not None]
+
+
+def acting_kinds(rulebook: Rulebook, which: Callable[[Kind], bool]) -> list[str]:
+    """The kinds that lead to an action, by name; questions ask the requester's own person, and that is all they do."""
+    kinds = (rulebook.kinds[name] for name in sorted(rulebook.kinds))
+    return [kind.name for kind in kinds if not kind.acts_itself and which(kind)]
+
+
+def _unattended(rulebook: Rulebook) -> Finding | None:
+    if not any(kind.policy.unattended for kind in rulebook.kinds.values()):
+        return None
+    alone = acting_kinds(rulebook, lambda kind: kind.policy.unattended and not kind.policy.four_eyes)
+    worst = f" For {of_kinds(alone)}, the agent can so approve what it has asked for itself." if alone else ""
+    return unsafe(
+        "unattended",
+        "Approvals can be given without asking anybody: unattended = true.",
+        "Whatever runs in an approver's account decides with --yes, an agent's shell included, and `assurance` does "
+        f"not stop it.{worst}",
+        Mend("in the policy file, at the top", "unattended = false"),
+    )
+
+
+def _shared_account(rulebook: Rulebook, reach: Reach) -> Finding | None:
+    kinds = acting_kinds(rulebook, lambda kind: not kind.policy.assurance.at_least(Assurance.SESSION))
+    if not kinds:
+        return None
+    later = "" if reach.sign_in else " (nobody can sign in here yet, so nobody could decide)"
+    return unsafe(
+        "shared-account",
+        f"For {of_kinds(kinds)} a yes at this machine is enough, and the agent may run in the same account as whoever "
+        "gives it.",
+        "An agent with a shell can open a terminal of its own and answer there in your name, or be a client that fills "
+        "in its own form. The record would say `local`, as it does when you answer.",
+        Mend(f"ask for a sign-in that no agent has{later}, {in_policy(kinds, '').where}", 'assurance = "session"'),
+        Mend(
+            "or give the agent another account, let it reach this one over HTTP alone, and count only what is decided "
+            f"in this one, {in_policy(kinds, '').where}",
+            reach.stages,
+        ),
+        Mend("and serve it from here", command=("serve",)),
+        Mend("or accept it, where you see what the agent does", command=("doctor", "--accept", "shared-account")),
+    )
+
+
+def _four_eyes(rulebook: Rulebook) -> Finding | None:
+    kinds = acting_kinds(rulebook, lambda kind: not kind.policy.four_eyes)
+    if rulebook.profile is not Profile.TEAM or not kinds:
+        return None
+    return unsafe(
+        "no-four-eyes",
+        f"Who asks for {of_kinds(kinds)} may approve it too (four_eyes = false).",
+        "One stolen account, or one agent that acts in an approver's name, asks and approves.",
+        in_policy(kinds, "four_eyes = true"),
+    )
+
+
+def _approving(rulebook: Rulebook) -> Iterator[Finding]:
+    for name in sorted(rulebook.kinds):
+        kind = rulebook.kinds[name]
+        for rule in kind.rules:
+            if rule.decide is Verdict.APPROVE:
+                yield from _rule(kind, rule)
+
+
+def _rule(kind: Kind, rule: Rule) -> Iterator[Finding]:
+    where = f"in the policy file, in the rule {visible(rule.name)!r} of {kind.name}"
+    if rule.max_per_day is None:
+        yield unsafe(
+            "rule-without-limit",
+            f"The rule {visible(rule.name)!r} of {kind.name} approves as often as it is asked.",
+            "What is too large for it is asked for in small parts, and each of them is approved.",
+            Mend(where, "max_per_day = 10"),
+        )
+    places = open_places(kind.schema, rule.when)
+    if places:
+        yield unsafe(
+            "rule-over-open-schema",
+            f"The rule {visible(rule.name)!r} of {kind.name} approves payloads with fields that nobody has named (in "
+            f"{visible(listed(places))}).",
+            "An agent adds a field that the rule does not look at, and whoever carries the approved payload out obeys "
+            "it.",
+            Mend(f"in the policy file, in the schema of {kind.name}, there", "additionalProperties = false"),
+        )
+
+
+def _no_cooldown(rulebook: Rulebook) -> Finding | None:
+    kinds = acting_kinds(rulebook, lambda kind: not kind.cooldown)
+    if not kinds:
+        return None
+    return unsafe(
+        "no-cooldown",
+        f"What was rejected can be asked for again at once, of {of_kinds(kinds)} (cooldown = \"none\").",
+        "An agent asks again and again, until somebody who is tired of it says yes.",
+        in_policy(kinds, 'cooldown = "24 hours"'),
+    )  # fmt: skip
+
+
+def _anything(rulebook: Rulebook) -> Finding | None:
+    kinds = acting_kinds(rulebook, lambda kind: takes_anything(kind.schema))
+    if not kinds:
+        return None
+    return note(
+        "open-schema",
+        f"Any payload fits {of_kinds(kinds)}.",
+        "The approver sees all of it, but nothing is checked, and no title can be made from its fields: the agent "
+        "chooses the words. Give actions that come again a kind of their own.",
+        Mend("in the policy file, for a kind of your own", _A_KIND),
+    )
+
+
+def _long(rulebook: Rulebook) -> Finding | None:
+    kinds = acting_kinds(rulebook, lambda kind: kind.timeout > LONG)
+    if not kinds:
+        return None
+    longest = written(max(rulebook.kinds[name].timeout for name in kinds))
+    return note(
+        "long-timeout",
+        f"Requests of {of_kinds(kinds)} wait for a decision very long (up to {longest}).",
+        "An approval comes when nobody remembers what it was about, and the world has changed.",
+        in_policy(kinds, 'timeout = "7 days"'),
+    )
+
+
+def _valid_for_ever(rulebook: Rulebook) -> Finding | None:
+    kinds = acting_kinds(rulebook, lambda kind: kind.policy.valid_for is None)
+    if not kinds:
+        return None
+    return note(
+        "no-validity",
+        f"What was approved can be carried out at any time later, of {of_kinds(kinds)}.",
+        "An agent keeps an approval until the moment in which nobody would give it any more.",
+        in_policy(kinds, 'valid_for = "1 day"'),
+    )
+
+
+def _kept(retention: timedelta | None) -> Finding | None:
+    if retention is not None:
+        return None
+    return note(
+        "kept-for-ever",
+        "Payloads, comments and answers are kept for ever.",
+        "Whoever gets the file one day reads everything that was ever asked. The record can be verified without them.",
+        Mend("in the policy file, at the top", 'retention = "365 days"'),
+    )
+
+
+def _unwritten(rulebook: Rulebook) -> Finding | None:
+    if rulebook.written:
+        return None
+    return note(
+        "no-policy-file",
+        "There is no policy file: the built-in kinds, and whoever is at the machine decides.",
+        "That is right for one person who watches one agent; a file names people, limits and deadlines.",
+        Mend("in the environment of whoever starts mcp-hitl", "MCP_HITL_CONFIG=/path/to/policy.toml"),
+    )
+
+
+_A_KIND = """\
+[kinds.publish]
+title = "Publish {page}"
+schema = { properties = { page = { type = "string" } }, required = ["page"], additionalProperties = false }"""

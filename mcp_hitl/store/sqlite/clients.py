@@ -1,0 +1,44 @@
+"""The statements on the clients that have connected."""
+
+import sqlite3
+from datetime import datetime
+
+from mcp_hitl.domain.clients import MOST_CLIENTS, Acquaintance, Client, Transport
+from mcp_hitl.domain.instants import from_ms, to_ms
+
+
+class ClientStatements:
+    """The part of a transaction that concerns clients."""
+
+    _db: sqlite3.Connection
+
+    def clients(self) -> list[Acquaintance]:
+        """See `View.clients`."""
+        found = self._db.execute(
+            "SELECT name, version, protocol, transport, forms, url, first_seen, last_seen FROM clients "
+            "ORDER BY last_seen DESC, rowid DESC"
+        )
+        return [
+            Acquaintance(
+                Client(row[0], row[1], row[2], Transport(row[3]), bool(row[4]), bool(row[5])),
+                from_ms(row[6]),
+                from_ms(row[7]),
+            )
+            for row in found
+        ]
+
+    def meet(self, client: Client, now: datetime) -> None:
+        """See `Transaction.meet`."""
+        seen = to_ms(now)
+        self._db.execute(
+            "INSERT INTO clients (name, version, protocol, transport, forms, url, first_seen, last_seen) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (name, version, protocol, transport, forms, url) "
+            "DO UPDATE SET last_seen = max(last_seen, excluded.last_seen)",
+            (client.name, client.version, client.protocol, client.transport, client.forms, client.url, seen, seen),
+        )
+        self._db.execute(
+            "DELETE FROM clients WHERE rowid NOT IN "
+            "(SELECT rowid FROM clients ORDER BY last_seen DESC, rowid DESC LIMIT ?)",
+            (MOST_CLIENTS,),
+        )

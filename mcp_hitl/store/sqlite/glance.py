@@ -1,0 +1,39 @@
+"""One look at a database that changes nothing: no file is made, no right taken away, no schema migrated."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.store.protocol import View
+from mcp_hitl.store.sqlite.connection import APPLICATION_ID, BUSY_SECONDS, check_version, version_of
+from mcp_hitl.store.sqlite.schema import MIGRATIONS
+from mcp_hitl.store.sqlite.transaction import SqliteTransaction
+
+T = TypeVar("T")
+
+
+def glance(path: Path, work: Callable[[View], T]) -> T:
+    """Run `work` on one snapshot of the file at `path`.
+
+    Raises:
+        Unavailable: it cannot be read, is no database of ours, or is older or newer than this program.
+    """
+    # Read-only, SQLite leaves a log that a crash has left as it is, but makes one where there is none, and cannot take
+    # it away again.
+    mode = "ro" if path.with_name(path.name + "-wal").exists() else "rw"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)) as db:
+            db.isolation_level = None
+            db.execute("PRAGMA query_only = ON")
+            db.execute("BEGIN")
+            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise Unavailable(f"{path} is no database of mcp-hitl.")
+            check_version(db)
+            if version_of(db) < len(MIGRATIONS):
+                raise Unavailable(f"The database {path} is older than this program; its next use brings it up to date.")
+            return work(SqliteTransaction(db))
+    except sqlite3.Error as error:
+        raise Unavailable(f"The database {path} cannot be read: {error}.") from error
