@@ -17,7 +17,8 @@ _CHALLENGE = range(16, 129)
 
 def link(address: str, code: str, path: str = "/") -> str:
     """The one-time link: its secret stands behind the `#`, which no browser sends, so that no log ever has it."""
-    return f"{address}/sign-in?next={path}#{code}"
+    query = "" if path == "/" else f"?next={path}"
+    return f"{address}/sign-in{query}#{code}"
 
 
 def proof(key: bytes, challenge: str, address: str) -> str:
