@@ -69,15 +69,13 @@ def row(approval: Approval, kind: Kind | None, now: datetime) -> Row:
 
 
 def state(approval: Approval, now: datetime) -> str:
-    """What a page of it depends on, in one word: another word, and the page is out of date."""
-    parts = (
-        approval.seen_at(now).value,
-        approval.revision,
-        len(approval.decisions),
-        approval.outcome.state.value,
-        len(approval.progress),
-        approval.cooldown_until is None,
-    )
+    """What a page of it depends on, in one word: another word, and the page is out of date.
+
+    While it is pending, what its flow reports of itself changes nothing for whoever decides.
+    """
+    parts = [approval.seen_at(now).value, approval.revision, len(approval.decisions)]
+    if not waits(approval, now):
+        parts += [approval.outcome.state.value, len(approval.progress), approval.cooldown_until is None]
     return "/".join(map(str, parts))
 
 

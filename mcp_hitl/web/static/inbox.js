@@ -189,7 +189,7 @@ function approvalChanged(shown, changed) {
   const revised = String(one.revision) !== shown.dataset.revision;
   const ended = one.status !== "pending";
   for (const button of $$("[data-post] button", shown)) button.disabled = revised || ended || button.disabled;
-  const what = revised ? "This was edited, so it is not what you see here any more." : ended ? `This is ${one.status} now.` : "Something happened to this.";
+  const what = revised ? "This was edited, so it is not what you see here any more." : ended ? `This is ${one.status} now.` : "Somebody has decided on this; it waits for others too.";
   tell(what, "Show it as it is now");
 }
 
