@@ -170,6 +170,8 @@ def test_t17_without_a_file_the_shared_account_is_told_plainly_with_its_ways_out
     assert account.line == 'stages = [{ approvers = ["os:ana"] }]' and serve.command == ("serve",)
     assert accept.command == ("doctor", "--accept", "shared-account")
     assert codes(findings, Severity.NOTE) == ["open-schema", "no-validity", "kept-for-ever", "no-policy-file"]
+    [example] = [one for one in findings if one.code == "open-schema"]
+    assert open_places(parse(example.mend[0].line).rulebook.kinds["publish"].schema, {}) == []
     [signed] = [one for one in policy_findings(Rulebook(), SIGNED_IN, retention=None) if one.code == "shared-account"]
     assert "nobody can sign in" not in signed.mend[0].where
 

@@ -195,4 +195,6 @@ def _unwritten(rulebook: Rulebook) -> Finding | None:
 _A_KIND = """\
 [kinds.publish]
 title = "Publish {page}"
-schema = { properties = { page = { type = "string" } }, required = ["page"], additionalProperties = false }"""
+schema.properties.page.type = "string"
+schema.required = ["page"]
+schema.additionalProperties = false"""
