@@ -12,12 +12,13 @@ from unittest import mock
 import mcp.client.session
 from mcp import Client, StdioServerParameters
 from mcp.client.session import ClientRequestContext, ElicitationFnT, MessageHandlerFnT
-from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestParams, ElicitResult
+from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestParams, ElicitRequestURLParams, ElicitResult
 
 PROTOCOLS = ("2025-06-18", "2025-11-25", "2026-07-28")
 TRANSPORTS = ("stdio", "http")
 
 Answer = Callable[[ElicitRequestFormParams], Awaitable[ElicitResult] | ElicitResult]
+Visit = Callable[[ElicitRequestURLParams], Awaitable[ElicitResult] | ElicitResult]
 
 
 def accept(**content: Any) -> ElicitResult:
@@ -25,25 +26,31 @@ def accept(**content: Any) -> ElicitResult:
     return ElicitResult(action="accept", content=content)
 
 
+AGREE = ElicitResult(action="accept")
+"""The person goes to the page that they are sent to."""
 DECLINE = ElicitResult(action="decline")
 CANCEL = ElicitResult(action="cancel")
 
 
 class Person:
-    """Answers forms as the test says and remembers what they were shown."""
+    """Answers forms as the test says, goes to pages if it says so, and remembers what they were shown."""
 
-    def __init__(self, answer: Answer | ElicitResult) -> None:
-        """Give `answer` to every form, or what it returns for the form."""
+    def __init__(self, answer: Answer | ElicitResult, visit: Visit | ElicitResult | None = None) -> None:
+        """Give `answer` to every form, and `visit` to every page, or what these return for it."""
         self.answer = answer
+        self.visit = visit
         self.shown: list[ElicitRequestFormParams] = []
+        self.sent: list[ElicitRequestURLParams] = []
 
     async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         """The client's elicitation callback."""
-        assert isinstance(params, ElicitRequestFormParams)
-        self.shown.append(params)
-        if isinstance(self.answer, ElicitResult):
-            return self.answer
-        given = self.answer(params)
+        if isinstance(params, ElicitRequestURLParams):
+            self.sent.append(params)
+            assert self.visit is not None
+            given = self.visit if isinstance(self.visit, ElicitResult) else self.visit(params)
+        else:
+            self.shown.append(params)
+            given = self.answer if isinstance(self.answer, ElicitResult) else self.answer(params)
         return given if isinstance(given, ElicitResult) else await given
 
 

@@ -117,9 +117,17 @@ class Looking:
         return await self._store.read(lambda view: view.counter())
 
     async def wait(
-        self, principal: Principal, approval_id: str, *, seconds: float, tick: Tick | None = None
+        self,
+        principal: Principal,
+        approval_id: str,
+        *,
+        seconds: float,
+        tick: Tick | None = None,
+        until: Callable[[Approval], bool] = lambda _: False,
     ) -> Approval:
-        """Return the approval as soon as it has left `pending`; or as it is, after `seconds` or when the desk stops.
+        """Return the approval as soon as it has left `pending` or `until` says that this will do.
+
+        Or as it is, after `seconds` or when the desk stops.
 
         Raises:
             NotFound: there is none that the principal may see.
@@ -133,7 +141,7 @@ class Looking:
                 approval = await self.get(principal, approval_id)
                 now, waited = self.clock(), anyio.current_time() - started
                 over = seconds <= waited or self.stopping.is_set()
-                if approval.seen_at(now) is not Status.PENDING or over:
+                if approval.seen_at(now) is not Status.PENDING or until(approval) or over:
                     return approval
                 left = min(seconds - waited, (approval.expires_at - now).total_seconds())
                 await self._until(changed, left, started, tick)

@@ -18,7 +18,8 @@ from mcp_hitl.domain import forms
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import HitlError
-from mcp_hitl.server.call import ANSWER, Call, FormState
+from mcp_hitl.server.call import ANSWER, Call
+from mcp_hitl.server.state import FormState
 
 logger = logging.getLogger(__name__)
 

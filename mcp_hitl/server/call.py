@@ -1,56 +1,35 @@
 """One tool call: who makes it, what their client can do, and what came with it."""
 
-import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from mcp.server.context import ServerRequestContext
-from mcp_types import CallToolRequestParams, ClientCapabilities, ElicitResult, InputRequiredResult
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from mcp_types import (
+    CallToolRequestParams,
+    ClientCapabilities,
+    ElicitationCapability,
+    ElicitResult,
+    InputRequiredResult,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS, is_version_at_least
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.server.replies import Reply
+from mcp_hitl.server.state import FormState, PageState, load
 
 FORM_SECONDS = 45.0
-"""How long a form stays open inside a call on the older revisions: less than any client's limit (THREATS T40)."""
+"""How long a form stays open inside a call on the older revisions, and how long a call waits for a page to be answered:
+less than any client's limit (THREATS T40).
+"""
+
+PAGES_SINCE = "2025-11-25"
+"""The first revision on which a client can be asked to open a page."""
 
 ANSWER = "answer"
 """The key of the one question that an answer on 2026-07-28 comes under."""
-
-
-@dataclass(frozen=True, slots=True)
-class FormState:
-    """What a form on 2026-07-28 carries along, sealed: which approval, exactly as shown, and a mark of its own."""
-
-    approval: str
-    revision: int
-    digest: str
-    nonce: str
-    shown_at: int
-    """In milliseconds, by the desk's clock: how long the person looks is recorded (THREATS T18)."""
-
-    @staticmethod
-    def of(approval: Approval, nonce: str, shown_at: datetime) -> "FormState":
-        """The state of a form that shows `approval` as it is at this instant."""
-        return FormState(approval.id, approval.revision, approval.digest, nonce, to_ms(shown_at))
-
-    def looked(self, now: datetime) -> timedelta:
-        """How long the form has been there."""
-        return max(timedelta(0), now - from_ms(self.shown_at))
-
-    def dump(self) -> str:
-        """As request state; the SDK seals it."""
-        return json.dumps([self.approval, self.revision, self.digest, self.nonce, self.shown_at])
-
-    @staticmethod
-    def load(text: str) -> "FormState":
-        """Read back what `dump` wrote: the seal has been checked, so nobody else can have written it."""
-        return FormState(*json.loads(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +54,36 @@ class Call:
         return capabilities is not None and shows_forms(capabilities)
 
     @property
+    def opens_pages(self) -> bool:
+        """Whether the client declares that it takes its person to a URL, on a revision that knows this."""
+        declared = self._elicitation
+        known = is_version_at_least(self.context.protocol_version, PAGES_SINCE)
+        return known and declared is not None and declared.url is not None
+
+    @property
     def state(self) -> FormState | None:
         """The state of the form that this call answers."""
-        state = self.params.request_state
-        return None if state is None else FormState.load(state)
+        carried = self._carried
+        return carried if isinstance(carried, FormState) else None
+
+    @property
+    def sent(self) -> PageState | None:
+        """The state of the page that this call comes back from."""
+        carried = self._carried
+        return carried if isinstance(carried, PageState) else None
+
+    @property
+    def about(self) -> str | None:
+        """The id of the approval that an earlier round was about; None in the first."""
+        carried = self._carried
+        return None if carried is None else carried.approval
 
     @property
     def answer(self) -> ElicitResult | None:
         """The answer that came with this call.
 
         Raises:
-            Invalid: it is an answer to something else than a form.
+            Invalid: it is an answer to something else than a form or a page.
         """
         given = (self.params.input_responses or {}).get(ANSWER)
         if given is None:
@@ -102,6 +100,16 @@ class Call:
         """The approval as a tool's answer."""
         text = self.desk.summary(approval)
         return Reply(self.desk.shape(approval), f"{note}\n{text}" if note else text)
+
+    @property
+    def _elicitation(self) -> ElicitationCapability | None:
+        capabilities = self.context.session.client_capabilities
+        return None if capabilities is None else capabilities.elicitation
+
+    @property
+    def _carried(self) -> FormState | PageState | None:
+        state = self.params.request_state
+        return None if state is None else load(state)
 
 
 Outcome = Reply | InputRequiredResult

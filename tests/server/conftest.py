@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from server.pages import ADDRESS
 from server.rig import Rig, a_rig, reached
 
 
@@ -41,3 +42,10 @@ async def carrying_target(carrying: Rig, transport: str) -> AsyncGenerator[Any]:
     """What a client of it connects to, over the test's `transport`."""
     async with reached(carrying, transport) as target:
         yield target
+
+
+@pytest.fixture
+def paged(rig: Rig) -> Rig:
+    """The rig, with an inbox."""
+    rig.desk.address = ADDRESS
+    return rig

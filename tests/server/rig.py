@@ -16,7 +16,7 @@ import anyio.abc
 import httpx2
 from jsonschema import Draft202012Validator
 from mcp import Client, StdioServerParameters
-from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult, InputRequiredResult
 from sse_starlette.sse import AppStatus
 from wires import environment, launcher
 
@@ -234,7 +234,7 @@ async def refused(client: Client, name: str, arguments: dict[str, Any], code: st
 
 
 class Rounds:
-    """A tool call on 2026-07-28, driven by hand: the form it asks for, and answers posted as often as one likes."""
+    """A tool call on 2026-07-28, driven by hand: the form or page it asks for, and answers as often as one likes."""
 
     def __init__(self, client: Client, name: str, arguments: dict[str, Any]) -> None:
         """Call `name` through `client`."""
@@ -246,12 +246,28 @@ class Rounds:
 
     async def ask(self) -> ElicitRequestFormParams:
         """The first round; gives the form."""
+        self.form = await self._asked()
+        assert isinstance(self.form, ElicitRequestFormParams)
+        return self.form
+
+    async def sent(self) -> ElicitRequestURLParams:
+        """The first round; gives the page that the person is sent to."""
+        page = await self._asked()
+        assert isinstance(page, ElicitRequestURLParams)
+        return page
+
+    async def retry(self) -> CallToolResult:
+        """Call again without an answer, where that gives a result."""
+        result = await self._send(None, self.state)
+        assert isinstance(result, CallToolResult)
+        return result
+
+    async def _asked(self) -> Any:
         result = await self._send(None, self.state)
         assert isinstance(result, InputRequiredResult)
         assert result.input_requests is not None
         [request] = result.input_requests.values()
-        assert isinstance(request.params, ElicitRequestFormParams)
-        self.state, self.form = result.request_state, request.params
+        self.state = result.request_state
         return request.params
 
     async def answer(self, given: ElicitResult, *, client: Client | None = None) -> CallToolResult:

@@ -11,20 +11,27 @@ from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.text import indented, visible
 from mcp_hitl.server.arguments import Confirm, Question
 from mcp_hitl.server.asking import Answered, ask
-from mcp_hitl.server.call import Call, FormState, Outcome
+from mcp_hitl.server.call import Call, Outcome
 from mcp_hitl.server.replies import Reply
 from mcp_hitl.server.schemas import APPROVAL, COUNTED
+from mcp_hitl.server.sending import send
+from mcp_hitl.server.state import FormState
 from mcp_hitl.server.tools.tool import Tool
 
 
 async def ask_human(call: Call, arguments: Question) -> Outcome:
-    """Ask a question with a form."""
-    state = call.state
-    if state is None:
+    """Ask a question, on its page or with a form."""
+    about = call.about
+    if about is None:
         payload = arguments.model_dump(include={"question", "form"}, exclude_none=True)
         question = await call.desk.submit(call.caller, QUESTION.name, payload, dedup_key=arguments.dedup_key)
     else:
-        question = await call.desk.get(call.caller, state.approval)
+        question = await call.desk.get(call.caller, about)
+    if question.seen_at(call.desk.clock()) is Status.PENDING:
+        sent = await send(call, question, "An AI agent asks you a question. You can answer it on its page:")
+        if not isinstance(sent, Call):
+            return sent
+        call = sent
     lead = "An AI agent asks you this, in its own words:"
     shown = await _ask(call, question, f"{lead}\n\n{indented(visible(arguments.question, keep=chr(10)))}")
     return shown if isinstance(shown, InputRequiredResult) else call.reply(shown)
@@ -34,11 +41,11 @@ async def increase_counter(call: Call, arguments: Confirm) -> Outcome:
     """Ask by how much the counter should increase, and increase it."""
     if not arguments.confirm:
         return await _uncounted(call, "Cancelled.")
-    state = call.state
-    if state is None:
+    about = call.about
+    if about is None:
         question = await call.desk.submit(call.caller, COUNTER.name, {})
     else:
-        question = await call.desk.get(call.caller, state.approval)
+        question = await call.desk.get(call.caller, about)
     shown = await _ask(call, question, "By how much should the counter increase?")
     if isinstance(shown, InputRequiredResult):
         return shown

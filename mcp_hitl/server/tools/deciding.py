@@ -1,4 +1,7 @@
-"""Tools that put a decision to the person. The model proposes; only what the person chooses in the form counts."""
+"""Tools that put a decision to the person, on the approval's page or in a form.
+
+The model proposes; only what the person chooses there counts.
+"""
 
 from dataclasses import dataclass
 
@@ -17,8 +20,10 @@ from mcp_hitl.server.arguments import Approve, Reject
 from mcp_hitl.server.asking import Answered, ask
 from mcp_hitl.server.call import Call, Outcome
 from mcp_hitl.server.schemas import APPROVAL
+from mcp_hitl.server.sending import send
 from mcp_hitl.server.tools.tool import Tool
 
+_LEAD = "An AI agent asks you to decide on this. Its page shows you all of it, and you decide there:"
 _DECISION, _COMMENT = "decision", "comment"
 _OUR_FIELDS: JsonObject = {
     _DECISION: {
@@ -57,6 +62,12 @@ async def reject(call: Call, arguments: Reject) -> Outcome:
 
 async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str | None) -> Outcome:
     approval = await call.desk.get(call.caller, approval_id)
+    if call.about is None:
+        check_open(approval, call.desk.clock())
+    sent = await send(call, approval, _LEAD)
+    if not isinstance(sent, Call):
+        return sent
+    call = sent
     message = await _message(call, approval, proposed, comment)
     shown = await put(call, approval, message, _form(approval, comment))
     if not isinstance(shown, Answered):
@@ -91,11 +102,12 @@ async def put(call: Call, approval: Approval, message: str, form: JsonObject) ->
         least = approval.policy.assurance
         shows = call.shows_forms and forms.for_client(form, call.context.protocol_version) is not None
         if not shows or not approval.policy.counts(Assurance.LOCAL):
-            why = (
-                f"this policy asks for an assurance of {least.value}, which a form here does not give"
-                if shows
-                else "this client cannot show them this form"
-            )
+            if shows:
+                why = f"this policy asks for an assurance of {least.value}, which a form here does not give"
+            elif call.opens_pages and not call.shows_forms and call.desk.page_of(approval.id) is None:
+                why = "this client can only open pages for them, and no inbox is running that has one"
+            else:
+                why = "this client cannot show them this form"
             raise NeedsPerson(
                 f"Only a person can decide, and {why}; {approval.id} is still pending. "
                 f"Ask your person to look at it ({call.desk.where(approval.id)}), and wait with wait-for-approval."
@@ -175,8 +187,9 @@ APPROVE = Tool(
     name="approve",
     title="Let the person approve",
     description=(
-        "Show a pending approval to the person in a form, so that they approve or reject it. You cannot decide "
-        "yourself: only what they choose counts. Where the client cannot show a form, this says how they can decide."
+        "Show a pending approval to the person, on its page or in a form, so that they approve or reject it. You "
+        "cannot decide yourself: only what they choose counts. Where the client can show neither, this says how they "
+        "can decide."
     ),
     takes=Approve,
     returns=(APPROVAL,),
@@ -186,8 +199,8 @@ REJECT = Tool(
     name="reject",
     title="Let the person reject",
     description=(
-        "Show a pending approval to the person in a form, with a reason that you propose for rejecting it. You cannot "
-        "decide yourself: only what they choose counts."
+        "Show a pending approval to the person, on its page or in a form; the form has the reason that you propose for "
+        "rejecting it. You cannot decide yourself: only what they choose counts."
     ),
     takes=Reject,
     returns=(APPROVAL,),

@@ -1,0 +1,80 @@
+"""A rig with an inbox that it only knows the address of: the pages themselves are no matter of the server's."""
+
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import ClientSession, StdioServerParameters
+from mcp_types import ClientCapabilities, ElicitationCapability, ElicitCompleteNotification, UrlElicitationCapability
+from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, reached
+from wires import environment
+
+from mcp_hitl.domain.approval import Approval
+
+ADDRESS = "http://127.0.0.1:8765"
+WITH_INBOX = Path(__file__).with_name("with_inbox.py")
+WITH_PAGES = (OLDER[-1], MODERN)
+"""The revisions on which a client can be asked to open a page."""
+
+
+def page(approval: Approval) -> str:
+    """Where its page is."""
+    return f"{ADDRESS}/approvals/{approval.id}"
+
+
+def call_for(tool: str, approval: Approval) -> tuple[str, dict[str, Any]]:
+    """The arguments with which a tool puts an approval to the person."""
+    more: dict[str, dict[str, Any]] = {"reject": {"reason": "so"}, "edit-approval": {"payload": {"do": "more"}}}
+    return tool, {"id": approval.id, **more.get(tool, {})}
+
+
+def program(rig: Rig) -> list[str]:
+    """The command that serves the rig's database on stdio and knows of an inbox."""
+    return [sys.executable, str(WITH_INBOX), ADDRESS, "--db", str(rig.database)]
+
+
+@asynccontextmanager
+async def with_pages(rig: Rig, transport: str) -> AsyncGenerator[Any]:
+    """What a client connects to; there is an inbox then."""
+    rig.desk.address = ADDRESS
+    async with reached(rig, transport) as target:
+        if transport == "stdio":
+            command, *arguments = program(rig)
+            target = StdioServerParameters(command=command, args=arguments, env=environment())
+        yield target
+
+
+def opens_only_pages(patching: pytest.MonkeyPatch) -> None:
+    """Make every client one that shows no forms."""
+    declared = ClientCapabilities(elicitation=ElicitationCapability(url=UrlElicitationCapability()))
+
+    def build(_session: ClientSession, _protocol: str) -> ClientCapabilities:
+        return declared
+
+    patching.setattr(ClientSession, "_build_capabilities", build)
+
+
+class Ear:
+    """Hears that pages were answered."""
+
+    def __init__(self) -> None:
+        """Nothing was heard yet."""
+        self.completed: list[str] = []
+        self._heard = anyio.Event()
+
+    async def __call__(self, message: Any) -> None:
+        """The client's message handler."""
+        if isinstance(message, ElicitCompleteNotification):
+            self.completed.append(message.params.elicitation_id)
+            self._heard.set()
+
+    async def once(self) -> str:
+        """The id of the one page that was answered."""
+        with anyio.fail_after(GUARD_SECONDS):
+            await self._heard.wait()
+        [mark] = self.completed
+        return mark
