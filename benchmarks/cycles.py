@@ -24,7 +24,7 @@ from mcp_hitl.domain.approval import OutcomeState
 from mcp_hitl.store.sqlite import SqliteStore
 
 CYCLES = 400
-ROUNDS = 5
+ROUNDS = 3
 PATIENCE = 60.0
 
 

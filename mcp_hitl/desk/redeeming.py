@@ -102,6 +102,15 @@ def check_usable(view: View, approval: Approval, clock: datetime, rulebook: Rule
     if approval.status is not Status.APPROVED:
         raise NotAllowed(f"{approval.id} is {approval.seen_at(clock).value}, not approved. Do not act on it.")
     check_running(view, approval.kind)
+    check_valid(view, approval, clock, rulebook)
+
+
+def check_valid(view: View, approval: Approval, clock: datetime, rulebook: Rulebook) -> None:
+    """Refuse what was approved too long ago, or by somebody whose right is gone (THREATS T13, T21).
+
+    Raises:
+        NotAllowed: with which it is.
+    """
     valid_for = approval.policy.valid_for
     if valid_for is not None and approval.resolved_at is not None:
         until = approval.resolved_at + valid_for

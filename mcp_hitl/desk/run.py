@@ -18,7 +18,7 @@ from mcp_hitl.desk.waits import Waits
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.canonical import canonical
-from mcp_hitl.domain.errors import HitlError, Unavailable
+from mcp_hitl.domain.errors import HitlError, NotAllowed, Unavailable
 from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
 from mcp_hitl.domain.ids import RANDOM_BITS, approval_id
 from mcp_hitl.domain.rulebook import Rulebook
@@ -38,7 +38,7 @@ class Claimed:
     """A flow that this process holds, with what it needs to go on."""
 
     def __init__(
-        self, lease: Lease, approval: Approval, journal: list[JournalEntry], refused: HitlError | None
+        self, lease: Lease, approval: Approval, journal: list[JournalEntry], refused: NotAllowed | None
     ) -> None:
         """Held under `lease`; `refused` is why the approval may not be acted on, where it was approved."""
         self.lease, self.approval, self.journal, self.refused = lease, approval, journal, refused

@@ -10,11 +10,11 @@ import anyio
 from mcp_hitl.desk.feed import ANY, Feed
 from mcp_hitl.desk.flow import Flow
 from mcp_hitl.desk.recording import begin, instant
-from mcp_hitl.desk.redeeming import check_usable
+from mcp_hitl.desk.redeeming import check_valid
 from mcp_hitl.desk.run import AnyFlow, Claimed, Run, in_words
 from mcp_hitl.desk.waits import start
 from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
+from mcp_hitl.domain.errors import HitlError, Invalid, NotAllowed, Unavailable
 from mcp_hitl.domain.flow import Lease
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.protocol import Store, Transaction, View
@@ -108,11 +108,12 @@ class Runner:
             claimed.append(Claimed(lease, approval, tx.journal(flow_id), self._refused(tx, approval)))
         return claimed
 
-    def _refused(self, view: View, approval: Approval) -> HitlError | None:
+    def _refused(self, view: View, approval: Approval) -> NotAllowed | None:
+        """Why what was approved may not be acted on any more, where that is so; what is stopped is not claimed."""
         if approval.status is Status.APPROVED:
             try:
-                check_usable(view, approval, self._clock(), self._rulebook)
-            except HitlError as error:
+                check_valid(view, approval, self._clock(), self._rulebook)
+            except NotAllowed as error:
                 return error
         return None
 

@@ -13,7 +13,7 @@ from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.audit import Event
 from mcp_hitl.domain.canonical import canonical, digest_of, read_back
 from mcp_hitl.domain.durations import duration
-from mcp_hitl.domain.errors import HitlError, Invalid
+from mcp_hitl.domain.errors import Invalid, NotAllowed
 from mcp_hitl.domain.flow import FlowState
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
@@ -38,7 +38,7 @@ class Waits:
         *,
         rulebook: Rulebook,
         new_id: Callable[[datetime], str],
-        refused: HitlError | None,
+        refused: NotAllowed | None,
     ) -> None:
         """Write to `journal`.
 
