@@ -315,9 +315,11 @@ def test_how_an_approval_is_delivered_to_each_client() -> None:
     minutes_ago = Acquaintance(DESKTOP, START, START - timedelta(minutes=3))
     assert heading(minutes_ago, START) == "Claude Desktop 1.2 (stdio, 2025-11-25, last seen 3 minutes ago)"
     assert delivery(DESKTOP, Rulebook()) == (
-        "cannot show forms: an approval is answered `pending`, and a person decides in the terminal"
+        "cannot show forms: an approval is answered `pending`, and a person decides in the inbox or the terminal"
     )
-    assert delivery(replace(DESKTOP, url=True), Rulebook()).startswith("opens pages but shows no forms: ")
+    pages = delivery(replace(DESKTOP, url=True), Rulebook())
+    assert pages.startswith("opens pages: ") and pages.endswith("where no inbox is, `pending`")
+    assert delivery(replace(DESKTOP, url=True, forms=True), Rulebook()).endswith("no inbox is, a form in the client")
     forms = delivery(replace(DESKTOP, forms=True), Rulebook())
     assert forms.startswith("shows forms: `approve`, `reject`") and "`local`" in forms and "payment" not in forms
     assert "not enough for the kind payment" in delivery(replace(DESKTOP, forms=True), parse(SAFE).rulebook)

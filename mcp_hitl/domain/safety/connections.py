@@ -14,8 +14,8 @@ from mcp_hitl.domain.safety.reach import Reach
 
 POWERS = (
     "Any of them may ask, wait, take its own requests back and, once one is approved, carry it out once. No tool call "
-    "decides: only what is filled in in a form does, and that is `local`, since a client can fill in a form that it "
-    "has shown to nobody. Where that matters, the policy asks for `session`."
+    "decides: only what is filled in in a form or done on a page does. Both are `local`: a client can fill in a form "
+    "that it has shown to nobody. Where that matters, the policy asks for `session`."
 )
 
 
@@ -49,9 +49,14 @@ def ways(client: Client) -> list[str]:
 
 def delivery(client: Client, rulebook: Rulebook) -> str:
     """What happens when an approval is asked for through it."""
-    if not client.forms:
-        shows = "opens pages but shows no forms" if client.url else "cannot show forms"
-        return f"{shows}: an approval is answered `pending`, and a person decides in the terminal"
     beyond = [name for name, kind in sorted(rulebook.kinds.items()) if not kind.policy.counts(Assurance.LOCAL)]
     but = f"; that is not enough for {of_kinds(beyond)}, decided elsewhere" if beyond else ""
-    return f"shows forms: `approve`, `reject`, `edit-approval` and `ask-human` ask in the client, as `local`{but}"
+    if client.url:
+        without = "a form in the client" if client.forms else "`pending`"
+        return (
+            "opens pages: `approve`, `reject` and `ask-human` send the person to the approval's page in the inbox, as "
+            f"`local`{but}; where no inbox is, {without}"
+        )
+    if client.forms:
+        return f"shows forms: `approve`, `reject`, `edit-approval` and `ask-human` ask in the client, as `local`{but}"
+    return "cannot show forms: an approval is answered `pending`, and a person decides in the inbox or the terminal"
