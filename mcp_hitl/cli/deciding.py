@@ -77,7 +77,8 @@ def edit(
             return None
         place.desk.admit(approval.kind, wanted)
         change = revision_wanted(approval.payload, wanted)
-        person.say(f"{review(approval, place.desk.clock())}\n\nYour change:\n\n{change}\n")
+        earlier = await place.desk.earlier(place.user, approval)
+        person.say(f"{review(approval, place.desk.clock(), earlier)}\n\nYour change:\n\n{change}\n")
         if not person.confirm("Change it so?"):
             return None
         return await place.desk.edit(

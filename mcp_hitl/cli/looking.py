@@ -50,7 +50,8 @@ def show(context: click.Context, approval_id: str, as_json: bool) -> None:
             if as_json:
                 print_json(place.desk.shape(approval))
             else:
-                click.echo(review(approval, place.desk.clock()))
+                earlier = await place.desk.earlier(place.user, approval)
+                click.echo(review(approval, place.desk.clock(), earlier))
                 click.echo("\n" + _standing(place, approval))
         return DONE
 

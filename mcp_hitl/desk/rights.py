@@ -4,7 +4,7 @@ from datetime import datetime
 
 from mcp_hitl.desk.recording import check_open, check_running, instant
 from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.errors import Conflict, HitlError, NotAllowed, NotFound
+from mcp_hitl.domain.errors import Conflict, NotAllowed, NotFound
 from mcp_hitl.domain.people import People
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Principal
@@ -60,7 +60,7 @@ def check_may_decide(
     return stage
 
 
-def objection(
+def check_beforehand(
     view: View,
     shown: Approval,
     approver: Principal,
@@ -68,19 +68,19 @@ def objection(
     assurance: Assurance,
     clock: datetime,
     rulebook: Rulebook,
-) -> str | None:
-    """Why this verdict on what was shown would be refused now, in the words of the refusal; None where it would not."""
-    try:
-        approval = view.get(shown.id)
-        if approval is None:
-            raise NotFound
-        check_open(approval, instant(view, clock))
-        check_running(view, approval.kind)
-        check_shown(approval, shown.revision, shown.digest)
-        check_may_decide(approval, approver, verdict, assurance, rulebook)
-    except HitlError as error:
-        return str(error)
-    return None
+) -> None:
+    """Refuse what `decide` would refuse of this verdict on what was shown, whatever its comment and answer.
+
+    Raises:
+        NotFound, AlreadyResolved, Paused, Conflict, NotAllowed: as `decide` would.
+    """
+    approval = view.get(shown.id)
+    if approval is None:
+        raise NotFound
+    check_open(approval, instant(view, clock))
+    check_running(view, approval.kind)
+    check_shown(approval, shown.revision, shown.digest)
+    check_may_decide(approval, approver, verdict, assurance, rulebook)
 
 
 def _check_counts(approval: Approval, approver: Principal, verdict: Verdict, stage: int, people: People) -> None:

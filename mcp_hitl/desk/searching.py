@@ -7,10 +7,10 @@ from functools import partial
 from mcp_hitl.desk import looking
 from mcp_hitl.desk.looking import Looking, Page, as_seen
 from mcp_hitl.desk.recording import instant
-from mcp_hitl.desk.rights import objection
+from mcp_hitl.desk.rights import check_beforehand
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.canonical import check_text
-from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.errors import HitlError, Invalid
 from mcp_hitl.domain.ids import is_approval_id
 from mcp_hitl.domain.numbers import Numbers, by_kind, by_person
 from mcp_hitl.domain.people import People
@@ -143,6 +143,25 @@ class Searching(Looking):
         """What is stopped now, by whom and since when; everything first, then by kind."""
         return await self._store.read(lambda view: view.stops())
 
+    async def check_beforehand(
+        self,
+        principal: Principal,
+        approval: Approval,
+        assurance: Assurance,
+        verdict: Verdict = Verdict.APPROVE,
+    ) -> None:
+        """Refuse what `decide` would refuse of this verdict on `approval` as it was shown.
+
+        It looks at who, when and how sure; at a form's answer and a comment only the decision itself does.
+
+        Raises:
+            NotFound, AlreadyResolved, Paused, Conflict, NotAllowed: as `decide` would.
+        """
+        who, clock = self.rulebook.people.identify(principal), self.clock()
+        await self._store.read(
+            lambda view: check_beforehand(view, approval, who, verdict, assurance, clock, self.rulebook)
+        )
+
     async def objection(
         self,
         principal: Principal,
@@ -150,14 +169,12 @@ class Searching(Looking):
         assurance: Assurance,
         verdict: Verdict = Verdict.APPROVE,
     ) -> str | None:
-        """Why `decide` would refuse this verdict on `approval` as it was shown, in its words; None where it would not.
-
-        It tells of who, when and how sure; a form's answer and a comment are looked at only with the decision.
-        """
-        who, clock = self.rulebook.people.identify(principal), self.clock()
-        return await self._store.read(
-            lambda view: objection(view, approval, who, verdict, assurance, clock, self.rulebook)
-        )
+        """The words in which `check_beforehand` refuses; None where it does not."""
+        try:
+            await self.check_beforehand(principal, approval, assurance, verdict)
+        except HitlError as error:
+            return str(error)
+        return None
 
     def _page(self, view: View, *, kind: str | None, limit: int, cursor: str | None) -> Page:
         now = instant(view, self.clock())

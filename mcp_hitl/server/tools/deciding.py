@@ -68,6 +68,9 @@ async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str 
     if not isinstance(sent, Call):
         return sent
     call = sent
+    if call.state is None and call.shows_forms and approval.policy.counts(Assurance.LOCAL):
+        # Nobody is asked for a decision that would not count, even to reject.
+        await call.desk.check_beforehand(call.caller, approval, Assurance.LOCAL, Verdict.REJECT)
     message = await _message(call, approval, proposed, comment)
     shown = await put(call, approval, message, _form(approval, comment))
     if not isinstance(shown, Answered):

@@ -37,7 +37,7 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
     approval = await call.desk.get(call.caller, arguments.id)
     checked_comment(arguments.comment)
     call.desk.admit(approval.kind, arguments.payload)
-    message = "" if call.state else _message(call, approval, arguments)  # an answer has had its question
+    message = "" if call.state else await _message(call, approval, arguments)  # an answer has had its question
     shown = await put(call, approval, message, _FORM)
     if not isinstance(shown, Answered):
         return shown
@@ -59,13 +59,14 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
     return call.reply(edited)
 
 
-def _message(call: Call, approval: Approval, arguments: Edit) -> str:
+async def _message(call: Call, approval: Approval, arguments: Edit) -> str:
+    earlier = await call.desk.earlier(call.caller, approval)
     parts = [
         "An AI agent asks you to change what is asked for. If you agree, it changes as follows; nobody has decided on "
         "it then, and earlier decisions do not count any more.",
         revision_wanted(approval.payload, arguments.payload),
         "What it is now:",
-        review(approval, call.desk.clock()),
+        review(approval, call.desk.clock(), earlier),
     ]
     if arguments.comment:
         parts += ["The agent's reason:", indented(visible(arguments.comment, keep="\n"))]
