@@ -120,6 +120,25 @@ async def test_a_database_without_anything_in_it_is_taken_and_marked_as_ours(tmp
         assert db.execute("PRAGMA application_id").fetchone() == (connection.APPLICATION_ID,)
 
 
+@anyio_test
+async def test_a_database_that_another_process_makes_ours_while_we_look_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "hitl.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    look = connection.version_of
+
+    def another_process_is_first(db: sqlite3.Connection) -> int:
+        monkeypatch.setattr(connection, "version_of", look)
+        connection.prepare(path)
+        return look(db)
+
+    monkeypatch.setattr(connection, "version_of", another_process_is_first)
+    await SqliteStore(path).close()
+    assert connection.version_of is look
+
+
 def test_a_path_that_sqlite_cannot_open_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"cannot be opened"):
         connection.connect(tmp_path / "nowhere" / "hitl.db")

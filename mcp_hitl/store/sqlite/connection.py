@@ -64,6 +64,7 @@ def _refuse_what_is_not_ours(path: Path) -> None:
         if not path.is_file() or path.stat().st_size == 0:
             return
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as db:
+            db.execute("BEGIN")  # one snapshot: another process may be making it ours between two looks
             whose = int(db.execute("PRAGMA application_id").fetchone()[0])
             fresh = not (whose or version_of(db) or db.execute("SELECT 1 FROM sqlite_schema").fetchone())
     except (OSError, sqlite3.Error) as error:
