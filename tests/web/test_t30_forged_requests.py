@@ -1,10 +1,26 @@
 """T30: what other pages and other programs send in a person's name decides nothing, and no page can be framed."""
 
+from contextlib import AsyncExitStack
+from pathlib import Path
+
 import httpx2
 import pytest
 from playwright.async_api import Browser, Page, expect
-from web.attack import CHANGING, Heard, Hostile, a_form, asked, hear, routes, sealed_on, standing, without
-from web.rig import ANA, Place, person
+from web.attack import (
+    CHANGING,
+    Heard,
+    Hostile,
+    a_form,
+    asked,
+    hear,
+    program,
+    routes,
+    sealed_on,
+    standing,
+    visitor,
+    without,
+)
+from web.rig import ANA, Place, person, serving
 
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.web.guard import TOKEN, cookie_name
@@ -229,6 +245,27 @@ async def test_t30_a_stolen_cookie_reads_but_does_not_decide(
         assert (await standing(place), await place.now(approval)) == (before, approval)
         await page.reload()
         await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+async def test_t30_who_takes_the_port_of_an_inbox_that_has_ended_gets_a_token_that_decides_nowhere_else(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    """A page that was left open asks its address again; whoever answers there is of the same origin to the browser."""
+    database = tmp_path / "hitl.db"
+    async with AsyncExitStack() as until_it_ends:
+        first = await until_it_ends.enter_async_context(serving(database))
+        approval = await asked(first)
+        page = await until_it_ends.enter_async_context(visitor(chromium, first, f"/approvals/{approval.id}"))
+        async with serving(database) as moved, program(moved) as http:  # where the inbox is when its port is taken
+            token = await page.evaluate("localStorage.getItem('inbox-token')")
+            [cookie] = await page.context.cookies()
+            thief = {"cookie": f"{cookie.get('name')}={cookie.get('value')}", "origin": moved.address, TOKEN: token}
+            fields = a_form(approval, await sealed_on(http, thief, approval))
+            before = await standing(moved)
+            response = await http.post(f"/approvals/{approval.id}/decide", data=fields, headers=thief)
+            assert (response.status_code, await standing(moved)) == (403, before)
+            async with program(first) as at_home:
+                assert await decided(first, at_home, approval, thief | {"origin": first.address}, fields)
 
 
 async def test_t30_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(chromium: Browser, place: Place) -> None:
