@@ -44,8 +44,8 @@ class Entering(Looking):
         await self._store.write(work)
         return code
 
-    async def sign_in(self, code: str) -> SignedIn:
-        """Use a link up and begin a session.
+    async def sign_in(self, code: str, *, at: str = "") -> SignedIn:
+        """Use a link up and begin a session, whose token counts at one address alone.
 
         Raises:
             NotAllowed: it was used, or is too old, or never was one.
@@ -61,7 +61,7 @@ class Entering(Looking):
                     "another one."
                 )
             session = Session(
-                digest=digest(secret), token_digest=digest(token), who=who, since=now, until=now + SESSION_LIFE
+                digest=digest(secret), token_digest=digest(at + token), who=who, since=now, until=now + SESSION_LIFE
             )
             tx.drop_outdated(now)
             tx.add_session(session)

@@ -10,6 +10,7 @@ from mcp_hitl.domain.policy import Verdict
 from mcp_hitl.web.approvals import ASSURANCE, Approvals, Seals
 from mcp_hitl.web.guard import posted, who
 from mcp_hitl.web.rendering import page
+from mcp_hitl.web.replies import readable
 from mcp_hitl.web.showing import batchable, lines, row, waits
 
 MOST = 50
@@ -73,10 +74,10 @@ class Batch:
                 raise Invalid("The list names another revision than the page showed.")
             why = await self._why_alone(request, approval_id)
             if why is not None:
-                return {"id": approval_id, "done": False, "message": why}
+                return {"id": approval_id, "done": False, "message": readable(why)}
             approval = await self._approvals.say(request, shown, verdict, comment)
         except HitlError as error:
-            return {"id": approval_id, "done": False, "message": str(error)}
+            return {"id": approval_id, "done": False, "message": readable(str(error))}
         status = approval.seen_at(self._desk.clock()).value
         return {"id": approval_id, "done": True, "message": f"Recorded; it is {status}."}
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import quote, unquote
 
 from mcp_hitl.domain import forms, strict_json
 from mcp_hitl.domain.canonical import JsonObject
@@ -80,10 +81,10 @@ def edited(payload: JsonObject, posted: Posted) -> JsonObject:
     """
     wanted = dict(payload)
     for name, text in posted:
+        field = unquote(name.partition(".")[2])
         if name.startswith(_TEXT):
-            _put(wanted, payload, name.removeprefix(_TEXT), _lines(text), text == "")
+            _put(wanted, payload, field, _lines(text), text == "")
         elif name.startswith(_JSON):
-            field = name.removeprefix(_JSON)
             if text.strip() == "":
                 wanted.pop(field, None)
             else:
@@ -113,17 +114,22 @@ def _input(name: str, value: Any, schema: Any) -> Input:
     label = _label(name, schema)
     if isinstance(value, str) and "\r" not in value and visible(value, keep="\n") == value:
         rows = min(12, value.count("\n") + 1 + len(value) // 80)
-        return Input(name, label, _TEXT + name, value, rows, _hint(schema, "text"))
+        return Input(name, label, _posted(_TEXT, name), value, rows, _hint(schema, "text"))
     if isinstance(value, bool):
-        return Input(name, label, _JSON + name, json.dumps(value), 1, "", ("true", "false"))
+        return Input(name, label, _posted(_JSON, name), json.dumps(value), 1, "", ("true", "false"))
     text = json_lines(value)
-    return Input(name, label, _JSON + name, text, min(20, text.count("\n") + 1), _hint(schema, "JSON"))
+    return Input(name, label, _posted(_JSON, name), text, min(20, text.count("\n") + 1), _hint(schema, "JSON"))
 
 
 def _empty(name: str, schema: Any) -> Input:
     kind: Any = cast("JsonObject", schema).get("type") if isinstance(schema, dict) else None
     prefix = _TEXT if kind == "string" else _JSON
-    return Input(name, _label(name, schema), prefix + name, "", 1, "not given; leave it empty to keep it so")
+    return Input(name, _label(name, schema), _posted(prefix, name), "", 1, "not given; leave it empty to keep it so")
+
+
+def _posted(prefix: str, name: str) -> str:
+    """What an input is called: escapes, which pages show for what deceives, would come back as another name."""
+    return prefix + quote(name, safe=" ")
 
 
 def _label(name: str, schema: Any) -> str:

@@ -103,6 +103,12 @@ def who(request: Request) -> Principal:
     return request.state.session.who
 
 
+def listening_at(request: Request) -> str:
+    """The address at which this process listens, whatever the request calls it."""
+    host, port = request.scope["server"]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def own_path(path: str, query: str = "") -> str:
     """A place of this inbox to go on to; its front page for everything else."""
     wanted = f"{path}?{query}" if query else path
@@ -143,7 +149,8 @@ def _from_own_page(request: Request) -> bool:
 
 
 def _has_token(request: Request, session: Session) -> bool:
-    return hmac.compare_digest(digest(request.headers.get(TOKEN, "")), session.token_digest)
+    token = request.headers.get(TOKEN, "")
+    return hmac.compare_digest(digest(listening_at(request) + token), session.token_digest)
 
 
 def _refusal(status: int, code: str, message: str) -> Response:

@@ -17,6 +17,7 @@ from mcp_hitl.domain.errors import (
     TooMany,
     Unavailable,
 )
+from mcp_hitl.domain.text import visible
 from mcp_hitl.web.rendering import page
 
 _STATUS: Mapping[type[HitlError], int] = {
@@ -36,6 +37,11 @@ _SAID = {
 }
 
 
+def readable(words: str) -> str:
+    """Words that a script puts into a page: they may name people, whose names are text from others too (T25)."""
+    return visible(words, keep="\n")
+
+
 def refused(request: Request, error: Exception) -> Response:
     """The answer to a request that the desk refuses: a page where one was asked for, else its code and words."""
     assert isinstance(error, HitlError)
@@ -43,7 +49,7 @@ def refused(request: Request, error: Exception) -> Response:
     if request.method == "GET":
         heading, words = _SAID.get(status, ("That did not work", str(error)))
         return page(request, "message.html", status=status, heading=heading, words=words)
-    return JSONResponse({"code": error.code, "message": str(error)}, status_code=status)
+    return JSONResponse({"code": error.code, "message": readable(str(error))}, status_code=status)
 
 
 def not_served(request: Request, error: Exception) -> Response:

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.web.guard import forget_cookie, own_path, posted, set_cookie
+from mcp_hitl.web.guard import forget_cookie, listening_at, own_path, posted, set_cookie
 from mcp_hitl.web.rendering import page
 
 _CHALLENGE = range(16, 129)
@@ -42,7 +42,8 @@ class SigningIn:
     async def sign_in(self, request: Request) -> Response:
         """Exchange a link's code for a session."""
         fields = dict(await posted(request))
-        opened = await self._desk.sign_in(fields.get("code", "").strip())
+        # A token of this address alone: who takes our port when we end can ask the browser for what is kept there.
+        opened = await self._desk.sign_in(fields.get("code", "").strip(), at=listening_at(request))
         response = JSONResponse({"go": own_path(fields.get("next", "/")), "token": opened.token})
         set_cookie(response, await self._desk.database_id(), opened.secret)
         return response
@@ -59,9 +60,7 @@ class SigningIn:
         challenge = request.query_params.get("challenge", "")
         if len(challenge) not in _CHALLENGE or not challenge.isalnum():
             raise Invalid("challenge must be 16 to 128 letters and digits.")
-        # Where we listen, whatever the request calls it: a stranger cannot pass the question on and use the answer.
-        host, port = request.scope["server"]
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        address = listening_at(request)  # or a stranger could pass the question on and use the answer
         return JSONResponse({"address": address, "proof": proof(self._key, challenge, address)})
 
 

@@ -39,6 +39,7 @@ _FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
 ]
 
 
@@ -56,7 +57,7 @@ class Place:
 
     async def signed_in(self) -> SignedIn:
         """A session, without a browser."""
-        return await self.desk.sign_in(await self.desk.offer_link(ANA))
+        return await self.desk.sign_in(await self.desk.offer_link(ANA), at=self.address)
 
     async def ask(self, kind: str = "expense", payload: JsonObject | None = None, **options: Any) -> Approval:
         """What an agent asks over HTTP."""
