@@ -1,10 +1,12 @@
 """The inbox of real processes: where it is, who answers there, and a person who comes in with a real browser."""
 
 import json
+import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -38,20 +40,15 @@ async def inbox_of(database: Path, but: str | None = None) -> str:
         await store.close()
 
 
-def listeners(*processes: int) -> dict[int, set[int]]:
-    """The TCP ports that each process listens on (Linux)."""
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    listening = {row[9]: int(row[1].split(":")[1], 16) for row in map(str.split, lines) if row[3] == "0A"}
-    found: dict[int, set[int]] = {}
-    for process in processes:
-        links: set[str] = set()
-        for descriptor in Path(f"/proc/{process}/fd").iterdir():
-            try:
-                links.add(str(descriptor.readlink()))
-            except FileNotFoundError:
-                continue  # closed meanwhile
-        found[process] = {port for inode, port in listening.items() if f"socket:[{inode}]" in links}
-    return found
+def listening_on(process: int) -> set[int]:
+    """The TCP ports that a process listens on (Linux)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ports = {f"socket:[{row[9]}]": int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A"}
+    held: set[str] = set()
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            held.add(str(descriptor.readlink()))
+    return {ports[socket] for socket in held & set(ports)}
 
 
 @asynccontextmanager
@@ -69,26 +66,48 @@ async def visitor(running: Browser) -> AsyncGenerator[Page]:
         await context.close()
 
 
+class Opening:
+    """`mcp-hitl inbox` at a terminal, with a browser that only keeps what it is given."""
+
+    def __init__(self, person: Terminal, given: Path) -> None:
+        """`given` is where the browser keeps it."""
+        self.person = person
+        self.given = given
+
+    def page(self) -> str:
+        """The page that the browser was given: the URL of a file, which goes on to the sign-in link."""
+        self.person.until("in your browser …")
+        return self.given.read_text()
+
+    def stop(self) -> float:
+        """Press Ctrl-C; returns the seconds until it ended."""
+        since = time.monotonic()
+        self.person.process.send_signal(signal.SIGINT)
+        assert self.person.finish() == 0, self.person.shown
+        return time.monotonic() - since
+
+
 @contextmanager
-def opening(database: Path, *arguments: str) -> Generator[tuple[Terminal, Callable[[], str | None]]]:
-    """`mcp-hitl inbox` at a terminal, and the page that it has handed to the browser: the file's URL, once there is."""
-    handed = database.with_name("handed")
-    handed.unlink(missing_ok=True)
-    script = database.with_name("browser.py")
-    script.write_text(
-        "import os, sys\n"
-        f"open({str(handed) + '.new'!r}, 'w').write(sys.argv[1])\n"
-        f"os.replace({str(handed) + '.new'!r}, {str(handed)!r})\n"
-    )
+def opening(database: Path, *arguments: str) -> Generator[Opening]:
+    """Run `mcp-hitl inbox` at a terminal."""
+    given, script = database.with_name("given"), database.with_name("browser.py")
+    given.unlink(missing_ok=True)
+    script.write_text(f"import sys\nopen({str(given)!r}, 'w').write(sys.argv[1])\n")
     command = launcher("--db", str(database), "inbox", *arguments)
     with terminal(command, variables={"BROWSER": f"{sys.executable} {script} %s"}) as person:
-        yield person, lambda: handed.read_text() if handed.exists() else None
+        yield Opening(person, given)
+
+
+class Asked(list[str]):
+    """The paths that a stranger was asked for, and where it is."""
+
+    address = ""
 
 
 @contextmanager
-def stranger(port: int, answer: Callable[[str], tuple[int, Any]]) -> Generator[list[str]]:
-    """Somebody else's server on a port: `answer` gives the status and JSON for a path; yields the paths asked for."""
-    asked: list[str] = []
+def stranger(port: int, answer: Callable[[str], tuple[int, Any]]) -> Generator[Asked]:
+    """Somebody else's server on a port (0: a free one), which answers each path with a status and JSON."""
+    asked = Asked()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -104,6 +123,7 @@ def stranger(port: int, answer: Callable[[str], tuple[int, Any]]) -> Generator[l
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    asked.address = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

@@ -86,14 +86,13 @@ async def test_the_same_beside_a_server_that_a_client_has_started_on_stdio(tmp_p
     database = tmp_path / "hitl.db"
     async with browser() as chromium, visitor(chromium) as page, connect(database, PROTOCOLS[0]) as agent:
         address = await inbox_of(database)
-        with opening(database) as (person, handed):
-            person.until("in your browser …")
-            page_on_disk = handed()
-            assert page_on_disk is not None and page_on_disk.startswith("file:///")
-            await page.goto(page_on_disk)
+        with opening(database) as opened:
+            given = opened.page()
+            assert given.startswith("file:///")
+            await page.goto(given)
             await expect(page.get_by_text("Nothing is pending")).to_be_visible()
-            assert person.finish() == 0
-            assert person.shown.endswith("Signed in.\n")
+            assert opened.person.finish() == 0
+            assert opened.person.shown.endswith("Signed in.\n")
         async with asking(agent) as told:
             await edit_and_approve(page)
     check(database, address, told)
