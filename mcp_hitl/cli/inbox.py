@@ -57,6 +57,9 @@ async def _enter(place: Workspace, address: str, path: str, printed: bool) -> in
 
 
 async def _serve(place: Workspace, path: str, printed: bool) -> int:
+    import anyio
+
+    from mcp_hitl.server.signals import on_signals
     from mcp_hitl.web.app import Inbox
     from mcp_hitl.web.hosting import host_inbox
 
@@ -67,8 +70,11 @@ async def _serve(place: Workspace, path: str, printed: bool) -> int:
         person.say(f"The inbox is at {address}, as long as this runs. Stop with Ctrl-C.")
         opening.add(asyncio.create_task(_sign_in(place, address, path, printed)))
 
-    async with place.desk.serve():
-        await host_inbox(place.desk, pages, ready=ready)
+    with anyio.CancelScope() as until_stopped, on_signals(until_stopped.cancel):
+        async with place.desk.serve():
+            await host_inbox(place.desk, pages, ready=ready)
+    for task in opening:
+        task.cancel()
     return DONE
 
 

@@ -19,8 +19,8 @@ from mcp_hitl.domain.principal import LOOPBACK as LOOPBACK_CALLER
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.server.http import http_app
+from mcp_hitl.server.signals import on_signals
 from mcp_hitl.server.stdio import serve_stdio
-from mcp_hitl.server.stopping import on_signals
 from mcp_hitl.web.listening import Listener
 from mcp_hitl.web.loopback import HOSTS
 

@@ -11,7 +11,8 @@ import anyio
 from mcp.server.stdio import stdio_server
 
 from mcp_hitl.server.app import ApprovalServer
-from mcp_hitl.server.stopping import GRACE_SECONDS, Unanswered, on_signals
+from mcp_hitl.server.signals import on_signals
+from mcp_hitl.server.stopping import GRACE_SECONDS, Unanswered
 
 _READ = 65_536
 _AHEAD = 64

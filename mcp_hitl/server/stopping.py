@@ -1,10 +1,7 @@
 """A clean stop: those who wait are answered, then the process ends, within seconds."""
 
-import asyncio
-import signal
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 import anyio
@@ -14,23 +11,6 @@ from mcp_types import JSONRPCError, JSONRPCResponse, RequestId
 
 GRACE_SECONDS = 2.0
 """How long requests that are being served may take to finish after a stop."""
-
-
-@contextmanager
-def on_signals(stop: Callable[[], None]) -> Generator[None]:
-    """Call `stop` on the running event loop at SIGTERM or SIGINT; works wherever Python has signals at all."""
-    loop = asyncio.get_running_loop()
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stop)
-
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, handle) for number in signals]
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
 
 
 class Unanswered:

@@ -70,6 +70,7 @@ class Inbox:
         """Keep open pages live while the block runs."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._live.run)
+            tasks.start_soon(self._live.end_at_stop)
             try:
                 yield
             finally:

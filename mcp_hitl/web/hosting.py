@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import secrets
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from hmac import compare_digest
@@ -50,7 +52,7 @@ async def host_inbox(desk: Desk, inbox: Inbox, *, ready: Callable[[str], None] =
             else:
                 try:
                     # The same port again, so that pages which are open go on: they are signed in at that address.
-                    port = _port(await desk.last_inbox())
+                    port = _free(_port(await desk.last_inbox()))
                     if not await _host(desk, inbox, port, ready):
                         await _host(desk, inbox, 0, ready)
                 finally:
@@ -99,6 +101,18 @@ async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[str], None
         finally:
             listener.stop()
     return listening.is_set()
+
+
+def _free(port: int) -> int:
+    """The port where nobody has taken it, else 0, without the noise of a server that cannot start."""
+    with socket.socket() as probe:
+        if os.name == "posix":  # as the server does; elsewhere this would let two listen
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return 0
+    return port
 
 
 def _port(address: str | None) -> int:

@@ -28,15 +28,19 @@ class Listener:
             timeout_graceful_shutdown=_DRAIN_SECONDS,
         )
         self._http = _Http(config, lambda: ready(self.address))
+        self._over = False
 
     async def run(self) -> bool:
         """Serve until `stop`; False where the address could not be taken."""
         with contextlib.suppress(SystemExit):
             await self._http.serve()
+        self._over = True
         return self._http.started
 
     def stop(self) -> None:
         """Take no more requests, and end event streams too."""
+        if self._over:
+            return  # the word to end event streams goes to the whole process, and another listener may have begun
         self._http.handle_exit(signal.SIGTERM, None)
 
     @property

@@ -79,6 +79,17 @@ class Live:
             if held.digest == session.digest:
                 self._leave(page)
 
+    async def end_at_stop(self) -> None:
+        """Close every stream when the desk stops, or when this is cancelled: a server that ends need not wait for it.
+
+        A browser comes back by itself, to whoever serves the inbox then.
+        """
+        try:
+            await self._desk.stopping.wait()
+        finally:
+            for page in list(self._pages):
+                self._leave(page)
+
     async def _events(self, session: Session, seconds: float) -> AsyncGenerator[dict[str, str]]:
         told, messages = anyio.create_memory_object_stream[str](_BEHIND)
         self._pages[told] = session

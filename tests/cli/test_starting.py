@@ -17,7 +17,7 @@ from mcp_hitl import __version__
 from mcp_hitl.config import load
 from mcp_hitl.domain.errors import Invalid
 
-SLOW = {"jsonschema", "mcp", "mcp_types", "pydantic", "sqlite_utils", "starlette", "uvicorn"}
+SLOW = {"filelock", "jinja2", "jsonschema", "mcp", "mcp_types", "pydantic", "sqlite_utils", "starlette", "uvicorn"}
 OPERATING = ("audit", "pause", "resume", "reconcile", "policy", "doctor", "install")
 
 
@@ -45,7 +45,7 @@ def test_the_version_is_told() -> None:
 def test_help_names_every_command(flag: str) -> None:
     done = run(None, flag)
     assert done.returncode == 0
-    for command in ("serve", "pending", "show", "approve", "reject", "edit", "cancel", "lift", *OPERATING):
+    for command in ("serve", "inbox", "pending", "show", "approve", "reject", "edit", "cancel", "lift", *OPERATING):
         assert re.search(f"^  {command} ", done.stdout, re.MULTILINE)
 
 

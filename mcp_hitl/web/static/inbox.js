@@ -219,7 +219,12 @@ function changed(message) {
 function follow() {
   const others = new BroadcastChannel("inbox");
   const catchUp = async () => {
-    const response = await fetch(`/changes?after=${document.body.dataset.seq}`);
+    let response;
+    try {
+      response = await fetch(`/changes?after=${document.body.dataset.seq}`);
+    } catch {
+      return; // nobody answers; it is tried again as soon as somebody does
+    }
     if (response.status === 401) return location.reload();
     if (!response.ok) return;
     const message = await response.json();
@@ -241,19 +246,24 @@ function follow() {
   addEventListener("pageshow", (event) => event.persisted && catchUp());
   const listen = () =>
     new Promise(() => {
-      const stream = new EventSource("/live");
       let lost = false;
-      stream.addEventListener("error", () => {
-        if (!lost) pass({ lost: true });
-        lost = true;
-        if (stream.readyState === EventSource.CLOSED) catchUp(); // not signed in any more, perhaps
-      });
-      stream.addEventListener("open", () => {
-        if (lost) pass({ back: true });
-        else catchUp();
-        lost = false;
-      });
-      stream.addEventListener("changed", (event) => pass(JSON.parse(event.data)));
+      const connect = () => {
+        const stream = new EventSource("/live");
+        stream.addEventListener("error", () => {
+          if (!lost) pass({ lost: true });
+          lost = true;
+          if (stream.readyState !== EventSource.CLOSED) return; // it tries again by itself
+          catchUp(); // not signed in any more, perhaps
+          setTimeout(connect, 3000);
+        });
+        stream.addEventListener("open", () => {
+          if (lost) pass({ back: true });
+          else catchUp();
+          lost = false;
+        });
+        stream.addEventListener("changed", (event) => pass(JSON.parse(event.data)));
+      };
+      connect();
     });
   catchUp();
   if (navigator.locks) navigator.locks.request("inbox-live", listen);

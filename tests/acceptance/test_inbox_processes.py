@@ -1,0 +1,227 @@
+"""One inbox for all processes on a database: who serves it, who takes over, and that nobody else is ever trusted."""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import anyio
+import anyio.to_thread
+import pytest
+from asked import ask, look, lunch
+from inboxes import inbox_of, listening_on, opening, stranger, visitor
+from playwright.async_api import Page, expect
+from server.rig import Pipes, pipes
+from terminal import run
+from web.rig import browser
+from wires import http_server
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.approval import Status
+from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.web.hosting import is_ours
+
+pytestmark = pytest.mark.anyio
+
+STOP_SECONDS = 3.0
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A path where no database is yet."""
+    return tmp_path / "hitl.db"
+
+
+@asynccontextmanager
+async def stdio(database: Path) -> AsyncGenerator[Pipes]:
+    """A server that a client has started."""
+    async with pipes(database) as client:
+        await client.shake_hands()
+        yield client
+
+
+@asynccontextmanager
+async def watching(database: Path) -> AsyncGenerator[Page]:
+    """A page of somebody who has come in with `mcp-hitl inbox`."""
+    async with browser() as chromium, visitor(chromium) as page:
+        with opening(database) as opened:
+            await page.goto(opened.page())
+            await expect(page.get_by_text("Nothing is pending")).to_be_visible()
+            assert opened.person.finish() == 0
+        yield page
+
+
+async def asked_for(database: Path, description: str) -> str:
+    """What an agent asks through another process; the approval's id."""
+    return await anyio.to_thread.run_sync(lambda: ask(database, payload=lunch(description=description)))
+
+
+async def submit(client: Pipes, description: str) -> str:
+    """What an agent asks; the approval's id."""
+    expense = {"amount": 50, "description": description}
+    return (await client.call("submit-expense", **expense))["structuredContent"]["id"]
+
+
+async def told_that_it_is_at(client: Pipes, approval_id: str, address: str) -> None:
+    """Return when the agent is told this page of the approval."""
+    url: str | None = None
+    with anyio.fail_after(STOP_SECONDS):
+        while url != f"{address}/approvals/{approval_id}":
+            url = (await client.call("get-approval", id=approval_id))["structuredContent"]["url"]
+
+
+async def approve(page: Page, description: str) -> None:
+    """Decide what has appeared on an open list."""
+    await page.get_by_role("link", name=description).click()
+    await page.get_by_role("button", name="Approve").click()
+    await expect(page.get_by_role("heading", name="How it ended")).to_be_visible()
+    await page.get_by_role("link", name="Pending").first.click()
+
+
+def port_of(address: str) -> int:
+    """The port of an address."""
+    port = urlsplit(address).port
+    assert port is not None
+    return port
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="who listens is read from Linux's /proc")
+async def test_one_process_serves_and_when_it_is_killed_another_goes_on_for_pages_that_are_open(database: Path) -> None:
+    async with stdio(database) as one, stdio(database) as two, stdio(database) as three:
+        address = await inbox_of(database)
+        port = port_of(address)
+        assert [listening_on(each.process.pid) for each in (one, two, three)].count({port}) == 1
+        assert [listening_on(each.process.pid) for each in (one, two, three)].count(set()) == 2
+        async with watching(database) as page:
+            clients = [one, two, three]
+            for left in (2, 1):
+                [serving] = [each for each in clients if listening_on(each.process.pid)]
+                clients.remove(serving)
+                serving.process.send_signal(signal.SIGKILL)
+                await expect(page.locator("#news")).to_contain_text("The connection is lost.")
+                assert await inbox_of(database) == address
+                assert [listening_on(each.process.pid) for each in clients].count({port}) == 1
+                await expect(page.locator("#news")).to_be_hidden()
+                approval_id = await submit(clients[0], f"Lunch for {left}")
+                for each in clients:
+                    await told_that_it_is_at(each, approval_id, address)
+                await approve(page, f"Lunch for {left}")
+                decided = await anyio.to_thread.run_sync(look, database, approval_id)
+                assert decided.status is Status.APPROVED
+
+
+async def test_a_stranger_on_the_port_of_an_inbox_that_has_ended_is_left_alone(database: Path) -> None:
+    async with stdio(database):
+        address = await inbox_of(database)
+    approval_id = await asked_for(database, "Lunch")
+    with stranger(port_of(address), lambda path: (200, {"proof": "0" * 64})) as asked, opening(database) as opened:
+        given = opened.page()
+        elsewhere = await inbox_of(database)
+        assert elsewhere != address and asked == []
+        async with browser() as chromium, visitor(chromium) as page:
+            await page.goto(given)
+            await expect(page.get_by_role("link", name="Lunch")).to_be_visible()
+            assert page.url == f"{elsewhere}/"
+            # Open pages live here as anywhere, although the other port could not be taken.
+            later = await asked_for(database, "Later")
+            await expect(page.get_by_role("link", name="Later")).to_be_visible()
+            assert later != approval_id
+            await page.goto(f"{elsewhere}/approvals/{approval_id}")
+            await expect(page.get_by_role("button", name="Approve")).to_be_visible()
+            assert opened.stop() < STOP_SECONDS
+        assert asked == []
+
+
+@pytest.mark.parametrize("how", ["rubbish", "relay"])
+async def test_a_stranger_at_the_recorded_address_is_not_opened(database: Path, how: str) -> None:
+    store = SqliteStore(database)
+    desk = Desk(store, inbox="in a test")
+    assert desk.take_inbox()
+    with http_server(database) as (endpoint, _):
+        ours = endpoint.removesuffix("/mcp")
+
+        def answer(path: str) -> tuple[int, Any]:
+            if how == "rubbish":
+                return 200, {"proof": "0" * 64}
+            with urlopen(ours + path) as relayed:
+                return 200, json.load(relayed)
+
+        with stranger(0, answer) as asked:
+            await desk.announce_inbox(asked.address)
+            key = store.shared_key()
+            assert await is_ours(key, ours) and not await is_ours(key, asked.address)
+            with opening(database) as opened:
+                assert opened.person.finish() == 2
+            assert "is not the inbox of this database" in opened.person.shown
+            assert not opened.given.exists()
+            assert {urlsplit(path).path for path in asked} == {"/inbox/identity"}
+    await store.close()
+
+
+async def test_the_url_of_an_approval_is_its_page_while_somebody_serves_it_and_null_otherwise(database: Path) -> None:
+    def url(approval_id: str) -> str | None:
+        shown: Mapping[str, Any] = json.loads(run(database, "show", approval_id, "--json").stdout)
+        return shown["url"]
+
+    approval_id = await asked_for(database, "Lunch")
+    assert url(approval_id) is None
+    async with stdio(database) as client:
+        address = await inbox_of(database)
+        await told_that_it_is_at(client, approval_id, address)
+        assert url(approval_id) == f"{address}/approvals/{approval_id}"
+        client.process.send_signal(signal.SIGKILL)
+        await client.process.wait()
+        assert url(approval_id) is None
+
+
+def test_without_a_terminal_nobody_gets_a_link(database: Path) -> None:
+    for arguments in (("inbox",), ("inbox", "--print"), ("inbox", ask(database))):
+        done = run(database, *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "there is none here" in done.stderr and "sign-in" not in done.stderr
+
+
+async def test_inbox_with_an_id_opens_that_approval_and_ends_with_ctrl_c(database: Path) -> None:
+    approval_id = await asked_for(database, "Lunch")
+    with opening(database, approval_id) as opened:
+        given = opened.page()
+        address = await inbox_of(database)
+        async with browser() as chromium, visitor(chromium) as page:
+            async with page.expect_response("**/live"):
+                await page.goto(given)
+            assert page.url == f"{address}/approvals/{approval_id}"
+            opened.person.until("Signed in.")
+            assert opened.stop() < STOP_SECONDS
+    assert "Traceback" not in opened.person.shown and "rror" not in opened.person.shown
+    assert sorted(path.suffix for path in database.parent.glob("*.html")) == []
+
+
+def test_inbox_with_an_id_that_is_none_says_so(database: Path) -> None:
+    with opening(database, "apr_" + "0" * 26) as opened:
+        assert opened.person.finish() == 2
+    assert not opened.given.exists()
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "end of input"])
+async def test_a_server_on_stdio_ends_in_time_beside_a_page_that_is_open(database: Path, how: str) -> None:
+    async with stdio(database) as client:
+        await inbox_of(database)
+        async with watching(database) as page:
+            async with page.expect_response("**/live"):
+                await page.reload()
+            since = time.monotonic()
+            if how == "SIGTERM":
+                client.process.send_signal(signal.SIGTERM)
+            else:
+                assert client.process.stdin is not None
+                await client.process.stdin.aclose()
+            with anyio.fail_after(20):
+                assert await client.process.wait() == 0
+            assert time.monotonic() - since < STOP_SECONDS
+            await expect(page.locator("#news")).to_contain_text("The connection is lost.")
