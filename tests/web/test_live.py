@@ -9,32 +9,14 @@ import anyio
 import httpx2
 import pytest
 from asked import lunch
-from web.rig import ANA, GUARD_SECONDS, Place
+from web.rig import GUARD_SECONDS, Place, decide
 from web.streams import Stream, stream
 
-from mcp_hitl.desk.deciding import Said
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.store.protocol import View
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web import live
 
 pytestmark = pytest.mark.anyio
-
-
-async def approve(place: Place, approval: Approval) -> None:
-    """Somebody decides elsewhere."""
-    held = await place.now(approval)
-    await place.desk.decide(
-        Said(
-            approver=ANA,
-            approval_id=held.id,
-            verdict=Verdict.APPROVE,
-            revision=held.revision,
-            digest=held.digest,
-            assurance=Assurance.LOCAL,
-        )
-    )
 
 
 class Counted:
@@ -71,7 +53,7 @@ async def test_a_change_is_read_and_rendered_once_however_many_pages_are_open(pl
                 await stack.enter_async_context(stream(place.address, place.database, session)) for _ in range(pages)
             ]
             counted.watch(stack)
-            await approve(place, approval)
+            await decide(place, approval)
             for each in heard:
                 await each.until(approval.id)
     assert counted.rows == 1
