@@ -9,15 +9,18 @@ from typing import Any
 
 import anyio
 import pytest
+from asked import lunch
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from sse_starlette.sse import AppStatus
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.desk.deciding import Said
 from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.desk.entering import SignedIn
 from mcp_hitl.desk.looking import Clock
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.sqlite import SqliteStore
@@ -125,8 +128,13 @@ async def browser() -> AsyncGenerator[Browser]:
 
 
 @asynccontextmanager
-async def person(running: Browser, place: Place, path: str = "/", **options: Any) -> AsyncGenerator[Page]:
-    """A page of a browser of its own that has just signed in; what its console complains of fails the test."""
+async def person(
+    running: Browser, place: Place, path: str = "/", *, refused: bool = False, **options: Any
+) -> AsyncGenerator[Page]:
+    """A page of a browser of its own that has just signed in; what its console complains of fails the test.
+
+    With `refused`, the server may refuse something, which the console tells as well.
+    """
     context: BrowserContext = await running.new_context(**options)
     context.set_default_timeout(GUARD_SECONDS * 1000)
     page = await context.new_page()
@@ -137,6 +145,29 @@ async def person(running: Browser, place: Place, path: str = "/", **options: Any
     await page.wait_for_url(place.address + path)
     try:
         yield page
-        assert complaints == []
+        assert [said for said in complaints if not (refused and said.startswith("Failed to load resource"))] == []
     finally:
         await context.close()
+
+
+async def decide(
+    place: Place, approval: Approval, verdict: Verdict = Verdict.APPROVE, comment: str = "So be it."
+) -> None:
+    """Somebody decides elsewhere."""
+    held = await place.now(approval)
+    await place.desk.decide(
+        Said(
+            approver=ANA,
+            approval_id=held.id,
+            verdict=verdict,
+            revision=held.revision,
+            digest=held.digest,
+            assurance=Assurance.LOCAL,
+            comment=comment,
+        )
+    )
+
+
+async def lunches(place: Place, count: int, first: int = 1) -> list[Approval]:
+    """That many requests, in order."""
+    return [await place.ask(payload=lunch(amount=n, description=f"Lunch {n}")) for n in range(first, first + count)]

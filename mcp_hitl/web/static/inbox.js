@@ -51,7 +51,8 @@ async function submit(form, button) {
   } catch (problem) {
     say(form, problem instanceof TypeError ? "The inbox does not answer. Nothing was recorded; try again." : problem.message);
   }
-  for (const one of buttons) one.disabled = false;
+  const outdated = form.closest("[data-outdated]") !== null; // the news of it came while the answer was awaited
+  for (const one of buttons) one.disabled = outdated;
 }
 
 function review(form, difference) {
@@ -145,7 +146,7 @@ function listChanged(list, changed, total) {
       if (old && !old.classList.contains("gone")) leave(old, ENDED[one.status]);
     } else if (old) {
       if (old.dataset.revision === String(one.revision) && $("input:checked", old)) continue;
-      old.replaceWith(fragment(one.row));
+      renew(old, fragment(one.row));
     } else if (!list.dataset.more && fits(list, one)) {
       const row = fragment(one.row);
       row.classList.add("new");
@@ -159,6 +160,14 @@ function listChanged(list, changed, total) {
   }
   tellTimes();
   count();
+}
+
+// Whoever goes through the list by keys stays where they are.
+function renew(old, row) {
+  const focused = old.contains(document.activeElement);
+  row.classList.toggle("here", old.classList.contains("here"));
+  old.replaceWith(row);
+  if (focused) $("a", row).focus();
 }
 
 // What is decided keeps its place until the page is left, so that nothing moves under a pointer.
@@ -188,6 +197,7 @@ function approvalChanged(shown, changed) {
   if (shown.dataset.status !== "pending") return location.reload();
   const revised = String(one.revision) !== shown.dataset.revision;
   const ended = one.status !== "pending";
+  if (revised || ended) shown.dataset.outdated = "";
   for (const button of $$("[data-post] button", shown)) button.disabled = revised || ended || button.disabled;
   const what = revised ? "This was edited, so it is not what you see here any more." : ended ? `This is ${one.status} now.` : "Somebody has decided on this; it waits for others too.";
   tell(what, "Show it as it is now");

@@ -1,0 +1,98 @@
+"""What an open page costs, and what it hears: the causes of its costing little; the figures are in `benchmarks`."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+from unittest import mock
+
+import anyio
+import httpx2
+import pytest
+from asked import lunch
+from web.rig import GUARD_SECONDS, Place, decide
+from web.streams import Stream, stream
+
+from mcp_hitl.store.protocol import View
+from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.web import live
+
+pytestmark = pytest.mark.anyio
+
+
+class Counted:
+    """How often the store was read and a row rendered."""
+
+    def __init__(self) -> None:
+        """Not yet."""
+        self.reads = self.rows = 0
+
+    def watch(self, stack: AsyncExitStack) -> None:
+        """Count from now on."""
+        read, part = SqliteStore.read, live.part
+
+        async def counting_read(store: SqliteStore, work: Callable[[View], Any]) -> Any:
+            self.reads += 1
+            return await read(store, work)
+
+        def counting_part(*arguments: Any) -> str:
+            self.rows += 1
+            return part(*arguments)
+
+        stack.enter_context(mock.patch.object(SqliteStore, "read", counting_read))
+        stack.enter_context(mock.patch.object(live, "part", counting_part))
+
+
+@pytest.mark.parametrize("pages", [1, 50])
+async def test_a_change_is_read_and_rendered_once_however_many_pages_are_open(place: Place, pages: int) -> None:
+    approval = await place.ask()
+    session = await place.signed_in()
+    counted = Counted()
+    with anyio.fail_after(GUARD_SECONDS):
+        async with AsyncExitStack() as stack:
+            heard: list[Stream] = [
+                await stack.enter_async_context(stream(place.address, place.database, session)) for _ in range(pages)
+            ]
+            counted.watch(stack)
+            await decide(place, approval)
+            for each in heard:
+                await each.until(approval.id)
+    assert counted.rows == 1
+    # By the feed: one for each of the commit and its announcement. By the one who tells: the approval, and how many
+    # are pending. By the timers and flows, which follow the same feed: the others.
+    assert counted.reads <= 12
+    assert all(each.heard.count(b"event: changed") == 1 for each in heard)
+
+
+async def test_changes_that_come_together_are_told_together(place: Place) -> None:
+    session = await place.signed_in()
+    with anyio.fail_after(GUARD_SECONDS):
+        async with stream(place.address, place.database, session) as page:
+            asked = [await place.ask(payload=lunch(amount=n)) for n in range(1, 11)]
+            for approval in asked:
+                await page.until(f'"id": "{approval.id}"')
+            assert page.heard.count(b"event: changed") < len(asked)
+
+
+async def test_more_changes_than_a_page_would_follow_are_told_in_one_word(place: Place) -> None:
+    session = await place.signed_in()
+    with anyio.fail_after(GUARD_SECONDS), mock.patch.object(live, "_MOST", 3):
+        async with stream(place.address, place.database, session) as page, anyio.create_task_group() as tasks:
+            # What is submitted at once is committed at once.
+            for n in range(1, 33):
+                tasks.start_soon(lambda n: place.ask(payload=lunch(amount=n)), n)
+            await page.until('"reload": true')
+
+
+async def test_signing_out_ends_the_streams_of_that_browser_and_no_others(place: Place) -> None:
+    leaving, staying = await place.signed_in(), await place.signed_in()
+    with anyio.fail_after(GUARD_SECONDS):
+        async with (
+            stream(place.address, place.database, leaving) as one,
+            stream(place.address, place.database, staying) as other,
+        ):
+            async with httpx2.AsyncClient(base_url=place.address) as browser:
+                assert (await browser.post("/sign-out", headers=place.headers(leaving))).status_code == 200
+            await one.end()
+            approval = await place.ask()
+            await other.until(approval.id)
+            assert approval.id.encode() not in one.heard

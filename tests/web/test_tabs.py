@@ -1,0 +1,110 @@
+"""Several tabs, lost connections, and ways out, in a real browser."""
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+from web.rig import Place, decide, lunches, person, serving
+
+from mcp_hitl.domain.approval import Status
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def tabs(page: Page, count: int) -> AsyncGenerator[list[Page]]:
+    """More tabs of the same browser."""
+    opened = [await page.context.new_page() for _ in range(count)]
+    for tab in opened:
+        await tab.goto(re.sub("(//[^/]+/).*", r"\1", page.url))
+    yield opened
+
+
+async def test_the_tabs_of_a_browser_share_one_stream_and_hand_it_on_when_its_tab_is_closed(
+    chromium: Browser, place: Place
+) -> None:
+    streams: list[Page] = []
+    async with person(chromium, place) as page, tabs(page, 3) as others:
+
+        def note(request: Any) -> None:
+            if request.url.endswith("/live"):
+                streams.append(request.frame.page)
+
+        page.context.on("request", note)
+        await page.reload()
+        pages = [page, *others]
+        for n in (1, 2):
+            await lunches(place, 1, first=n)
+            for each in pages:
+                await expect(each.get_by_role("link", name=f"Lunch {n}")).to_be_visible()
+        async with page.context.expect_event("request", lambda request: request.url.endswith("/live")) as handed:
+            leader = others.pop(0)  # the reload above handed the stream to the tab that had waited longest
+            await leader.close()
+        assert (await handed.value).frame.page in pages
+        pages.remove(leader)
+        await lunches(place, 1, first=3)
+        for each in pages:
+            await expect(each.get_by_role("link", name="Lunch 3")).to_be_visible()
+
+
+async def test_a_connection_that_is_lost_is_told_and_caught_up_with(chromium: Browser, tmp_path: Path) -> None:
+    database = tmp_path / "hitl.db"
+    async with serving(database) as place:
+        port = int(place.address.rpartition(":")[2])
+        asked = await lunches(place, 2)
+        context = await chromium.new_context()
+        page = await context.new_page()
+        await page.goto(await place.link())
+        await expect(page.locator("tbody tr")).to_have_count(2)
+        async with page.expect_response("**/live"):
+            await page.reload()
+        await page.evaluate("window.same = 1")
+    await expect(page.locator("#news")).to_contain_text("The connection is lost.")
+    async with serving(database, port=port) as place:
+        await decide(place, asked[0])
+        await lunches(place, 1, first=3)
+        await expect(page.locator("tr.gone")).to_contain_text("Lunch 1", timeout=20_000)
+        await expect(page.get_by_role("link", name="Lunch 3")).to_be_visible()
+        await expect(page.locator("#news")).to_be_hidden()
+        assert await page.evaluate("window.same") == 1  # without a reload
+        await context.close()
+
+
+async def test_the_back_button_shows_what_is_so_now(chromium: Browser, place: Place) -> None:
+    asked = await lunches(place, 2)
+    async with person(chromium, place) as page:
+        await page.get_by_role("link", name="Lunch 1").click()
+        await page.get_by_role("button", name="Approve").click()
+        await expect(page.get_by_role("heading", name="How it ended")).to_be_visible()
+        await decide(place, asked[1])
+        await page.go_back()
+        await expect(page.get_by_role("heading", name="Pending 0")).to_be_visible()
+        await expect(page.locator("tbody tr:not(.gone)")).to_have_count(0)
+    assert (await place.now(asked[0])).status is Status.APPROVED
+
+
+async def test_without_javascript_the_sign_in_says_that_it_is_needed(chromium: Browser, place: Place) -> None:
+    context = await chromium.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(place.address)
+    await expect(page.locator("noscript")).to_be_visible()
+    assert "This inbox needs JavaScript" in await page.content()
+    await context.close()
+
+
+async def test_signing_out_shows_nothing_any_more_in_any_tab(chromium: Browser, place: Place) -> None:
+    await lunches(place, 1)
+    async with person(chromium, place, refused=True) as page, tabs(page, 1) as [other]:
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        await expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+        await page.goto(place.address + "/history")
+        await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        # A new link opens the inbox in the tab that waits, too.
+        await page.goto(await place.link())
+        await expect(page.get_by_role("link", name="Lunch 1")).to_be_visible()
+        await expect(other.get_by_role("link", name="Lunch 1")).to_be_visible()
