@@ -36,7 +36,7 @@ class EvidencePages:
         found = await self._desk.evidence().verify()
         at = rfc3339(self._desk.clock())
         if found.wrong is None:
-            message = f"Intact, all {found.entries:,}, up to {found.head}; and what is stored agrees with them."
+            message = f"Intact: all entries, {found.entries:,} up to {found.head}, and all that is stored agrees."
         else:
             message = f"Not intact: {found.wrong}."
         return JSONResponse({"intact": found.wrong is None, "message": f"{message} Checked at {at}."})
