@@ -217,6 +217,18 @@ async def test_t07_a_seal_says_what_was_shown_and_nothing_else_is_decided(
     assert (done.status_code, (await place.now(approval)).status.value) == (200, "approved")
 
 
+async def test_t07_what_was_shown_of_one_approval_decides_no_other_that_is_equal(
+    place: Place, http: httpx2.AsyncClient
+) -> None:
+    one, twin = await asked(place, dedup_key="one"), await asked(place, dedup_key="two")
+    headers = place.headers(await place.signed_in())
+    assert one.id != twin.id and one.digest == twin.digest
+    fields = a_form(one, await sealed_on(http, headers, twin))
+    response = await http.post(f"/approvals/{one.id}/decide", data=fields, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (422, "invalid")
+    assert (await place.now(one)).decisions == (await place.now(twin)).decisions == ()
+
+
 async def test_t07_a_seal_of_another_session_cannot_be_used_a_second_time(
     place: Place, http: httpx2.AsyncClient
 ) -> None:

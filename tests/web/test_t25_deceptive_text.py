@@ -119,7 +119,10 @@ async def test_t25_every_page_shows_what_deceives_as_escapes(place: Place, http:
         assert "<script>hacked" not in text and "<img src=x" not in text and "<svg onload" not in text
         if "?" not in path and "/edit" not in path and path != "/numbers":
             assert "\\u001b[8mhidden" in read and "\\u202egnp.exe" in read, path
-    for path in ("/changes?after=0", "/history?status=wrong", "/batch?id=wrong"):
+    news = (await http.get("/changes?after=0", headers=session)).json()["approvals"]
+    assert len(news) == len(all_of_it)
+    assert all(deceptive(html.unescape(one["row"])) == set() for one in news), "the rows that a script puts in"
+    for path in ("/history?status=wrong", "/batch?id=wrong", "/numbers?days=\u202e"):
         response = await http.get(path, headers=session)
         assert deceptive(html.unescape(response.text)) == set(), path
 

@@ -208,7 +208,9 @@ async def test_t30_no_page_embeds_what_the_inbox_serves(
     attribute = "href" if tag == "link" else "src"
     asset = {"img": "icon.svg", "script": "inbox.js", "link": "inbox.css", "video": "icon.svg"}[tag]
     async with person(chromium, place) as page:
-        own = await page.locator(f'[src*="{asset[:4]}"], [href*="{asset[:4]}"]').first.evaluate("e => e.src || e.href")
+        stem, _, suffix = asset.partition(".")
+        found = page.locator(f"[src*='{stem}'][src$='{suffix}'], [href*='{stem}'][href$='{suffix}']")
+        own = await found.first.evaluate("one => one.src || one.href")
         tab = await elsewhere(page, hostile.at("127.0.0.1"))
         script = """([tag, attribute, url, more]) => new Promise((told) => {
             const one = document.createElement(tag);

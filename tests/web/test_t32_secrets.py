@@ -85,6 +85,23 @@ def told(one: Heard, secrets: list[str]) -> list[str]:
     return [secret for secret in secrets if any(secret in text for text in rest)]
 
 
+async def test_t32_a_link_leaves_the_address_bar_even_where_it_signs_nobody_in(chromium: Browser, place: Place) -> None:
+    where = await place.link()
+    code = where.partition("#")[2]
+    await place.desk.sign_in(code)
+    context = await chromium.new_context()
+    try:
+        page = await context.new_page()
+        await page.goto(where)
+        await expect(page.get_by_role("alert").filter(has_text="was used already")).to_be_visible()
+        assert code not in page.url and await page.evaluate("location.hash") == ""
+        await page.reload()
+        await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+        assert code not in await page.content()
+    finally:
+        await context.close()
+
+
 async def test_t32_a_page_elsewhere_hears_no_address_of_ours(chromium: Browser, place: Place, hostile: Hostile) -> None:
     one = await asked(place)
     async with person(chromium, place, f"/approvals/{one.id}") as page:
