@@ -6,11 +6,12 @@ const $ = (selector, within = document) => within.querySelector(selector);
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const TOKEN = "inbox-token";
 const page = document.body.dataset.page;
-// The one place where text becomes markup: rows that our own server made, with everything in them escaped.
+// The one place where text becomes markup: what our own server made, with everything in it escaped.
 const trusted = window.trustedTypes?.createPolicy("inbox", { createHTML: (text) => text });
+const markup = (text) => (trusted ? trusted.createHTML(text) : text);
 const fragment = (text) => {
   const holder = document.createElement("template");
-  holder.innerHTML = trusted ? trusted.createHTML(text) : text;
+  holder.innerHTML = markup(text);
   return holder.content.firstElementChild;
 };
 
@@ -194,13 +195,22 @@ function approvalChanged(shown, changed) {
   const one = changed.find((each) => each.id === shown.dataset.id);
   if (!one || one.state === shown.dataset.state) return;
   // Where nothing is decided any more, nobody is typing, and there is nothing to press by mistake.
-  if (shown.dataset.status !== "pending") return location.reload();
+  if (shown.dataset.status !== "pending") return again(shown);
   const revised = String(one.revision) !== shown.dataset.revision;
   const ended = one.status !== "pending";
   if (revised || ended) shown.dataset.outdated = "";
   for (const button of $$("[data-post] button", shown)) button.disabled = revised || ended || button.disabled;
   const what = revised ? "This was edited, so it is not what you see here any more." : ended ? `This is ${one.status} now.` : "Somebody has decided on this; it waits for others too.";
   tell(what, "Show it as it is now");
+}
+
+// In place: a reload could overtake a link that was just pressed.
+async function again(shown) {
+  const response = await fetch(location.href);
+  if (!response.ok) return;
+  const whole = new DOMParser().parseFromString(markup(await response.text()), "text/html");
+  shown.replaceWith(document.adoptNode($("#approval", whole)));
+  tellTimes();
 }
 
 function batchChanged(changed) {
