@@ -15,7 +15,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import HitlError, Invalid, NotFound, Unavailable
+from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.session import Session
 from mcp_hitl.web.guard import who
@@ -139,8 +139,6 @@ class Live:
             for approval_id in filter(None, changed):
                 found.append(await self._desk.get(somebody.who, approval_id))  # noqa: PERF401
             return json.dumps(await self._told(somebody.who, found))
-        except NotFound:
-            return _RELOAD
         except HitlError:
             return _RELOAD
 
