@@ -1,6 +1,7 @@
 """Pages that are open hear of every change: one reading and one rendering for all of them, whatever their number."""
 
 import json
+import logging
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -14,12 +15,14 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import HitlError, Invalid
+from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.session import Session
 from mcp_hitl.web.guard import who
 from mcp_hitl.web.rendering import part
 from mcp_hitl.web.showing import row, state
+
+logger = logging.getLogger(__name__)
 
 _GATHER_SECONDS = 0.05
 """Changes that come together are told together."""
@@ -28,7 +31,10 @@ _MOST = 200
 _BEHIND = 50
 """Messages that a browser may be behind before it is left; it comes back and catches up."""
 _PING_SECONDS = 15
+_PAUSE_AFTER_FAILURE = 1.0
 _RELOAD = json.dumps({"reload": True})
+_BACK = json.dumps({"back": True})
+"""Something may have been missed: a page asks for what has changed since it was made."""
 
 
 class Live:
@@ -44,17 +50,30 @@ class Live:
 
     async def run(self) -> None:
         """Tell the pages what changes, until cancelled; nothing is read while none is open."""
+        missed = False
         while True:
             await self._wanted.wait()
-            async with self._desk.feed.listen(ANY, self._note):
-                while self._pages:
-                    await self._news.wait()
-                    await anyio.sleep(_GATHER_SECONDS)
-                    self._news = anyio.Event()
-                    changed, self._changed = list(self._changed), {}
-                    if changed:
-                        self._tell(await self._message(changed))
-            self._wanted = anyio.Event()
+            try:
+                async with self._desk.feed.listen(ANY, self._note):
+                    if missed:
+                        self._tell(_BACK)
+                        missed = False
+                    await self._follow()
+            except Unavailable as error:
+                logger.warning("the change feed cannot be read: %s", error)
+                missed = True
+                await anyio.sleep(_PAUSE_AFTER_FAILURE)
+            else:
+                self._wanted = anyio.Event()
+
+    async def _follow(self) -> None:
+        while self._pages:
+            await self._news.wait()
+            await anyio.sleep(_GATHER_SECONDS)
+            self._news = anyio.Event()
+            changed, self._changed = list(self._changed), {}
+            if changed:
+                self._tell(await self._message(changed))
 
     async def stream(self, request: Request) -> Response:
         """`GET /live`: server-sent events, for as long as the page is open and its session lasts."""

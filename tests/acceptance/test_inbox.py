@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 EXPENSE = {"amount": 129.9, "currency": "EUR", "description": "Train to the customer in Lyon"}
 EDITED = EXPENSE | {"amount": 99.5}
-LINK = re.compile(r"http://127\.0\.0\.1:\d+/sign-in\?next=/#\S+")
+LINK = re.compile(r"http://127\.0\.0\.1:\d+/sign-in(?:\?next=/)?#\S+")
 ENDPOINT = re.compile(r"http://127\.0\.0\.1:\d+/mcp")
 
 
