@@ -12,8 +12,10 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.desk.deciding import Said
 from mcp_hitl.domain import forms
 from mcp_hitl.domain.approval import Approval, OutcomeState
+from mcp_hitl.domain.canonical import canonical, digest_of
 from mcp_hitl.domain.errors import Conflict, HitlError, Invalid
 from mcp_hitl.domain.instants import from_ms, to_ms
+from mcp_hitl.domain.kinds import QUESTION
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.presentation import differences
 from mcp_hitl.web import fields
@@ -98,6 +100,7 @@ class Approvals:
             edits=[(edit, differences(edit.before, edit.after)) for edit in approval.edits],
             decisions=decided_so_far(approval),
             earlier=earlier_lines(await desk.earlier(principal, approval), kind, now),
+            asks=approval.kind == QUESTION.name,
             fields=forms.fields_of(approval.form) if approval.form else (),
             objection=await desk.objection(principal, approval, ASSURANCE) if pending else None,
             no_rejecting=(
@@ -196,11 +199,14 @@ class Approvals:
             raise Conflict(f"{approval_id} was edited meanwhile.{await self._since(request, shown)}")
         wanted = fields.whole(given["payload"]) if "payload" in given else fields.edited(approval.payload, sent)
         desk.admit(approval.kind, wanted)
+        digest = digest_of(canonical(wanted, what="payload"))
         told = differences(approval.payload, wanted)
         if not told:
             raise Invalid("This is what it says already; there is nothing to edit.")
         if given.get("step") != "save":
-            return JSONResponse({"difference": told})
+            return JSONResponse({"difference": told, "wanted": digest})
+        if given.get("wanted") != digest:
+            raise Conflict("This is not the change that was shown. Show it again before you save it.")
         await desk.edit(
             principal,
             approval_id,

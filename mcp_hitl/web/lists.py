@@ -1,5 +1,6 @@
 """The lists: what is pending, and what was."""
 
+from datetime import timedelta
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -8,11 +9,14 @@ from starlette.responses import Response
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approval import Status
 from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.ids import approval_id
 from mcp_hitl.web.guard import who
 from mcp_hitl.web.rendering import page
 from mcp_hitl.web.showing import row
 
 ON_A_PAGE = 50
+_ON_ITS_WAY = timedelta(minutes=1)
+"""A request is as old as its id says, and may be committed that much later: after the list was read."""
 _PERIODS = (7, 30, 90, 365)
 """Days back that the numbers can be of."""
 
@@ -41,7 +45,9 @@ class Lists:
             capped=found.total_capped,
             wanted=wanted,
             first=_cursor(request) is None,
-            older=_link("/", wanted, found.next_cursor),
+            start=_link("/", wanted),
+            older=found.next_cursor and _link("/", wanted, found.next_cursor),
+            behind=max(_cursor(request) or "", approval_id(now - _ON_ITS_WAY, 0)),
             kinds=_with(await desk.pending_kinds(principal), wanted["kind"]),
             requesters=_with(await desk.requesters(principal), wanted["requester"]),
             stops=await desk.paused(principal),
@@ -70,7 +76,8 @@ class Lists:
             rows=[row(approval, desk.rulebook.kinds.get(approval.kind), now) for approval in found.approvals],
             wanted=asked,
             first=_cursor(request) is None,
-            older=_link("/history", asked, found.next_cursor),
+            start=_link("/history", asked),
+            older=found.next_cursor and _link("/history", asked, found.next_cursor),
             looked_back_to=found.looked_back_to,
             kinds=_with(sorted(desk.rulebook.kinds), wanted["kind"]),
             statuses=[str(one) for one in Status if one is not Status.PENDING],
@@ -93,10 +100,9 @@ def _cursor(request: Request) -> str | None:
     return request.query_params.get("cursor") or None
 
 
-def _link(path: str, wanted: dict[str, str | None], cursor: str | None) -> str | None:
-    if cursor is None:
-        return None
-    return f"{path}?{urlencode({name: value for name, value in wanted.items() if value} | {'cursor': cursor})}"
+def _link(path: str, wanted: dict[str, str | None], cursor: str | None = None) -> str:
+    query = urlencode({name: value for name, value in (wanted | {"cursor": cursor}).items() if value})
+    return f"{path}?{query}" if query else path
 
 
 def _with(names: list[str], chosen: str | None) -> list[str]:

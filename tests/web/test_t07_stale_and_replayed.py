@@ -251,7 +251,12 @@ async def test_t07_an_edit_on_what_was_edited_is_told_the_change_and_made_once(
     headers = place.headers(await place.signed_in())
     fields = {"shown": await sealed_on(http, headers, approval, "/edit"), "json.amount": "1", "comment": ""}
     preview = await http.post(f"/approvals/{approval.id}/edit", data=fields | {"step": "review"}, headers=headers)
-    assert preview.json() == {"difference": "amount: 900 → 1"} and (await place.now(approval)).revision == 1
+    assert preview.json()["difference"] == "amount: 900 → 1" and (await place.now(approval)).revision == 1
+    # What is saved is what was shown, and not what was typed since.
+    other = fields | {"json.amount": "1000000", "step": "save", "wanted": preview.json()["wanted"]}
+    unshown = await http.post(f"/approvals/{approval.id}/edit", data=other, headers=headers)
+    assert (unshown.status_code, "not the change that was shown" in unshown.text) == (409, True)
+    assert (await place.now(approval)).revision == 1
     await edited(place, approval, amount=9_000)
     for step in ("review", "save"):
         late = await http.post(f"/approvals/{approval.id}/edit", data=fields | {"step": step}, headers=headers)

@@ -11,6 +11,7 @@ from web.attack import CHANGING, a_form, asked, program, routes, sealed_on, stan
 from web.rig import ANA, GUARD_SECONDS, Place, person, serving
 
 from mcp_hitl.config.policy_file import parse
+from mcp_hitl.domain.canonical import canonical, digest_of
 from mcp_hitl.domain.errors import NotAllowed
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.web.guard import TOKEN, cookie_name
@@ -323,8 +324,12 @@ async def test_t22_whoever_is_no_approver_can_look_and_not_decide(chromium: Brow
             item = f"{approval.id} 1 {approval.digest} {sealed}"
             batch = await http.post("/batch", data={"verdict": verdict, "comment": "x", "item": item}, headers=headers)
             assert batch.json()["results"][0]["done"] is False
+        wanted = digest_of(canonical(approval.payload | {"to": "me"}, what="payload"))
         for tail, fields in (
-            ("edit", {"shown": sealed, "step": "save", "text.to": "me"}),
+            (
+                "edit",
+                {"shown": sealed, "step": "save", "text.to": "me", "wanted": wanted},
+            ),
             ("lift", {}),
         ):
             refused = await http.post(f"/approvals/{approval.id}/{tail}", data=fields, headers=headers)

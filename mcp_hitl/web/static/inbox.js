@@ -24,10 +24,12 @@ async function send(form, button) {
     body: fields,
     headers: { "X-Inbox-Token": localStorage.getItem(TOKEN) ?? "" },
   });
-  const answer = await response.json();
+  const answer = await response.json().catch(() => null);
+  if (answer === null) throw new Error(`The inbox could not do this (${response.status}). ${UNKNOWN}`);
   if (!response.ok) throw new Error(answer.message);
   return answer;
 }
+const UNKNOWN = "It is not known whether it was recorded: look at it as it is now before you do it again.";
 
 function say(form, text, fine = false) {
   const said = $(".said", form);
@@ -37,6 +39,8 @@ function say(form, text, fine = false) {
 
 async function submit(form, button) {
   const buttons = $$("button", form).filter((one) => !one.disabled);
+  const asked = typed(form);
+  let then = null;
   say(form, "");
   for (const one of buttons) one.disabled = true;
   try {
@@ -45,23 +49,28 @@ async function submit(form, button) {
       localStorage.setItem(TOKEN, answer.token);
       location.replace(answer.go);
     } else if (answer.go) location.assign(answer.go);
-    else if (answer.difference) review(form, answer.difference);
+    else if (answer.difference) then = typed(form) === asked ? review(form, answer) : null;
     else if (answer.results) return finish(form, answer.results);
     else say(form, answer.message, answer.intact);
     if (answer.go) return;
   } catch (problem) {
-    say(form, problem instanceof TypeError ? "The inbox does not answer. Nothing was recorded; try again." : problem.message);
+    say(form, problem instanceof TypeError ? `The inbox does not answer. ${UNKNOWN}` : problem.message);
   }
   const outdated = form.closest("[data-outdated]") !== null; // the news of it came while the answer was awaited
   for (const one of buttons) one.disabled = outdated;
+  then?.focus();
 }
 
-function review(form, difference) {
+const typed = (form) => new URLSearchParams(new FormData(form)).toString();
+
+// What is saved is what was shown: its digest goes along.
+function review(form, { difference, wanted }) {
   $(".difference", form).textContent = difference;
+  form.elements.wanted.value = wanted;
   $(".preview", form).hidden = false;
   $("[value=review]", form).hidden = true;
   $("[value=save]", form).hidden = false;
-  $("[value=save]", form).focus();
+  return $("[value=save]", form);
 }
 
 function finish(form, results) {
@@ -124,9 +133,17 @@ function tellTimes() {
 }
 setInterval(tellTimes, 15000);
 
-// Following changes.
-const ENDED = { approved: "approved", rejected: "rejected", expired: "expired", cancelled: "cancelled" };
+// A button that decides takes no click in the moment in which it comes before somebody's pointer: the click may have
+// been meant for what was there before.
+function settle() {
+  document.body.classList.add("settling");
+  setTimeout(() => document.body.classList.remove("settling"), 500);
+}
+settle();
+addEventListener("focus", settle);
+document.addEventListener("visibilitychange", settle);
 
+// Following changes.
 function tell(text, action) {
   const news = $("#news");
   news.textContent = text;
@@ -144,11 +161,11 @@ function listChanged(list, changed, total) {
   for (const one of changed) {
     const old = document.getElementById(one.id);
     if (one.status !== "pending") {
-      if (old && !old.classList.contains("gone")) leave(old, ENDED[one.status]);
+      if (old && !old.classList.contains("gone")) leave(old, one.status);
     } else if (old) {
       if (old.dataset.revision === String(one.revision) && $("input:checked", old)) continue;
       renew(old, fragment(one.row));
-    } else if (!list.dataset.more && fits(list, one)) {
+    } else if (one.id > list.dataset.behind && !list.dataset.more && fits(list, one)) {
       const row = fragment(one.row);
       row.classList.add("new");
       body.append(row);
@@ -290,6 +307,9 @@ function follow() {
   else listen();
 }
 if (document.body.dataset.seq) follow();
+if ($("main [data-post]") && page !== "sign-in" && !localStorage.getItem(TOKEN)) {
+  tell("You are signed in, but not at this address: here you can look, and decide nothing. Sign in again to decide.");
+}
 
 // Choosing several.
 function count() {
