@@ -4,7 +4,6 @@ import sqlite3
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -35,11 +34,12 @@ def recorded() -> Generator[list[list[Statement]]]:
             return cursor
 
     def open_recording(path: Path) -> sqlite3.Connection:
-        with mock.patch.object(sqlite3, "connect", partial(sqlite3.connect, factory=Recording)):
-            return connect(path)
+        return connect(path, Recording)
 
     with mock.patch.object(lane, "connect", open_recording):
         yield ended
+    if not ended:
+        raise AssertionError("no statement was recorded")
 
 
 async def seconds_by_hand(transactions: list[list[Statement]], path: Path) -> float:
