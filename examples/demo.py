@@ -1,7 +1,7 @@
 """An agent asks, a person decides, the result comes back: `make demo`.
 
-The agent is a real MCP client on a real server over stdio; the person is you, at this terminal. With DEMO_AUTO=1 a
-pseudo-terminal stands in for you and answers yes.
+The agent is a real MCP client on a real server over stdio; the person is you, at this terminal or in the inbox. With
+DEMO_AUTO=1 a pseudo-terminal stands in for you and answers yes.
 """
 
 import io
@@ -61,6 +61,8 @@ async def play(agent: Client, program: list[str], automatic: bool) -> int:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         command = [*program, "approve", approval_id, "--comment", "Have a good trip."]
+        if not automatic and await anyio.to_thread.run_sync(wants_the_inbox):
+            command = [*program, "inbox", approval_id]
         say("you", shlex.join(command))
         print(flush=True)
         answered = await anyio.to_thread.run_sync(decide_for_you if automatic else decide, command)
@@ -72,6 +74,13 @@ async def play(agent: Client, program: list[str], automatic: bool) -> int:
     print()
     say("server", text_of(decided[0]))
     return 0
+
+
+def wants_the_inbox() -> bool:
+    """Ask the person where they want to decide."""
+    return (
+        input("    you │ Decide in this terminal (Enter), or in the inbox in your browser (i)? ").strip().lower() == "i"
+    )
 
 
 def decide(command: list[str]) -> int:
