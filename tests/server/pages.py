@@ -1,9 +1,7 @@
 """A rig with an inbox that it only knows the address of: the pages themselves are no matter of the server's."""
 
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,12 +9,11 @@ import pytest
 from mcp import ClientSession, StdioServerParameters
 from mcp_types import ClientCapabilities, ElicitationCapability, ElicitCompleteNotification, UrlElicitationCapability
 from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, reached
-from wires import environment
+from wires import environment, launcher
 
 from mcp_hitl.domain.approval import Approval
 
 ADDRESS = "http://127.0.0.1:8765"
-WITH_INBOX = Path(__file__).with_name("with_inbox.py")
 WITH_PAGES = (OLDER[-1], MODERN)
 """The revisions on which a client can be asked to open a page."""
 
@@ -33,14 +30,20 @@ def call_for(tool: str, approval: Approval) -> tuple[str, dict[str, Any]]:
 
 
 def program(rig: Rig) -> list[str]:
-    """The command that serves the rig's database on stdio and knows of an inbox."""
-    return [sys.executable, str(WITH_INBOX), ADDRESS, "--db", str(rig.database)]
+    """The command that serves the rig's database on stdio, where it finds the inbox that the rig has announced."""
+    return launcher("--db", str(rig.database))
+
+
+async def announced(rig: Rig) -> None:
+    """Have all processes on the rig's database know of an inbox."""
+    assert rig.desk.take_inbox()
+    await rig.desk.announce_inbox(ADDRESS)
 
 
 @asynccontextmanager
 async def with_pages(rig: Rig, transport: str) -> AsyncGenerator[Any]:
-    """What a client connects to; there is an inbox then."""
-    rig.desk.address = ADDRESS
+    """What a client connects to; the rig has taken the inbox then, so that nobody else serves it."""
+    await announced(rig)
     async with reached(rig, transport) as target:
         if transport == "stdio":
             command, *arguments = program(rig)

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 from mcp_types import ElicitResult
-from server.pages import ADDRESS, WITH_PAGES, call_for, page, program
+from server.pages import ADDRESS, WITH_PAGES, announced, call_for, page, program
 from server.rig import GUARD_SECONDS, MODERN, Rig, Rounds, a_rig, pipes, valid
 from wires import AGREE, CANCEL, DECLINE, Person, accept, connect, content, text
 
@@ -51,6 +51,7 @@ async def test_t16_t18_nothing_that_a_client_answers_about_a_page_decides(
 
 async def test_t16_an_answer_with_values_that_no_form_has_decides_nothing_and_the_page_is_waited_for(rig: Rig) -> None:
     approval = await rig.opened()
+    await announced(rig)
     async with pipes(rig.database, program(rig)) as client:
         await client.shake_hands(elicitation={"url": {}})
         call = await client.request("tools/call", name="approve", arguments={"id": approval.id})

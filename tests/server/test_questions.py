@@ -280,6 +280,7 @@ async def test_a_client_that_fails_to_show_the_form_leaves_the_question_pending(
 
 
 async def test_a_client_that_can_only_open_urls_is_shown_no_form(rig: Rig) -> None:
+    assert rig.desk.take_inbox()  # and never says where it is: so there is none
     async with pipes(rig.database) as client:
         await client.shake_hands(elicitation={"url": {}})
         result = await client.call("ask-human", question="When?")
