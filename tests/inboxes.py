@@ -32,9 +32,9 @@ async def inbox_of(database: Path, but: str | None = None) -> str:
     try:
         with anyio.fail_after(PATIENCE):
             while True:
-                address = await desk.last_inbox()
-                if address not in {None, but} and address and await is_ours(store.shared_key(), address):
-                    return address
+                last = await desk.last_inbox()
+                if last and last.address != but and await is_ours(store.shared_key(), last.address):
+                    return last.address
                 await anyio.sleep(0.02)  # nothing tells when a process has begun to listen
     finally:
         await store.close()

@@ -12,7 +12,7 @@ from mcp_hitl.desk.recording import begin, instant, record
 from mcp_hitl.domain.audit import Event
 from mcp_hitl.domain.errors import NotAllowed
 from mcp_hitl.domain.principal import Established, Principal
-from mcp_hitl.domain.session import LINK_LIFE, SESSION_LIFE, Session
+from mcp_hitl.domain.session import LINK_LIFE, SESSION_LIFE, Session, Whereabouts
 from mcp_hitl.store.protocol import Transaction
 
 _INBOX = "inbox"
@@ -106,9 +106,13 @@ class Entering(Looking):
         """Become the process that serves the inbox of this database; False where another one is."""
         return self._store.hold(_INBOX)
 
-    async def announce_inbox(self, address: str | None) -> None:
-        """Record for all processes where the inbox is; only for the one that has taken it."""
-        await self._store.write(lambda tx: tx.set_inbox(address))
+    async def announce_inbox(self, address: str | None, *, free: bool = False) -> None:
+        """Record for all processes where the inbox is; only for the one that has taken it.
+
+        With `free`, nobody has named its port, and another process may go on there.
+        """
+        where = None if address is None else Whereabouts(address, free)
+        await self._store.write(lambda tx: tx.set_inbox(where))
         self.address = address
 
     def leave_inbox(self) -> None:
@@ -118,11 +122,11 @@ class Entering(Looking):
 
     async def find_inbox(self) -> str | None:
         """Learn where the inbox is; None where nobody serves it now."""
-        address = await self._store.read(lambda view: view.inbox())
-        self.address = address if address is not None and self._store.is_held(_INBOX) else None
+        where = await self.last_inbox()
+        self.address = where.address if where is not None and self._store.is_held(_INBOX) else None
         return self.address
 
-    async def last_inbox(self) -> str | None:
+    async def last_inbox(self) -> Whereabouts | None:
         """Where the inbox is or was last, whoever answers there now."""
         return await self._store.read(lambda view: view.inbox())
 

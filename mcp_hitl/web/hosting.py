@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.session import Whereabouts
 from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.listening import Listener
 from mcp_hitl.web.signing_in import proof
@@ -29,15 +30,18 @@ _MOST_ANSWERED = 10_000
 _HOST = "127.0.0.1"
 
 
-async def keep_address(desk: Desk, address: str) -> None:
-    """Until cancelled, tell all processes that the inbox is at `address`, unless it is elsewhere already."""
+async def keep_address(desk: Desk, address: str, *, free: bool) -> None:
+    """Until cancelled, tell all processes that the inbox is at `address`, unless it is elsewhere already.
+
+    With `free`, nobody has named its port: another process may go on there after this one.
+    """
     try:
         while True:
             with suppress(Unavailable):
                 if not desk.take_inbox():
                     await desk.find_inbox()
                 elif desk.address != address:
-                    await desk.announce_inbox(address)
+                    await desk.announce_inbox(address, free=free)
             await anyio.sleep(LOOK_SECONDS)
     finally:
         desk.leave_inbox()
@@ -52,6 +56,7 @@ async def host_inbox(desk: Desk, inbox: Inbox, *, ready: Callable[[str], None] =
             else:
                 try:
                     # The same port again, so that pages which are open go on: they are signed in at that address.
+                    # But a port that somebody has named is wanted by the server that was told to use it.
                     port = _free(_port(await desk.last_inbox()))
                     if not await _host(desk, inbox, port, ready):
                         await _host(desk, inbox, 0, ready)
@@ -95,7 +100,7 @@ async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[str], None
         tasks.start_soon(serve)
         try:
             await listening.wait()
-            await desk.announce_inbox(listener.address)
+            await desk.announce_inbox(listener.address, free=True)
             ready(listener.address)
             await anyio.sleep_forever()
         finally:
@@ -115,6 +120,6 @@ def _free(port: int) -> int:
     return port
 
 
-def _port(address: str | None) -> int:
-    port = urlsplit(address).port if address else None
+def _port(last: Whereabouts | None) -> int:
+    port = urlsplit(last.address).port if last is not None and last.free else None
     return port or 0

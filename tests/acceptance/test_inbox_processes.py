@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -114,6 +115,20 @@ async def test_one_process_serves_and_when_it_is_killed_another_goes_on_for_page
                 await approve(page, f"Lunch for {left}")
                 decided = await anyio.to_thread.run_sync(look, database, approval_id)
                 assert decided.status is Status.APPROVED
+
+
+async def test_a_port_that_serve_was_told_is_left_free_for_it_when_another_takes_over(database: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        named = str(free.getsockname()[1])
+    with http_server(database, "--port", named) as (endpoint, serving):
+        first = await inbox_of(database)
+        assert f"{first}/mcp" == endpoint
+        async with stdio(database):
+            serving.send_signal(signal.SIGTERM)
+            await anyio.to_thread.run_sync(serving.wait)
+            assert await inbox_of(database, but=first) != first
+            with http_server(database, "--port", named) as (again, _):
+                assert again == endpoint
 
 
 async def test_a_stranger_on_the_port_of_an_inbox_that_has_ended_is_left_alone(database: Path) -> None:

@@ -6,7 +6,10 @@ from typing import Any
 
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.principal import Established, Principal
-from mcp_hitl.domain.session import Session
+from mcp_hitl.domain.session import Session, Whereabouts
+
+_FREE, _NAMED = "free", "named"
+"""How the port of a recorded address was chosen."""
 
 
 class SessionStatements:
@@ -34,10 +37,11 @@ class SessionStatements:
         """See `View.has_link`."""
         return self._db.execute("SELECT 1 FROM sign_in_links WHERE digest = ?", (digest,)).fetchone() is not None
 
-    def inbox(self) -> str | None:
+    def inbox(self) -> Whereabouts | None:
         """See `View.inbox`."""
         row: Any = self._db.execute("SELECT value FROM facts WHERE name = 'inbox'").fetchone()
-        return row[0] or None
+        address, _, port = row[0].partition(" ")
+        return Whereabouts(address, port == _FREE) if address else None
 
     def add_link(self, digest: str, who: Principal, until: datetime) -> None:
         """See `Transaction.add_link`."""
@@ -77,6 +81,7 @@ class SessionStatements:
         for table in ("sign_in_links", "sessions"):
             self._db.execute(f"DELETE FROM {table} WHERE until <= ?", (to_ms(now),))
 
-    def set_inbox(self, address: str | None) -> None:
+    def set_inbox(self, where: Whereabouts | None) -> None:
         """See `Transaction.set_inbox`."""
-        self._db.execute("UPDATE facts SET value = ? WHERE name = 'inbox'", (address or "",))
+        value = "" if where is None else f"{where.address} {_FREE if where.free else _NAMED}"
+        self._db.execute("UPDATE facts SET value = ? WHERE name = 'inbox'", (value,))
