@@ -98,6 +98,10 @@ class Entering(Looking):
 
         await self._store.write(work)
 
+    async def sign_everybody_out(self, who: Principal | None) -> int:
+        """End every session and void every link, for `who` (None: the system); returns how many sessions that were."""
+        return await self._store.write(lambda tx: self._shut_out(tx, who))
+
     async def database_id(self) -> str:
         """What tells this database from every other."""
         return await self._store.read(lambda view: view.database_id())
@@ -115,6 +119,20 @@ class Entering(Looking):
         await self._store.write(lambda tx: tx.set_inbox(where))
         self.address = address
 
+    async def abandon_inbox(self) -> None:
+        """Never go back to the recorded address: a stranger listens there. Only for who has taken the inbox.
+
+        A browser sends its cookie, and even the code of a link, to whoever answers at an address that it knows. So
+        these are worth nothing from now on; the token counts only where it was given anyway.
+        """
+
+        def work(tx: Transaction) -> None:
+            tx.set_inbox(None)
+            self._shut_out(tx, None)
+
+        await self._store.write(work)
+        self.address = None
+
     def leave_inbox(self) -> None:
         """Let another process serve the inbox. The address stays recorded; it counts while somebody has hold of it."""
         self.address = None
@@ -129,6 +147,13 @@ class Entering(Looking):
     async def last_inbox(self) -> Whereabouts | None:
         """Where the inbox is or was last, whoever answers there now."""
         return await self._store.read(lambda view: view.inbox())
+
+    def _shut_out(self, tx: Transaction, who: Principal | None) -> int:
+        now = begin(tx, self.clock())
+        ended = tx.shut_out()
+        for session in ended:
+            record(tx, None, Event.SIGNED_OUT, now, who, person=session.who.id)
+        return len(ended)
 
 
 def digest(secret: str) -> str:

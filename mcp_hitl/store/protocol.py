@@ -196,6 +196,10 @@ class View(Protocol):
         """The session whose secret has this digest, outdated or not."""
         ...
 
+    def sessions(self) -> list[Session]:
+        """Every session, outdated or not, the oldest first."""
+        ...
+
     def has_link(self, digest: str) -> bool:
         """Whether there is such a link that nobody has used."""
         ...
@@ -347,6 +351,10 @@ class Transaction(View, Protocol):
 
     def end_session(self, digest: str) -> bool:
         """Remove a session; False where there was none."""
+        ...
+
+    def shut_out(self) -> list[Session]:
+        """Remove every link and every session; the sessions that there were, the oldest first."""
         ...
 
     def drop_outdated(self, now: datetime) -> None:

@@ -27,6 +27,8 @@ LOOK_SECONDS = 1.0
 """How often a process looks whether the inbox has been left."""
 _ANSWER_SECONDS = 3.0
 _MOST_ANSWERED = 10_000
+_CLOSING_SECONDS = 0.2
+"""What a process that was killed may need to close its port, after it has lost its lock."""
 _HOST = "127.0.0.1"
 
 
@@ -57,8 +59,12 @@ async def host_inbox(desk: Desk, inbox: Inbox, *, ready: Callable[[str], None] =
                 try:
                     # The same port again, so that pages which are open go on: they are signed in at that address.
                     # But a port that somebody has named is wanted by the server that was told to use it.
-                    port = _free(_port(await desk.last_inbox()))
-                    if not await _host(desk, inbox, port, ready):
+                    port = _port(await desk.last_inbox())
+                    if port and not (await _is_free(port) and await _host(desk, inbox, port, ready)):
+                        await desk.abandon_inbox()
+                        port = 0
+                    if not port:
+                        await desk.announce_inbox(None)  # what stands there is of a process that has ended
                         await _host(desk, inbox, 0, ready)
                 finally:
                     desk.leave_inbox()
@@ -87,7 +93,6 @@ async def is_ours(key: bytes, address: str) -> bool:
 
 async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[str], None]) -> bool:
     """Serve until cancelled; False where the port could not be taken."""
-    await desk.announce_inbox(None)  # what stands there is of a process that has ended
     listening = anyio.Event()
     listener = Listener(inbox.app, _HOST, port, ready=lambda _: listening.set())
     async with anyio.create_task_group() as tasks, inbox.open():
@@ -108,16 +113,23 @@ async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[str], None
     return listening.is_set()
 
 
-def _free(port: int) -> int:
-    """The port where nobody has taken it, else 0, without the noise of a server that cannot start."""
+async def _is_free(port: int) -> bool:
+    """Whether nobody has taken the port, told without the noise of a server that cannot start."""
+    if not _can_bind(port):
+        await anyio.sleep(_CLOSING_SECONDS)
+        return _can_bind(port)
+    return True
+
+
+def _can_bind(port: int) -> bool:
     with socket.socket() as probe:
         if os.name == "posix":  # as the server does; elsewhere this would let two listen
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_HOST, port))
         except OSError:
-            return 0
-    return port
+            return False
+    return True
 
 
 def _port(last: Whereabouts | None) -> int:

@@ -11,6 +11,8 @@ from mcp_hitl.domain.session import Session, Whereabouts
 _FREE, _NAMED = "free", "named"
 """How the port of a recorded address was chosen."""
 
+_COLUMNS = "digest, token_digest, principal, established, since, until"
+
 
 class SessionStatements:
     """The part of a transaction that concerns signing in and the inbox's address."""
@@ -19,19 +21,12 @@ class SessionStatements:
 
     def session(self, digest: str) -> Session | None:
         """See `View.session`."""
-        row: Any = self._db.execute(
-            "SELECT digest, token_digest, principal, established, since, until FROM sessions WHERE digest = ?",
-            (digest,),
-        ).fetchone()
-        if row is None:
-            return None
-        return Session(
-            digest=row[0],
-            token_digest=row[1],
-            who=Principal(row[2], Established(row[3])),
-            since=from_ms(row[4]),
-            until=from_ms(row[5]),
-        )
+        row: Any = self._db.execute(f"SELECT {_COLUMNS} FROM sessions WHERE digest = ?", (digest,)).fetchone()
+        return None if row is None else _session(row)
+
+    def sessions(self) -> list[Session]:
+        """See `View.sessions`."""
+        return [_session(row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM sessions ORDER BY since, digest")]
 
     def has_link(self, digest: str) -> bool:
         """See `View.has_link`."""
@@ -60,8 +55,7 @@ class SessionStatements:
     def add_session(self, session: Session) -> None:
         """See `Transaction.add_session`."""
         self._db.execute(
-            "INSERT INTO sessions (digest, token_digest, principal, established, since, until) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
             (
                 session.digest,
                 session.token_digest,
@@ -76,6 +70,13 @@ class SessionStatements:
         """See `Transaction.end_session`."""
         return self._db.execute("DELETE FROM sessions WHERE digest = ?", (digest,)).rowcount == 1
 
+    def shut_out(self) -> list[Session]:
+        """See `Transaction.shut_out`."""
+        ended = self.sessions()
+        for table in ("sign_in_links", "sessions"):
+            self._db.execute(f"DELETE FROM {table}")
+        return ended
+
     def drop_outdated(self, now: datetime) -> None:
         """See `Transaction.drop_outdated`."""
         for table in ("sign_in_links", "sessions"):
@@ -85,3 +86,13 @@ class SessionStatements:
         """See `Transaction.set_inbox`."""
         value = "" if where is None else f"{where.address} {_FREE if where.free else _NAMED}"
         self._db.execute("UPDATE facts SET value = ? WHERE name = 'inbox'", (value,))
+
+
+def _session(row: Any) -> Session:
+    return Session(
+        digest=row[0],
+        token_digest=row[1],
+        who=Principal(row[2], Established(row[3])),
+        since=from_ms(row[4]),
+        until=from_ms(row[5]),
+    )
