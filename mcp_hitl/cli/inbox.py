@@ -35,17 +35,23 @@ def inbox(context: click.Context, approval_id: str | None, printed: bool) -> Non
         person.require_terminal()
         async with workspace(settings_of(context)) as place:
             path = "/" if approval_id is None else f"/approvals/{(await place.desk.get(place.user, approval_id)).id}"
-            if place.desk.address is None:
-                return await _serve(place, path, printed)
-            return await _enter(place, place.desk.address, path, printed)
+            address = place.desk.address or await _serve(place, path, printed)
+            return DONE if address is None else await _enter(place, address, path, printed)
 
     run(main)
 
 
 async def _enter(place: Workspace, address: str, path: str, printed: bool) -> int:
-    from mcp_hitl.web.hosting import is_ours
+    import anyio
 
-    if not await is_ours(shared_key(place), address):
+    from mcp_hitl.web.hosting import LOOK_SECONDS, is_ours
+
+    ours = await is_ours(shared_key(place), address)
+    if not ours:
+        await anyio.sleep(LOOK_SECONDS)  # whoever takes it over at this moment has not said where, or does not listen
+        address = await place.desk.find_inbox() or address
+        ours = await is_ours(shared_key(place), address)
+    if not ours:
         click.echo(
             f"mcp-hitl: What answers at {address} is not the inbox of this database, or does not answer; it was not "
             "opened. Try again in a moment, or end the server that was there.",
@@ -56,7 +62,8 @@ async def _enter(place: Workspace, address: str, path: str, printed: bool) -> in
         return DONE if await _sign_in(place, address, path, printed) else REFUSED
 
 
-async def _serve(place: Workspace, path: str, printed: bool) -> int:
+async def _serve(place: Workspace, path: str, printed: bool) -> str | None:
+    """Serve it until stopped; where another process was faster, the address of that one."""
     import anyio
 
     from mcp_hitl.server.signals import on_signals
@@ -65,17 +72,28 @@ async def _serve(place: Workspace, path: str, printed: bool) -> int:
 
     pages = Inbox(place.desk, key=shared_key(place), how=command_line(place.settings, "inbox"))
     opening: set[asyncio.Task[bool]] = set()
+    found: list[str] = []
+    waiting = False
 
     def ready(address: str) -> None:
         person.say(f"The inbox is at {address}, as long as this runs. Stop with Ctrl-C.")
         opening.add(asyncio.create_task(_sign_in(place, address, path, printed)))
 
+    def elsewhere(address: str | None) -> None:
+        nonlocal waiting
+        if address is not None:
+            found.append(address)
+            until_stopped.cancel()
+        elif not waiting:
+            waiting = True
+            person.say("Another process is about to serve the inbox. Waiting for it …")
+
     with anyio.CancelScope() as until_stopped, on_signals(until_stopped.cancel):
         async with place.desk.serve():
-            await host_inbox(place.desk, pages, ready=ready)
+            await host_inbox(place.desk, pages, ready=ready, elsewhere=elsewhere)
     for task in opening:
         task.cancel()
-    return DONE
+    return found[0] if found else None
 
 
 async def _sign_in(place: Workspace, address: str, path: str, printed: bool) -> bool:

@@ -49,12 +49,22 @@ async def keep_address(desk: Desk, address: str, *, free: bool) -> None:
         desk.leave_inbox()
 
 
-async def host_inbox(desk: Desk, inbox: Inbox, *, ready: Callable[[str], None] = lambda address: None) -> None:
-    """Serve the inbox beside something else, whenever no other process does, until cancelled."""
+async def host_inbox(
+    desk: Desk,
+    inbox: Inbox,
+    *,
+    ready: Callable[[str], None] = lambda address: None,
+    elsewhere: Callable[[str | None], None] = lambda address: None,
+) -> None:
+    """Serve the inbox beside something else, whenever no other process does, until cancelled.
+
+    `ready` is called with the address where this process serves it; `elsewhere` whenever another one does, with None
+    until that one has said where.
+    """
     while True:
         with suppress(Unavailable):
             if not desk.take_inbox():
-                await desk.find_inbox()
+                elsewhere(await desk.find_inbox())
             else:
                 try:
                     # The same port again, so that pages which are open go on: they are signed in at that address.

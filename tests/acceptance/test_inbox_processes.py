@@ -195,6 +195,20 @@ async def test_the_url_of_an_approval_is_its_page_while_somebody_serves_it_and_n
         assert url(approval_id) is None
 
 
+async def test_who_is_too_late_to_serve_it_goes_on_to_the_one_that_was_faster(database: Path) -> None:
+    store = SqliteStore(database)
+    desk = Desk(store, inbox="in a test")
+    assert desk.take_inbox()
+    with http_server(database) as (endpoint, _), opening(database) as opened:
+        opened.person.until("Waiting for it")
+        await desk.announce_inbox(endpoint.removesuffix("/mcp"))
+        async with browser() as chromium, visitor(chromium) as page:
+            await page.goto(opened.page())
+            await expect(page.get_by_text("Nothing is pending")).to_be_visible()
+        assert opened.person.finish() == 0
+    await store.close()
+
+
 def test_without_a_terminal_nobody_gets_a_link(database: Path) -> None:
     for arguments in (("inbox",), ("inbox", "--print"), ("inbox", ask(database))):
         done = run(database, *arguments)
