@@ -1,12 +1,13 @@
 """One inbox for all processes on a database: who serves it, who takes over, and that nobody else is ever trusted."""
 
 import json
+import re
 import signal
 import socket
 import sys
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,9 +20,9 @@ from asked import ask, look, lunch
 from inboxes import inbox_of, listening_on, opening, stranger, visitor
 from playwright.async_api import Page, expect
 from server.rig import Pipes, pipes
-from terminal import run
+from terminal import run, terminal
 from web.rig import browser
-from wires import http_server
+from wires import http_server, launcher
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approval import Status
@@ -229,6 +230,42 @@ async def test_inbox_with_an_id_opens_that_approval_and_ends_with_ctrl_c(databas
             assert opened.stop() < STOP_SECONDS
     assert "Traceback" not in opened.person.shown and "rror" not in opened.person.shown
     assert sorted(path.suffix for path in database.parent.glob("*.html")) == []
+
+
+@pytest.mark.parametrize("served", ["by itself", "by a server"])
+def test_a_browser_that_stays_in_the_foreground_is_answered_and_is_not_waited_for(database: Path, served: str) -> None:
+    browser = database.with_name("foreground.py")
+    browser.write_text("""
+import re, sys
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+page = Path(urlsplit(sys.argv[1]).path).read_text()
+address, code = re.search(r"(http://[^/]+)/sign-in#([\\w-]+)", page).groups()
+data = urlencode({"code": code}).encode()
+urlopen(Request(f"{address}/sign-in", data, {"origin": address}))
+sys.stdin.read()
+""")
+    variables = {"BROWSER": f"{sys.executable} {browser} %s"}
+    command = launcher("--db", str(database), "inbox")
+    with http_server(database) if served == "by a server" else nullcontext():
+        with terminal(command, variables=variables) as person:
+            person.until("Signed in.")
+            since = time.monotonic()
+            if served == "by itself":
+                person.process.send_signal(signal.SIGINT)
+            assert person.process.wait(STOP_SECONDS) == 0 and time.monotonic() - since < STOP_SECONDS
+
+
+async def test_beside_the_browser_a_command_is_told_that_prints_a_link_to_the_same_page(database: Path) -> None:
+    approval_id = await asked_for(database, "Lunch")
+    with opening(database, approval_id) as opened:
+        opened.page()
+        [command] = re.findall(r"If it stays empty: (.+)", opened.person.shown)
+        with terminal(["sh", "-c", command]) as elsewhere:
+            assert elsewhere.finish() == 0
+        assert f"{await inbox_of(database)}/sign-in?next=/approvals/{approval_id}#" in elsewhere.shown
 
 
 def test_inbox_with_an_id_that_is_none_says_so(database: Path) -> None:

@@ -179,6 +179,7 @@ cp "$page" {seen}/page
 stat -c '%a %u' "$page" > {seen}/mode
 cat /proc/[0-9]*/cmdline > {seen}/lines 2>/dev/null
 env > {seen}/environment
+echo handed over
 """
     )
     browser.chmod(0o700)
@@ -187,7 +188,7 @@ env > {seen}/environment
         address = url.removesuffix("/mcp")
         opening = launcher("--db", str(database), "inbox", approval_id)
         with terminal(opening, variables={"BROWSER": f"{browser} %s"}) as person:
-            person.until("Opening http://127.0.0.1:")
+            person.until("handed over")
             found = LINK.search((seen / "page").read_text())
             assert found is not None and found[0].startswith(address) and f"/approvals/{approval_id}#" in found[0]
             code = found[1]
