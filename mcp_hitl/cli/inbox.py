@@ -74,7 +74,8 @@ async def _enter(place: Workspace, address: str, wanted: _Wanted) -> int:
     if not ours:
         click.echo(
             f"mcp-hitl: What answers at {address} is not the inbox of this database, or does not answer; it was not "
-            "opened. Try again in a moment, or end the server that was there.",
+            "opened. Try again in a moment, or end the server that was there. (One that was started with another "
+            "MCP_HITL_KEY in its environment than this command has looks like a stranger too.)",
             err=True,
         )
         return REFUSED

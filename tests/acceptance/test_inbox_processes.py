@@ -175,6 +175,7 @@ async def test_a_stranger_at_the_recorded_address_is_not_opened(database: Path, 
             with opening(database) as opened:
                 assert opened.person.finish() == 2
             assert "is not the inbox of this database" in opened.person.shown
+            assert "another MCP_HITL_KEY" in opened.person.shown
             assert not opened.given.exists()
             assert {urlsplit(path).path for path in asked} == {"/inbox/identity"}
     await store.close()
