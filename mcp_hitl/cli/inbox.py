@@ -3,7 +3,10 @@
 import asyncio
 import html
 import os
+import re
+import stat
 import threading
+import time
 import webbrowser
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -54,6 +57,7 @@ def inbox(context: click.Context, approval_id: str | None, printed: bool) -> Non
         # A link decides who may decide: as with every decision, a person at a terminal has to ask for it.
         person.require_terminal()
         async with workspace(settings_of(context)) as place:
+            _remove_left_pages(place.settings.database)
             wanted = _Wanted(printed, approval_id and (await place.desk.get(place.user, approval_id)).id)
             address = place.desk.address or await _serve(place, wanted)
             return DONE if address is None else await _enter(place, address, wanted)
@@ -185,3 +189,19 @@ def _page_that_goes_on_to(where: str, database: Path) -> Generator[Path]:
         yield page
     finally:
         page.unlink(missing_ok=True)
+
+
+def _remove_left_pages(database: Path) -> None:
+    """Remove the pages of commands that were killed: none is needed for longer than its link can be used."""
+    outdated = time.time() - LINK_LIFE.total_seconds()
+    name = re.compile(re.escape(database.name) + r"\.open-\d+\.html")
+    for path in database.parent.glob("*.html"):
+        if name.fullmatch(path.name):
+            with suppress(OSError):  # somebody else was faster, or may do what we may not
+                found = path.lstat()
+                if stat.S_ISREG(found.st_mode) and found.st_mtime < outdated and _is_mine(found):
+                    path.unlink()
+
+
+def _is_mine(found: os.stat_result) -> bool:
+    return os.name != "posix" or found.st_uid == os.getuid()
