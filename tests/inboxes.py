@@ -24,6 +24,8 @@ from mcp_hitl.web.hosting import is_ours
 PATIENCE = 60.0
 """Longer than a process of ours takes to start on a busy machine."""
 
+_HANDED_OVER = "The browser has it."
+
 
 async def inbox_of(database: Path, but: str | None = None) -> str:
     """Where the inbox is, once one answers that proves to be of this database, at another address than `but`."""
@@ -32,9 +34,9 @@ async def inbox_of(database: Path, but: str | None = None) -> str:
     try:
         with anyio.fail_after(PATIENCE):
             while True:
-                address = await desk.last_inbox()
-                if address not in {None, but} and address and await is_ours(store.shared_key(), address):
-                    return address
+                last = await desk.last_inbox()
+                if last and last.address != but and await is_ours(store.shared_key(), last.address):
+                    return last.address
                 await anyio.sleep(0.02)  # nothing tells when a process has begun to listen
     finally:
         await store.close()
@@ -76,7 +78,7 @@ class Opening:
 
     def page(self) -> str:
         """The page that the browser was given: the URL of a file, which goes on to the sign-in link."""
-        self.person.until("in your browser …")
+        self.person.until(_HANDED_OVER)
         return self.given.read_text()
 
     def stop(self) -> float:
@@ -92,7 +94,7 @@ def opening(database: Path, *arguments: str) -> Generator[Opening]:
     """Run `mcp-hitl inbox` at a terminal."""
     given, script = database.with_name("given"), database.with_name("browser.py")
     given.unlink(missing_ok=True)
-    script.write_text(f"import sys\nopen({str(given)!r}, 'w').write(sys.argv[1])\n")
+    script.write_text(f"import sys\nopen({str(given)!r}, 'w').write(sys.argv[1])\nprint({_HANDED_OVER!r})\n")
     command = launcher("--db", str(database), "inbox", *arguments)
     with terminal(command, variables={"BROWSER": f"{sys.executable} {script} %s"}) as person:
         yield Opening(person, given)

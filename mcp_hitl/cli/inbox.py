@@ -3,9 +3,14 @@
 import asyncio
 import html
 import os
+import re
+import stat
+import threading
+import time
 import webbrowser
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -18,6 +23,24 @@ from mcp_hitl.domain.session import LINK_LIFE
 from mcp_hitl.store.sqlite.files import make_private
 
 _ID = click.argument("approval_id", metavar="[ID]", required=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What the person asked for."""
+
+    printed: bool
+    approval_id: str | None
+
+    @property
+    def path(self) -> str:
+        """The page."""
+        return f"/approvals/{self.approval_id}" if self.approval_id else "/"
+
+    @property
+    def to_print(self) -> tuple[str, ...]:
+        """The words of the command that prints a link to the same page."""
+        return ("inbox", *([self.approval_id] if self.approval_id else []), "--print")
 
 
 @click.command()
@@ -34,29 +57,38 @@ def inbox(context: click.Context, approval_id: str | None, printed: bool) -> Non
         # A link decides who may decide: as with every decision, a person at a terminal has to ask for it.
         person.require_terminal()
         async with workspace(settings_of(context)) as place:
-            path = "/" if approval_id is None else f"/approvals/{(await place.desk.get(place.user, approval_id)).id}"
-            if place.desk.address is None:
-                return await _serve(place, path, printed)
-            return await _enter(place, place.desk.address, path, printed)
+            _remove_left_pages(place.settings.database)
+            wanted = _Wanted(printed, approval_id and (await place.desk.get(place.user, approval_id)).id)
+            address = place.desk.address or await _serve(place, wanted)
+            return DONE if address is None else await _enter(place, address, wanted)
 
     run(main)
 
 
-async def _enter(place: Workspace, address: str, path: str, printed: bool) -> int:
-    from mcp_hitl.web.hosting import is_ours
+async def _enter(place: Workspace, address: str, wanted: _Wanted) -> int:
+    import anyio
 
-    if not await is_ours(shared_key(place), address):
+    from mcp_hitl.web.hosting import LOOK_SECONDS, is_ours
+
+    ours = await is_ours(shared_key(place), address)
+    if not ours:
+        await anyio.sleep(LOOK_SECONDS)  # whoever takes it over at this moment has not said where, or does not listen
+        address = await place.desk.find_inbox() or address
+        ours = await is_ours(shared_key(place), address)
+    if not ours:
         click.echo(
             f"mcp-hitl: What answers at {address} is not the inbox of this database, or does not answer; it was not "
-            "opened. Try again in a moment, or end the server that was there.",
+            "opened. Try again in a moment, or end the server that was there. (One that was started with another "
+            "MCP_HITL_KEY in its environment than this command has looks like a stranger too.)",
             err=True,
         )
         return REFUSED
     async with place.desk.open():
-        return DONE if await _sign_in(place, address, path, printed) else REFUSED
+        return DONE if await _sign_in(place, address, wanted) else REFUSED
 
 
-async def _serve(place: Workspace, path: str, printed: bool) -> int:
+async def _serve(place: Workspace, wanted: _Wanted) -> str | None:
+    """Serve it until stopped; where another process was faster, the address of that one."""
     import anyio
 
     from mcp_hitl.server.signals import on_signals
@@ -65,39 +97,81 @@ async def _serve(place: Workspace, path: str, printed: bool) -> int:
 
     pages = Inbox(place.desk, key=shared_key(place), how=command_line(place.settings, "inbox"))
     opening: set[asyncio.Task[bool]] = set()
+    found: list[str] = []
+    waiting = False
 
     def ready(address: str) -> None:
         person.say(f"The inbox is at {address}, as long as this runs. Stop with Ctrl-C.")
-        opening.add(asyncio.create_task(_sign_in(place, address, path, printed)))
+        opening.add(asyncio.create_task(_sign_in(place, address, wanted)))
+
+    def elsewhere(address: str | None) -> None:
+        nonlocal waiting
+        if address is not None:
+            found.append(address)
+            until_stopped.cancel()
+        elif not waiting:
+            waiting = True
+            person.say("Another process is about to serve the inbox. Waiting for it …")
 
     with anyio.CancelScope() as until_stopped, on_signals(until_stopped.cancel):
         async with place.desk.serve():
-            await host_inbox(place.desk, pages, ready=ready)
+            await host_inbox(place.desk, pages, ready=ready, elsewhere=elsewhere)
     for task in opening:
         task.cancel()
-    return DONE
+    return found[0] if found else None
 
 
-async def _sign_in(place: Workspace, address: str, path: str, printed: bool) -> bool:
+async def _sign_in(place: Workspace, address: str, wanted: _Wanted) -> bool:
     """Get a link to the person and wait until it is used; False where nobody did."""
+    import anyio
+
     from mcp_hitl.web.signing_in import link
 
     code = await place.desk.offer_link(place.user)
-    where = link(address, code, path)
-    if printed:
+    where = link(address, code, wanted.path)
+    if wanted.printed:
         person.say(f"Open this in your browser, once, within ten minutes:\n\n  {where}\n")
         return True
     with _page_that_goes_on_to(where, place.settings.database) as page:
-        if not webbrowser.open(page.as_uri()):
-            person.say("No browser could be started here. For a link to open yourself:")
-            person.say(f"  {command_line(place.settings, 'inbox', '--print', here=True)}")
-            return False
+        # A browser that is confined may show nothing: it cannot read files in every folder, and nobody would tell.
         person.say(f"Opening {address} in your browser …")
-        if await place.desk.link_used(code, seconds=LINK_LIFE.total_seconds()):
-            person.say("Signed in.")
-            return True
-    person.say("Nobody signed in with it within ten minutes.")
-    return False
+        person.say(f"If it stays empty: {command_line(place.settings, *wanted.to_print, here=True)}")
+        opened = used = True
+        async with anyio.create_task_group() as tasks:
+
+            async def browse() -> None:
+                nonlocal opened
+                opened = await _opened(page)
+                if not opened:
+                    tasks.cancel_scope.cancel()
+
+            tasks.start_soon(browse)
+            used = await place.desk.link_used(code, seconds=LINK_LIFE.total_seconds())
+            tasks.cancel_scope.cancel()
+    if not opened:
+        person.say("No browser could be started here. The command above prints a link to open yourself.")
+    else:
+        person.say("Signed in." if used else "Nobody signed in with it within ten minutes.")
+    return opened and used
+
+
+async def _opened(page: Path) -> bool:
+    """Start a browser on a page; False where none could be. One in the foreground ends first, or never."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[bool] = loop.create_future()
+
+    def tell(started: bool) -> None:
+        if not told.done():
+            told.set_result(started)
+
+    def start() -> None:
+        started = webbrowser.open(page.as_uri())
+        with suppress(RuntimeError):  # the loop has ended before the browser
+            loop.call_soon_threadsafe(tell, started)
+
+    # The page may come from this very process; and a thread of the event loop's would be waited for at the end.
+    threading.Thread(target=start, daemon=True).start()
+    return await told
 
 
 @contextmanager
@@ -115,3 +189,19 @@ def _page_that_goes_on_to(where: str, database: Path) -> Generator[Path]:
         yield page
     finally:
         page.unlink(missing_ok=True)
+
+
+def _remove_left_pages(database: Path) -> None:
+    """Remove the pages of commands that were killed: none is needed for longer than its link can be used."""
+    outdated = time.time() - LINK_LIFE.total_seconds()
+    name = re.compile(re.escape(database.name) + r"\.open-\d+\.html")
+    for path in database.parent.glob("*.html"):
+        if name.fullmatch(path.name):
+            with suppress(OSError):  # somebody else was faster, or may do what we may not
+                found = path.lstat()
+                if stat.S_ISREG(found.st_mode) and found.st_mtime < outdated and _is_mine(found):
+                    path.unlink()
+
+
+def _is_mine(found: os.stat_result) -> bool:
+    return os.name != "posix" or found.st_uid == os.getuid()

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -62,7 +63,7 @@ async def http(settings: Settings, host: str, port: int) -> int:
             code = await place.desk.offer_link(place.user) if sys.stderr.isatty() else None
 
             def ready(address: str) -> None:
-                tasks.start_soon(keep_address, place.desk, address)
+                tasks.start_soon(partial(keep_address, place.desk, address, free=port == 0))
                 _announce(settings, address, None if code is None else link(address, code))
 
             started = await serve_http(server, host, port, ready=ready, inbox=inbox)

@@ -12,7 +12,7 @@ from mcp_hitl.desk.recording import begin, instant, record
 from mcp_hitl.domain.audit import Event
 from mcp_hitl.domain.errors import NotAllowed
 from mcp_hitl.domain.principal import Established, Principal
-from mcp_hitl.domain.session import LINK_LIFE, SESSION_LIFE, Session
+from mcp_hitl.domain.session import LINK_LIFE, SESSION_LIFE, Session, Whereabouts
 from mcp_hitl.store.protocol import Transaction
 
 _INBOX = "inbox"
@@ -98,6 +98,10 @@ class Entering(Looking):
 
         await self._store.write(work)
 
+    async def sign_everybody_out(self, who: Principal | None) -> int:
+        """End every session and void every link, for `who` (None: the system); returns how many sessions that were."""
+        return await self._store.write(lambda tx: self._shut_out(tx, who))
+
     async def database_id(self) -> str:
         """What tells this database from every other."""
         return await self._store.read(lambda view: view.database_id())
@@ -106,10 +110,28 @@ class Entering(Looking):
         """Become the process that serves the inbox of this database; False where another one is."""
         return self._store.hold(_INBOX)
 
-    async def announce_inbox(self, address: str | None) -> None:
-        """Record for all processes where the inbox is; only for the one that has taken it."""
-        await self._store.write(lambda tx: tx.set_inbox(address))
+    async def announce_inbox(self, address: str | None, *, free: bool = False) -> None:
+        """Record for all processes where the inbox is; only for the one that has taken it.
+
+        With `free`, nobody has named its port, and another process may go on there.
+        """
+        where = None if address is None else Whereabouts(address, free)
+        await self._store.write(lambda tx: tx.set_inbox(where))
         self.address = address
+
+    async def abandon_inbox(self) -> None:
+        """Never go back to the recorded address: a stranger listens there. Only for who has taken the inbox.
+
+        A browser sends its cookie, and even the code of a link, to whoever answers at an address that it knows. So
+        these are worth nothing from now on; the token counts only where it was given anyway.
+        """
+
+        def work(tx: Transaction) -> None:
+            tx.set_inbox(None)
+            self._shut_out(tx, None)
+
+        await self._store.write(work)
+        self.address = None
 
     def leave_inbox(self) -> None:
         """Let another process serve the inbox. The address stays recorded; it counts while somebody has hold of it."""
@@ -118,13 +140,20 @@ class Entering(Looking):
 
     async def find_inbox(self) -> str | None:
         """Learn where the inbox is; None where nobody serves it now."""
-        address = await self._store.read(lambda view: view.inbox())
-        self.address = address if address is not None and self._store.is_held(_INBOX) else None
+        where = await self.last_inbox()
+        self.address = where.address if where is not None and self._store.is_held(_INBOX) else None
         return self.address
 
-    async def last_inbox(self) -> str | None:
+    async def last_inbox(self) -> Whereabouts | None:
         """Where the inbox is or was last, whoever answers there now."""
         return await self._store.read(lambda view: view.inbox())
+
+    def _shut_out(self, tx: Transaction, who: Principal | None) -> int:
+        now = begin(tx, self.clock())
+        ended = tx.shut_out()
+        for session in ended:
+            record(tx, None, Event.SIGNED_OUT, now, who, person=session.who.id)
+        return len(ended)
 
 
 def digest(secret: str) -> str:

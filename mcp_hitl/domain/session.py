@@ -1,4 +1,4 @@
-"""Being signed in at the inbox: what a page's cookie stands for."""
+"""Being signed in at the inbox: what a page's cookie stands for; and where the inbox is."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,3 +23,14 @@ class Session:
     who: Principal
     since: datetime
     until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where the inbox is. `free` is a port that nobody asked for: another process may go on there.
+
+    A port that somebody has named is kept for the server that is told to use it.
+    """
+
+    address: str
+    free: bool

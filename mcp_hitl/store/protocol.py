@@ -19,7 +19,7 @@ from mcp_hitl.domain.numbers import Ended, Given
 from mcp_hitl.domain.policy import Profile
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.searching import Sifted, Sought
-from mcp_hitl.domain.session import Session
+from mcp_hitl.domain.session import Session, Whereabouts
 from mcp_hitl.domain.stop import Stop
 
 T = TypeVar("T")
@@ -196,12 +196,16 @@ class View(Protocol):
         """The session whose secret has this digest, outdated or not."""
         ...
 
+    def sessions(self) -> list[Session]:
+        """Every session, outdated or not, the oldest first."""
+        ...
+
     def has_link(self, digest: str) -> bool:
         """Whether there is such a link that nobody has used."""
         ...
 
-    def inbox(self) -> str | None:
-        """The address of the inbox, as whoever served it last has recorded it."""
+    def inbox(self) -> Whereabouts | None:
+        """Where the inbox is, as whoever served it last has recorded it."""
         ...
 
 
@@ -349,11 +353,15 @@ class Transaction(View, Protocol):
         """Remove a session; False where there was none."""
         ...
 
+    def shut_out(self) -> list[Session]:
+        """Remove every link and every session; the sessions that there were, the oldest first."""
+        ...
+
     def drop_outdated(self, now: datetime) -> None:
         """Remove links and sessions whose time is over."""
         ...
 
-    def set_inbox(self, address: str | None) -> None:
+    def set_inbox(self, where: Whereabouts | None) -> None:
         """Record where the inbox is, or that it is nowhere."""
         ...
 

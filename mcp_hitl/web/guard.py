@@ -57,7 +57,7 @@ class Door:
             if changes or path in {"/live", "/changes"}:
                 return _refusal(401, "not_allowed", "You are not signed in any more. Sign in again, then repeat this.")
             return RedirectResponse(f"/sign-in?next={quote(own_path(request.url.path, request.url.query))}", 303)
-        if changes and not _has_token(request, state.session):
+        if changes and not has_token(request, state.session):
             return _refusal(
                 403, "not_allowed", "This page is not the one that was signed in here. Sign in again on this address."
             )
@@ -109,6 +109,12 @@ def listening_at(request: Request) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+def has_token(request: Request, session: Session) -> bool:
+    """Whether it comes from a page of the browser that signed in, at the very address where it did."""
+    token = request.headers.get(TOKEN, "")
+    return hmac.compare_digest(digest(listening_at(request) + token), session.token_digest)
+
+
 def own_path(path: str, query: str = "") -> str:
     """A place of this inbox to go on to; its front page for everything else."""
     wanted = f"{path}?{query}" if query else path
@@ -146,11 +152,6 @@ def _from_own_page(request: Request) -> bool:
     origins = headers.getlist("origin")
     fetched = headers.get("sec-fetch-site", "same-origin")
     return origins == [f"http://{headers.get('host', '')}"] and fetched == "same-origin"
-
-
-def _has_token(request: Request, session: Session) -> bool:
-    token = request.headers.get(TOKEN, "")
-    return hmac.compare_digest(digest(listening_at(request) + token), session.token_digest)
 
 
 def _refusal(status: int, code: str, message: str) -> Response:

@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.session import Whereabouts
 from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.listening import Listener
 from mcp_hitl.web.signing_in import proof
@@ -26,34 +27,54 @@ LOOK_SECONDS = 1.0
 """How often a process looks whether the inbox has been left."""
 _ANSWER_SECONDS = 3.0
 _MOST_ANSWERED = 10_000
+_CLOSING_SECONDS = 0.2
+"""What a process that was killed may need to close its port, after it has lost its lock."""
 _HOST = "127.0.0.1"
 
 
-async def keep_address(desk: Desk, address: str) -> None:
-    """Until cancelled, tell all processes that the inbox is at `address`, unless it is elsewhere already."""
+async def keep_address(desk: Desk, address: str, *, free: bool) -> None:
+    """Until cancelled, tell all processes that the inbox is at `address`, unless it is elsewhere already.
+
+    With `free`, nobody has named its port: another process may go on there after this one.
+    """
     try:
         while True:
             with suppress(Unavailable):
                 if not desk.take_inbox():
                     await desk.find_inbox()
                 elif desk.address != address:
-                    await desk.announce_inbox(address)
+                    await desk.announce_inbox(address, free=free)
             await anyio.sleep(LOOK_SECONDS)
     finally:
         desk.leave_inbox()
 
 
-async def host_inbox(desk: Desk, inbox: Inbox, *, ready: Callable[[str], None] = lambda address: None) -> None:
-    """Serve the inbox beside something else, whenever no other process does, until cancelled."""
+async def host_inbox(
+    desk: Desk,
+    inbox: Inbox,
+    *,
+    ready: Callable[[str], None] = lambda address: None,
+    elsewhere: Callable[[str | None], None] = lambda address: None,
+) -> None:
+    """Serve the inbox beside something else, whenever no other process does, until cancelled.
+
+    `ready` is called with the address where this process serves it; `elsewhere` whenever another one does, with None
+    until that one has said where.
+    """
     while True:
         with suppress(Unavailable):
             if not desk.take_inbox():
-                await desk.find_inbox()
+                elsewhere(await desk.find_inbox())
             else:
                 try:
                     # The same port again, so that pages which are open go on: they are signed in at that address.
-                    port = _free(_port(await desk.last_inbox()))
-                    if not await _host(desk, inbox, port, ready):
+                    # But a port that somebody has named is wanted by the server that was told to use it.
+                    port = _port(await desk.last_inbox())
+                    if port and not (await _is_free(port) and await _host(desk, inbox, port, ready)):
+                        await desk.abandon_inbox()
+                        port = 0
+                    if not port:
+                        await desk.announce_inbox(None)  # what stands there is of a process that has ended
                         await _host(desk, inbox, 0, ready)
                 finally:
                     desk.leave_inbox()
@@ -82,7 +103,6 @@ async def is_ours(key: bytes, address: str) -> bool:
 
 async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[str], None]) -> bool:
     """Serve until cancelled; False where the port could not be taken."""
-    await desk.announce_inbox(None)  # what stands there is of a process that has ended
     listening = anyio.Event()
     listener = Listener(inbox.app, _HOST, port, ready=lambda _: listening.set())
     async with anyio.create_task_group() as tasks, inbox.open():
@@ -95,7 +115,7 @@ async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[str], None
         tasks.start_soon(serve)
         try:
             await listening.wait()
-            await desk.announce_inbox(listener.address)
+            await desk.announce_inbox(listener.address, free=True)
             ready(listener.address)
             await anyio.sleep_forever()
         finally:
@@ -103,18 +123,25 @@ async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[str], None
     return listening.is_set()
 
 
-def _free(port: int) -> int:
-    """The port where nobody has taken it, else 0, without the noise of a server that cannot start."""
+async def _is_free(port: int) -> bool:
+    """Whether nobody has taken the port, told without the noise of a server that cannot start."""
+    if not _can_bind(port):
+        await anyio.sleep(_CLOSING_SECONDS)
+        return _can_bind(port)
+    return True
+
+
+def _can_bind(port: int) -> bool:
     with socket.socket() as probe:
         if os.name == "posix":  # as the server does; elsewhere this would let two listen
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_HOST, port))
         except OSError:
-            return 0
-    return port
+            return False
+    return True
 
 
-def _port(address: str | None) -> int:
-    port = urlsplit(address).port if address else None
+def _port(last: Whereabouts | None) -> int:
+    port = urlsplit(last.address).port if last is not None and last.free else None
     return port or 0

@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.web.guard import forget_cookie, listening_at, own_path, posted, set_cookie
+from mcp_hitl.domain.errors import Invalid, NotAllowed
+from mcp_hitl.web.guard import forget_cookie, has_token, listening_at, own_path, posted, set_cookie
 from mcp_hitl.web.rendering import page
 
 _CHALLENGE = range(16, 129)
@@ -42,9 +42,16 @@ class SigningIn:
     async def sign_in(self, request: Request) -> Response:
         """Exchange a link's code for a session."""
         fields = dict(await posted(request))
-        # A token of this address alone: who takes our port when we end can ask the browser for what is kept there.
-        opened = await self._desk.sign_in(fields.get("code", "").strip(), at=listening_at(request))
-        response = JSONResponse({"go": own_path(fields.get("next", "/")), "token": opened.token})
+        go = own_path(fields.get("next", "/"))
+        try:
+            # A token of this address alone: who takes our port when we end can ask the browser for what is kept there.
+            opened = await self._desk.sign_in(fields.get("code", "").strip(), at=listening_at(request))
+        except NotAllowed:
+            held = request.state.session
+            if held is None or not has_token(request, held):
+                raise
+            return JSONResponse({"go": go})  # who opens a link again has come in with it, or with another one, already
+        response = JSONResponse({"go": go, "token": opened.token})
         set_cookie(response, await self._desk.database_id(), opened.secret)
         return response
 

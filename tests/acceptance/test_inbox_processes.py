@@ -1,11 +1,13 @@
 """One inbox for all processes on a database: who serves it, who takes over, and that nobody else is ever trusted."""
 
 import json
+import re
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,9 +20,9 @@ from asked import ask, look, lunch
 from inboxes import inbox_of, listening_on, opening, stranger, visitor
 from playwright.async_api import Page, expect
 from server.rig import Pipes, pipes
-from terminal import run
+from terminal import run, terminal
 from web.rig import browser
-from wires import http_server
+from wires import http_server, launcher
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approval import Status
@@ -116,6 +118,20 @@ async def test_one_process_serves_and_when_it_is_killed_another_goes_on_for_page
                 assert decided.status is Status.APPROVED
 
 
+async def test_a_port_that_serve_was_told_is_left_free_for_it_when_another_takes_over(database: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        named = str(free.getsockname()[1])
+    with http_server(database, "--port", named) as (endpoint, serving):
+        first = await inbox_of(database)
+        assert f"{first}/mcp" == endpoint
+        async with stdio(database):
+            serving.send_signal(signal.SIGTERM)
+            await anyio.to_thread.run_sync(serving.wait)
+            assert await inbox_of(database, but=first) != first
+            with http_server(database, "--port", named) as (again, _):
+                assert again == endpoint
+
+
 async def test_a_stranger_on_the_port_of_an_inbox_that_has_ended_is_left_alone(database: Path) -> None:
     async with stdio(database):
         address = await inbox_of(database)
@@ -159,6 +175,7 @@ async def test_a_stranger_at_the_recorded_address_is_not_opened(database: Path, 
             with opening(database) as opened:
                 assert opened.person.finish() == 2
             assert "is not the inbox of this database" in opened.person.shown
+            assert "another MCP_HITL_KEY" in opened.person.shown
             assert not opened.given.exists()
             assert {urlsplit(path).path for path in asked} == {"/inbox/identity"}
     await store.close()
@@ -178,6 +195,20 @@ async def test_the_url_of_an_approval_is_its_page_while_somebody_serves_it_and_n
         client.process.send_signal(signal.SIGKILL)
         await client.process.wait()
         assert url(approval_id) is None
+
+
+async def test_who_is_too_late_to_serve_it_goes_on_to_the_one_that_was_faster(database: Path) -> None:
+    store = SqliteStore(database)
+    desk = Desk(store, inbox="in a test")
+    assert desk.take_inbox()
+    with http_server(database) as (endpoint, _), opening(database) as opened:
+        opened.person.until("Waiting for it")
+        await desk.announce_inbox(endpoint.removesuffix("/mcp"))
+        async with browser() as chromium, visitor(chromium) as page:
+            await page.goto(opened.page())
+            await expect(page.get_by_text("Nothing is pending")).to_be_visible()
+        assert opened.person.finish() == 0
+    await store.close()
 
 
 def test_without_a_terminal_nobody_gets_a_link(database: Path) -> None:
@@ -200,6 +231,42 @@ async def test_inbox_with_an_id_opens_that_approval_and_ends_with_ctrl_c(databas
             assert opened.stop() < STOP_SECONDS
     assert "Traceback" not in opened.person.shown and "rror" not in opened.person.shown
     assert sorted(path.suffix for path in database.parent.glob("*.html")) == []
+
+
+@pytest.mark.parametrize("served", ["by itself", "by a server"])
+def test_a_browser_that_stays_in_the_foreground_is_answered_and_is_not_waited_for(database: Path, served: str) -> None:
+    browser = database.with_name("foreground.py")
+    browser.write_text("""
+import re, sys
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+page = Path(urlsplit(sys.argv[1]).path).read_text()
+address, code = re.search(r"(http://[^/]+)/sign-in#([\\w-]+)", page).groups()
+data = urlencode({"code": code}).encode()
+urlopen(Request(f"{address}/sign-in", data, {"origin": address}))
+sys.stdin.read()
+""")
+    variables = {"BROWSER": f"{sys.executable} {browser} %s"}
+    command = launcher("--db", str(database), "inbox")
+    with http_server(database) if served == "by a server" else nullcontext():
+        with terminal(command, variables=variables) as person:
+            person.until("Signed in.")
+            since = time.monotonic()
+            if served == "by itself":
+                person.process.send_signal(signal.SIGINT)
+            assert person.process.wait(STOP_SECONDS) == 0 and time.monotonic() - since < STOP_SECONDS
+
+
+async def test_beside_the_browser_a_command_is_told_that_prints_a_link_to_the_same_page(database: Path) -> None:
+    approval_id = await asked_for(database, "Lunch")
+    with opening(database, approval_id) as opened:
+        opened.page()
+        [command] = re.findall(r"If it stays empty: (.+)", opened.person.shown)
+        with terminal(["sh", "-c", command]) as elsewhere:
+            assert elsewhere.finish() == 0
+        assert f"{await inbox_of(database)}/sign-in?next=/approvals/{approval_id}#" in elsewhere.shown
 
 
 def test_inbox_with_an_id_that_is_none_says_so(database: Path) -> None:

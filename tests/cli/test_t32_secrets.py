@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -179,6 +180,7 @@ cp "$page" {seen}/page
 stat -c '%a %u' "$page" > {seen}/mode
 cat /proc/[0-9]*/cmdline > {seen}/lines 2>/dev/null
 env > {seen}/environment
+echo handed over
 """
     )
     browser.chmod(0o700)
@@ -187,7 +189,7 @@ env > {seen}/environment
         address = url.removesuffix("/mcp")
         opening = launcher("--db", str(database), "inbox", approval_id)
         with terminal(opening, variables={"BROWSER": f"{browser} %s"}) as person:
-            person.until("Opening http://127.0.0.1:")
+            person.until("handed over")
             found = LINK.search((seen / "page").read_text())
             assert found is not None and found[0].startswith(address) and f"/approvals/{approval_id}#" in found[0]
             code = found[1]
@@ -217,6 +219,34 @@ def test_t32_the_file_is_gone_where_no_browser_starts_or_the_person_gives_up(dat
             person.process.send_signal(signal.SIGINT)
             person.finish()
         assert [*database.parent.glob("*.html")] == []
+
+
+def test_t32_the_file_that_a_killed_command_has_left_is_removed_by_the_next_one_and_nothing_else(
+    database: Path,
+) -> None:
+    with http_server(database):
+        with terminal(launcher("--db", str(database), "inbox"), variables={"BROWSER": "true"}) as person:
+            person.until("in your browser")
+        [left] = database.parent.glob("*.html")
+        kept = [
+            database.with_name(name)
+            for name in (
+                "hitl.db.open-1.html.bak",
+                "hitl.db.open-x.html",
+                "other.db.open-1.html",
+                "hitl-db.open-1.html",
+            )
+        ]
+        link, young = database.with_name("hitl.db.open-2.html"), database.with_name("hitl.db.open-3.html")
+        for path in (*kept, young):
+            path.touch()
+        link.symlink_to(kept[0])
+        long_ago = time.time() - 601
+        for path in (*kept, left, link):
+            os.utime(path, (long_ago, long_ago), follow_symlinks=False)
+        with terminal(launcher("--db", str(database), "inbox", "--print")) as person:
+            assert person.finish() == 0
+    assert not left.exists() and young.exists() and link.is_symlink() and all(path.exists() for path in kept)
 
 
 def test_t32_nothing_that_is_printed_as_json_or_exported_has_a_secret(database: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ async def serving(
         tasks.start_soon(listen)
         with anyio.fail_after(GUARD_SECONDS):
             await ready.wait()
-        tasks.start_soon(keep_address, desk, listener.address)
+        tasks.start_soon(partial(keep_address, desk, listener.address, free=port == 0))
         try:
             yield Place(desk, listener.address, await desk.database_id())
         finally:

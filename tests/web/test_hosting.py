@@ -1,12 +1,22 @@
 """Listening, and being the one that does."""
 
 import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
+import anyio
 import pytest
+from inboxes import stranger
 from sse_starlette.sse import AppStatus
-from web.rig import Place
+from web.rig import ANA, GUARD_SECONDS, KEY, Place
 
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.audit import SYSTEM, Event
+from mcp_hitl.domain.errors import NotAllowed
+from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.app import Inbox
+from mcp_hitl.web.hosting import host_inbox
 from mcp_hitl.web.listening import Listener
 
 pytestmark = pytest.mark.anyio
@@ -21,3 +31,48 @@ async def test_a_listener_whose_port_is_taken_ends_no_streams_of_the_next_one(
         assert not await listener.run()
     listener.stop()
     assert not AppStatus.should_exit
+
+
+@asynccontextmanager
+async def hosting(path: Path) -> AsyncGenerator[tuple[Desk, SqliteStore, str]]:
+    """An inbox as a server on stdio has it, and where it is."""
+    store = SqliteStore(path)
+    desk = Desk(store, inbox="in a test")
+    found: list[str] = []
+    ready = anyio.Event()
+
+    def note(address: str) -> None:
+        found.append(address)
+        ready.set()
+
+    async def host() -> None:
+        await host_inbox(desk, Inbox(desk, key=KEY, how=""), ready=note)
+
+    async with desk.serve(), anyio.create_task_group() as tasks:
+        tasks.start_soon(host)
+        with anyio.fail_after(GUARD_SECONDS):
+            await ready.wait()
+        yield desk, store, found[0]
+        tasks.cancel_scope.cancel()
+    AppStatus.should_exit = False
+    await store.close()
+
+
+async def test_t32_what_a_stranger_on_the_port_may_have_received_is_worth_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "hitl.db"
+    async with hosting(path) as (desk, _, first):
+        sessions = [await desk.sign_in(await desk.offer_link(ANA), at=first) for _ in range(2)]
+        code = await desk.offer_link(ANA)
+    async with hosting(path) as (desk, _, again):  # whoever ends and comes back ends no session
+        assert again == first and await desk.session(sessions[0].secret) is not None
+    with stranger(int(first.rpartition(":")[2]), lambda _: (200, {})) as asked:
+        async with hosting(path) as (desk, store, second):
+            assert second != first and asked == []
+            assert [await desk.session(session.secret) for session in sessions] == [None, None]
+            with pytest.raises(NotAllowed):
+                await desk.sign_in(code, at=second)
+            told = [one.entry for one in await store.read(lambda view: view.chain(0, 10))][2:]
+            assert [(entry.event, entry.actor) for entry in told] == [(Event.SIGNED_OUT, SYSTEM)] * 2
+            assert [entry.data for entry in told] == [{"person": ANA.id}] * 2
+    async with hosting(path) as (_, _, third):  # although the stranger is gone
+        assert third == second

@@ -84,6 +84,40 @@ async def test_t22_who_has_signed_out_sees_nothing_any_more(place: Place, http: 
     await sees_nothing(place, headers)
 
 
+async def test_t22_a_used_link_goes_on_for_the_pages_that_are_signed_in_and_for_nobody_else(
+    place: Place, http: httpx2.AsyncClient
+) -> None:
+    mine = place.headers(await place.signed_in())
+    code = await place.desk.offer_link(ANA)
+    again = {"code": code, "next": "/history"}
+    await place.desk.sign_in(code, at=place.address)
+    answer = await http.post("/sign-in", data=again, headers=mine)
+    assert (answer.status_code, answer.json()) == (200, {"go": "/history"}) and "set-cookie" not in answer.headers
+    elsewhere = await place.desk.sign_in(await place.desk.offer_link(ANA), at="http://127.0.0.1:1")
+    for headers in (
+        {"origin": place.address},
+        {name: value for name, value in mine.items() if name != "cookie"},
+        {name: value for name, value in mine.items() if name != TOKEN},
+        mine | {TOKEN: "x" * 43},
+        place.headers(elsewhere),
+    ):
+        assert (await http.post("/sign-in", data=again, headers=headers)).status_code == 403
+    await http.post("/sign-out", headers=mine)
+    assert (await http.post("/sign-in", data=again, headers=mine)).status_code == 403
+
+
+async def test_t22_a_link_that_is_opened_again_leads_on_in_the_browser_that_used_it(
+    place: Place, chromium: Browser
+) -> None:
+    async with person(chromium, place) as page:
+        used = await place.link("/history")
+        await page.goto(used)
+        await page.wait_for_url(f"{place.address}/history")
+        await page.goto(f"{place.address}/numbers")
+        await page.goto(used)
+        await page.wait_for_url(f"{place.address}/history")
+
+
 async def test_t22_signing_out_ends_that_session_alone(place: Place, http: httpx2.AsyncClient) -> None:
     mine, other = place.headers(await place.signed_in()), place.headers(await place.signed_in())
     await http.post("/sign-out", headers=mine)

@@ -6,7 +6,12 @@ from typing import Any
 
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.principal import Established, Principal
-from mcp_hitl.domain.session import Session
+from mcp_hitl.domain.session import Session, Whereabouts
+
+_FREE, _NAMED = "free", "named"
+"""How the port of a recorded address was chosen."""
+
+_COLUMNS = "digest, token_digest, principal, established, since, until"
 
 
 class SessionStatements:
@@ -16,28 +21,22 @@ class SessionStatements:
 
     def session(self, digest: str) -> Session | None:
         """See `View.session`."""
-        row: Any = self._db.execute(
-            "SELECT digest, token_digest, principal, established, since, until FROM sessions WHERE digest = ?",
-            (digest,),
-        ).fetchone()
-        if row is None:
-            return None
-        return Session(
-            digest=row[0],
-            token_digest=row[1],
-            who=Principal(row[2], Established(row[3])),
-            since=from_ms(row[4]),
-            until=from_ms(row[5]),
-        )
+        row: Any = self._db.execute(f"SELECT {_COLUMNS} FROM sessions WHERE digest = ?", (digest,)).fetchone()
+        return None if row is None else _session(row)
+
+    def sessions(self) -> list[Session]:
+        """See `View.sessions`."""
+        return [_session(row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM sessions ORDER BY since, digest")]
 
     def has_link(self, digest: str) -> bool:
         """See `View.has_link`."""
         return self._db.execute("SELECT 1 FROM sign_in_links WHERE digest = ?", (digest,)).fetchone() is not None
 
-    def inbox(self) -> str | None:
+    def inbox(self) -> Whereabouts | None:
         """See `View.inbox`."""
         row: Any = self._db.execute("SELECT value FROM facts WHERE name = 'inbox'").fetchone()
-        return row[0] or None
+        address, _, port = row[0].partition(" ")
+        return Whereabouts(address, port == _FREE) if address else None
 
     def add_link(self, digest: str, who: Principal, until: datetime) -> None:
         """See `Transaction.add_link`."""
@@ -56,8 +55,7 @@ class SessionStatements:
     def add_session(self, session: Session) -> None:
         """See `Transaction.add_session`."""
         self._db.execute(
-            "INSERT INTO sessions (digest, token_digest, principal, established, since, until) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
             (
                 session.digest,
                 session.token_digest,
@@ -72,11 +70,29 @@ class SessionStatements:
         """See `Transaction.end_session`."""
         return self._db.execute("DELETE FROM sessions WHERE digest = ?", (digest,)).rowcount == 1
 
+    def shut_out(self) -> list[Session]:
+        """See `Transaction.shut_out`."""
+        ended = self.sessions()
+        for table in ("sign_in_links", "sessions"):
+            self._db.execute(f"DELETE FROM {table}")
+        return ended
+
     def drop_outdated(self, now: datetime) -> None:
         """See `Transaction.drop_outdated`."""
         for table in ("sign_in_links", "sessions"):
             self._db.execute(f"DELETE FROM {table} WHERE until <= ?", (to_ms(now),))
 
-    def set_inbox(self, address: str | None) -> None:
+    def set_inbox(self, where: Whereabouts | None) -> None:
         """See `Transaction.set_inbox`."""
-        self._db.execute("UPDATE facts SET value = ? WHERE name = 'inbox'", (address or "",))
+        value = "" if where is None else f"{where.address} {_FREE if where.free else _NAMED}"
+        self._db.execute("UPDATE facts SET value = ? WHERE name = 'inbox'", (value,))
+
+
+def _session(row: Any) -> Session:
+    return Session(
+        digest=row[0],
+        token_digest=row[1],
+        who=Principal(row[2], Established(row[3])),
+        since=from_ms(row[4]),
+        until=from_ms(row[5]),
+    )
