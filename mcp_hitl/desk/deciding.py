@@ -28,7 +28,8 @@ _MS = timedelta(milliseconds=1)
 class Said:
     """What an approver said, and on exactly what: `revision` and `digest` are those that were shown.
 
-    `looked` is how long they had it before them.
+    `stage` is the one that was shown, where that is known: it must still be the one that is decided. `looked` is how
+    long they had it before them.
     """
 
     approver: Principal
@@ -41,6 +42,7 @@ class Said:
     answer: JsonObject | None = None
     nonce: str | None = None
     looked: timedelta | None = None
+    stage: int | None = None
 
 
 def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> Approval:
@@ -55,7 +57,7 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
     now = begin(tx, clock)
     check_open(approval, now)
     check_running(tx, approval.kind)
-    check_shown(approval, said.revision, said.digest)
+    check_shown(approval, said.revision, said.digest, said.stage)
     comment = checked_comment(said.comment)
     answer = _answer(approval, said)
     stage = check_may_decide(approval, said.approver, said.verdict, said.assurance, rulebook)

@@ -16,6 +16,7 @@ from mcp_hitl.domain.errors import Conflict, HitlError, Invalid
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.presentation import differences
+from mcp_hitl.domain.resolution import stage_of
 from mcp_hitl.web import fields
 from mcp_hitl.web.guard import posted, who
 from mcp_hitl.web.rendering import page
@@ -27,13 +28,14 @@ ASSURANCE = Assurance.LOCAL
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a page showed: exactly which revision, when, and a mark by which a form that is sent twice is known."""
+    """What a page showed: which revision and stage, and when; and a mark by which a form sent twice is known."""
 
     approval: str
     revision: int
     digest: str
     nonce: str
     at: datetime
+    stage: int
 
 
 class Seals:
@@ -47,7 +49,14 @@ class Seals:
         """What the page of `approval` carries along."""
         return str(
             self._serializer.dumps(
-                [approval.id, approval.revision, approval.digest, secrets.token_urlsafe(16), to_ms(at)]
+                [
+                    approval.id,
+                    approval.revision,
+                    approval.digest,
+                    secrets.token_urlsafe(16),
+                    to_ms(at),
+                    stage_of(approval),
+                ]
             )
         )
 
@@ -58,12 +67,12 @@ class Seals:
             Invalid: it is none of ours, or of another approval.
         """
         try:
-            named, revision, digest, nonce, at = self._serializer.loads(sealed)
-        except BadSignature:
-            named, revision, digest, nonce, at = "", 0, "", "", 0
+            named, revision, digest, nonce, at, stage = self._serializer.loads(sealed)
+        except (BadSignature, ValueError):  # none of ours, or of an earlier version's page, which sealed less
+            named, revision, digest, nonce, at, stage = "", 0, "", "", 0, 0
         if named != approval_id:
             raise Invalid("This page did not show the approval that it is about. Load it again.")
-        return Shown(approval_id, revision, digest, nonce, from_ms(at))
+        return Shown(approval_id, revision, digest, nonce, from_ms(at), stage)
 
 
 class Approvals:
@@ -157,6 +166,7 @@ class Approvals:
                     answer=answer,
                     nonce=shown.nonce,
                     looked=max(timedelta(0), desk.clock() - shown.at),
+                    stage=shown.stage,
                 )
             )
         except Conflict as conflict:

@@ -44,6 +44,16 @@ async def test_a_yes_approves(desk: Desk, clock: Clock) -> None:
     assert (decision.revision, decision.stage, decision.at) == (1, 1, START + hour())
 
 
+async def test_an_answer_to_one_stage_does_not_count_for_the_next(desk: Desk) -> None:
+    opened = await desk.submit(AGENT, "staged", {"a": 1})
+    assert len((await desk.decide(said(ANA, opened, stage=1))).decisions) == 1
+    assert len((await desk.decide(said(BO, opened, stage=1))).decisions) == 2, "together in one stage"
+    with pytest.raises(Conflict, match="in stage 1 and is in stage 2 now"):
+        await desk.decide(said(CY, opened, stage=1))
+    assert len((await desk.get(AGENT, opened.id)).decisions) == 2
+    assert (await desk.decide(said(CY, opened, stage=2))).status is Status.APPROVED
+
+
 async def test_what_deciding_returns_is_what_is_stored(desk: Desk, clock: Clock) -> None:
     opened = {kind: await desk.submit(AGENT, kind, {"a": 1}) for kind in ("staged", "form", "action")}
     counter = await desk.submit(AGENT, "counter", {})
