@@ -16,6 +16,7 @@ from mcp_hitl.domain.kinds import COOLDOWN
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.text import visible
 from mcp_hitl.store.protocol import Transaction
 
 MAX_COMMENT = 2_000
@@ -48,11 +49,18 @@ class Said:
 def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> Approval:
     """Record a decision and resolve the approval if it now adds up. The same form's answer again changes nothing.
 
+    Another answer on a form that was answered is refused, or whoever gave it would believe that it counted.
+
     Raises:
         NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: see each; nothing was changed.
     """
     approval = locked(tx, said.approval_id)
-    if said.nonce is not None and any(decision.nonce == said.nonce for decision in approval.decisions):
+    if said.nonce is not None and (given := given_on(approval, said.nonce)) is not None:
+        if (given.verdict, given.revision, given.approver) != (said.verdict, said.revision, said.approver.id):
+            raise Conflict(
+                f"What was shown here was answered already: {visible(given.approver)} said {given.verdict.value}. "
+                "That stands; nothing was changed."
+            )
         return approval
     now = begin(tx, clock)
     check_open(approval, now)
@@ -93,6 +101,11 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
     kind = rulebook.kinds.get(approval.kind)
     cooldown = kind.cooldown if kind else COOLDOWN
     return settle(tx, approval, decision, now, said.approver, answer=answer, cooldown=cooldown)
+
+
+def given_on(approval: Approval, nonce: str) -> Decision | None:
+    """The decision that was given on the form with this mark."""
+    return next((decision for decision in approval.decisions if decision.nonce == nonce), None)
 
 
 def cancel(tx: Transaction, principal: Principal, approval_id: str, reason: str | None, clock: datetime) -> Approval:

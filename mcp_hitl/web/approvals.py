@@ -1,6 +1,7 @@
 """One approval: everything about it, and everything that a person can do with it."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -127,13 +128,10 @@ class Approvals:
         approval_id = request.path_params["id"]
         sent = await posted(request)
         given = dict(sent)
-        verdict = _verdict(given.get("verdict", ""))
-        comment = given.get("comment", "").replace("\r\n", "\n")
+        verdict, comment = verdict_of(given)
         shown = self._seals.open(given.get("shown", ""), approval_id)
         if (given.get("revision"), given.get("digest")) != (str(shown.revision), shown.digest):
             raise Invalid("This page names another revision than it showed. Load it again.")
-        if verdict is Verdict.REJECT and not comment.strip():
-            raise Invalid("Say why not: whoever asked is told.")
         approval = await desk.get(principal, approval_id)
         answer = fields.answers(approval.form, sent) if verdict is Verdict.APPROVE else None
         await self.say(request, shown, verdict, comment, answer)
@@ -251,8 +249,17 @@ class Approvals:
         return "".join(f"\n{edit.editor} changed {differences(edit.before, edit.after)}" for edit in edits)
 
 
-def _verdict(text: str) -> Verdict:
+def verdict_of(given: Mapping[str, str]) -> tuple[Verdict, str]:
+    """What a form says, and the comment to it.
+
+    Raises:
+        Invalid: neither yes nor no, or a no without a reason.
+    """
     try:
-        return Verdict(text)
+        verdict = Verdict(given.get("verdict", ""))
     except ValueError:
         raise Invalid("Choose: approve or reject.") from None
+    comment = given.get("comment", "").replace("\r\n", "\n")
+    if verdict is Verdict.REJECT and not comment.strip():
+        raise Invalid("Say why not: whoever asked is told.")
+    return verdict, comment

@@ -4,10 +4,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.desk.deciding import given_on
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import HitlError, Invalid
 from mcp_hitl.domain.policy import Verdict
-from mcp_hitl.web.approvals import ASSURANCE, Approvals, Seals
+from mcp_hitl.web.approvals import ASSURANCE, Approvals, Seals, verdict_of
 from mcp_hitl.web.guard import posted, who
 from mcp_hitl.web.rendering import page
 from mcp_hitl.web.replies import readable
@@ -50,14 +51,7 @@ class Batch:
     async def decide(self, request: Request) -> Response:
         """`POST /batch`: the same verdict on each item of the list; what is refused leaves the others as they are."""
         sent = await posted(request)
-        given = dict(sent)
-        try:
-            verdict = Verdict(given.get("verdict", ""))
-        except ValueError:
-            raise Invalid("Choose: approve or reject.") from None
-        comment = given.get("comment", "").replace("\r\n", "\n")
-        if verdict is Verdict.REJECT and not comment.strip():
-            raise Invalid("Say why not: whoever asked is told.")
+        verdict, comment = verdict_of(dict(sent))
         items = [value for name, value in sent if name == "item"]
         if not 1 <= len(items) <= MOST:
             raise Invalid(f"Choose 1 to {MOST} approvals.")
@@ -72,9 +66,11 @@ class Batch:
             shown = self._seals.open(sealed, approval_id)
             if (revision, digest) != (str(shown.revision), shown.digest):
                 raise Invalid("The list names another revision than the page showed.")
-            why = await self._why_alone(request, approval_id)
-            if why is not None:
-                return {"id": approval_id, "done": False, "message": readable(why)}
+            held = await self._desk.get(who(request), approval_id)
+            if given_on(held, shown.nonce) is None:  # else it is sent again, and is answered as it was
+                why = await self._why_alone(request, approval_id)
+                if why is not None:
+                    return {"id": approval_id, "done": False, "message": readable(why)}
             approval = await self._approvals.say(request, shown, verdict, comment)
         except HitlError as error:
             return {"id": approval_id, "done": False, "message": readable(str(error))}

@@ -267,10 +267,11 @@ async def test_t07_a_seal_of_another_session_cannot_be_used_a_second_time(
     fields = a_form(approval, await sealed_on(http, first, approval))
     await http.post(f"/approvals/{approval.id}/decide", data=fields, headers=first)
     before = (await standing(place), await place.now(approval))
-    for verdict in ("reject", "approve"):
-        await http.post(
+    for verdict, status in (("reject", 409), ("approve", 200)):
+        again = await http.post(
             f"/approvals/{approval.id}/decide", data=fields | {"verdict": verdict, "comment": "x"}, headers=second
         )
+        assert again.status_code == status, "a no is not answered as if it counted"
     assert (await standing(place), await place.now(approval)) == before
 
 
