@@ -16,7 +16,7 @@ from mcp_hitl.domain.approval import Approval, OutcomeState
 from mcp_hitl.domain.errors import Conflict, HitlError, Invalid
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.presentation import differences
+from mcp_hitl.domain.presentation import differences, payload_of, told_edit
 from mcp_hitl.domain.resolution import stage_of
 from mcp_hitl.web import fields
 from mcp_hitl.web.guard import posted, who
@@ -93,6 +93,12 @@ class Approvals:
         now = desk.clock()
         entries, intact = await desk.evidence().trail(approval.id)
         pending = waits(approval, now)
+        objection, no_rejecting = [
+            await desk.objection(principal, approval, ASSURANCE, verdict=verdict) if pending else None
+            for verdict in (Verdict.APPROVE, Verdict.REJECT)
+        ]
+        decides = pending and (objection is None or no_rejecting is None)
+        payload = approval.payload if decides else payload_of(approval, desk.telling(approval))
         return page(
             request,
             "approval.html",
@@ -103,16 +109,18 @@ class Approvals:
             state=state(approval, now),
             deciders=deciders(approval),
             pending=pending,
-            lines=lines(approval.payload, kind),
+            payload=payload,
+            lines=None if payload is None else lines(payload, kind),
             claim_only=is_claim_only(approval),
-            edits=[(edit, differences(edit.before, edit.after)) for edit in approval.edits],
+            edits=[
+                (edit, differences(edit.before, edit.after) if decides else told_edit(edit, desk.telling(approval)))
+                for edit in approval.edits
+            ],
             decisions=decided_so_far(approval),
             earlier=earlier_lines(await desk.earlier(principal, approval), kind, now),
             fields=forms.fields_of(approval.form) if approval.form else (),
-            objection=await desk.objection(principal, approval, ASSURANCE) if pending else None,
-            no_rejecting=(
-                await desk.objection(principal, approval, ASSURANCE, verdict=Verdict.REJECT) if pending else None
-            ),
+            objection=objection,
+            no_rejecting=no_rejecting,
             mine=pending and principal.is_requester(approval.requester),
             cooling=approval.cooldown_until is not None and now < approval.cooldown_until,
             unknown=approval.outcome.state is OutcomeState.UNKNOWN,
@@ -187,7 +195,7 @@ class Approvals:
             row=row(approval, kind, now),
             state=state(approval, now),
             objection=objection,
-            inputs=fields.inputs(approval.payload, kind.schema if kind else {}),
+            inputs=[] if objection else fields.inputs(approval.payload, kind.schema if kind else {}),
             as_json=request.query_params.get("as") == "json",
             sealed=self._seals.seal(approval, now),
         )
@@ -246,7 +254,8 @@ class Approvals:
         except HitlError:
             return ""
         edits = [edit for edit in approval.edits if edit.revision > shown.revision]
-        return "".join(f"\n{edit.editor} changed {differences(edit.before, edit.after)}" for edit in edits)
+        telling = self._desk.telling(approval)
+        return "".join(f"\n{edit.editor} changed {told_edit(edit, telling)}" for edit in edits)
 
 
 def verdict_of(given: Mapping[str, str]) -> tuple[Verdict, str]:

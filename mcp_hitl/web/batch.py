@@ -1,13 +1,18 @@
 """Deciding several together: an explicit list, each item bound to what was shown of it (THREATS T28)."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.deciding import given_on
+from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import HitlError, Invalid
 from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.domain.presentation import payload_of
+from mcp_hitl.domain.secrets import has_secrets
 from mcp_hitl.web.approvals import ASSURANCE, Approvals, Seals, verdict_of
 from mcp_hitl.web.guard import posted, who
 from mcp_hitl.web.rendering import page
@@ -37,11 +42,12 @@ class Batch:
         for approval_id in ids:
             approval = await desk.get(principal, approval_id)
             kind = desk.rulebook.kinds.get(approval.kind)
+            payload = await self._payload(request, approval)
             items.append(
                 {
                     "row": row(approval, kind, now),
                     "approval": approval,
-                    "lines": lines(approval.payload, kind),
+                    "lines": None if payload is None else lines(payload, kind),
                     "sealed": self._seals.seal(approval, now),
                     "alone": await self._why_alone(request, approval_id),
                 }
@@ -76,6 +82,18 @@ class Batch:
             return {"id": approval_id, "done": False, "message": readable(str(error))}
         status = approval.seen_at(self._desk.clock()).value
         return {"id": approval_id, "done": True, "message": f"Recorded; it is {status}."}
+
+    async def _payload(self, request: Request, approval: Approval) -> Any:
+        """All of it for whoever may decide it, by itself at least; for others what is no secret."""
+        desk, principal = self._desk, who(request)
+        kind = desk.rulebook.kinds.get(approval.kind)
+        if kind is not None and not has_secrets(kind.schema):
+            return approval.payload
+        if waits(approval, desk.clock()):
+            for verdict in Verdict:
+                if await desk.objection(principal, approval, ASSURANCE, verdict=verdict) is None:
+                    return approval.payload
+        return payload_of(approval, desk.telling(approval))
 
     async def _why_alone(self, request: Request, approval_id: str) -> str | None:
         """Why one cannot be decided with others; None where it can."""

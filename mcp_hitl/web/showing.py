@@ -13,7 +13,7 @@ from mcp_hitl.domain.money import in_digits
 from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.principal import LOCAL
 from mcp_hitl.domain.resolution import quorum_of
-from mcp_hitl.domain.secrets import REDACTED, redacted
+from mcp_hitl.domain.secrets import has_secrets, redacted
 from mcp_hitl.domain.text import json_lines, one_line, visible
 from mcp_hitl.web.rendering import span_in_words
 
@@ -121,6 +121,7 @@ class Line:
     literal: bool
     """Whether it is a number, true, false or null, or empty, and no text."""
     secret: bool
+    """Whether its schema marks it, or something inside it."""
 
 
 def lines(payload: Any, kind: Kind | None) -> list[Line]:
@@ -128,14 +129,14 @@ def lines(payload: Any, kind: Kind | None) -> list[Line]:
     if not isinstance(payload, dict):
         return [Line("payload", None, json_lines(payload), True, False, False)]
     held = cast("JsonObject", payload)
-    hidden = {} if kind is None else cast("JsonObject", redacted(kind.schema, held))
     properties: Any = {} if kind is None else kind.schema.get("properties", {})
     # In the order in which the kind's author thought of them; the stored form is in that of the alphabet.
     names = [*(name for name in properties if name in held), *(name for name in held if name not in properties)]
-    return [_line(name, held[name], properties.get(name), hidden.get(name) == REDACTED) for name in names]
+    return [_line(name, held[name], properties.get(name)) for name in names]
 
 
-def _line(name: str, value: Any, schema: Any, secret: bool) -> Line:
+def _line(name: str, value: Any, schema: Any) -> Line:
+    secret = isinstance(schema, dict) and has_secrets(cast("JsonObject", schema))
     title = cast("JsonObject", schema).get("title") if isinstance(schema, dict) else None
     label = title if isinstance(title, str) else None
     if isinstance(value, str):
