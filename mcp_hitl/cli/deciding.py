@@ -13,6 +13,7 @@ from mcp_hitl.desk.recording import check_open
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.presentation import review, revision_wanted
+from mcp_hitl.domain.resolution import stage_of
 
 _ID = click.argument("approval_id", metavar="ID")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print what the tool of this name returns.")
@@ -151,6 +152,7 @@ async def _decide(
                 assurance=Assurance.NONE if yes else Assurance.LOCAL,
                 comment=comment,
                 answer=answer,
+                stage=stage_of(approval),
                 looked=None if yes else place.desk.clock() - now,
             )
         )

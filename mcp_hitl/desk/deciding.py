@@ -16,6 +16,7 @@ from mcp_hitl.domain.kinds import COOLDOWN
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.text import visible
 from mcp_hitl.store.protocol import Transaction
 
 MAX_COMMENT = 2_000
@@ -28,7 +29,8 @@ _MS = timedelta(milliseconds=1)
 class Said:
     """What an approver said, and on exactly what: `revision` and `digest` are those that were shown.
 
-    `looked` is how long they had it before them.
+    `stage` is the one that was shown, where that is known: it must still be the one that is decided. `looked` is how
+    long they had it before them.
     """
 
     approver: Principal
@@ -41,21 +43,29 @@ class Said:
     answer: JsonObject | None = None
     nonce: str | None = None
     looked: timedelta | None = None
+    stage: int | None = None
 
 
 def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> Approval:
     """Record a decision and resolve the approval if it now adds up. The same form's answer again changes nothing.
 
+    Another answer on a form that was answered is refused, or whoever gave it would believe that it counted.
+
     Raises:
         NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: see each; nothing was changed.
     """
     approval = locked(tx, said.approval_id)
-    if said.nonce is not None and any(decision.nonce == said.nonce for decision in approval.decisions):
+    if said.nonce is not None and (given := given_on(approval, said.nonce)) is not None:
+        if (given.verdict, given.revision, given.approver) != (said.verdict, said.revision, said.approver.id):
+            raise Conflict(
+                f"What was shown here was answered already: {visible(given.approver)} said {given.verdict.value}. "
+                "That stands; nothing was changed."
+            )
         return approval
     now = begin(tx, clock)
     check_open(approval, now)
     check_running(tx, approval.kind)
-    check_shown(approval, said.revision, said.digest)
+    check_shown(approval, said.revision, said.digest, said.stage)
     comment = checked_comment(said.comment)
     answer = _answer(approval, said)
     stage = check_may_decide(approval, said.approver, said.verdict, said.assurance, rulebook)
@@ -91,6 +101,11 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
     kind = rulebook.kinds.get(approval.kind)
     cooldown = kind.cooldown if kind else COOLDOWN
     return settle(tx, approval, decision, now, said.approver, answer=answer, cooldown=cooldown)
+
+
+def given_on(approval: Approval, nonce: str) -> Decision | None:
+    """The decision that was given on the form with this mark."""
+    return next((decision for decision in approval.decisions if decision.nonce == nonce), None)
 
 
 def cancel(tx: Transaction, principal: Principal, approval_id: str, reason: str | None, clock: datetime) -> Approval:

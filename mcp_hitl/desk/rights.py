@@ -8,19 +8,27 @@ from mcp_hitl.domain.errors import Conflict, NotAllowed, NotFound
 from mcp_hitl.domain.people import People
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Principal
-from mcp_hitl.domain.resolution import quorum_of
+from mcp_hitl.domain.resolution import stage_of
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.protocol import View
 
 
-def check_shown(approval: Approval, revision: int, digest: str) -> None:
+def check_shown(approval: Approval, revision: int, digest: str, stage: int | None = None) -> None:
     """Refuse a decision about anything but what is there now (THREATS T7).
 
+    A `stage` that was shown is the one to be decided: an answer to the first must not count for the second. Others who
+    decide in the same stage change nothing of what is asked.
+
     Raises:
-        Conflict: it was edited since.
+        Conflict: it was edited since, or is in another stage.
     """
     if (revision, digest) != (approval.revision, approval.digest):
         raise Conflict(f"{approval.id} was edited after this was shown. Look at it again before you decide.")
+    if stage is not None and stage != stage_of(approval):
+        raise Conflict(
+            f"{approval.id} was decided on by somebody after this was shown: it was in stage {stage} and is in stage "
+            f"{stage_of(approval)} now. Look at it again before you decide."
+        )
 
 
 def check_right(approval: Approval, approver: Principal, assurance: Assurance, rulebook: Rulebook) -> int:
@@ -39,7 +47,7 @@ def check_right(approval: Approval, approver: Principal, assurance: Assurance, r
     requester = rulebook.people.person(approval.requester)
     if policy.four_eyes and approver.may_be(requester, approval.requested_as):
         raise NotAllowed(f"{approval.id} is your own request; somebody else has to decide it.")
-    number = quorum_of(approval, approval.decisions_in_force).stage
+    number = stage_of(approval)
     entries = (*policy.stages[number - 1].approvers, *approval.escalated)
     if not policy.admits(entries, approver, rulebook.rights(approval.kind)):
         raise NotAllowed(f"{approval.id} is for others to decide now.")
@@ -79,7 +87,7 @@ def check_beforehand(
         raise NotFound
     check_open(approval, instant(view, clock))
     check_running(view, approval.kind)
-    check_shown(approval, shown.revision, shown.digest)
+    check_shown(approval, shown.revision, shown.digest, stage_of(shown))
     check_may_decide(approval, approver, verdict, assurance, rulebook)
 
 

@@ -16,7 +16,9 @@ from mcp_hitl.domain.numbers import Numbers, by_kind, by_person
 from mcp_hitl.domain.people import People
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.searching import Sifted, Sought, words_of
+from mcp_hitl.domain.secrets import has_secrets
 from mcp_hitl.domain.stop import Stop
 from mcp_hitl.store.protocol import View
 
@@ -64,7 +66,7 @@ class Searching(Looking):
         _check_cursor(cursor, "list-pending")
         if requester is None and not words_of(text):
             return await self._store.read(partial(self._page, kind=kind, limit=limit, cursor=cursor))
-        sought = _sought(kind=kind, requester=requester, text=text)
+        sought = _sought(self.rulebook, kind=kind, requester=requester, text=text)
         return await self._store.survey(partial(self._search, sought=sought, limit=limit, cursor=cursor))
 
     async def next_pending(self, principal: Principal, after: str | None) -> str | None:
@@ -112,7 +114,7 @@ class Searching(Looking):
         _check_cursor(cursor, "the history")
         if status is Status.PENDING:
             raise Invalid("The history is of what is resolved: approved, rejected, expired or cancelled.")
-        sought = _sought(status=status, kind=kind, requester=requester, approver=approver, text=text)
+        sought = _sought(self.rulebook, status=status, kind=kind, requester=requester, approver=approver, text=text)
         if approver is not None:
             sought = replace(sought, approver=self.rulebook.people.person(approver))
 
@@ -204,11 +206,17 @@ def _numbers(view: View, now: datetime, span: timedelta, people: People) -> Numb
     return Numbers(since=since, until=now, complete=complete, kinds=by_kind(ended, given), people=by_person(given))
 
 
-def _sought(*, text: str | None, status: Status | None = None, **names: str | None) -> Sought:
+def _sought(rulebook: Rulebook, *, text: str | None, status: Status | None = None, **names: str | None) -> Sought:
     for what, name in names.items():
         if name is not None:
             check_text(name, what)
-    return Sought(status=status, words=words_of(text), **names)
+    words = words_of(text)
+    return Sought(status=status, words=words, open_kinds=_open_kinds(rulebook) if words else None, **names)
+
+
+def _open_kinds(rulebook: Rulebook) -> frozenset[str]:
+    """The kinds of which nothing is secret: nobody finds out a secret by searching for it (THREATS T36)."""
+    return frozenset(name for name, kind in rulebook.kinds.items() if not has_secrets(kind.schema))
 
 
 def _check_cursor(cursor: str | None, where: str) -> None:

@@ -17,6 +17,8 @@ from mcp_hitl.domain.resolution import quorum_of
 from mcp_hitl.domain.secrets import REDACTED, redacted
 from mcp_hitl.domain.text import indented, json_lines, one_line, persons_words, visible
 
+_SECRET_CHANGE = "(something secret)"
+
 
 @dataclass(frozen=True, slots=True)
 class Telling:
@@ -217,7 +219,20 @@ def _changes(edit: Edit, telling: Telling) -> list[JsonObject]:
 
 def differences(before: Any, after: Any) -> str:
     """What an edit changes, a line for each field, for people to read."""
-    return "\n".join(f"{one_line(change['field'], 100)}: {_from_to(change)}" for change in changes(before, after))
+    return _told(changes(before, after))
+
+
+def told_edit(edit: Edit, telling: Telling) -> str:
+    """The same for those who do not decide: without what is secret. Empty where the contents are erased."""
+    return _told(_changes(edit, telling)) or ("" if _is_erased(edit) else _SECRET_CHANGE)
+
+
+def _told(changed: list[JsonObject]) -> str:
+    return "\n".join(f"{one_line(change['field'], 100)}: {_from_to(change)}" for change in changed)
+
+
+def _is_erased(edit: Edit) -> bool:
+    return edit.before is None and edit.after is None
 
 
 def revision_wanted(before: Any, after: Any) -> str:
@@ -234,7 +249,7 @@ def revision_wanted(before: Any, after: Any) -> str:
 
 def _differences(edit: Edit, telling: Telling) -> str:
     told = [f"{one_line(change['field'], 60)} {_from_to(change)}" for change in _changes(edit, telling)]
-    return one_line("; ".join(told) or "(erased)", 500)
+    return one_line("; ".join(told) or ("(erased)" if _is_erased(edit) else _SECRET_CHANGE), 500)
 
 
 def _from_to(change: JsonObject) -> str:

@@ -36,6 +36,11 @@ def quorum_of(approval: Approval, decisions: Sequence[Decision]) -> Quorum:
     return next((quorum for quorum in quorums if quorum.approved < quorum.needed), quorums[-1])
 
 
+def stage_of(approval: Approval) -> int:
+    """The stage that an approval is in, from 1."""
+    return quorum_of(approval, approval.decisions_in_force).stage
+
+
 def resolve(approval: Approval, decisions: Sequence[Decision], now: datetime) -> Status | None:
     """Return the status that `decisions` on the present revision give a pending approval at `now`, None for still open.
 

@@ -19,6 +19,8 @@ class Sought:
     requester: str | None = None
     approver: str | None = None
     words: tuple[str, ...] = ()
+    open_kinds: frozenset[str] | None = None
+    """The kinds whose payloads the words are looked for in, since nothing in them is secret; None for every kind."""
 
     def met_by(self, *texts: str | None) -> bool:
         """Whether every word occurs somewhere in `texts`, in small or capital letters."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.instants import from_ms, to_ms
+from mcp_hitl.domain.resolution import stage_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,13 @@ class FormState:
     nonce: str
     shown_at: int
     """In milliseconds, by the desk's clock: how long the person looks is recorded (THREATS T18)."""
+    stage: int | None = None
+    """None in a state of an earlier version, which did not carry it."""
 
     @staticmethod
     def of(approval: Approval, nonce: str, shown_at: datetime) -> "FormState":
         """The state of a form that shows `approval` as it is at this instant."""
-        return FormState(approval.id, approval.revision, approval.digest, nonce, to_ms(shown_at))
+        return FormState(approval.id, approval.revision, approval.digest, nonce, to_ms(shown_at), stage_of(approval))
 
     def looked(self, now: datetime) -> timedelta:
         """How long the form has been there."""
@@ -34,7 +37,7 @@ class FormState:
 
     def dump(self) -> str:
         """As request state; the SDK seals it."""
-        return json.dumps([self.approval, self.revision, self.digest, self.nonce, self.shown_at])
+        return json.dumps([self.approval, self.revision, self.digest, self.nonce, self.shown_at, self.stage])
 
 
 @dataclass(frozen=True, slots=True)

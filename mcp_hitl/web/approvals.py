@@ -1,6 +1,7 @@
 """One approval: everything about it, and everything that a person can do with it."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +18,8 @@ from mcp_hitl.domain.errors import Conflict, HitlError, Invalid
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.kinds import QUESTION
 from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.presentation import differences
+from mcp_hitl.domain.presentation import differences, payload_of, told_edit
+from mcp_hitl.domain.resolution import stage_of
 from mcp_hitl.web import fields
 from mcp_hitl.web.guard import posted, who
 from mcp_hitl.web.rendering import page
@@ -29,13 +31,14 @@ ASSURANCE = Assurance.LOCAL
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a page showed: exactly which revision, when, and a mark by which a form that is sent twice is known."""
+    """What a page showed: which revision and stage, and when; and a mark by which a form sent twice is known."""
 
     approval: str
     revision: int
     digest: str
     nonce: str
     at: datetime
+    stage: int
 
 
 class Seals:
@@ -49,7 +52,14 @@ class Seals:
         """What the page of `approval` carries along."""
         return str(
             self._serializer.dumps(
-                [approval.id, approval.revision, approval.digest, secrets.token_urlsafe(16), to_ms(at)]
+                [
+                    approval.id,
+                    approval.revision,
+                    approval.digest,
+                    secrets.token_urlsafe(16),
+                    to_ms(at),
+                    stage_of(approval),
+                ]
             )
         )
 
@@ -60,12 +70,12 @@ class Seals:
             Invalid: it is none of ours, or of another approval.
         """
         try:
-            named, revision, digest, nonce, at = self._serializer.loads(sealed)
-        except BadSignature:
-            named, revision, digest, nonce, at = "", 0, "", "", 0
+            named, revision, digest, nonce, at, stage = self._serializer.loads(sealed)
+        except (BadSignature, ValueError):  # none of ours, or of an earlier version's page, which sealed less
+            named, revision, digest, nonce, at, stage = "", 0, "", "", 0, 0
         if named != approval_id:
             raise Invalid("This page did not show the approval that it is about. Load it again.")
-        return Shown(approval_id, revision, digest, nonce, from_ms(at))
+        return Shown(approval_id, revision, digest, nonce, from_ms(at), stage)
 
 
 class Approvals:
@@ -85,6 +95,12 @@ class Approvals:
         now = desk.clock()
         entries, intact = await desk.evidence().trail(approval.id)
         pending = waits(approval, now)
+        objection, no_rejecting = [
+            await desk.objection(principal, approval, ASSURANCE, verdict=verdict) if pending else None
+            for verdict in (Verdict.APPROVE, Verdict.REJECT)
+        ]
+        decides = pending and (objection is None or no_rejecting is None)
+        payload = approval.payload if decides else payload_of(approval, desk.telling(approval))
         return page(
             request,
             "approval.html",
@@ -95,17 +111,19 @@ class Approvals:
             state=state(approval, now),
             deciders=deciders(approval),
             pending=pending,
-            lines=lines(approval.payload, kind),
+            payload=payload,
+            lines=None if payload is None else lines(payload, kind),
             claim_only=is_claim_only(approval),
-            edits=[(edit, differences(edit.before, edit.after)) for edit in approval.edits],
+            edits=[
+                (edit, differences(edit.before, edit.after) if decides else told_edit(edit, desk.telling(approval)))
+                for edit in approval.edits
+            ],
             decisions=decided_so_far(approval),
             earlier=earlier_lines(await desk.earlier(principal, approval), kind, now),
             asks=approval.kind == QUESTION.name,
             fields=forms.fields_of(approval.form) if approval.form else (),
-            objection=await desk.objection(principal, approval, ASSURANCE) if pending else None,
-            no_rejecting=(
-                await desk.objection(principal, approval, ASSURANCE, verdict=Verdict.REJECT) if pending else None
-            ),
+            objection=objection,
+            no_rejecting=no_rejecting,
             mine=pending and principal.is_requester(approval.requester),
             cooling=approval.cooldown_until is not None and now < approval.cooldown_until,
             unknown=approval.outcome.state is OutcomeState.UNKNOWN,
@@ -121,13 +139,10 @@ class Approvals:
         approval_id = request.path_params["id"]
         sent = await posted(request)
         given = dict(sent)
-        verdict = _verdict(given.get("verdict", ""))
-        comment = given.get("comment", "").replace("\r\n", "\n")
+        verdict, comment = verdict_of(given)
         shown = self._seals.open(given.get("shown", ""), approval_id)
         if (given.get("revision"), given.get("digest")) != (str(shown.revision), shown.digest):
             raise Invalid("This page names another revision than it showed. Load it again.")
-        if verdict is Verdict.REJECT and not comment.strip():
-            raise Invalid("Say why not: whoever asked is told.")
         approval = await desk.get(principal, approval_id)
         answer = fields.answers(approval.form, sent) if verdict is Verdict.APPROVE else None
         await self.say(request, shown, verdict, comment, answer)
@@ -160,6 +175,7 @@ class Approvals:
                     answer=answer,
                     nonce=shown.nonce,
                     looked=max(timedelta(0), desk.clock() - shown.at),
+                    stage=shown.stage,
                 )
             )
         except Conflict as conflict:
@@ -182,7 +198,7 @@ class Approvals:
             row=row(approval, kind, now),
             state=state(approval, now),
             objection=objection,
-            inputs=fields.inputs(approval.payload, kind.schema if kind else {}),
+            inputs=[] if objection else fields.inputs(approval.payload, kind.schema if kind else {}),
             as_json=request.query_params.get("as") == "json",
             sealed=self._seals.seal(approval, now),
         )
@@ -244,11 +260,21 @@ class Approvals:
         except HitlError:
             return ""
         edits = [edit for edit in approval.edits if edit.revision > shown.revision]
-        return "".join(f"\n{edit.editor} changed {differences(edit.before, edit.after)}" for edit in edits)
+        telling = self._desk.telling(approval)
+        return "".join(f"\n{edit.editor} changed {told_edit(edit, telling)}" for edit in edits)
 
 
-def _verdict(text: str) -> Verdict:
+def verdict_of(given: Mapping[str, str]) -> tuple[Verdict, str]:
+    """What a form says, and the comment to it.
+
+    Raises:
+        Invalid: neither yes nor no, or a no without a reason.
+    """
     try:
-        return Verdict(text)
+        verdict = Verdict(given.get("verdict", ""))
     except ValueError:
         raise Invalid("Choose: approve or reject.") from None
+    comment = given.get("comment", "").replace("\r\n", "\n")
+    if verdict is Verdict.REJECT and not comment.strip():
+        raise Invalid("Say why not: whoever asked is told.")
+    return verdict, comment

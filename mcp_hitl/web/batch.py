@@ -1,13 +1,19 @@
 """Deciding several together: an explicit list, each item bound to what was shown of it (THREATS T28)."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.desk.deciding import given_on
+from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import HitlError, Invalid
 from mcp_hitl.domain.policy import Verdict
-from mcp_hitl.web.approvals import ASSURANCE, Approvals, Seals
+from mcp_hitl.domain.presentation import payload_of
+from mcp_hitl.domain.secrets import has_secrets
+from mcp_hitl.web.approvals import ASSURANCE, Approvals, Seals, verdict_of
 from mcp_hitl.web.guard import posted, who
 from mcp_hitl.web.rendering import page
 from mcp_hitl.web.replies import readable
@@ -36,11 +42,12 @@ class Batch:
         for approval_id in ids:
             approval = await desk.get(principal, approval_id)
             kind = desk.rulebook.kinds.get(approval.kind)
+            payload = await self._payload(request, approval)
             items.append(
                 {
                     "row": row(approval, kind, now),
                     "approval": approval,
-                    "lines": lines(approval.payload, kind),
+                    "lines": None if payload is None else lines(payload, kind),
                     "sealed": self._seals.seal(approval, now),
                     "alone": await self._why_alone(request, approval_id),
                 }
@@ -50,14 +57,7 @@ class Batch:
     async def decide(self, request: Request) -> Response:
         """`POST /batch`: the same verdict on each item of the list; what is refused leaves the others as they are."""
         sent = await posted(request)
-        given = dict(sent)
-        try:
-            verdict = Verdict(given.get("verdict", ""))
-        except ValueError:
-            raise Invalid("Choose: approve or reject.") from None
-        comment = given.get("comment", "").replace("\r\n", "\n")
-        if verdict is Verdict.REJECT and not comment.strip():
-            raise Invalid("Say why not: whoever asked is told.")
+        verdict, comment = verdict_of(dict(sent))
         items = [value for name, value in sent if name == "item"]
         if not 1 <= len(items) <= MOST:
             raise Invalid(f"Choose 1 to {MOST} approvals.")
@@ -72,14 +72,28 @@ class Batch:
             shown = self._seals.open(sealed, approval_id)
             if (revision, digest) != (str(shown.revision), shown.digest):
                 raise Invalid("The list names another revision than the page showed.")
-            why = await self._why_alone(request, approval_id)
-            if why is not None:
-                return {"id": approval_id, "done": False, "message": readable(why)}
+            held = await self._desk.get(who(request), approval_id)
+            if given_on(held, shown.nonce) is None:  # else it is sent again, and is answered as it was
+                why = await self._why_alone(request, approval_id)
+                if why is not None:
+                    return {"id": approval_id, "done": False, "message": readable(why)}
             approval = await self._approvals.say(request, shown, verdict, comment)
         except HitlError as error:
             return {"id": approval_id, "done": False, "message": readable(str(error))}
         status = approval.seen_at(self._desk.clock()).value
         return {"id": approval_id, "done": True, "message": f"Recorded; it is {status}."}
+
+    async def _payload(self, request: Request, approval: Approval) -> Any:
+        """All of it for whoever may decide it, by itself at least; for others what is no secret."""
+        desk, principal = self._desk, who(request)
+        kind = desk.rulebook.kinds.get(approval.kind)
+        if kind is not None and not has_secrets(kind.schema):
+            return approval.payload
+        if waits(approval, desk.clock()):
+            for verdict in Verdict:
+                if await desk.objection(principal, approval, ASSURANCE, verdict=verdict) is None:
+                    return approval.payload
+        return payload_of(approval, desk.telling(approval))
 
     async def _why_alone(self, request: Request, approval_id: str) -> str | None:
         """Why one cannot be decided with others; None where it can."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
@@ -10,6 +10,7 @@ from mcp_hitl.domain import forms, strict_json
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.forms import Field
+from mcp_hitl.domain.secrets import has_secrets
 from mcp_hitl.domain.text import json_lines, visible
 
 ANSWER = "answer."
@@ -68,9 +69,10 @@ def inputs(payload: JsonObject, schema: Mapping[str, Any]) -> list[Input]:
     if isinstance(schema.get("properties"), dict):
         properties = cast("JsonObject", schema["properties"])
     absent = [name for name in properties if name not in payload]
-    return [_input(name, payload[name], properties.get(name)) for name in payload] + [
+    found = [_input(name, payload[name], properties.get(name)) for name in payload] + [
         _empty(name, properties[name]) for name in absent
     ]
+    return [_marked(one, properties.get(one.name)) for one in found]
 
 
 def edited(payload: JsonObject, posted: Posted) -> JsonObject:
@@ -125,6 +127,11 @@ def _empty(name: str, schema: Any) -> Input:
     kind: Any = cast("JsonObject", schema).get("type") if isinstance(schema, dict) else None
     prefix = _TEXT if kind == "string" else _JSON
     return Input(name, _label(name, schema), _posted(prefix, name), "", 1, "not given; leave it empty to keep it so")
+
+
+def _marked(one: Input, schema: Any) -> Input:
+    secret = isinstance(schema, dict) and has_secrets(cast("JsonObject", schema))
+    return replace(one, hint=f"{one.hint}, secret" if one.hint else "secret") if secret else one
 
 
 def _posted(prefix: str, name: str) -> str:

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.canonical import JsonObject, rfc8785_form
 from mcp_hitl.domain.kinds import MAX_TITLE, Kind
 from mcp_hitl.domain.money import in_digits
 from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.principal import LOCAL
 from mcp_hitl.domain.resolution import quorum_of
-from mcp_hitl.domain.secrets import REDACTED, redacted
+from mcp_hitl.domain.secrets import has_secrets, redacted
 from mcp_hitl.domain.text import json_lines, one_line, visible
 from mcp_hitl.web.rendering import span_in_words
 
@@ -111,41 +111,66 @@ def stake(approval: Approval, kind: Kind | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One field of a payload: its name, what its schema calls it, and its whole value."""
+    """One field of a payload: its name, what its schema calls it, and its whole value; no two values read alike."""
 
     name: str
     label: str | None
     text: str
     nested: bool
     """Whether there are values inside it, so that it is told as JSON."""
+    literal: bool
+    """Whether it is a number, true, false or null, or empty, and no text."""
     secret: bool
+    """Whether its schema marks it, or something inside it."""
 
 
 def lines(payload: Any, kind: Kind | None) -> list[Line]:
     """Every field of a payload in full."""
     if not isinstance(payload, dict):
-        return [Line("payload", None, json_lines(payload), True, False)]
+        return [Line("payload", None, json_lines(payload), True, False, False)]
     held = cast("JsonObject", payload)
-    hidden = {} if kind is None else cast("JsonObject", redacted(kind.schema, held))
     properties: Any = {} if kind is None else kind.schema.get("properties", {})
     # In the order in which the kind's author thought of them; the stored form is in that of the alphabet.
     names = [*(name for name in properties if name in held), *(name for name in held if name not in properties)]
-    return [_line(name, held[name], properties.get(name), hidden.get(name) == REDACTED) for name in names]
+    return [_line(name, held[name], properties.get(name)) for name in names]
 
 
-def _line(name: str, value: Any, schema: Any, secret: bool) -> Line:
-    label = cast("JsonObject", schema).get("title") if isinstance(schema, dict) else None
+def _line(name: str, value: Any, schema: Any) -> Line:
+    secret = isinstance(schema, dict) and has_secrets(cast("JsonObject", schema))
+    title = cast("JsonObject", schema).get("title") if isinstance(schema, dict) else None
+    label = title if isinstance(title, str) else None
     if isinstance(value, str):
-        return Line(name, label if isinstance(label, str) else None, value, False, secret)
+        text = _in_quotes(value) if value != value.strip() or _reads_as_json(value) else value
+        return Line(_name(name), label, text, False, False, secret)
     nested = isinstance(value, dict | list) and bool(cast("list[Any]", value))
-    text = json_lines(cast("object", value)) if nested else visible(_plain(value))
-    return Line(name, label if isinstance(label, str) else None, text, nested, secret)
+    text = json_lines(cast("object", value)) if nested else _literal(value)
+    return Line(_name(name), label, text, nested, not nested, secret)
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:,}" if abs(value) >= 10_000 else json.dumps(value)
-    return json.dumps(value, ensure_ascii=False)
+def _literal(value: Any) -> str:
+    # What was stored as digits alone comes back as an integer, although RFC 8785 takes none beyond a double's own.
+    return str(value) if type(value) is int else rfc8785_form(value).decode()
+
+
+def _name(name: str) -> str:
+    """A name as it is told from every other: in quotes where it could be taken for one that is written alike."""
+    plain = name == name.strip() and not name.startswith('"') and visible(name) == name
+    return name if name and plain else _in_quotes(name)
+
+
+def _reads_as_json(text: str) -> bool:
+    """Whether a text looks like something else: a number, null, a list, a text in quotes; or like nothing."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError:
+        return text == ""
+    except (ValueError, RecursionError):  # a number of very many digits, lists within lists
+        return True
+    return True
+
+
+def _in_quotes(text: str) -> str:
+    return visible(json.dumps(text, ensure_ascii=False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,16 @@ async def test_a_yes_approves(desk: Desk, clock: Clock) -> None:
     assert (decision.revision, decision.stage, decision.at) == (1, 1, START + hour())
 
 
+async def test_an_answer_to_one_stage_does_not_count_for_the_next(desk: Desk) -> None:
+    opened = await desk.submit(AGENT, "staged", {"a": 1})
+    assert len((await desk.decide(said(ANA, opened, stage=1))).decisions) == 1
+    assert len((await desk.decide(said(BO, opened, stage=1))).decisions) == 2, "together in one stage"
+    with pytest.raises(Conflict, match="in stage 1 and is in stage 2 now"):
+        await desk.decide(said(CY, opened, stage=1))
+    assert len((await desk.get(AGENT, opened.id)).decisions) == 2
+    assert (await desk.decide(said(CY, opened, stage=2))).status is Status.APPROVED
+
+
 async def test_what_deciding_returns_is_what_is_stored(desk: Desk, clock: Clock) -> None:
     opened = {kind: await desk.submit(AGENT, kind, {"a": 1}) for kind in ("staged", "form", "action")}
     counter = await desk.submit(AGENT, "counter", {})
@@ -101,8 +111,10 @@ async def test_whoever_comes_second_is_told_who_was_first_and_changes_nothing(de
 async def test_the_same_forms_answer_again_returns_the_first_outcome(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "expense", LUNCH)
     first = await desk.decide(said(ANA, opened, nonce="form-1"))
-    for verdict in Verdict:
-        assert await desk.decide(said(ANA, opened, verdict, nonce="form-1")) == first
+    assert await desk.decide(said(ANA, opened, nonce="form-1")) == first
+    for other in (said(ANA, opened, Verdict.REJECT, nonce="form-1"), said(BO, opened, nonce="form-1")):
+        with pytest.raises(Conflict, match="os:ana said approve"):
+            await desk.decide(other)
     with pytest.raises(AlreadyResolved):
         await desk.decide(said(ANA, opened, nonce="form-2"))
     assert await events(desk, opened) == [Event.OPENED, Event.DECIDED, Event.APPROVED]

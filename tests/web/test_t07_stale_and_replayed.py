@@ -176,6 +176,36 @@ async def test_t07_a_decision_that_is_replayed_against_a_later_revision_decides_
         assert (after.status.value, after.decisions_in_force, await standing(place)) == ("pending", (), before)
 
 
+async def test_t07_a_page_that_showed_the_first_stage_does_not_decide_the_second(tmp_path: Path) -> None:
+    async with serving(tmp_path / "hitl.db", rulebook=parse(PAIR).rulebook) as place, program(place) as http:
+        approval = await place.ask("action", {"amount": 900})
+        headers = place.headers(await place.signed_in())
+        one, two = [a_form(approval, await sealed_on(http, headers, approval)) for _ in range(2)]
+        where = f"/approvals/{approval.id}/decide"
+        assert (await http.post(where, data=one, headers=headers)).status_code == 200
+        before = await standing(place)
+        late = await http.post(where, data=two, headers=headers)
+        assert (late.status_code, late.json()["code"]) == (409, "conflict")
+        assert "was decided on by somebody after this was shown" in late.json()["message"]
+        assert (await http.post(where, data=one, headers=headers)).status_code == 200, "sent again, it is the same"
+        now = await place.now(approval)
+        assert (now.status.value, len(now.decisions), await standing(place)) == ("pending", 1, before)
+        anew = a_form(approval, await sealed_on(http, headers, approval))
+        assert (await http.post(where, data=anew, headers=headers)).status_code == 200
+        assert (await place.now(approval)).status.value == "approved"
+
+
+async def test_t07_a_page_of_an_earlier_version_is_loaded_again(place: Place, http: httpx2.AsyncClient) -> None:
+    approval = await asked(place)
+    sealed = URLSafeSerializer(KEY, salt="mcp-hitl inbox: shown").dumps([approval.id, 1, approval.digest, "nonce", 0])
+    response = await http.post(
+        f"/approvals/{approval.id}/decide",
+        data=a_form(approval, str(sealed)),
+        headers=place.headers(await place.signed_in()),
+    )
+    assert response.status_code == 422 and "Load it again" in response.json()["message"]
+
+
 async def test_t07_a_seal_says_what_was_shown_and_nothing_else_is_decided(
     place: Place, http: httpx2.AsyncClient
 ) -> None:
@@ -237,10 +267,11 @@ async def test_t07_a_seal_of_another_session_cannot_be_used_a_second_time(
     fields = a_form(approval, await sealed_on(http, first, approval))
     await http.post(f"/approvals/{approval.id}/decide", data=fields, headers=first)
     before = (await standing(place), await place.now(approval))
-    for verdict in ("reject", "approve"):
-        await http.post(
+    for verdict, status in (("reject", 409), ("approve", 200)):
+        again = await http.post(
             f"/approvals/{approval.id}/decide", data=fields | {"verdict": verdict, "comment": "x"}, headers=second
         )
+        assert again.status_code == status, "a no is not answered as if it counted"
     assert (await standing(place), await place.now(approval)) == before
 
 

@@ -81,7 +81,7 @@ async def test_t28_the_good_ones_are_decided_and_the_others_are_named_and_unchan
         )
         assert response.status_code == 200, response.text
         results = dict(zip(items, response.json()["results"], strict=True))
-        assert [name for name, told in results.items() if told["done"]] == ["good", "twice", "last"]
+        assert [name for name, told in results.items() if told["done"]] == ["good", "twice", "twice again", "last"]
         word = "approved" if verdict == "approve" else "rejected"
         says = {
             "stale": "edited after this was shown",
@@ -92,7 +92,7 @@ async def test_t28_the_good_ones_are_decided_and_the_others_are_named_and_unchan
             "swapped": "another revision",
             "other seal": "did not show the approval",
             "another revision": "another revision",
-            "twice again": f"{word} already",
+            "twice again": f"Recorded; it is {word}.",
         }
         for name, words in says.items():
             assert words in results[name]["message"], (name, results[name])
@@ -104,6 +104,26 @@ async def test_t28_the_good_ones_are_decided_and_the_others_are_named_and_unchan
         assert [await place.now(one) for one in alone] == before
         assert (await elsewhere.now(foreign)).decisions == ()
         assert (await standing(place))[0] == entries + 6, "three decisions and what they ended, and nothing else"
+
+
+async def test_t28_a_list_that_is_sent_again_after_a_lost_answer_is_answered_as_it_was(tmp_path: Path) -> None:
+    pair = parse("[kinds.action]\n" + '[[kinds.action.stages]]\napprovers = ["local"]\n' * 2).rulebook
+    async with serving(tmp_path / "hitl.db", rulebook=pair) as place, program(place) as http:
+        headers = place.headers(await place.signed_in())
+        asked = [await place.ask("action", {"n": n}) for n in range(2)]
+        items = [("item", item(one, await any_seal(http, headers, one))) for one in asked]
+        form = headers | {"content-type": "application/x-www-form-urlencoded"}
+
+        async def send(verdict: str) -> list[bool]:
+            body = str(httpx2.QueryParams([("verdict", verdict), ("comment", "All."), *items]))
+            response = await http.post("/batch", content=body, headers=form)
+            return [told["done"] for told in response.json()["results"]]
+
+        assert await send("approve") == [True, True]
+        before = await standing(place)
+        assert await send("approve") == [True, True], "recorded is what they are"
+        assert await send("reject") == [False, False], "nobody is told of a no that was not recorded"
+        assert await standing(place) == before
 
 
 async def any_seal(http: httpx2.AsyncClient, headers: dict[str, str], approval: Approval) -> str:

@@ -103,6 +103,7 @@ async def _settle(call: Call, result: ElicitResult, shown: FormState) -> Approva
             assurance=Assurance.LOCAL,
             answer=dict(result.content or {}) if accepted else None,
             nonce=shown.nonce,
+            stage=shown.stage,
             looked=shown.looked(call.desk.clock()),
         )
     )

@@ -83,6 +83,7 @@ async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str 
             revision=shown.state.revision,
             digest=shown.state.digest,
             nonce=shown.state.nonce,
+            stage=shown.state.stage,
             looked=shown.state.looked(call.desk.clock()),
             assurance=Assurance.LOCAL,
             verdict=chosen.verdict,

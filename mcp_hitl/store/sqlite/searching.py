@@ -132,10 +132,15 @@ class SearchStatements:
         where, values = _conditions(sought)
         if not where and not sought.words:
             return [(one,) for one in ids]
-        texts = ", id, title, claim, requester, payload" if sought.words else ""
+        texts, kinds = "", []
+        if sought.words:
+            texts = ", id, title, claim, requester, payload"
+            if sought.open_kinds is not None:
+                texts = texts.replace("payload", "iif(kind IN (SELECT value FROM json_each(?)), payload, NULL)")
+                kinds = [json.dumps(sorted(sought.open_kinds))]
         return self._db.execute(
             f"SELECT id{texts} FROM approvals WHERE id IN (SELECT value FROM json_each(?)) {where} ORDER BY id {order}",
-            (json.dumps(ids), *values),
+            (*kinds, json.dumps(ids), *values),
         )
 
     def _distinct(self, column: str, index: str, now: datetime, limit: int) -> list[str]:
