@@ -146,7 +146,8 @@ async def person(
     await page.wait_for_url(place.address + path)
     try:
         yield page
-        assert [said for said in complaints if not (refused and said.startswith("Failed to load resource"))] == []
+        worse = [said for said in complaints if not (refused and said.startswith("Failed to load resource"))]
+        assert worse == []
     finally:
         await context.close()
 

@@ -390,4 +390,4 @@ async def sealed_on_edit_or_page(http: httpx2.AsyncClient, headers: dict[str, st
     revision = text.split('data-revision="')[1].split('"')[0]
     digest = "sha256:" + text.split("sha256:")[1].split(" ")[0]
     serializer = Seals(KEY)._serializer  # pyright: ignore[reportPrivateUsage]
-    return str(serializer.dumps([approval_id, int(revision), digest, "a nonce", 0]))
+    return str(serializer.dumps([approval_id, int(revision), digest, "a nonce", 0, 1]))
