@@ -2,8 +2,10 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 class Holding:
@@ -18,6 +20,9 @@ class Holding:
         """See `Store.hold`."""
         if name in self._held:
             return True
+        # Imported late: whoever only looks needs none of it.
+        from filelock import FileLock, Timeout
+
         lock = FileLock(_beside(self._database, name), timeout=0, mode=0o600, thread_local=False)
         try:
             lock.acquire()
@@ -55,6 +60,8 @@ def _beside(database: Path, name: str) -> Path:
 if sys.platform == "win32":
 
     def _is_locked(path: Path) -> bool:
+        from filelock import FileLock, Timeout
+
         # Two that look at once may see each other here; they look again within a second.
         try:
             with FileLock(path, timeout=0):
