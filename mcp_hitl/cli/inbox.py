@@ -19,6 +19,7 @@ from mcp_hitl.cli import person
 from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.running import DONE, REFUSED, run
 from mcp_hitl.cli.workspace import Workspace, settings_of, shared_key, workspace
+from mcp_hitl.config import Settings
 from mcp_hitl.domain.session import LINK_LIFE
 from mcp_hitl.store.sqlite.files import make_private
 
@@ -46,12 +47,18 @@ class _Wanted:
 @click.command()
 @_ID
 @click.option("--print", "printed", is_flag=True, help="Print the sign-in link here instead of opening a browser.")
+@click.option("--sign-out", "signed_out", is_flag=True, help="End every session, in every browser; open nothing.")
 @click.pass_context
-def inbox(context: click.Context, approval_id: str | None, printed: bool) -> None:
+def inbox(context: click.Context, approval_id: str | None, printed: bool, signed_out: bool) -> None:
     """Open the inbox in your browser, signed in; at one approval, where you name it.
 
     Where no server runs on this database, this command serves the inbox itself until Ctrl-C.
     """
+
+    if signed_out:
+        if printed or approval_id:
+            raise click.UsageError("--sign-out opens nothing: give it alone.")
+        run(lambda: _sign_out(settings_of(context)))
 
     async def main() -> int:
         # A link decides who may decide: as with every decision, a person at a terminal has to ask for it.
@@ -63,6 +70,13 @@ def inbox(context: click.Context, approval_id: str | None, printed: bool) -> Non
             return DONE if address is None else await _enter(place, address, wanted)
 
     run(main)
+
+
+async def _sign_out(settings: Settings) -> int:
+    async with workspace(settings) as place:
+        ended = await place.desk.sign_everybody_out(place.user)
+    click.echo(f"{ended:,} {'session' if ended == 1 else 'sessions'} ended.")
+    return DONE
 
 
 async def _enter(place: Workspace, address: str, wanted: _Wanted) -> int:

@@ -15,7 +15,8 @@ from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.session import LINK_LIFE, SESSION_LIFE, Session, Whereabouts
 from mcp_hitl.store.protocol import Transaction
 
-_INBOX = "inbox"
+INBOX = "inbox"
+"""What the process that serves it has hold of."""
 _BYTES = 32
 
 
@@ -108,7 +109,7 @@ class Entering(Looking):
 
     def take_inbox(self) -> bool:
         """Become the process that serves the inbox of this database; False where another one is."""
-        return self._store.hold(_INBOX)
+        return self._store.hold(INBOX)
 
     async def announce_inbox(self, address: str | None, *, free: bool = False) -> None:
         """Record for all processes where the inbox is; only for the one that has taken it.
@@ -136,12 +137,12 @@ class Entering(Looking):
     def leave_inbox(self) -> None:
         """Let another process serve the inbox. The address stays recorded; it counts while somebody has hold of it."""
         self.address = None
-        self._store.let_go(_INBOX)
+        self._store.let_go(INBOX)
 
     async def find_inbox(self) -> str | None:
         """Learn where the inbox is; None where nobody serves it now."""
         where = await self.last_inbox()
-        self.address = where.address if where is not None and self._store.is_held(_INBOX) else None
+        self.address = where.address if where is not None and self._store.is_held(INBOX) else None
         return self.address
 
     async def last_inbox(self) -> Whereabouts | None:

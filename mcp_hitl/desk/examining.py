@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from mcp_hitl.desk.recording import instant
 from mcp_hitl.domain.examination import Examination
 from mcp_hitl.store.protocol import View
 
@@ -10,6 +11,7 @@ _MOST_UNSETTLED = 5
 
 def examine(view: View, clock: datetime) -> Examination:
     """The facts at `clock`, the computer's own time."""
+    now = instant(view, clock)
     return Examination(
         now=clock,
         mark=view.mark(),
@@ -19,4 +21,6 @@ def examine(view: View, clock: datetime) -> Examination:
         unsettled=tuple(view.unsettled(_MOST_UNSETTLED)),
         open_kinds=view.open_kinds(),
         clients=tuple(view.clients()),
+        inbox=view.inbox(),
+        sessions=tuple(session for session in view.sessions() if now < session.until),
     )

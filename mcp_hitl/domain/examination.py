@@ -6,6 +6,7 @@ from datetime import datetime
 
 from mcp_hitl.domain.clients import Acquaintance
 from mcp_hitl.domain.policy import Profile
+from mcp_hitl.domain.session import Session, Whereabouts
 from mcp_hitl.domain.stop import Stop
 
 
@@ -26,3 +27,7 @@ class Examination:
     open_kinds: Mapping[str, int]
     clients: tuple[Acquaintance, ...]
     """The newest first."""
+    inbox: Whereabouts | None = None
+    """Where it is or was last, whether or not a process serves it."""
+    sessions: tuple[Session, ...] = ()
+    """Who is signed in there."""

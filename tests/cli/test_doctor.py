@@ -5,17 +5,18 @@ import os
 import sqlite3
 import subprocess
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import click
+import httpx2
 import pytest
 from asked import ask, ask_all, on_desk
 from cli.test_t25_deceptive_text import EVERYTHING, deceptive
 from terminal import run, terminal
-from wires import environment, launcher
+from wires import environment, http_server, launcher
 
 from mcp_hitl.cli import file_rights
 from mcp_hitl.cli.file_rights import shared_type
@@ -24,6 +25,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.domain.approval import Outcome, OutcomeState, Status
 from mcp_hitl.domain.clients import Client, Transport
+from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -121,6 +123,37 @@ def test_what_somebody_accepts_is_told_and_counts_no_more(database: Path) -> Non
     done = run(database, "doctor", "--accept", "shared-account")
     assert done.returncode == 0 and "\nAccepted\n" in done.stdout and "[shared-account]" in done.stdout
     assert run(database, "doctor", "--accept", "another-one").returncode == 1
+
+
+def test_where_the_inbox_is_and_who_is_signed_in_is_noted_and_the_line_signs_all_of_them_out(database: Path) -> None:
+    ask(database)
+
+    async def sign_in(desk: Desk) -> tuple[str, datetime]:
+        sessions = [(await desk.sign_in(await desk.offer_link(BO))).session for _ in range(2)]
+        return await desk.offer_link(BO), sessions[-1].until
+
+    def told() -> dict[str, Any]:
+        return doctor(database)["by_code"]["inbox"]
+
+    assert told()["what"] == "No process serves the inbox now. No browser is signed in." and told()["mend"] == []
+    code, until = on_desk(database, sign_in)
+    with http_server(database) as (endpoint, _):
+        address = endpoint.removesuffix("/mcp")
+        wanted = f"The inbox is at {address}. 2 browsers are signed in; the last session ends {rfc3339(until)}."
+        while "is at" not in (found := told())["what"]:  # nothing tells when a server has recorded where it is
+            pass
+        assert found["what"] == wanted and found["severity"] == "note"
+        [mend] = found["mend"]
+        done = subprocess.run(["sh", "-c", mend["line"]], capture_output=True, text=True, env=environment())
+        assert (done.returncode, done.stdout) == (0, "2 sessions ended.\n")
+        assert told()["what"] == f"The inbox is at {address}. No browser is signed in."
+        answer = httpx2.post(f"{address}/sign-in", data={"code": code}, headers={"origin": address})
+        assert answer.status_code == 403
+    assert "No process" in told()["what"]
+    log = json.loads(run(database, "audit", "list", "--json").stdout)
+    assert [entry["event"] for entry in log].count("signed-out") == 2
+    assert run(database, "audit", "verify").returncode == 0
+    assert run(database, "inbox", "--sign-out", "--print").returncode == 2
 
 
 def test_a_setting_that_cannot_be_followed_is_refused_as_everywhere(database: Path) -> None:

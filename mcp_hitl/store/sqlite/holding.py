@@ -1,8 +1,11 @@
 """What one process at a time has hold of: the system lets go of it for a process that dies, however it dies."""
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 class Holding:
@@ -17,9 +20,10 @@ class Holding:
         """See `Store.hold`."""
         if name in self._held:
             return True
-        lock = FileLock(
-            self._database.with_name(f"{self._database.name}.{name}"), timeout=0, mode=0o600, thread_local=False
-        )
+        # Imported late: whoever only looks needs none of it.
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(_beside(self._database, name), timeout=0, mode=0o600, thread_local=False)
         try:
             lock.acquire()
         except Timeout:
@@ -35,13 +39,46 @@ class Holding:
 
     def is_held(self, name: str) -> bool:
         """See `Store.is_held`."""
-        if name in self._held:
-            return True
-        taken = self.hold(name)
-        self.let_go(name)
-        return not taken
+        return name in self._held or held_beside(self._database, name)
 
     def close(self) -> None:
         """Let go of everything."""
         for name in list(self._held):
             self.let_go(name)
+
+
+def held_beside(database: Path, name: str) -> bool:
+    """Whether a process has hold of it, beside a database that need not be open; no file is made."""
+    path = _beside(database, name)
+    return path.exists() and _is_locked(path)
+
+
+def _beside(database: Path, name: str) -> Path:
+    return database.with_name(f"{database.name}.{name}")
+
+
+if sys.platform == "win32":
+
+    def _is_locked(path: Path) -> bool:
+        from filelock import FileLock, Timeout
+
+        # Two that look at once may see each other here; they look again within a second.
+        try:
+            with FileLock(path, timeout=0):
+                return False
+        except Timeout:
+            return True
+
+else:
+    import fcntl
+
+    def _is_locked(path: Path) -> bool:
+        # Shared: those who look at once do not see each other. Who takes it meanwhile tries again within a second.
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False

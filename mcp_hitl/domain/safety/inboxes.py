@@ -1,0 +1,25 @@
+"""The inbox: where it is, and who is signed in there."""
+
+from mcp_hitl.domain.examination import Examination
+from mcp_hitl.domain.instants import rfc3339
+from mcp_hitl.domain.safety.finding import Finding, Mend, note
+
+
+def inbox_findings(examined: Examination, *, served: bool) -> list[Finding]:
+    """Both in one note; `served` is whether a process has taken the inbox."""
+    where = "No process serves the inbox now."
+    if served:
+        where = f"The inbox is at {examined.inbox.address}." if examined.inbox else "The inbox is about to be served."
+    if not examined.sessions:
+        return [note("inbox", f"{where} No browser is signed in.", "A browser gets in with a link that works once.")]
+    count = len(examined.sessions)
+    until = rfc3339(max(session.until for session in examined.sessions))
+    return [
+        note(
+            "inbox",
+            f"{where} {count:,} {'browser is' if count == 1 else 'browsers are'} signed in; the last session ends "
+            f"{until}.",
+            "Whoever is at such a browser sees what waits and decides, as somebody at this machine.",
+            Mend("to sign all of them out", command=("inbox", "--sign-out")),
+        )
+    ]

@@ -1,0 +1,43 @@
+"""Sessions and links: what every store does with them."""
+
+from datetime import timedelta
+
+import pytest
+from samples import START
+
+from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.session import Session, Whereabouts
+from mcp_hitl.store.protocol import Store, Transaction
+
+pytestmark = pytest.mark.anyio
+
+ANA = Principal("os:ana", Established.SIGN_IN_LINK)
+HOUR = timedelta(hours=1)
+
+
+def a_session(digest: str, hours: int) -> Session:
+    """One that begins so many hours after the start, and lasts one."""
+    since = START + hours * HOUR
+    return Session(digest=digest, token_digest=f"token {digest}", who=ANA, since=since, until=since + HOUR)
+
+
+async def test_sessions_are_told_the_oldest_first_and_shutting_out_removes_them_and_every_link(store: Store) -> None:
+    first, second = a_session("b", 0), a_session("a", 1)
+
+    def enter(tx: Transaction) -> None:
+        tx.add_session(second)
+        tx.add_session(first)
+        tx.add_link("c", ANA, START + HOUR)
+
+    await store.write(enter)
+    assert await store.read(lambda view: view.sessions()) == [first, second]
+    assert await store.write(lambda tx: tx.shut_out()) == [first, second]
+    assert await store.read(lambda view: (view.sessions(), view.session("a"), view.has_link("c"))) == ([], None, False)
+    assert await store.write(lambda tx: tx.shut_out()) == []
+
+
+@pytest.mark.parametrize("where", [Whereabouts("http://127.0.0.1:1", True), Whereabouts("http://[::1]:2", False), None])
+async def test_where_the_inbox_is_is_kept_with_how_its_port_was_chosen(store: Store, where: Whereabouts | None) -> None:
+    assert await store.read(lambda view: view.inbox()) is None
+    await store.write(lambda tx: tx.set_inbox(where))
+    assert await store.read(lambda view: view.inbox()) == where
