@@ -1,5 +1,6 @@
 """`visible` finds by one pattern what it used to find by looking at every letter: both say the same of any text."""
 
+# pyright: reportPrivateUsage=false
 import json
 import unicodedata
 
