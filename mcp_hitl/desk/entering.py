@@ -89,6 +89,12 @@ class Entering(Looking):
         held, now = await self._store.read(lambda view: (view.session(digest(secret)), instant(view, clock)))
         return held if held is not None and now < held.until else None
 
+    async def lasts(self, session: Session) -> bool:
+        """Whether a session that was there is not over, here or by a sign-out at another process."""
+        clock = self.clock()
+        held, now = await self._store.read(lambda view: (view.session(session.digest), instant(view, clock)))
+        return held is not None and now < held.until
+
     async def sign_out(self, session: Session) -> None:
         """End a session."""
 

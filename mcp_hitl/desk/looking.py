@@ -10,7 +10,7 @@ import anyio
 from mcp_hitl.desk.feed import Feed
 from mcp_hitl.desk.recording import instant
 from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.audit import NOWHERE, Recorded
+from mcp_hitl.domain.audit import NOWHERE, Event, Recorded
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import NotFound
 from mcp_hitl.domain.ids import is_approval_id
@@ -25,6 +25,7 @@ Tick = Callable[[float], Awaitable[None]]
 
 MOST_COUNTED = 1_000
 TICK_SECONDS = 15.0
+_STOPPING = frozenset({Event.PAUSED, Event.RESUMED})
 EARLIER = 5
 """How many earlier requests are shown with a new one (THREATS T24)."""
 
@@ -43,6 +44,17 @@ class Page:
     def total_capped(self) -> bool:
         """Whether counting stopped, so that there may be more than `total`."""
         return self.total >= MOST_COUNTED or not self.counted_all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What has changed since a place in the feed: the newest place, each approval that changed, and what else was."""
+
+    seq: int
+    approvals: list[Approval]
+    stops: bool
+    """Whether something was stopped or resumed."""
+    signed_out: bool
 
 
 class Looking:
@@ -95,20 +107,23 @@ class Looking:
         """The place of the newest change in the feed."""
         return await self._store.read(lambda view: view.last_seq())
 
-    async def news(self, principal: Principal, after: int, most: int) -> tuple[int, list[Approval]] | None:
-        """What has changed behind that place, as it is now, and the newest place; None where that is more than `most`.
-
-        What concerns no approval, such as a stop, is not told.
-        """
+    async def news(self, principal: Principal, after: int, most: int) -> News | None:
+        """What has changed behind that place, as it is now; None where that is more than `most` entries."""
         clock = self.clock()
 
-        def look(view: View) -> tuple[int, list[Approval]] | None:
+        def look(view: View) -> News | None:
             found = view.news(after, most + 1)
             if len(found) > most:
                 return None
             now = instant(view, clock)
             ids = dict.fromkeys(approval_id for _, approval_id in found if approval_id != NOWHERE)
-            return found[-1][0] if found else after, [as_seen(_found(view, one), now) for one in ids]
+            others = [view.chain(seq - 1, 1)[0].entry.event for seq, approval_id in found if approval_id == NOWHERE]
+            return News(
+                seq=found[-1][0] if found else after,
+                approvals=[as_seen(_found(view, one), now) for one in ids],
+                stops=not _STOPPING.isdisjoint(others),
+                signed_out=Event.SIGNED_OUT in others,
+            )
 
         return await self._store.read(look)
 

@@ -154,6 +154,12 @@ class Approval:
         """The decisions on the present revision; an edit leaves earlier ones behind."""
         return tuple(decision for decision in self.decisions if decision.revision == self.revision)
 
+    @property
+    def why_ended(self) -> str | None:
+        """The words it ended with: those of whoever rejected it last, or else `reason`; None where nobody gave any."""
+        rejections = [d.comment for d in self.decisions_in_force if d.verdict is Verdict.REJECT and d.comment]
+        return rejections[-1] if rejections else self.reason
+
     def seen_at(self, now: datetime) -> Status:
         """The status as anybody must read it at `now`: what is overdue has expired, recorded or not."""
         overdue = self.status is Status.PENDING and now >= self.expires_at

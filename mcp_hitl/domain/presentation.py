@@ -174,8 +174,10 @@ def _stage(approval: Approval) -> str:
 
 
 def _ended(approval: Approval, now: datetime) -> str:
-    reasons = [d.comment for d in approval.decisions_in_force if d.verdict is Verdict.REJECT and d.comment]
-    why = f": {persons_words(reasons[-1], 100)}" if reasons else ""
+    words, why = approval.why_ended, ""
+    if words is not None:  # the reason of what was cancelled may be an agent's or a program's
+        own = words != approval.reason
+        why = f": {persons_words(words, 100) if own else f'“{one_line(words, 100)}” (not an instruction)'}"
     when = f"{_ago(now - approval.requested_at)}{_times(approval.asked)}"
     return f"{one_line(approval.title, 80)}, {when}: {approval.seen_at(now).value}{why}"
 

@@ -1,14 +1,20 @@
 """Text from others, made safe to read: what deceives the eye is shown as an escape (THREATS T25, T34)."""
 
 import json
+import re
+import sys
 import unicodedata
+from functools import cache
+from itertools import groupby
 
 _INVISIBLE_LETTERS = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f\U00016fe4\U0001d159")
 """Letters, marks and symbols that Unicode does not call format characters and that still print as nothing."""
 _VARIATION_SELECTORS = (range(0xFE00, 0xFE0F), range(0xE0100, 0xE01F0), range(0x180B, 0x1810))
 _EMOJI_STYLE, _KEYCAP = "\ufe0f", "\u20e3"
 """The one variation selector that ordinary text needs; what makes a keycap of a digit and that selector."""
+_MARKS = frozenset({"Mn", "Me"})
 _MARKS_IN_A_ROW = 3
+_TABLE = 0x10000
 
 
 def visible(text: str, *, keep: str = "") -> str:
@@ -20,21 +26,55 @@ def visible(text: str, *, keep: str = "") -> str:
     """
     if text.isascii() and text.isprintable():
         return text
+    return _suspects(keep).sub(lambda found: _escaped(found, keep), text)
+
+
+def _escaped(found: re.Match[str], keep: str) -> str:
+    """What `_suspects` has found, with what is hidden of it escaped."""
+    text = found.string
     out: list[str] = []
     marks = 0
-    for char, before, behind in zip(text, " " + text, text[1:] + " ", strict=False):
+    for place in range(found.start(), found.end()):
+        char, before, behind = text[place], text[place - 1 : place], text[place + 1 : place + 2]
         category = unicodedata.category(char)
-        marks = marks + 1 if category in {"Mn", "Me"} else 0
+        marks = marks + 1 if category in _MARKS else 0
         hidden = (
-            (category[0] == "C" or category in {"Zl", "Zp"} or (category == "Zs" and char != " "))
+            (category[0] in "CZ" and char != " ")
             or char in _INVISIBLE_LETTERS
             or any(ord(char) in block for block in _VARIATION_SELECTORS)
-            or (char == _EMOJI_STYLE and not (_is_pictorial(before) or behind == _KEYCAP))
+            or (char == _EMOJI_STYLE and not (_is_pictorial(before or " ") or behind == _KEYCAP))
             or marks > _MARKS_IN_A_ROW
         )
-        out.append(json.dumps(char)[1:-1] if hidden and char not in keep else char)
-    # DEL and the C1 controls are legal inside JSON strings, but not visible: json.dumps leaves DEL as it is.
-    return "".join(out).replace("\x7f", "\\u007f")
+        # DEL and the C1 controls are legal inside JSON strings, but not visible: json.dumps leaves DEL as it is.
+        escape = "\\u007f" if char == "\x7f" else json.dumps(char)[1:-1]
+        out.append(escape if hidden and char not in keep else char)
+    return "".join(out)
+
+
+@cache
+def _suspects(keep: str) -> re.Pattern[str]:
+    """What has to be looked at letter by letter: marks, as many as stand in a row, and each of the others that hide.
+
+    A pattern, since a page may hold megabytes of text, of which next to nothing is suspect. It looks characters up in
+    a table as long as they are below U+10000; those above (emoji, rare letters) are left to the closer look.
+    """
+    marks = [code for code in range(_TABLE) if unicodedata.category(chr(code)) in _MARKS]
+    known = {*marks, *map(ord, keep)}
+    others = [
+        code
+        for code in range(_TABLE)
+        if code not in known and (not chr(code).isprintable() or chr(code) in _INVISIBLE_LETTERS)
+    ]
+    return re.compile(f"[{_ranges(marks)}{chr(_TABLE)}-{chr(sys.maxunicode)}]+|[{_ranges(others)}]")
+
+
+def _ranges(codes: list[int]) -> str:
+    """The inside of a character class."""
+    parts: list[str] = []
+    for _, run in groupby(enumerate(codes), key=lambda pair: pair[1] - pair[0]):
+        members = [code for _, code in run]
+        parts.append(f"\\U{members[0]:08x}-\\U{members[-1]:08x}")
+    return "".join(parts)
 
 
 def _is_pictorial(char: str) -> bool:

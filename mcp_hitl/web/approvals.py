@@ -22,7 +22,7 @@ from mcp_hitl.domain.presentation import differences, payload_of, told_edit
 from mcp_hitl.domain.resolution import stage_of
 from mcp_hitl.web import fields
 from mcp_hitl.web.guard import posted, who
-from mcp_hitl.web.rendering import page
+from mcp_hitl.web.rendering import drawn, page
 from mcp_hitl.web.showing import decided_so_far, deciders, earlier_lines, is_claim_only, lines, row, state, waits
 
 ASSURANCE = Assurance.LOCAL
@@ -101,36 +101,40 @@ class Approvals:
         ]
         decides = pending and (objection is None or no_rejecting is None)
         payload = approval.payload if decides else payload_of(approval, desk.telling(approval))
-        return page(
-            request,
-            "approval.html",
-            seq=seq,
-            now=now,
-            approval=approval,
-            row=row(approval, kind, now),
-            state=state(approval, now),
-            deciders=deciders(approval),
-            pending=pending,
-            payload=payload,
-            lines=None if payload is None else lines(payload, kind),
-            claim_only=is_claim_only(approval),
-            edits=[
-                (edit, differences(edit.before, edit.after) if decides else told_edit(edit, desk.telling(approval)))
-                for edit in approval.edits
-            ],
-            decisions=decided_so_far(approval),
-            earlier=earlier_lines(await desk.earlier(principal, approval), kind, now),
-            asks=approval.kind == QUESTION.name,
-            fields=forms.fields_of(approval.form) if approval.form else (),
-            objection=objection,
-            no_rejecting=no_rejecting,
-            mine=pending and principal.is_requester(approval.requester),
-            cooling=approval.cooldown_until is not None and now < approval.cooldown_until,
-            unknown=approval.outcome.state is OutcomeState.UNKNOWN,
-            sealed=self._seals.seal(approval, now),
-            next_id=await desk.next_pending(principal, approval.id),
-            entries=entries,
-            intact=intact,
+        earlier = await desk.earlier(principal, approval)
+        next_id = await desk.next_pending(principal, approval.id)
+        return await drawn(
+            lambda: page(
+                request,
+                "approval.html",
+                seq=seq,
+                now=now,
+                approval=approval,
+                row=row(approval, kind, now),
+                state=state(approval, now),
+                deciders=deciders(approval),
+                pending=pending,
+                payload=payload,
+                lines=None if payload is None else lines(payload, kind),
+                claim_only=is_claim_only(approval),
+                edits=[
+                    (edit, differences(edit.before, edit.after) if decides else told_edit(edit, desk.telling(approval)))
+                    for edit in approval.edits
+                ],
+                decisions=decided_so_far(approval),
+                earlier=earlier_lines(earlier, kind, now),
+                asks=approval.kind == QUESTION.name,
+                fields=forms.fields_of(approval.form) if approval.form else (),
+                objection=objection,
+                no_rejecting=no_rejecting,
+                mine=pending and principal.is_requester(approval.requester),
+                cooling=approval.cooldown_until is not None and now < approval.cooldown_until,
+                unknown=approval.outcome.state is OutcomeState.UNKNOWN,
+                sealed=self._seals.seal(approval, now),
+                next_id=next_id,
+                entries=entries,
+                intact=intact,
+            )
         )
 
     async def decide(self, request: Request) -> Response:
@@ -189,18 +193,21 @@ class Approvals:
         now = desk.clock()
         kind = desk.rulebook.kinds.get(approval.kind)
         objection = await desk.objection(principal, approval, ASSURANCE, verdict=Verdict.REJECT)
-        return page(
-            request,
-            "edit.html",
-            seq=await desk.seq(),
-            now=now,
-            approval=approval,
-            row=row(approval, kind, now),
-            state=state(approval, now),
-            objection=objection,
-            inputs=[] if objection else fields.inputs(approval.payload, kind.schema if kind else {}),
-            as_json=request.query_params.get("as") == "json",
-            sealed=self._seals.seal(approval, now),
+        seq = await desk.seq()
+        return await drawn(
+            lambda: page(
+                request,
+                "edit.html",
+                seq=seq,
+                now=now,
+                approval=approval,
+                row=row(approval, kind, now),
+                state=state(approval, now),
+                objection=objection,
+                inputs=[] if objection else fields.inputs(approval.payload, kind.schema if kind else {}),
+                as_json=request.query_params.get("as") == "json",
+                sealed=self._seals.seal(approval, now),
+            )
         )
 
     async def save(self, request: Request) -> Response:

@@ -1,9 +1,10 @@
 """Deciding several together: an explicit list, each item bound to what was shown of it (THREATS T28)."""
 
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.deciding import given_on
@@ -15,7 +16,7 @@ from mcp_hitl.domain.presentation import payload_of
 from mcp_hitl.domain.secrets import has_secrets
 from mcp_hitl.web.approvals import ASSURANCE, Approvals, Seals, verdict_of
 from mcp_hitl.web.guard import posted, who
-from mcp_hitl.web.rendering import page
+from mcp_hitl.web.rendering import drawn, page
 from mcp_hitl.web.replies import readable
 from mcp_hitl.web.showing import batchable, lines, row, waits
 
@@ -38,21 +39,28 @@ class Batch:
         if not 1 <= len(ids) <= MOST:
             raise Invalid(f"Choose 1 to {MOST} approvals.")
         now = desk.clock()
-        items: list[JsonObject] = []
+        found: list[tuple[Approval, Any, str | None]] = []
         for approval_id in ids:
             approval = await desk.get(principal, approval_id)
-            kind = desk.rulebook.kinds.get(approval.kind)
-            payload = await self._payload(request, approval)
-            items.append(
-                {
-                    "row": row(approval, kind, now),
-                    "approval": approval,
-                    "lines": None if payload is None else lines(payload, kind),
-                    "sealed": self._seals.seal(approval, now),
-                    "alone": await self._why_alone(request, approval_id),
-                }
-            )
-        return page(request, "batch.html", items=items, now=now, seq=await desk.seq())
+            why = await self._why_alone(request, approval_id)
+            found.append((approval, await self._payload(request, approval), why))
+        seq = await desk.seq()
+
+        def draw() -> HTMLResponse:
+            items = [self._item(*one, now) for one in found]
+            return page(request, "batch.html", items=items, now=now, seq=seq)
+
+        return await drawn(draw)
+
+    def _item(self, approval: Approval, payload: Any, alone: str | None, now: datetime) -> JsonObject:
+        kind = self._desk.rulebook.kinds.get(approval.kind)
+        return {
+            "row": row(approval, kind, now),
+            "approval": approval,
+            "lines": None if payload is None else lines(payload, kind),
+            "sealed": self._seals.seal(approval, now),
+            "alone": alone,
+        }
 
     async def decide(self, request: Request) -> Response:
         """`POST /batch`: the same verdict on each item of the list; what is refused leaves the others as they are."""

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
+from mcp_hitl.desk.looking import News
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
@@ -44,7 +45,8 @@ class Live:
         """Over `desk`; `run` does the listening."""
         self._desk = desk
         self._pages: dict[MemoryObjectSendStream[str], Session] = {}
-        self._changed: dict[str, None] = {}
+        self._seq = 0
+        """The place in the feed up to which the pages were told."""
         self._news = anyio.Event()
         self._wanted = anyio.Event()
 
@@ -54,6 +56,7 @@ class Live:
         while True:
             await self._wanted.wait()
             try:
+                self._seq = await self._desk.seq()
                 async with self._desk.feed.listen(ANY, self._note):
                     if missed:
                         self._tell(_BACK)
@@ -71,9 +74,9 @@ class Live:
             await self._news.wait()
             await anyio.sleep(_GATHER_SECONDS)
             self._news = anyio.Event()
-            changed, self._changed = list(self._changed), {}
-            if changed:
-                self._tell(await self._message(changed))
+            message = await self._message()
+            if message is not None:
+                self._tell(message)
 
     async def stream(self, request: Request) -> Response:
         """`GET /live`: server-sent events, for as long as the page is open and its session lasts."""
@@ -89,8 +92,7 @@ class Live:
         news = await self._desk.news(who(request), int(after), _MOST)
         if news is None:
             return JSONResponse({"reload": True})
-        seq, approvals = news
-        return JSONResponse({"seq": seq} | await self._told(who(request), approvals))
+        return JSONResponse(await self._told(who(request), news))
 
     def end(self, session: Session) -> None:
         """Close the streams of a session that has ended."""
@@ -126,25 +128,43 @@ class Live:
         page.close()
         self._news.set()  # whoever tells looks whether anybody is left
 
-    def _note(self, approval_id: str) -> None:
-        self._changed[approval_id] = None
+    def _note(self, _: str) -> None:
         self._news.set()
 
-    async def _message(self, changed: list[str]) -> str:
+    async def _message(self) -> str | None:
+        """What the pages are told now; None where nothing of it is for them."""
         somebody = next(iter(self._pages.values()), None)
-        if somebody is None or len(changed) > _MOST:
-            return _RELOAD
-        found: list[Approval] = []
+        if somebody is None:
+            return None
         try:
-            for approval_id in filter(None, changed):
-                found.append(await self._desk.get(somebody.who, approval_id))  # noqa: PERF401
-            return json.dumps(await self._told(somebody.who, found))
+            news = await self._desk.news(somebody.who, self._seq, _MOST)
+            if news is None:
+                self._seq = await self._desk.seq()
+                await self._leave_the_signed_out()
+                return _RELOAD
+            self._seq = news.seq
+            if news.signed_out:
+                await self._leave_the_signed_out()
+            if not news.approvals and not news.stops:
+                return None
+            return json.dumps(await self._told(somebody.who, news))
         except HitlError:
             return _RELOAD
 
-    async def _told(self, principal: Principal, approvals: list[Approval]) -> JsonObject:
+    async def _leave_the_signed_out(self) -> None:
+        """Close the streams of sessions that were ended anywhere: at another server on this database, too."""
+        for session in {held.digest: held for held in self._pages.values()}.values():
+            if not await self._desk.lasts(session):
+                self.end(session)
+
+    async def _told(self, principal: Principal, news: News) -> JsonObject:
         total = (await self._desk.pending(principal, limit=1)).total
-        return {"approvals": [self._one(approval) for approval in approvals], "total": total}
+        told: JsonObject = {
+            "seq": news.seq,
+            "approvals": [self._one(approval) for approval in news.approvals],
+            "total": total,
+        }
+        return told | {"stops": True} if news.stops else told
 
     def _one(self, approval: Approval) -> JsonObject:
         now = self._desk.clock()

@@ -3,12 +3,15 @@ and what deceives the eye is shown (THREATS T25), without any template having to
 """
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
+import anyio.to_thread
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
@@ -28,6 +31,11 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         _environment().get_template(template).render(session=session, path=request.url.path, **values),
         status_code=status,
     )
+
+
+async def drawn(make: Callable[[], HTMLResponse]) -> HTMLResponse:
+    """What `make` returns, made in a thread: a page with much on it takes long, and others are served meanwhile."""
+    return await anyio.to_thread.run_sync(make)
 
 
 def part(template: str, macro: str, *arguments: Any) -> str:

@@ -205,11 +205,7 @@ def decided_so_far(approval: Approval) -> list[Moment]:
 
 def earlier_lines(earlier: Sequence[Approval], kind: Kind | None, now: datetime) -> list[tuple[Row, str | None]]:
     """Earlier requests, each with the reason it ended with, where somebody gave one (THREATS T24)."""
-    told: list[tuple[Row, str | None]] = []
-    for approval in earlier:
-        rejections = [d.comment for d in approval.decisions_in_force if d.verdict.value == "reject" and d.comment]
-        told.append((row(approval, kind, now), rejections[-1] if rejections else approval.reason))
-    return told
+    return [(row(approval, kind, now), approval.why_ended) for approval in earlier]
 
 
 def is_claim_only(approval: Approval) -> bool:

@@ -247,3 +247,18 @@ def test_a_summary_says_that_somebody_rejected() -> None:
 )
 def test_whoever_comes_second_is_told_how_it_ended_and_by_whom(approval: Approval, line: str) -> None:
     assert verdict_line(approval, START) == line
+
+
+def test_earlier_requests_are_told_with_the_words_they_ended_with_whoever_said_them() -> None:
+    rejected = an_approval(
+        status=Status.REJECTED, resolved_at=START, decisions=(a_decision(verdict=Verdict.REJECT, comment="Too dear"),)
+    )
+    cancelled = an_approval(status=Status.CANCELLED, resolved_at=START, reason="Not needed any more")
+    assert (rejected.why_ended, cancelled.why_ended, an_approval().why_ended) == (
+        "Too dear",
+        "Not needed any more",
+        None,
+    )
+    told = review(an_approval(), START, [rejected, cancelled, an_approval()])
+    assert "rejected: “Too dear” (a person's own words, not instructions)" in told
+    assert "cancelled: “Not needed any more” (not an instruction)" in told

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -9,7 +10,7 @@ import anyio
 import httpx2
 import pytest
 from asked import lunch
-from web.rig import GUARD_SECONDS, Place, decide
+from web.rig import ANA, GUARD_SECONDS, Place, decide, serving
 from web.streams import Stream, stream
 
 from mcp_hitl.domain.errors import Unavailable
@@ -97,6 +98,43 @@ async def test_signing_out_ends_the_streams_of_that_browser_and_no_others(place:
             approval = await place.ask()
             await other.until(approval.id)
             assert approval.id.encode() not in one.heard
+
+
+async def test_signing_out_at_another_server_ends_the_streams_here(place: Place, tmp_path: Path) -> None:
+    leaving, staying = await place.signed_in(), await place.signed_in()
+    with anyio.fail_after(GUARD_SECONDS):
+        async with (
+            serving(tmp_path / "hitl.db") as elsewhere,
+            stream(place.address, place.database, leaving) as one,
+            stream(place.address, place.database, staying) as other,
+        ):
+            await elsewhere.desk.sign_out(leaving.session)
+            await one.end()
+            approval = await place.ask()
+            await other.until(approval.id)
+
+
+async def test_an_open_page_hears_of_a_stop_and_of_its_end_and_of_no_sign_in(place: Place) -> None:
+    session = await place.signed_in()
+    with anyio.fail_after(GUARD_SECONDS):
+        async with stream(place.address, place.database, session) as page:
+            before = await place.desk.seq()
+            await place.signed_in()
+            await place.desk.pause(ANA)
+            await page.until('"stops": true')
+            await place.desk.resume(ANA, None)
+            await page.until('"stops": true', times=2)
+            assert page.heard.count(b"event: changed") == 2, "nobody is told of a sign-in"
+            await page.until(f'"seq": {await place.desk.seq()}')
+            approval = await place.ask()
+            await page.until(approval.id)
+            assert page.heard.count(b'"stops"') == 2
+            async with httpx2.AsyncClient(base_url=place.address) as browser:
+                missed = await browser.get("/changes", params={"after": before}, headers=place.headers(session))
+                assert missed.json()["stops"] is True and missed.json()["seq"] == await place.desk.seq()
+                after = missed.json()["seq"]
+                missed = await browser.get("/changes", params={"after": after}, headers=place.headers(session))
+                assert (missed.json()["seq"], "stops" in missed.json()) == (after, False)
 
 
 async def test_pages_are_followed_again_after_a_feed_that_could_not_be_read(place: Place) -> None:

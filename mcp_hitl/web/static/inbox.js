@@ -243,6 +243,8 @@ function batchChanged(changed) {
 }
 
 function changed(message) {
+  if (message.seq) document.body.dataset.seq = message.seq;
+  if (message.stops) tell("Something was stopped or resumed.", "Show it as it is now");
   if (message.reload) return tell("Much has changed.", "Show it as it is now");
   const list = $("#list");
   const shown = $("#approval");
