@@ -220,6 +220,8 @@ class Approvals:
         approval = await desk.get(principal, approval_id)
         if approval.revision != shown.revision:
             raise Conflict(f"{approval_id} was edited meanwhile.{await self._since(request, shown)}")
+        # Before the difference is told: it may name what only those see who may decide.
+        await desk.check_beforehand(principal, approval, ASSURANCE, Verdict.REJECT)
         wanted = fields.whole(given["payload"]) if "payload" in given else fields.edited(approval.payload, sent)
         desk.admit(approval.kind, wanted)
         digest = digest_of(canonical(wanted, what="payload"))

@@ -360,10 +360,8 @@ async def test_t22_whoever_is_no_approver_can_look_and_not_decide(chromium: Brow
             assert batch.json()["results"][0]["done"] is False
         wanted = digest_of(canonical(approval.payload | {"to": "me"}, what="payload"))
         for tail, fields in (
-            (
-                "edit",
-                {"shown": sealed, "step": "save", "text.to": "me", "wanted": wanted},
-            ),
+            ("edit", {"shown": sealed, "step": "review", "text.to": "me"}),
+            ("edit", {"shown": sealed, "step": "save", "text.to": "me", "wanted": wanted}),
             ("lift", {}),
         ):
             refused = await http.post(f"/approvals/{approval.id}/{tail}", data=fields, headers=headers)
