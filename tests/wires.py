@@ -10,9 +10,18 @@ from typing import Any
 from unittest import mock
 
 import mcp.client.session
-from mcp import Client, StdioServerParameters
+from mcp import Client, ClientSession, StdioServerParameters
 from mcp.client.session import ClientRequestContext, ElicitationFnT, MessageHandlerFnT
-from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestParams, ElicitRequestURLParams, ElicitResult
+from mcp_types import (
+    CallToolResult,
+    ClientCapabilities,
+    ElicitationCapability,
+    ElicitRequestFormParams,
+    ElicitRequestParams,
+    ElicitRequestURLParams,
+    ElicitResult,
+    FormElicitationCapability,
+)
 
 PROTOCOLS = ("2025-06-18", "2025-11-25", "2026-07-28")
 TRANSPORTS = ("stdio", "http")
@@ -80,6 +89,22 @@ def http_server(database: Path, *arguments: str) -> Generator[tuple[str, "subpro
     finally:
         process.kill()
         process.communicate()
+
+
+_DECLARED = ClientSession._build_capabilities  # pyright: ignore[reportPrivateUsage]
+
+
+def _declared(self: ClientSession, version: str) -> ClientCapabilities:
+    """What a client declares: no pages where its person goes to none, whatever inbox may run. The SDK declares both."""
+    declared = _DECLARED(self, version)
+    person = self._elicitation_callback  # pyright: ignore[reportPrivateUsage]
+    if declared.elicitation is None or getattr(person, "visit", None) is not None:
+        return declared
+    return declared.model_copy(update={"elicitation": ElicitationCapability(form=FormElicitationCapability())})
+
+
+# For good, and not around each connection: several connect at once.
+ClientSession._build_capabilities = _declared  # pyright: ignore[reportPrivateUsage]
 
 
 @asynccontextmanager

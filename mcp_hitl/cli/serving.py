@@ -1,5 +1,6 @@
 """Starting the servers. The only module of the command line that loads the MCP SDK."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from mcp_hitl.web.loopback import HOSTS
 
 if TYPE_CHECKING:
     from mcp_hitl.web.app import Inbox
+
+_LAST_WORDS_SECONDS = 0.3
 
 
 async def stdio(settings: Settings) -> int:
@@ -83,7 +86,8 @@ async def serve_http(
 
     def stop() -> None:
         server.stop()
-        listener.stop()
+        # Not at once: it cuts event streams off, and what waited is answered on them now.
+        asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, listener.stop)
 
     with on_signals(stop):
         return await listener.run()

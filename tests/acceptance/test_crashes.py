@@ -149,7 +149,7 @@ async def test_t09_an_approval_that_was_told_outlives_the_server_that_told_it(tm
     check_file(database)
     async with connect(database, MODERN) as client:
         found = content(await client.call_tool("get-approval", {"id": expense["id"]}))
-        going_on = {"outcome", "progress", "next"}
+        going_on = {"outcome", "progress", "next", "url"}
         assert {key: found[key] for key in found.keys() - going_on} == {
             key: approved[key] for key in approved.keys() - going_on
         }

@@ -71,7 +71,7 @@ async def test_t16_an_answer_with_values_that_no_form_has_decides_nothing_and_th
 async def test_t16_the_state_of_a_page_is_none_of_a_form_when_the_inbox_is_gone(hasty: Rig) -> None:
     hasty.desk.address = ADDRESS
     approval = await hasty.opened()
-    async with connect(hasty.server.mcp, MODERN, person=Person(DECLINE)) as client:
+    async with connect(hasty.server.mcp, MODERN, person=Person(DECLINE, DECLINE)) as client:
         for name, arguments in (call_for("approve", approval), call_for("reject", approval), ("ask-human", QUESTION)):
             hasty.desk.address = ADDRESS
             rounds = Rounds(client, name, arguments)
@@ -86,7 +86,7 @@ async def test_t16_the_state_of_a_page_is_none_of_a_form_when_the_inbox_is_gone(
 
 async def test_t16_the_state_of_a_form_is_none_of_a_page_when_an_inbox_has_come(rig: Rig) -> None:
     approval = await rig.opened()
-    async with connect(rig.server.mcp, MODERN, person=Person(DECLINE)) as client:
+    async with connect(rig.server.mcp, MODERN, person=Person(DECLINE, DECLINE)) as client:
         rounds = Rounds(client, *call_for("approve", approval))
         await rounds.ask()
         rig.desk.address = ADDRESS
@@ -97,7 +97,7 @@ async def test_t16_the_state_of_a_form_is_none_of_a_page_when_an_inbox_has_come(
 
 async def test_an_answer_without_its_state_sends_the_person_anew(paged: Rig) -> None:
     approval = await paged.opened()
-    async with connect(paged.server.mcp, MODERN, person=Person(DECLINE)) as client:
+    async with connect(paged.server.mcp, MODERN, person=Person(DECLINE, DECLINE)) as client:
         again = await client.session.call_tool(
             "approve",
             {"id": approval.id},
@@ -110,7 +110,7 @@ async def test_an_answer_without_its_state_sends_the_person_anew(paged: Rig) -> 
 
 async def test_t38_a_page_answered_again_gives_the_first_outcome(paged: Rig) -> None:
     approval = await paged.opened()
-    async with connect(paged.server.mcp, MODERN, person=Person(DECLINE)) as client:
+    async with connect(paged.server.mcp, MODERN, person=Person(DECLINE, DECLINE)) as client:
         rounds = Rounds(client, *call_for("approve", approval))
         assert (await rounds.sent()).url == page(approval)
         await paged.decide(approval.id, comment="yes")
@@ -123,7 +123,7 @@ async def test_t38_a_page_answered_again_gives_the_first_outcome(paged: Rig) -> 
 
 
 async def test_who_calls_again_before_the_page_is_answered_is_sent_there_again(paged: Rig) -> None:
-    async with connect(paged.server.mcp, MODERN, person=Person(DECLINE)) as client:
+    async with connect(paged.server.mcp, MODERN, person=Person(DECLINE, DECLINE)) as client:
         rounds = Rounds(client, "ask-human", QUESTION)
         first, second = await rounds.sent(), await rounds.sent()
         assert first == second
@@ -138,12 +138,12 @@ async def test_a_page_is_come_back_from_after_a_restart(tmp_path: Path, verdict:
     async with a_rig(database) as before:
         before.desk.address = ADDRESS
         approval = await before.opened()
-        async with connect(before.server.mcp, MODERN, person=Person(DECLINE)) as client:
+        async with connect(before.server.mcp, MODERN, person=Person(DECLINE, DECLINE)) as client:
             rounds = Rounds(client, *call_for("approve", approval))
             await rounds.sent()
         if verdict:
             await before.decide(approval.id, verdict)
-    async with a_rig(database) as rig, connect(rig.server.mcp, MODERN, person=Person(DECLINE)) as client:
+    async with a_rig(database) as rig, connect(rig.server.mcp, MODERN, person=Person(DECLINE, DECLINE)) as client:
         results: list[Any] = []
         with anyio.fail_after(GUARD_SECONDS):
             async with anyio.create_task_group() as tasks:
