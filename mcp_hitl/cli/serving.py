@@ -1,6 +1,7 @@
 """Starting the servers. The only module of the command line that loads the MCP SDK."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from mcp_hitl.web.loopback import HOSTS
 
 if TYPE_CHECKING:
     from mcp_hitl.web.app import Inbox
+
+logger = logging.getLogger(__name__)
 
 _LAST_WORDS_SECONDS = 0.3
 
@@ -104,7 +107,10 @@ async def _inbox_beside(place: Workspace) -> None:
     from mcp_hitl.web.hosting import host_inbox
 
     inbox = Inbox(place.desk, key=shared_key(place), how=how_to_sign_in(place.settings))
-    await host_inbox(place.desk, inbox)
+    try:
+        await host_inbox(place.desk, inbox)
+    except Exception:
+        logger.exception("the inbox cannot be served beside this server, which goes on without it")
 
 
 def _server(place: Workspace, caller: Principal) -> ApprovalServer:

@@ -115,12 +115,22 @@ async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[str], None
         tasks.start_soon(serve)
         try:
             await listening.wait()
-            await desk.announce_inbox(listener.address, free=True)
+            await _announce(desk, listener.address)
             ready(listener.address)
             await anyio.sleep_forever()
         finally:
             listener.stop()
     return listening.is_set()
+
+
+async def _announce(desk: Desk, address: str) -> None:
+    """Record the address, as soon as the database takes it: until then the inbox is there, and nobody is told where."""
+    while True:
+        try:
+            return await desk.announce_inbox(address, free=True)
+        except Unavailable as error:
+            logger.warning("where the inbox is cannot be recorded yet: %s", error)
+            await anyio.sleep(LOOK_SECONDS)
 
 
 async def _is_free(port: int) -> bool:

@@ -13,7 +13,7 @@ from web.rig import ANA, GUARD_SECONDS, KEY, Place
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.audit import SYSTEM, Event
-from mcp_hitl.domain.errors import NotAllowed
+from mcp_hitl.domain.errors import NotAllowed, Unavailable
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.hosting import host_inbox
@@ -76,3 +76,20 @@ async def test_t32_what_a_stranger_on_the_port_may_have_received_is_worth_nothin
             assert [entry.data for entry in told] == [{"person": ANA.id}] * 2
     async with hosting(path) as (_, _, third):  # although the stranger is gone
         assert third == second
+
+
+async def test_an_inbox_whose_address_cannot_be_recorded_yet_goes_on_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announce, refused = Desk.announce_inbox, 0
+
+    async def locked(self: Desk, address: str | None, *, free: bool = False) -> None:
+        nonlocal refused
+        if address is not None and not refused:
+            refused += 1
+            raise Unavailable("The database stayed locked.")
+        await announce(self, address, free=free)
+
+    monkeypatch.setattr(Desk, "announce_inbox", locked)
+    async with hosting(tmp_path / "hitl.db") as (desk, _, address):
+        assert (refused, desk.address) == (1, address)
