@@ -21,6 +21,7 @@ from benchmarks.recording import recorded, seconds_by_hand
 from benchmarks.waiting import said
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approval import OutcomeState
+from mcp_hitl.domain.audit import Event
 from mcp_hitl.store.sqlite import SqliteStore
 
 CYCLES = 400
@@ -99,7 +100,7 @@ async def _cycle(desk: Desk, number: int) -> None:
 @asynccontextmanager
 async def _outcome(desk: Desk, approval_id: str) -> AsyncGenerator["Completed"]:
     waiting = Completed(desk, approval_id)
-    async with desk.feed.listen(approval_id, waiting.stir):
+    async with desk.feed.listen(approval_id, waiting.stir, events=(Event.SUCCEEDED,)):
         yield waiting
 
 

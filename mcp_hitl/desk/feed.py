@@ -2,11 +2,12 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import anyio
 
+from mcp_hitl.domain.audit import Event
 from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.store.protocol import Store
 
@@ -29,7 +30,7 @@ class Feed:
     def __init__(self, store: Store) -> None:
         """Read from `store`; `run` does the reading."""
         self._store = store
-        self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
+        self._listeners: defaultdict[str, list[tuple[Listener, Collection[str] | None]]] = defaultdict(list)
         self._count = 0
         self._seq = 0
         self._starting = anyio.Lock()
@@ -46,9 +47,15 @@ class Feed:
                 await self._follow()
 
     @asynccontextmanager
-    async def listen(self, topic: str, listener: Listener) -> AsyncGenerator[None]:
-        """Have `listener` called with the id of each approval of `topic` (an id, or `ANY`) that changes from now on."""
-        self._listeners[topic].append(listener)
+    async def listen(
+        self, topic: str, listener: Listener, *, events: Collection[Event] | None = None
+    ) -> AsyncGenerator[None]:
+        """Have `listener` called with the id of each approval of `topic` (an id, or `ANY`) that changes from now on.
+
+        With `events`, only for these.
+        """
+        wish = (listener, events)
+        self._listeners[topic].append(wish)
         self._count += 1
         try:
             async with self._starting:
@@ -57,7 +64,7 @@ class Feed:
                     self._wanted.set()
             yield
         finally:
-            self._listeners[topic].remove(listener)
+            self._listeners[topic].remove(wish)
             if not self._listeners[topic]:
                 del self._listeners[topic]
             self._count -= 1
@@ -69,23 +76,24 @@ class Feed:
     def stir(self) -> None:
         """Call the listeners of single approvals as if theirs had changed, so that they look around."""
         for topic in [topic for topic in self._listeners if topic != ANY]:
-            for listener in list(self._listeners[topic]):
+            for listener, _ in list(self._listeners[topic]):
                 listener(topic)
 
     async def _follow(self) -> None:
         while True:
             try:
                 news = await self._store.read(lambda view: view.news(self._seq, _AT_ONCE))
-                for seq, approval_id in news:
+                for seq, approval_id, event in news:
                     self._seq = seq
-                    self._tell(approval_id)
+                    self._tell(approval_id, event)
                 if len(news) < _AT_ONCE:
                     await self._store.changed()
             except Unavailable as error:
                 logger.warning("the change feed cannot be read: %s", error)
                 await anyio.sleep(_PAUSE_AFTER_FAILURE)
 
-    def _tell(self, approval_id: str) -> None:
+    def _tell(self, approval_id: str, event: str) -> None:
         for topic in (approval_id, ANY):
-            for listener in list(self._listeners.get(topic, ())):
-                listener(approval_id)
+            for listener, events in list(self._listeners.get(topic, ())):
+                if events is None or event in events:
+                    listener(approval_id)

@@ -10,7 +10,7 @@ import anyio
 from mcp_hitl.desk.feed import Feed
 from mcp_hitl.desk.recording import instant
 from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.audit import NOWHERE, Event, Recorded
+from mcp_hitl.domain.audit import NOWHERE, RESOLVING, Event, Recorded
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import NotFound
 from mcp_hitl.domain.ids import is_approval_id
@@ -116,8 +116,8 @@ class Looking:
             if len(found) > most:
                 return None
             now = instant(view, clock)
-            ids = dict.fromkeys(approval_id for _, approval_id in found if approval_id != NOWHERE)
-            others = [view.chain(seq - 1, 1)[0].entry.event for seq, approval_id in found if approval_id == NOWHERE]
+            ids = dict.fromkeys(approval_id for _, approval_id, _ in found if approval_id != NOWHERE)
+            others = [event for _, approval_id, event in found if approval_id == NOWHERE]
             return News(
                 seq=found[-1][0] if found else after,
                 approvals=[as_seen(_found(view, one), now) for one in ids],
@@ -138,7 +138,7 @@ class Looking:
         *,
         seconds: float,
         tick: Tick | None = None,
-        until: Callable[[Approval], bool] = lambda _: False,
+        until: Callable[[Approval], bool] | None = None,
     ) -> Approval:
         """Return the approval as soon as it has left `pending` or `until` says that this will do.
 
@@ -150,13 +150,14 @@ class Looking:
         check_id(approval_id)
         started = anyio.current_time()
         changed = anyio.Event()
-        async with self.feed.listen(approval_id, lambda _: changed.set()):
+        events = RESOLVING if until is None else None
+        async with self.feed.listen(approval_id, lambda _: changed.set(), events=events):
             while True:
                 changed = anyio.Event()
                 approval = await self.get(principal, approval_id)
                 now, waited = self.clock(), anyio.current_time() - started
                 over = seconds <= waited or self.stopping.is_set()
-                if approval.seen_at(now) is not Status.PENDING or until(approval) or over:
+                if approval.seen_at(now) is not Status.PENDING or (until and until(approval)) or over:
                     return approval
                 left = min(seconds - waited, (approval.expires_at - now).total_seconds())
                 await self._until(changed, left, started, tick)

@@ -14,6 +14,7 @@ from mcp_hitl.desk.redeeming import check_valid
 from mcp_hitl.desk.run import AnyFlow, Claimed, Run, in_words
 from mcp_hitl.desk.waits import start
 from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.audit import RESOLVING, Event
 from mcp_hitl.domain.errors import HitlError, Invalid, NotAllowed, Unavailable
 from mcp_hitl.domain.flow import Lease
 from mcp_hitl.domain.rulebook import Rulebook
@@ -21,6 +22,8 @@ from mcp_hitl.store.protocol import Store, Transaction, View
 
 logger = logging.getLogger(__name__)
 
+_STIRRING = RESOLVING | {Event.OPENED, Event.RESUMED}
+"""After these there may be something to run; what time makes runnable is found by looking."""
 LEASE = timedelta(seconds=30)
 _RENEW_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
@@ -51,7 +54,7 @@ class Runner:
 
     async def run(self) -> None:
         """Run until cancelled: at once when something changed, and every second for what time does."""
-        async with anyio.create_task_group() as tasks, self._feed.listen(ANY, self._stir):
+        async with anyio.create_task_group() as tasks, self._feed.listen(ANY, self._stir, events=_STIRRING):
             tasks.start_soon(self._keep)
             while True:
                 self._stirred = anyio.Event()

@@ -40,6 +40,9 @@ class Event(StrEnum):
     SIGNED_OUT = "signed-out"
 
 
+RESOLVING = frozenset({Event.APPROVED, Event.REJECTED, Event.EXPIRED, Event.CANCELLED})
+"""What ends an approval's being pending."""
+
 NOWHERE = ""
 """The approval of an entry that concerns none in particular, such as a pause."""
 

@@ -94,10 +94,14 @@ def _is_common(value: object, depth: int) -> bool:
     if kind is str or value is None or kind is bool:
         return True
     if kind is dict:
-        return depth > 0 and all(
-            type(key) is str and key.isascii() and (type(item) is str or _is_common(item, depth - 1))
-            for key, item in cast("dict[object, object]", value).items()
-        )
+        if depth <= 0:
+            return False
+        for key, item in cast("dict[object, object]", value).items():
+            if type(key) is not str or not key.isascii():
+                return False
+            if type(item) is not str and not _is_common(item, depth - 1):
+                return False
+        return True
     if kind is int:
         return -_SAFE_INTEGER <= cast("int", value) <= _SAFE_INTEGER
     if kind is float:

@@ -180,8 +180,8 @@ class View(Protocol):
         """What kind of place this database was opened as."""
         ...
 
-    def news(self, after: int, limit: int) -> Sequence[tuple[int, str]]:
-        """`(seq, approval id)` of the audit entries behind `after`, in order."""
+    def news(self, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
+        """`(seq, approval id, event)` of the audit entries behind `after`, in order."""
         ...
 
     def last_seq(self) -> int:

@@ -13,6 +13,7 @@ from samples import INBOX, START
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
 from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.audit import Event
 from mcp_hitl.domain.kinds import ACTION
 from mcp_hitl.domain.rulebook import Rulebook
 
@@ -67,21 +68,38 @@ async def test_a_decision_of_another_process_wakes_the_waiter(
     assert got[0].status is Status.APPROVED
 
 
-async def test_a_step_that_does_not_resolve_leaves_the_waiter_waiting(served: Desk, store: WatchedStore) -> None:
+async def test_a_step_that_does_not_resolve_lets_the_waiter_sleep(served: Desk, store: WatchedStore) -> None:
+    opened = await served.submit(AGENT, "pair", {"a": 1})
+    got: list[Status] = []
+    told = anyio.Event()
+
+    async def wait() -> None:
+        got.append((await served.wait(AGENT, opened.id, seconds=LONG)).status)
+
+    async with anyio.create_task_group() as tasks, served.feed.listen(ANY, lambda _: told.set()):
+        tasks.start_soon(wait)
+        await store.has_answered("get")
+        await served.decide(said(ANA, opened))
+        await told.wait()
+        await anyio.wait_all_tasks_blocked()
+        assert (got, store.answered["get"]) == ([], 1)
+        await served.cancel(AGENT, opened.id)
+    assert (got, store.answered["get"]) == ([Status.CANCELLED], 2)
+
+
+async def test_a_waiter_for_more_than_the_end_looks_at_each_step(served: Desk, store: WatchedStore) -> None:
     opened = await served.submit(AGENT, "pair", {"a": 1})
     got: list[Status] = []
 
     async def wait() -> None:
-        got.append((await served.wait(AGENT, opened.id, seconds=LONG)).status)
+        decided = await served.wait(AGENT, opened.id, seconds=LONG, until=lambda seen: bool(seen.decisions))
+        got.append(decided.status)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await store.has_answered("get")
         await served.decide(said(ANA, opened))
-        await store.has_answered("get", 2)
-        assert got == []
-        await served.cancel(AGENT, opened.id)
-    assert got == [Status.CANCELLED]
+    assert got == [Status.PENDING]
 
 
 @pytest.mark.parametrize("seconds", [-1, 0, 0.02])
@@ -243,6 +261,19 @@ async def test_listeners_of_one_approval_hear_of_no_other(served: Desk) -> None:
         await both.wait()
     assert everything == [two.id, two.id, one.id, one.id]
     assert heard == [one.id, one.id]
+
+
+async def test_listeners_hear_of_the_events_that_they_asked_for(served: Desk) -> None:
+    opened = await served.submit(AGENT, "action", {"n": 1})
+    heard: list[str] = []
+    approved = anyio.Event()
+    async with (
+        served.feed.listen(opened.id, heard.append, events={Event.DECIDED}),
+        served.feed.listen(ANY, lambda _: approved.set(), events={Event.APPROVED}),
+    ):
+        await served.decide(said(ANA, opened))
+        await approved.wait()
+    assert heard == [opened.id]
 
 
 async def test_one_listener_leaving_does_not_deafen_another(served: Desk) -> None:

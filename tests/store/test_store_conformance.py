@@ -406,8 +406,8 @@ async def test_the_feed_tells_what_is_new_in_order_and_without_gaps(store: Store
     assert await store.read(lambda view: view.last_seq()) == 3
     news = await store.read(lambda view: [list(view.news(after, 2)) for after in (0, 2, 3)])
     assert [[tuple(item) for item in some] for some in news] == [
-        [(1, one.id), (2, two.id)],
-        [(3, one.id)],
+        [(1, one.id, Event.OPENED), (2, two.id, Event.OPENED)],
+        [(3, one.id, Event.APPROVED)],
         [],
     ]
 
@@ -481,8 +481,8 @@ async def test_work_that_raises_takes_nobody_with_it(store: Store) -> None:
     kept = [numbered(number).id for number in range(12) if number % 3]
     assert await _listed(store) == kept
     news = await store.read(lambda view: view.news(0, 100))
-    assert [seq for seq, _ in news] == list(range(1, 9))  # no gap where work was undone
-    assert sorted(approval for _, approval in news) == kept
+    assert [seq for seq, *_ in news] == list(range(1, 9))  # no gap where work was undone
+    assert sorted(approval for _, approval, _ in news) == kept
 
 
 async def test_what_one_undid_is_known_to_nobody_who_commits_with_it(store: Store) -> None:
@@ -657,7 +657,7 @@ async def test_two_stores_at_once_resolve_once_and_share_one_sequence(store: Sto
             tasks.start_soon(resolve, other, number)
     assert (won.count(True), won.count(False)) == (25, 25)
     news = await store.read(lambda view: view.news(0, 100))
-    assert [seq for seq, _ in news] == list(range(1, 26))
+    assert [seq for seq, *_ in news] == list(range(1, 26))
 
 
 async def found(store: Store, approval: Approval) -> Approval:

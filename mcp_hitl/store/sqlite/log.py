@@ -27,10 +27,10 @@ class LogStatements:
         """See `View.chain`."""
         return self._recorded("WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
 
-    def news(self, after: int, limit: int) -> Sequence[tuple[int, str]]:
+    def news(self, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
         """See `View.news`."""
         return self._db.execute(
-            "SELECT seq, approval FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+            "SELECT seq, approval, event FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
         ).fetchall()
 
     def last_seq(self) -> int:
