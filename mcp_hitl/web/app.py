@@ -59,7 +59,7 @@ class Inbox:
                 Route("/sign-in", self._door.sign_in, methods=["POST"]),
                 Route("/sign-out", self._sign_out, methods=["POST"]),
                 Route("/inbox/identity", self._door.identity),
-                Route("/assets/{file}", asset),
+                Route("/assets/{digest}/{file}", asset),
             ],
             middleware=[Middleware(SafeHeaders), Middleware(Door, desk=desk)],
             exception_handlers={HitlError: refused, HTTPException: not_served},

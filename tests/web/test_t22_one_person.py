@@ -43,7 +43,7 @@ async def sees_nothing(place: Place, headers: dict[str, str]) -> None:
             if path in PUBLIC and method != "POST":
                 assert response.status_code in {200, 422}, (method, path)
             elif path.startswith("/assets/"):
-                assert response.status_code == 404  # the real ones carry a digest in their names
+                assert response.status_code == 404  # the real ones stand under their digest
             elif method in CHANGING:
                 assert response.status_code in {401, 403, 422}, (method, path, response.status_code)
             else:

@@ -12,6 +12,7 @@ from web.rig import ANA, GUARD_SECONDS, Place, person
 
 from mcp_hitl.desk.entering import SignedIn
 from mcp_hitl.web.guard import cookie_name
+from mcp_hitl.web.rendering import STATIC
 from mcp_hitl.web.signing_in import link
 
 pytestmark = pytest.mark.anyio
@@ -173,13 +174,13 @@ async def test_t32_every_answer_tells_the_browser_to_keep_and_pass_on_nothing(
             assert not any(name.startswith("access-control-") for name in response.headers)
             assert "server" not in response.headers
     text = await page_of(http, place.headers(await place.signed_in()), "/")
-    scripts = re.findall(r'(?:src|href)="(/assets/[^"]+)"', text)
-    assert scripts
-    for path in scripts:
-        kept = await http.get(path)
-        assert kept.headers["cache-control"] == "public, max-age=31536000, immutable" and not kept.headers.get(
-            "set-cookie"
-        )
+    [folder] = set(re.findall(r'(?:src|href)="(/assets/.+?/)[^/"]+"', text))
+    for file in STATIC.iterdir():
+        kept = await http.get(folder + file.name)
+        assert (kept.status_code, kept.content) == (200, file.read_bytes())
+        assert kept.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert "script-src 'self'" in kept.headers["content-security-policy"]
+        assert kept.headers["x-content-type-options"] == "nosniff" and "set-cookie" not in kept.headers
 
 
 async def test_t32_the_cookie_is_set_in_answer_to_the_exchange_and_nowhere_else(
