@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from playwright.async_api import Browser, expect
-from web.attack import Heard, Hostile, a_form, asked, hear, page_of, routes, sealed_on
+from web.attack import Heard, Hostile, a_form, asked, hear, page_of, routes, sealed_on, visitor
 from web.rig import ANA, GUARD_SECONDS, Place, person
 
 from mcp_hitl.desk.entering import SignedIn
@@ -101,6 +101,21 @@ async def test_t32_a_link_leaves_the_address_bar_even_where_it_signs_nobody_in(c
         assert code not in await page.content()
     finally:
         await context.close()
+
+
+async def test_t32_a_code_that_is_sent_before_the_script_is_there_stands_in_no_url(
+    chromium: Browser, place: Place
+) -> None:
+    code = await place.desk.offer_link(ANA)
+    async with visitor(chromium, place) as page:
+        urls: list[str] = []
+        page.on("request", lambda request: urls.append(request.url))
+        await page.route("**/assets/*/signing_in.js", lambda route: route.abort())
+        await page.goto(f"{place.address}/sign-in")
+        await page.get_by_label("Or paste the code").fill(code)
+        async with page.expect_navigation():
+            await page.keyboard.press("Enter")
+        assert len(urls) > 2 and not any(code in url for url in [page.url, *urls])
 
 
 async def test_t32_a_page_elsewhere_hears_no_address_of_ours(chromium: Browser, place: Place, hostile: Hostile) -> None:
