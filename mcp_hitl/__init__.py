@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
     from mcp_hitl.domain.principal import Established, Principal
     from mcp_hitl.library import Approvals
-    from mcp_hitl.store.protocol import Transaction
+    from mcp_hitl.store.transaction import Transaction
 
 __version__ = "0.1.0"
 
@@ -48,7 +48,7 @@ _HOMES = {
     "domain.policy": ("Assurance", "Policy", "Stage", "Verdict"),
     "domain.principal": ("Established", "Principal"),
     "library": ("Approvals",),
-    "store.protocol": ("Transaction",),
+    "store.transaction": ("Transaction",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -19,7 +19,9 @@ from mcp_hitl.domain.people import People
 from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.store.protocol import Store, Transaction, View
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 T = TypeVar("T")
 

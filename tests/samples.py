@@ -1,4 +1,4 @@
-"""Approvals and decisions for the domain's tests; each test changes what it is about."""
+"""Approvals, decisions and a policy that tests begin with; each changes what it is about."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +11,17 @@ from mcp_hitl.domain.policy import Assurance, Policy, Verdict
 START = datetime(2026, 11, 22, 12, 35, 13, 120_000, tzinfo=UTC)
 INBOX = "in the terminal"
 ID = "apr_01jd9xkm8g0123456789abcdef"
+SAFE = """
+profile = "team"
+retention = "90 days"
+[people]
+finance = ["os:ana", "os:bo"]
+[kinds.payment]
+schema = { properties = { to = { type = "string" } }, required = ["to"], additionalProperties = false }
+stages = [{ approvers = ["group:finance"] }]
+valid_for = "1 day"
+"""
+"""A policy file in which `doctor` finds nothing."""
 
 
 def an_approval(**changes: Any) -> Approval:

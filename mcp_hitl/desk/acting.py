@@ -18,7 +18,7 @@ from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.text import visible
-from mcp_hitl.store.protocol import Transaction
+from mcp_hitl.store.transaction import Transaction
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.text import visible
-from mcp_hitl.store.protocol import Transaction
+from mcp_hitl.store.transaction import Transaction
 
 MAX_COMMENT = 2_000
 """Characters of a comment or a reason."""

@@ -17,7 +17,8 @@ from mcp_hitl.domain.errors import NotAllowed
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.policy import Profile
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.store.protocol import Store, Transaction
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from mcp_hitl.desk.evidence import Evidence

@@ -18,7 +18,7 @@ from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.store.protocol import Transaction
+from mcp_hitl.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

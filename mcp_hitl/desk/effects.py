@@ -10,7 +10,7 @@ from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.kinds import COUNTER
 from mcp_hitl.domain.money import as_json, check_digits, number
-from mcp_hitl.store.protocol import Transaction
+from mcp_hitl.store.transaction import Transaction
 
 MAX_COUNTER = 10**15
 """So that it is an integer which every JSON reader keeps."""

@@ -14,7 +14,7 @@ from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.resolution import POLICY_STAGE, quorum_of, resolve
-from mcp_hitl.store.protocol import Transaction
+from mcp_hitl.store.transaction import Transaction
 
 _EVENTS: Mapping[Status, Event] = {
     Status.APPROVED: Event.APPROVED,

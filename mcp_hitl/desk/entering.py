@@ -13,7 +13,7 @@ from mcp_hitl.domain.audit import Event
 from mcp_hitl.domain.errors import NotAllowed
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.session import LINK_LIFE, SESSION_LIFE, Session, Whereabouts
-from mcp_hitl.store.protocol import Transaction
+from mcp_hitl.store.transaction import Transaction
 
 INBOX = "inbox"
 """What the process that serves it has hold of."""

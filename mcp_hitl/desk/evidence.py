@@ -17,7 +17,9 @@ from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.secrets import has_secrets
 from mcp_hitl.domain.verification import Broken, Ledger, check_stored, recorded_of
-from mcp_hitl.store.protocol import Store, Transaction, View
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 FORMAT = "mcp-hitl-audit/1"
 _PAGE = 1_000

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from mcp_hitl.desk.recording import instant
 from mcp_hitl.domain.examination import Examination
-from mcp_hitl.store.protocol import View
+from mcp_hitl.store.view import View
 
 _MOST_UNSETTLED = 5
 

@@ -9,7 +9,7 @@ import anyio
 
 from mcp_hitl.domain.audit import Event
 from mcp_hitl.domain.errors import Unavailable
-from mcp_hitl.store.protocol import Store
+from mcp_hitl.store.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from mcp_hitl.domain.presentation import verdict_line
 if TYPE_CHECKING:
     from mcp_hitl.desk.journal import Journal
     from mcp_hitl.desk.waits import Waits
-    from mcp_hitl.store.protocol import Transaction
+    from mcp_hitl.store.transaction import Transaction
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")

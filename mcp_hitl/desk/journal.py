@@ -16,7 +16,9 @@ from mcp_hitl.domain.errors import Paused, Unavailable
 from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.store.protocol import Store, Transaction, View
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 T = TypeVar("T")
 

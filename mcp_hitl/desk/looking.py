@@ -17,7 +17,8 @@ from mcp_hitl.domain.ids import is_approval_id
 from mcp_hitl.domain.presentation import Telling, shape, summary, where
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.store.protocol import Store, View
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.view import View
 
 Clock = Callable[[], datetime]
 Tick = Callable[[float], Awaitable[None]]

@@ -13,7 +13,7 @@ from mcp_hitl.domain.governing import rules_of, wording_of
 from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Judgement, Rulebook
-from mcp_hitl.store.protocol import Transaction
+from mcp_hitl.store.transaction import Transaction
 
 _DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 

@@ -6,7 +6,7 @@ from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.domain.audit import Event
 from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.principal import Principal
-from mcp_hitl.store.protocol import Transaction
+from mcp_hitl.store.transaction import Transaction
 
 
 def pause(tx: Transaction, who: Principal, kind: str | None, clock: datetime) -> bool:

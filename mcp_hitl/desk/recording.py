@@ -10,7 +10,8 @@ from mcp_hitl.domain.moments import present
 from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.presentation import verdict_line
 from mcp_hitl.domain.principal import Principal
-from mcp_hitl.store.protocol import Transaction, View
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 GRAIN = timedelta(seconds=1)
 """How exactly the latest instant is kept: it is not written anew for every change."""

@@ -16,7 +16,8 @@ from mcp_hitl.domain.policy import Verdict
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.resolution import POLICY_STAGE
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.store.protocol import Transaction, View
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 
 def redeem(

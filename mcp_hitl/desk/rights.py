@@ -10,7 +10,7 @@ from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.resolution import stage_of
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.store.protocol import View
+from mcp_hitl.store.view import View
 
 
 def check_shown(approval: Approval, revision: int, digest: str, stage: int | None = None) -> None:

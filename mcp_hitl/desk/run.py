@@ -23,7 +23,8 @@ from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
 from mcp_hitl.domain.ids import RANDOM_BITS, approval_id
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.text import one_line
-from mcp_hitl.store.protocol import Store, Transaction
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 

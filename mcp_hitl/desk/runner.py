@@ -18,7 +18,9 @@ from mcp_hitl.domain.audit import RESOLVING, Event
 from mcp_hitl.domain.errors import HitlError, Invalid, NotAllowed, Unavailable
 from mcp_hitl.domain.flow import Lease
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.store.protocol import Store, Transaction, View
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.searching import Sifted, Sought, words_of
 from mcp_hitl.domain.secrets import has_secrets
 from mcp_hitl.domain.stop import Stop
-from mcp_hitl.store.protocol import View
+from mcp_hitl.store.view import View
 
 MOST_SEARCHED = 10_000
 """Approvals that one search looks at; the next page goes on from there."""

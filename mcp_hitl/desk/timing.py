@@ -15,7 +15,8 @@ from mcp_hitl.domain.errors import HitlError
 from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.resolution import quorum_of
 from mcp_hitl.domain.schedule import Timed, TimedEvent, due
-from mcp_hitl.store.protocol import Store, Transaction
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,9 @@ from mcp_hitl.domain.errors import Invalid, NotAllowed
 from mcp_hitl.domain.flow import FlowState
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.store.protocol import Store, Transaction, View
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 
 def start(tx: Transaction, approval: Approval, now: datetime) -> None:

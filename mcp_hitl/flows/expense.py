@@ -9,7 +9,7 @@ from mcp_hitl.desk.flow import Flow, NotApproved, Step
 from mcp_hitl.domain.approval import Status
 from mcp_hitl.domain.kinds import EXPENSE
 from mcp_hitl.domain.money import as_json, money, number
-from mcp_hitl.store.protocol import Transaction
+from mcp_hitl.store.transaction import Transaction
 
 
 def _decimal(value: Any) -> Any:

@@ -1,1 +1,1 @@
-"""Where approvals live: a protocol, and the databases that keep it."""
+"""Where approvals live: protocols, and the databases that keep them."""

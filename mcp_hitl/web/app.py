@@ -13,8 +13,10 @@ from starlette.routing import Route
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.errors import HitlError
-from mcp_hitl.web.approvals import Approvals, Seals
+from mcp_hitl.web.approvals import Approvals
 from mcp_hitl.web.batch import Batch
+from mcp_hitl.web.deciding import Deciding
+from mcp_hitl.web.editing import Editing
 from mcp_hitl.web.evidence import EvidencePages
 from mcp_hitl.web.guard import Door
 from mcp_hitl.web.headers import SafeHeaders
@@ -22,6 +24,7 @@ from mcp_hitl.web.lists import Lists
 from mcp_hitl.web.live import Live
 from mcp_hitl.web.rendering import asset
 from mcp_hitl.web.replies import not_served, refused
+from mcp_hitl.web.seals import Seals
 from mcp_hitl.web.signing_in import SigningIn
 
 
@@ -34,7 +37,8 @@ class Inbox:
         self._door = SigningIn(desk, key, how)
         seals = Seals(key)
         lists, approvals, evidence = Lists(desk), Approvals(desk, seals), EvidencePages(desk)
-        batch = Batch(desk, seals, approvals)
+        deciding, editing = Deciding(desk, seals), Editing(desk, seals)
+        batch = Batch(desk, seals, deciding)
         one = "/approvals/{id}"
         self.app = Starlette(
             routes=[
@@ -42,9 +46,9 @@ class Inbox:
                 Route("/history", lists.history),
                 Route("/numbers", lists.numbers),
                 Route(one, approvals.show),
-                Route(one + "/decide", approvals.decide, methods=["POST"]),
-                Route(one + "/edit", approvals.edit),
-                Route(one + "/edit", approvals.save, methods=["POST"]),
+                Route(one + "/decide", deciding.decide, methods=["POST"]),
+                Route(one + "/edit", editing.edit),
+                Route(one + "/edit", editing.save, methods=["POST"]),
                 Route(one + "/cancel", approvals.cancel, methods=["POST"]),
                 Route(one + "/lift", approvals.lift, methods=["POST"]),
                 Route(one + "/reconcile", approvals.reconcile, methods=["POST"]),
@@ -59,7 +63,7 @@ class Inbox:
                 Route("/sign-in", self._door.sign_in, methods=["POST"]),
                 Route("/sign-out", self._sign_out, methods=["POST"]),
                 Route("/inbox/identity", self._door.identity),
-                Route("/assets/{file}", asset),
+                Route("/assets/{digest}/{file}", asset),
             ],
             middleware=[Middleware(SafeHeaders), Middleware(Door, desk=desk)],
             exception_handlers={HitlError: refused, HTTPException: not_served},

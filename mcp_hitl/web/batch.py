@@ -14,10 +14,11 @@ from mcp_hitl.domain.errors import HitlError, Invalid
 from mcp_hitl.domain.policy import Verdict
 from mcp_hitl.domain.presentation import payload_of
 from mcp_hitl.domain.secrets import has_secrets
-from mcp_hitl.web.approvals import ASSURANCE, Approvals, Seals, verdict_of
+from mcp_hitl.web.deciding import ASSURANCE, Deciding, verdict_of
 from mcp_hitl.web.guard import posted, who
 from mcp_hitl.web.rendering import drawn, page
 from mcp_hitl.web.replies import readable
+from mcp_hitl.web.seals import Seals
 from mcp_hitl.web.showing import batchable, lines, row, waits
 
 MOST = 50
@@ -26,11 +27,11 @@ MOST = 50
 class Batch:
     """The routes of a batch."""
 
-    def __init__(self, desk: Desk, seals: Seals, approvals: Approvals) -> None:
-        """Over `desk`; `approvals` records each decision."""
+    def __init__(self, desk: Desk, seals: Seals, deciding: Deciding) -> None:
+        """Over `desk`; `deciding` records each decision."""
         self._desk = desk
         self._seals = seals
-        self._approvals = approvals
+        self._deciding = deciding
 
     async def show(self, request: Request) -> Response:
         """`GET /batch?id=…&id=…`: all of each, and why some of them have to be decided by themselves."""
@@ -85,7 +86,7 @@ class Batch:
                 why = await self._why_alone(request, approval_id)
                 if why is not None:
                     return {"id": approval_id, "done": False, "message": readable(why)}
-            approval = await self._approvals.say(request, shown, verdict, comment)
+            approval = await self._deciding.say(request, shown, verdict, comment)
         except HitlError as error:
             return {"id": approval_id, "done": False, "message": readable(str(error))}
         status = approval.seen_at(self._desk.clock()).value

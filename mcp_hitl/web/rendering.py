@@ -45,9 +45,9 @@ def part(template: str, macro: str, *arguments: Any) -> str:
 
 
 async def asset(request: Request) -> Response:
-    """A file of the package: its name holds a digest of what is in it, so that it can be kept for ever."""
+    """A file of the package: its address holds a digest of all of them, so that it can be kept for ever."""
     found = _assets().get(request.path_params["file"])
-    if found is None:
+    if found is None or request.path_params["digest"] != _digest():
         return Response(status_code=404)
     content, kind = found
     return Response(content, media_type=kind, headers={"cache-control": "public, max-age=31536000, immutable"})
@@ -59,19 +59,24 @@ _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 @cache
 def _assets() -> dict[str, tuple[bytes, str]]:
     return {
-        _dated(file): (file.read_bytes(), _KINDS[file.suffix])
+        file.name: (file.read_bytes(), _KINDS[file.suffix])
         for file in sorted(STATIC.iterdir())
         if file.suffix in _KINDS
     }
 
 
-def _dated(file: Path) -> str:
-    return f"{file.stem}-{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}{file.suffix}"
-
-
 @cache
+def _digest() -> str:
+    """Of all files together: scripts name one another, and must not go on to one that is kept of another version."""
+    return hashlib.sha256(repr(_assets()).encode()).hexdigest()[:12]
+
+
+def _scripts() -> list[str]:
+    return [name for name in _assets() if name.endswith(".js")]
+
+
 def _asset_url(name: str) -> str:
-    return f"/assets/{_dated(STATIC / name)}"
+    return f"/assets/{_digest()}/{name}"
 
 
 @cache
@@ -95,7 +100,7 @@ def _environment() -> Environment:
     }
     # Both are written down as dictionaries of just what Jinja itself puts in.
     cast("dict[str, Any]", environment.filters).update(filters)
-    cast("dict[str, Any]", environment.globals).update(asset=_asset_url, version=__version__)
+    cast("dict[str, Any]", environment.globals).update(asset=_asset_url, scripts=_scripts, version=__version__)
     return environment
 
 

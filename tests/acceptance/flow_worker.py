@@ -17,8 +17,10 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.desk.deciding import Said
 from mcp_hitl.domain.flow import FlowState
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.store.protocol import Store, Transaction, View
 from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 T = TypeVar("T")
 

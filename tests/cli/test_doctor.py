@@ -15,6 +15,7 @@ import httpx2
 import pytest
 from asked import ask, ask_all, on_desk
 from cli.test_t25_deceptive_text import EVERYTHING, deceptive
+from samples import SAFE
 from terminal import run, terminal
 from wires import environment, http_server, launcher
 
@@ -30,16 +31,6 @@ from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.store.sqlite import SqliteStore
 
 BO = Principal("os:bo", Established.OS_USER)
-SAFE = """
-profile = "team"
-retention = "90 days"
-[people]
-finance = ["os:ana", "os:bo"]
-[kinds.payment]
-schema = { properties = { to = { type = "string" } }, required = ["to"], additionalProperties = false }
-stages = [{ approvers = ["group:finance"] }]
-valid_for = "1 day"
-"""
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from samples import START
+from samples import SAFE, START
 
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.domain.canonical import JsonObject
@@ -26,16 +26,6 @@ from mcp_hitl.domain.stop import Stop
 
 HERE = Reach("os:ana", frozenset({"local", "os:ana"}), Assurance.LOCAL)
 SIGNED_IN = replace(HERE, assurance=Assurance.SESSION)
-SAFE = """
-profile = "team"
-retention = "90 days"
-[people]
-finance = ["os:ana", "os:bo"]
-[kinds.payment]
-schema = { properties = { to = { type = "string" } }, required = ["to"], additionalProperties = false }
-stages = [{ approvers = ["group:finance"] }]
-valid_for = "1 day"
-"""
 RULE = """
 [[kinds.payment.rules]]
 name = "small"

@@ -19,8 +19,8 @@ from mcp_hitl.domain.instants import to_ms
 from mcp_hitl.domain.kinds import BUILT_IN, Kind
 from mcp_hitl.domain.policy import Verdict
 from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.store.protocol import Transaction
 from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.transaction import Transaction
 
 Run = Callable[[Any, Step], Awaitable[object]]
 

@@ -16,7 +16,7 @@ from mcp_hitl import Failed, Step
 from mcp_hitl.desk import flow
 from mcp_hitl.domain.approval import OutcomeState
 from mcp_hitl.domain.flow import FlowState
-from mcp_hitl.store.protocol import Transaction
+from mcp_hitl.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from decimal import Decimal as Unimportable

@@ -15,7 +15,7 @@ from mcp_hitl.desk.runner import AT_ONCE, LEASE
 from mcp_hitl.domain.approval import OutcomeState
 from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.domain.flow import FlowState
-from mcp_hitl.store.protocol import Transaction
+from mcp_hitl.store.transaction import Transaction
 
 pytestmark = pytest.mark.anyio
 

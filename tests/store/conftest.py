@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_hitl.store.protocol import Store
 from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.store import Store
 
 BACKENDS: dict[str, Callable[[Path], Store]] = {
     "sqlite": lambda folder: SqliteStore(folder / "hitl.db"),

@@ -13,9 +13,10 @@ from samples import START, an_approval
 
 from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.domain.ids import approval_id
-from mcp_hitl.store.protocol import Transaction, View
 from mcp_hitl.store.sqlite import SqliteStore, connection
 from mcp_hitl.store.sqlite.lane import MOST_TOGETHER
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 pytestmark = pytest.mark.anyio
 

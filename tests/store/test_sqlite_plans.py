@@ -8,10 +8,10 @@ from samples import START, an_approval
 
 from mcp_hitl.domain.approval import Status
 from mcp_hitl.domain.ids import approval_id
-from mcp_hitl.store.protocol import View
 from mcp_hitl.store.sqlite.connection import connect, prepare
 from mcp_hitl.store.sqlite.rows import progress_of
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
+from mcp_hitl.store.view import View
 
 FEW, MANY = 10, 1_000
 

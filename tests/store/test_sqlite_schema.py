@@ -12,8 +12,8 @@ from samples import START, a_decision, an_approval
 from mcp_hitl.domain.approval import LIFECYCLE, Status
 from mcp_hitl.domain.audit import Entry, Event
 from mcp_hitl.domain.ids import approval_id
-from mcp_hitl.store.protocol import Transaction
 from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.transaction import Transaction
 
 IDS = {status: approval_id(START, number) for number, status in enumerate(Status)}
 

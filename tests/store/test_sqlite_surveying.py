@@ -8,10 +8,10 @@ import anyio
 import pytest
 
 from mcp_hitl.domain.errors import Unavailable
-from mcp_hitl.store.protocol import View
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.sqlite.connection import connect
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
+from mcp_hitl.store.view import View
 
 pytestmark = pytest.mark.anyio
 ENDLESS = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers) SELECT count(*) FROM numbers"

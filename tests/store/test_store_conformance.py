@@ -17,7 +17,9 @@ from mcp_hitl.domain.canonical import canonical, digest_of
 from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.domain.ids import approval_id
 from mcp_hitl.domain.policy import Assurance, Escalation, Policy, Profile, Stage, Verdict
-from mcp_hitl.store.protocol import Store, Transaction, View
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 pytestmark = pytest.mark.anyio
 WEEK_LATER = START + timedelta(days=7)

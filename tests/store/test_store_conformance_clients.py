@@ -11,7 +11,8 @@ from mcp_hitl.domain.clients import MOST_CLIENTS, Acquaintance, Client, Transpor
 from mcp_hitl.domain.flow import FlowState
 from mcp_hitl.domain.ids import approval_id
 from mcp_hitl.domain.stop import Stop
-from mcp_hitl.store.protocol import Store, Transaction
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
 
 pytestmark = pytest.mark.anyio
 DESKTOP = Client("Claude Desktop", "1.2", "2025-11-25", Transport.STDIO, forms=False, url=False)

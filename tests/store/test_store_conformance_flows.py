@@ -9,7 +9,8 @@ from samples import START, an_approval
 
 from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease, StepState
 from mcp_hitl.domain.ids import approval_id
-from mcp_hitl.store.protocol import Store, Transaction
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
 
 pytestmark = pytest.mark.anyio
 KINDS = ("expense",)

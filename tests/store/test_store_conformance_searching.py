@@ -14,7 +14,8 @@ from mcp_hitl.domain.policy import Verdict
 from mcp_hitl.domain.resolution import POLICY_STAGE
 from mcp_hitl.domain.searching import Sifted, Sought, words_of
 from mcp_hitl.domain.stop import Stop
-from mcp_hitl.store.protocol import Store, Transaction
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
 
 pytestmark = pytest.mark.anyio
 HOUR = timedelta(hours=1)

@@ -7,7 +7,8 @@ from samples import START
 
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.session import Session, Whereabouts
-from mcp_hitl.store.protocol import Store, Transaction
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
 
 pytestmark = pytest.mark.anyio
 

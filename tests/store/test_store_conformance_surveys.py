@@ -8,7 +8,9 @@ import pytest
 from samples import an_approval
 
 from mcp_hitl.domain.errors import NotFound, Unavailable
-from mcp_hitl.store.protocol import Store, Transaction, View
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 pytestmark = pytest.mark.anyio
 ONE = an_approval()

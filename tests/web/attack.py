@@ -146,7 +146,7 @@ def routes(place: Place, approval: Approval) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for route in inbox.app.routes:
         assert isinstance(route, Route), "a route of another sort needs a place in these tests"
-        path = route.path.format(id=approval.id, file=asset)
+        path = route.path.format(id=approval.id, digest="0" * 12, file=asset)
         found += [(method, path) for method in sorted(route.methods or ())]
     return found
 
@@ -180,6 +180,12 @@ async def visitor(running: Browser, place: Place, path: str = "/", **options: An
         yield page
     finally:
         await context.close()
+
+
+async def hear_nothing(page: Page) -> None:
+    """From the next page on, nobody tells it that it is out of date."""
+    for news in ("live", "changes?*"):
+        await page.route(f"**/{news}", lambda route: route.abort())
 
 
 async def page_of(http: httpx2.AsyncClient, session: dict[str, str], path: str) -> str:

@@ -14,8 +14,8 @@ from web.rig import ANA, GUARD_SECONDS, Place, decide, serving
 from web.streams import Stream, stream
 
 from mcp_hitl.domain.errors import Unavailable
-from mcp_hitl.store.protocol import View
 from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.view import View
 from mcp_hitl.web import live
 
 pytestmark = pytest.mark.anyio

@@ -126,3 +126,21 @@ async def test_a_button_that_decides_takes_no_click_in_the_moment_in_which_it_co
         assert await page.evaluate(under, [at["x"], at["y"]]) != "verdict"
         await approve.click()  # which waits until it takes clicks again
         await expect(page.get_by_role("heading", name="How it ended")).to_be_visible()
+
+
+async def test_until_its_scripts_are_there_a_page_takes_no_click_that_decides(chromium: Browser, place: Place) -> None:
+    approval = await place.ask()
+    go_on = anyio.Event()
+
+    async def late(route: Route) -> None:
+        await go_on.wait()
+        await route.continue_()
+
+    async with person(chromium, place) as page:
+        await page.route("**/assets/*/keys.js", late)
+        await page.goto(f"{place.address}/approvals/{approval.id}", wait_until="commit")
+        approve = page.get_by_role("button", name="Approve")
+        await approve.click(force=True)  # which goes to nothing, and not on to another page
+        go_on.set()
+        await approve.click()
+        await expect(page.get_by_role("heading", name="How it ended")).to_be_visible()

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from itsdangerous import URLSafeSerializer
 from playwright.async_api import Browser, expect
-from web.attack import a_form, asked, edited, program, sealed_on, standing, visitor
+from web.attack import a_form, asked, edited, hear_nothing, program, sealed_on, standing, visitor
 from web.rig import ANA, KEY, Place, person, serving
 
 from mcp_hitl.config.policy_file import parse
@@ -109,8 +109,7 @@ async def test_t07_what_has_expired_meanwhile_is_not_decided(tmp_path: Path) -> 
 async def test_t07_in_the_browser_a_stale_page_says_what_changed(chromium: Browser, place: Place) -> None:
     approval = await asked(place)
     async with visitor(chromium, place) as page:
-        for news in ("live", "changes"):  # nobody tells this page that it is out of date
-            await page.route(f"**/{news}*", lambda route: route.abort())
+        await hear_nothing(page)
         await page.goto(f"{place.address}/approvals/{approval.id}")
         await edited(place, approval, amount=9_000)
         async with page.expect_response("**/decide") as answering:

@@ -43,7 +43,7 @@ async def sees_nothing(place: Place, headers: dict[str, str]) -> None:
             if path in PUBLIC and method != "POST":
                 assert response.status_code in {200, 422}, (method, path)
             elif path.startswith("/assets/"):
-                assert response.status_code == 404  # the real ones carry a digest in their names
+                assert response.status_code == 404  # the real ones stand under their digest
             elif method in CHANGING:
                 assert response.status_code in {401, 403, 422}, (method, path, response.status_code)
             else:
@@ -381,7 +381,7 @@ async def sealed_on_edit_or_page(http: httpx2.AsyncClient, headers: dict[str, st
     """A seal for what this person may not decide: their page carries none, so somebody else's."""
     from web.rig import KEY
 
-    from mcp_hitl.web.approvals import Seals
+    from mcp_hitl.web.seals import Seals
 
     text = (await http.get(f"/approvals/{approval_id}", headers=without(headers, TOKEN))).text
     assert 'name="shown"' not in text

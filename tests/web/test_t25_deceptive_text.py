@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from deceptive import DECEPTIVE, EVERYTHING, deceptive
 from playwright.async_api import Browser, Page, expect
-from web.attack import a_form, asked, page_of, program, sealed_on, visitor
+from web.attack import a_form, asked, hear_nothing, page_of, program, sealed_on, visitor
 from web.rig import ANA, Place, person, serving
 
 from mcp_hitl.config.policy_file import parse
@@ -169,8 +169,7 @@ async def test_t25_what_a_script_puts_in_is_text_without_deceit(chromium: Browse
         await expect(page.locator("#list tbody tr")).to_have_count(1)
         await shows_nothing_of_it(page)
         await page.goto(f"{place.address}/approvals/{one.id}/edit?as=json")
-        for news in ("live", "changes"):  # nobody tells this page that it is out of date
-            await page.route(f"**/{news}*", lambda route: route.abort())
+        await hear_nothing(page)
         await page.reload()
         payload = page.get_by_label("The whole payload, as JSON")
         await payload.fill(

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from playwright.async_api import Browser, expect
-from web.attack import a_form, edited, page_of, program, sealed_on, standing, visitor
+from web.attack import a_form, edited, hear_nothing, page_of, program, sealed_on, standing, visitor
 from web.rig import Place, serving
 
 from mcp_hitl.config.policy_file import parse
@@ -133,7 +133,7 @@ async def any_seal(http: httpx2.AsyncClient, headers: dict[str, str], approval: 
         return text.split('name="shown" value="')[1].split('"')[0]
     from web.rig import KEY
 
-    from mcp_hitl.web.approvals import Seals
+    from mcp_hitl.web.seals import Seals
 
     return Seals(KEY).seal(approval, approval.requested_at)
 
@@ -169,8 +169,7 @@ async def test_t28_in_the_browser_only_what_was_shown_is_decided(chromium: Brows
         ids = "&".join(f"id={one.id}" for one in (good, left_out, stale, high, form, good))
         async with visitor(chromium, place) as page:
             assert await page.locator("#list input[type=checkbox]").count() == 3, "nothing that is decided by itself"
-            for news in ("live", "changes"):  # nobody tells this page that it is out of date
-                await page.route(f"**/{news}*", lambda route: route.abort())
+            await hear_nothing(page)
             await page.goto(f"{place.address}/batch?{ids}")
             await expect(page.locator(".item")).to_have_count(5)
             await expect(page.locator(f'[data-id="{high.id}"]')).to_contain_text("more assurance")

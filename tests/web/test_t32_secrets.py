@@ -7,11 +7,12 @@ from pathlib import Path
 import httpx2
 import pytest
 from playwright.async_api import Browser, expect
-from web.attack import Heard, Hostile, a_form, asked, hear, page_of, routes, sealed_on
+from web.attack import Heard, Hostile, a_form, asked, hear, page_of, routes, sealed_on, visitor
 from web.rig import ANA, GUARD_SECONDS, Place, person
 
 from mcp_hitl.desk.entering import SignedIn
 from mcp_hitl.web.guard import cookie_name
+from mcp_hitl.web.rendering import STATIC
 from mcp_hitl.web.signing_in import link
 
 pytestmark = pytest.mark.anyio
@@ -102,6 +103,21 @@ async def test_t32_a_link_leaves_the_address_bar_even_where_it_signs_nobody_in(c
         await context.close()
 
 
+async def test_t32_a_code_that_is_sent_before_the_script_is_there_stands_in_no_url(
+    chromium: Browser, place: Place
+) -> None:
+    code = await place.desk.offer_link(ANA)
+    async with visitor(chromium, place) as page:
+        urls: list[str] = []
+        page.on("request", lambda request: urls.append(request.url))
+        await page.route("**/assets/*/signing_in.js", lambda route: route.abort())
+        await page.goto(f"{place.address}/sign-in")
+        await page.get_by_label("Or paste the code").fill(code)
+        async with page.expect_navigation():
+            await page.keyboard.press("Enter")
+        assert len(urls) > 2 and not any(code in url for url in [page.url, *urls])
+
+
 async def test_t32_a_page_elsewhere_hears_no_address_of_ours(chromium: Browser, place: Place, hostile: Hostile) -> None:
     one = await asked(place)
     async with person(chromium, place, f"/approvals/{one.id}") as page:
@@ -173,13 +189,13 @@ async def test_t32_every_answer_tells_the_browser_to_keep_and_pass_on_nothing(
             assert not any(name.startswith("access-control-") for name in response.headers)
             assert "server" not in response.headers
     text = await page_of(http, place.headers(await place.signed_in()), "/")
-    scripts = re.findall(r'(?:src|href)="(/assets/[^"]+)"', text)
-    assert scripts
-    for path in scripts:
-        kept = await http.get(path)
-        assert kept.headers["cache-control"] == "public, max-age=31536000, immutable" and not kept.headers.get(
-            "set-cookie"
-        )
+    [folder] = set(re.findall(r'(?:src|href)="(/assets/.+?/)[^/"]+"', text))
+    for file in STATIC.iterdir():
+        kept = await http.get(folder + file.name)
+        assert (kept.status_code, kept.content) == (200, file.read_bytes())
+        assert kept.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert "script-src 'self'" in kept.headers["content-security-policy"]
+        assert kept.headers["x-content-type-options"] == "nosniff" and "set-cookie" not in kept.headers
 
 
 async def test_t32_the_cookie_is_set_in_answer_to_the_exchange_and_nowhere_else(

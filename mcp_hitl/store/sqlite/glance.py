@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from mcp_hitl.domain.errors import Unavailable
-from mcp_hitl.store.protocol import View
 from mcp_hitl.store.sqlite.connection import APPLICATION_ID, BUSY_SECONDS, check_version, version_of
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
+from mcp_hitl.store.view import View
 
 T = TypeVar("T")
 

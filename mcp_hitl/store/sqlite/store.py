@@ -11,11 +11,12 @@ import anyio
 import anyio.to_thread
 
 from mcp_hitl.domain.errors import Unavailable
-from mcp_hitl.store.protocol import Transaction, View
 from mcp_hitl.store.sqlite.connection import connect, prepare
 from mcp_hitl.store.sqlite.files import shared_key
 from mcp_hitl.store.sqlite.lane import Lane
 from mcp_hitl.store.sqlite.surveying import Surveys
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 if TYPE_CHECKING:
     from mcp_hitl.store.sqlite.holding import Holding
