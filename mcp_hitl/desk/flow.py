@@ -23,6 +23,7 @@ from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.errors import HitlError
 from mcp_hitl.domain.flow import JournalEntry, StepState
 from mcp_hitl.domain.presentation import verdict_line
+from mcp_hitl.domain.text import one_line
 
 if TYPE_CHECKING:
     from mcp_hitl.desk.journal import Journal
@@ -33,6 +34,8 @@ Input = TypeVar("Input")
 Output = TypeVar("Output")
 T = TypeVar("T")
 
+MOST_WHY = 500
+"""Characters of why a step failed."""
 RETRIES = 2
 BACKOFF = 0.5
 
@@ -58,7 +61,11 @@ class NotApproved(Exception):
 
 
 class Failed(Exception):
-    """Raise it in a step to say that the action was certainly not taken: the flow fails, and nothing is unknown."""
+    """Raise it in a step to say that the action was certainly not taken: nothing is unknown, nor tried again.
+
+    It is in the journal. A flow that catches it may take another way, and gets it again, with the same words, each time
+    that it is run; one that does not fails.
+    """
 
 
 class Unknown(Exception):
@@ -75,6 +82,10 @@ class Suspended(Exception):
 
 class Held(Suspended):
     """The emergency stop is on: the flow is let go of, and goes on after it."""
+
+
+class Interrupted(Suspended):
+    """The run was cancelled from inside while it wrote: its journal says what was written, and the next run goes on."""
 
 
 class LeaseLost(Exception):
@@ -112,13 +123,18 @@ class Step:
             shape = returned(action)
             if place.entry is not None and place.entry.state is StepState.DONE:
                 return decoded(shape, place.entry.output)
+            if place.entry is not None and place.entry.state is StepState.FAILED:
+                raise Failed(place.entry.output)
             if place.entry is not None:
                 raise Unknown(f"step {name!r} was interrupted, and may have acted")
             await self._journal.flush()
-            await self._journal.check()
             key = self._journal.key(place)
             if not at_most_once:
-                output = encoded(await _retried(action, arguments, key, retries, backoff))
+                try:
+                    output = encoded(await self._retried(action, arguments, key, retries, backoff))
+                except Failed as failed:
+                    self._journal.write_later(place.failed(failed))
+                    raise
                 result = decoded(shape, output)
                 self._journal.write_later(place.done(output))
                 return result
@@ -126,10 +142,15 @@ class Step:
             try:
                 output = encoded(await _call(action, arguments, key))
                 result = decoded(shape, output)
-            except Failed:
+            except Failed as failed:
+                self._journal.write_later(place.failed(failed))
                 raise
             except Exception as error:
                 raise Unknown(f"step {name!r} raised {told(error)}, and may have acted") from error
+            except anyio.get_cancelled_exc_class():
+                # By a time limit around the step, or because we stop: then nobody sees this, and the claim says it.
+                self._journal.stop(Unknown(f"step {name!r} was cancelled, and may have acted"))
+                raise
             try:
                 await self._journal.write(place.done(output))
             except (LeaseLost, Suspended, HitlError):
@@ -184,6 +205,26 @@ class Step:
         with self._journal.stopping():
             await self._journal.sleep(self._journal.next("sleep", name), length)
 
+    async def _retried(
+        self,
+        action: Callable[..., Awaitable[T] | T],
+        arguments: tuple[Any, ...],
+        key: str,
+        retries: int,
+        backoff: float,
+    ) -> T:
+        for attempt in range(retries + 1):
+            await self._journal.check()
+            try:
+                return await _call(action, arguments, key)
+            except Failed:
+                raise
+            except Exception:
+                if attempt == retries:
+                    raise
+                await anyio.sleep(backoff * 2**attempt)
+        raise AssertionError("a retry without an attempt")
+
 
 class Place:
     """Where a step stands: its position, what it does, its name, and what the journal has there."""
@@ -200,20 +241,9 @@ class Place:
         """The entry that says: acted, with this result."""
         return JournalEntry(self.position, self.step, self.name, StepState.DONE, output)
 
-
-async def _retried(
-    action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str, retries: int, backoff: float
-) -> T:
-    for attempt in range(retries + 1):
-        try:
-            return await _call(action, arguments, key)
-        except Failed:
-            raise
-        except Exception:
-            if attempt == retries:
-                raise
-            await anyio.sleep(backoff * 2**attempt)
-    raise AssertionError("a retry without an attempt")
+    def failed(self, why: Failed) -> JournalEntry:
+        """The entry that says: did certainly not act."""
+        return JournalEntry(self.position, self.step, self.name, StepState.FAILED, one_line(str(why), MOST_WHY))
 
 
 async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str) -> T:
@@ -228,6 +258,8 @@ async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, .
             raise  # we stop
         # Something that the action waited for was cancelled: that is the action's failure, not the server's end.
         raise RuntimeError("it was cancelled from inside") from None
+    except SystemExit as error:
+        raise RuntimeError("it wanted to end the whole program") from error
 
 
 def _wants_key(action: Callable[..., Any]) -> bool:

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from mcp_hitl.desk.flow import FlowChanged, Held, LeaseLost, Place, Suspended, Unknown
+import anyio
+
+from mcp_hitl.desk.flow import FlowChanged, Held, Interrupted, LeaseLost, Place, Suspended, Unknown
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.desk.redeeming import check_usable
 from mcp_hitl.domain.approval import Approval, Progress
@@ -57,8 +59,12 @@ class Journal:
         try:
             yield
         except (Suspended, LeaseLost, Unknown, FlowChanged, Unavailable) as stop:
-            self._stop = stop
+            self.stop(stop)
             raise
+
+    def stop(self, stop: Exception) -> None:
+        """Stop the flow for good, whatever its code makes of it; the first word stands."""
+        self._stop = self._stop or stop
 
     def next(self, step: str, name: str) -> Place:
         """The place of the next step.
@@ -174,16 +180,25 @@ class Journal:
         raise Suspended
 
     async def transact(self, work: Callable[[Transaction, datetime], T]) -> T:
-        """Run `work` in a transaction, behind what was put off."""
+        """Run `work` in a transaction, behind what was put off; it is waited for, whoever cancels meanwhile."""
+        later, self._later = self._later, []  # other steps may put off more while this is written
 
         def everything(tx: Transaction) -> T:
             now = begin(tx, self._clock())
-            self.write_held_back(tx, now)
+            for earlier in later:
+                earlier(tx, now)
             return work(tx, now)
 
-        result = await self._store.write(everything)
-        self._later.clear()
-        return result
+        try:
+            with anyio.CancelScope(shield=True):
+                return await self._store.write(everything)
+            raise AssertionError("a shield ends nothing")
+        except anyio.get_cancelled_exc_class():
+            self.stop(Interrupted())
+            raise
+        except Exception:
+            self._later = later + self._later
+            raise
 
     def drop_held_back(self) -> None:
         """Give up what was held back: it cannot be written."""

@@ -4,13 +4,15 @@ import logging
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any, cast
 
+import anyio
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from mcp_hitl.desk.ending import end
-from mcp_hitl.desk.flow import Flow, FlowChanged, Held, LeaseLost, NotApproved, Step, Suspended, Unknown
+from mcp_hitl.desk.flow import Flow, FlowChanged, Held, Interrupted, LeaseLost, NotApproved, Step, Suspended, Unknown
 from mcp_hitl.desk.journal import Journal
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.desk.shapes import taken, told
@@ -30,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 MOST_ERROR = 500
 _LOOK_AGAIN = timedelta(seconds=1)
-"""Until a flow that another kind's stop has met is claimed again."""
+"""Until a flow is claimed again that another kind's stop has met, or that was interrupted."""
 
 AnyFlow = Flow[Any, Any]
 
@@ -78,6 +80,8 @@ class Run:
         """Run the flow to where it waits or ends, and record how it ended."""
         try:
             result = await self._run()
+        except Interrupted:
+            await self._store.write(self._look_again)
         except Held:
             await self._store.write(self._let_go)
         except Suspended:
@@ -104,8 +108,20 @@ class Run:
         except Exception:
             self._journal.finish()
             raise
+        except anyio.get_cancelled_exc_class():
+            if anyio.current_effective_deadline() == -inf:
+                raise  # we stop, or another process has the flow
+            self._journal.finish()
+            raise RuntimeError("it was cancelled from inside") from None
+        except SystemExit as error:
+            self._journal.finish()
+            raise RuntimeError("it wanted to end the whole program") from error
         self._journal.finish()
         return result
+
+    def _look_again(self, tx: Transaction) -> None:
+        """Let go of a flow whose write was interrupted; it goes on from its journal in a while."""
+        tx.renew(self._claimed.lease, begin(tx, self._clock()) + _LOOK_AGAIN)
 
     def _let_go(self, tx: Transaction) -> None:
         """Let go of a flow that the emergency stop has met; if it is not its own kind's, to look again in a while."""

@@ -25,6 +25,8 @@ class StepState(StrEnum):
     CLAIMED = "claimed"
     """It was about to act; whether it did is not known."""
     DONE = "done"
+    FAILED = "failed"
+    """It did certainly not act; its output says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -444,3 +444,28 @@ def _returning(result: object) -> Run:
         return result
 
     return run
+
+
+@pytest.mark.parametrize("at_most_once", [False, True])
+async def test_what_certainly_failed_may_be_caught_and_fails_alike_in_every_run(rig: Rig, at_most_once: bool) -> None:
+    calls: list[str] = []
+    told: list[str] = []
+
+    def card() -> None:
+        calls.append("card")
+        raise Failed("The card was declined.")
+
+    async def run(value: Any, step: Step) -> None:
+        try:
+            await step.do("by card", card, at_most_once=at_most_once)
+        except Failed as failed:
+            told.append(str(failed))
+        await step.wait_for_approval("by transfer instead", payload=value)
+        await step.do("by transfer", count_actions(calls), "transfer", at_most_once=True)
+
+    approval_id = await rig.submit()
+    await rig.go(run)
+    await rig.approve(approval_id)
+    await rig.go(run)
+    assert (calls, told) == (["card", "transfer"], ["The card was declined."] * 2)
+    assert await rig.ended_as(approval_id) is OutcomeState.SUCCEEDED

@@ -1,6 +1,7 @@
 """What every store promises of flows, leases and journals."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import anyio
@@ -157,14 +158,16 @@ async def test_a_claimed_step_is_finished_once_and_a_finished_one_stays(store: S
     await a_flow(store)
     held = await claimed(store)
     assert held is not None
-    claim, done = (JournalEntry(0, "do", "pay", state, None) for state in StepState)
+    claim, done, failed = (JournalEntry(0, "do", "pay", state, None) for state in StepState)
     other = JournalEntry(0, "do", "pay", StepState.DONE, "2")
+    next_claim, next_failed = (replace(entry, position=1) for entry in (claim, failed))
 
     def work(tx: Transaction) -> list[bool]:
-        return [tx.write_journal(held, one) for one in (claim, done, other, claim)]
+        first = [tx.write_journal(held, one) for one in (claim, done, other, failed, claim)]
+        return first + [tx.write_journal(held, one) for one in (next_claim, next_failed, next_claim)]
 
-    assert await store.write(work) == [True, True, False, False]
-    assert await store.read(lambda view: view.journal("flw_1")) == [done]
+    assert await store.write(work) == [True, True, False, False, False, True, True, False]
+    assert await store.read(lambda view: view.journal("flw_1")) == [done, next_failed]
 
 
 async def test_only_a_flow_that_stopped_as_unknown_is_settled(store: Store) -> None:

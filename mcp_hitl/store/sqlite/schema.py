@@ -162,7 +162,7 @@ CREATE TABLE journal (
     position INTEGER NOT NULL,
     step TEXT NOT NULL,
     name TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('claimed', 'done')),
+    state TEXT NOT NULL CHECK (state IN ('claimed', 'done', 'failed')),
     output TEXT,
     PRIMARY KEY (flow, position)
 ) STRICT, WITHOUT ROWID;
