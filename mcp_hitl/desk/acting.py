@@ -161,14 +161,14 @@ class Acting(Looking):
         )
 
     async def reconcile(self, person: Principal, approval_id: str, succeeded: bool) -> Approval:
-        """Settle an outcome that nobody could tell.
+        """Settle an outcome that nobody could tell; see `redeeming.reconcile`.
 
         Raises:
-            NotFound, Conflict: there is nothing to settle.
+            NotFound, NotAllowed, Conflict: nothing was changed.
         """
         who = self._who(person)
         return await self._change(
-            approval_id, lambda tx: redeeming.reconcile(tx, who, approval_id, succeeded, self.clock())
+            approval_id, lambda tx: redeeming.reconcile(tx, who, approval_id, succeeded, self.clock(), self.rulebook)
         )
 
     async def pause(self, who: Principal, kind: str | None = None) -> bool:

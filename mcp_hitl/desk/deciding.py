@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from mcp_hitl.desk.ending import end, settle
 from mcp_hitl.desk.recording import begin, check_open, check_running, locked, record
-from mcp_hitl.desk.rights import check_may_decide, check_shown
+from mcp_hitl.desk.rights import check_is_an_approver, check_may_decide, check_shown
 from mcp_hitl.domain import forms
 from mcp_hitl.domain.approval import Approval, Decision, Status
 from mcp_hitl.domain.audit import Event, content_digest
@@ -133,11 +133,7 @@ def lift_cooldown(
     """
     approval = locked(tx, approval_id)
     now = begin(tx, clock)
-    everybody = tuple(approval.policy.named())
-    if not approval.policy.admits(everybody, approver, rulebook.rights(approval.kind)):
-        raise NotAllowed(f"Only somebody who may decide {approval.id} can lift its cooldown.")
-    if approval.policy.four_eyes and approver.is_requester(rulebook.people.person(approval.requester)):
-        raise NotAllowed(f"{approval.id} is your own request; somebody else has to lift its cooldown.")
+    check_is_an_approver(approval, approver, rulebook, "lift its cooldown")
     if approval.cooldown_until is None or now >= approval.cooldown_until:
         raise Conflict(f"{approval.id} has no cooldown; the same can be asked again already.")
     tx.lift_cooldown(approval.id)

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from mcp_hitl.desk.deciding import checked_comment
 from mcp_hitl.desk.recording import begin, check_running, locked, record
+from mcp_hitl.desk.rights import check_is_an_approver
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.errors import Conflict, NotAllowed
@@ -73,14 +74,18 @@ def report(
     return tx.get(approval.id) or approval
 
 
-def reconcile(tx: Transaction, person: Principal, approval_id: str, succeeded: bool, clock: datetime) -> Approval:
-    """Settle an outcome that nobody could tell, on the word of a person who has looked.
+def reconcile(
+    tx: Transaction, person: Principal, approval_id: str, succeeded: bool, clock: datetime, rulebook: Rulebook
+) -> Approval:
+    """Settle an outcome that nobody could tell, on the word of one of its approvers who has looked.
 
     Raises:
         NotFound, Conflict: there is nothing to settle.
+        NotAllowed: it is for others to say.
     """
     approval = locked(tx, approval_id)
     now = begin(tx, clock)
+    check_is_an_approver(approval, person, rulebook, "say whether it happened")
     outcome = _outcome(succeeded, None)
     open_states = (OutcomeState.UNKNOWN,) if approval.flow else (OutcomeState.UNKNOWN, OutcomeState.RUNNING)
     if not tx.set_outcome(approval.id, outcome, was=open_states):

@@ -68,6 +68,20 @@ def check_may_decide(
     return stage
 
 
+def check_is_an_approver(approval: Approval, person: Principal, rulebook: Rulebook, what: str) -> None:
+    """Refuse what is for the approvers of any stage, such as to `lift its cooldown`.
+
+    Raises:
+        NotAllowed: for others, or one's own request where another pair of eyes has to look.
+    """
+    policy = approval.policy
+    if not policy.admits(tuple(policy.named()), person, rulebook.rights(approval.kind)):
+        raise NotAllowed(f"Only somebody who may decide {approval.id} can {what}.")
+    requester = rulebook.people.person(approval.requester)
+    if policy.four_eyes and person.may_be(requester, approval.requested_as):
+        raise NotAllowed(f"{approval.id} is your own request; somebody else has to {what}.")
+
+
 def check_beforehand(
     view: View,
     shown: Approval,

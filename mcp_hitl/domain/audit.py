@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from json.encoder import encode_basestring
 
 from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of, rfc8785_form
 from mcp_hitl.domain.instants import rfc3339
@@ -102,6 +103,24 @@ def body(seq: int, entry: Entry, previous: str) -> JsonObject:
 def hash_of(seq: int, entry: Entry, previous: str) -> str:
     """The hash of an entry: SHA-256 of the RFC 8785 form of its body."""
     return digest_of(rfc8785_form(body(seq, entry, previous)))
+
+
+def sealed(seq: int, entry: Entry, previous: str) -> tuple[str, str]:
+    """The RFC 8785 form of a new entry's data, and the entry's hash.
+
+    It is `hash_of`, with the form of the body put together around that of the data: each change writes several entries.
+    """
+    data = canonical(entry.data, what="data").decode()
+    form = (
+        f'{{"actor":{_text(entry.actor)},"approval":{_text(entry.approval)},"assurance":{_text(entry.assurance)},'
+        f'"at":"{rfc3339(entry.at)}","data":{data},"established":{_text(entry.established)},'
+        f'"event":{_text(entry.event)},"previous":{_text(previous)},"revision":{entry.revision},"seq":{seq}}}'
+    )
+    return data, digest_of(form.encode())
+
+
+def _text(text: str | None) -> str:
+    return "null" if text is None else encode_basestring(text)
 
 
 def genesis(database: str) -> str:

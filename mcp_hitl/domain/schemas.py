@@ -1,12 +1,13 @@
 """JSON Schema (2020-12) with messages that say what was expected and never what was sent."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.same import Same
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -36,7 +37,7 @@ def check_against(schema: JsonObject, value: object, *, what: str) -> None:
     Raises:
         Invalid: with up to five mistakes, each with its place (beginning at `what`) and what was expected.
     """
-    found = cast("Any", _validator(_Frozen(schema))).iter_errors(value)
+    found = cast("Any", _validator(Same(schema))).iter_errors(value)
     errors: list[ValidationError] = sorted(found, key=lambda error: str(error.json_path))
     if errors:
         mistakes = [f"{_place(what, error)} {_expectation(error)}" for error in errors[:_MOST_MISTAKES]]
@@ -46,29 +47,16 @@ def check_against(schema: JsonObject, value: object, *, what: str) -> None:
 
 def satisfies(schema: JsonObject, value: object) -> bool:
     """Whether `value` satisfies `schema`."""
-    return bool(cast("Any", _validator(_Frozen(schema))).is_valid(value))
-
-
-class _Frozen:
-    """A schema as a cache key: the same object is the same schema, and ours are never changed in place."""
-
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        self.schema = schema
-
-    def __hash__(self) -> int:
-        return id(self.schema)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Frozen) and other.schema is self.schema
+    return bool(cast("Any", _validator(Same(schema))).is_valid(value))
 
 
 @lru_cache(maxsize=256)
-def _validator(frozen: _Frozen) -> "Draft202012Validator":
+def _validator(schema: Same[JsonObject]) -> "Draft202012Validator":
     # Imported late: most commands of the terminal check nothing, and this takes as long as all their own code.
     from jsonschema import Draft202012Validator, validators
 
     checks = cast("Any", validators).extend(Draft202012Validator, {"pattern": _pattern})
-    return checks(frozen.schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return checks(schema.it, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 def _pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator["ValidationError"]:

@@ -1,11 +1,13 @@
 """Listening on an address of this machine, with the signals and the stop left to the caller."""
 
+import asyncio
 import contextlib
 import signal
 import socket
 from collections.abc import Callable, Generator
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 
 from mcp_hitl.web.loopback import OnLoopback
@@ -31,16 +33,21 @@ class Listener:
         self._over = False
 
     async def run(self) -> bool:
-        """Serve until `stop`; False where the address could not be taken."""
-        with contextlib.suppress(SystemExit):
-            await self._http.serve()
-        self._over = True
+        """Serve until `stop`, and leave no connection behind; False where the address could not be taken."""
+        try:
+            with contextlib.suppress(SystemExit):
+                await self._http.serve()
+        finally:
+            self._http.cut()
+            if self._http.should_exit:
+                AppStatus.should_exit = False  # it has ended our streams, and would end those of the next listener
+            self._over = True
         return self._http.started
 
     def stop(self) -> None:
         """Take no more requests, and end event streams too."""
         if self._over:
-            return  # the word to end event streams goes to the whole process, and another listener may have begun
+            return  # the word to end event streams goes to the whole process
         self._http.handle_exit(signal.SIGTERM, None)
 
     @property
@@ -61,6 +68,21 @@ class _Http(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        # What was accepted a moment ago is a connection on the next turn of the loop only, and would never be told.
+        await asyncio.sleep(0)
+        await super().shutdown(sockets)
+
+    def cut(self) -> None:
+        """End what is left of the connections.
+
+        A browser would go on with them whoever listens on the port now, and ask an application that has ended.
+        """
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

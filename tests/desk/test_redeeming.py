@@ -27,7 +27,7 @@ from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]
-ANA = person("ana")
+ANA, BO, CY = person("ana"), person("bo"), person("cy")
 ONE = Policy(stages=(FINANCE,))
 WIRE: JsonObject = {"n": 1, "to": {"iban": "DE1", "name": "Bo"}, "tags": ["a", "b"], "urgent": False, "memo": None}
 
@@ -375,3 +375,26 @@ async def test_a_person_settles_what_the_requester_never_reported(under: Under) 
     assert await refusal(desk.reconcile(ANA, ready.id, False)) == "conflict"
     assert (await desk.trail(AGENT, ready.id))[-1].entry.actor == "ana"
     assert ready.status is Status.APPROVED and (await desk.evidence().verify()).wrong is None
+
+
+async def test_t22_only_its_approvers_settle_what_nobody_could_tell(under: Under) -> None:
+    desk = under(a_rulebook(ONE))
+    ready = await approved(desk)
+    used = await desk.redeem(AGENT, ready.id, ready.digest)
+    for other in (AGENT, CY):
+        with pytest.raises(NotAllowed, match=r"Only somebody who may decide .* can say whether it happened"):
+            await desk.reconcile(other, ready.id, True)
+    without = under(a_rulebook(ONE, replace(PEOPLE, groups={"finance": frozenset({"bo"})})))
+    assert await refusal(without.reconcile(ANA, ready.id, True)) == "not_allowed"
+    assert await desk.get(AGENT, ready.id) == used
+
+
+async def test_t22_nobody_settles_their_own_request_where_another_pair_of_eyes_has_to_look(under: Under) -> None:
+    desk = under(a_rulebook(replace(ONE, four_eyes=True)))
+    asked = await desk.submit(ANA, "thing", {"n": 1})
+    assert await told(desk, asked, "bo approves") == "approved"
+    used = await desk.redeem(ANA, asked.id, asked.digest)
+    with pytest.raises(NotAllowed, match="is your own request; somebody else has to say whether it happened"):
+        await desk.reconcile(ANA, asked.id, False)
+    assert await desk.get(ANA, asked.id) == used
+    assert (await desk.reconcile(BO, asked.id, False)).outcome.state is OutcomeState.FAILED

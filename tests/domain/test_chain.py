@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import ID, START
 
-from mcp_hitl.domain.audit import NOWHERE, Entry, Event, Recorded, content_digest, genesis, hash_of
-from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.audit import NOWHERE, Entry, Event, Recorded, content_digest, genesis, hash_of, sealed
+from mcp_hitl.domain.canonical import JsonObject, canonical
 from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.verification import Broken, Ledger, recorded_of
 
@@ -68,6 +68,30 @@ def test_the_same_events_have_the_same_hashes_in_every_version() -> None:
     assert [one.hash[:23] for one in chained(HAPPENED)] == GOLDEN_BEGINNINGS
     assert genesis(DATABASE) == GOLDEN_GENESIS
     assert chained(HAPPENED)[-1].hash == GOLDEN_HEAD
+
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(
+    st.builds(
+        Entry,
+        approval=_TEXT,
+        event=st.sampled_from(Event),
+        revision=st.integers(0, 2**53 - 1),
+        actor=_TEXT,
+        at=st.datetimes(timezones=st.just(UTC)),
+        established=st.none() | _TEXT,
+        assurance=st.none() | st.sampled_from(Assurance),
+        data=st.dictionaries(
+            _TEXT.filter(lambda text: "\0" not in text), st.integers(-9, 9) | st.booleans() | st.none()
+        ),
+    ),
+    st.integers(1, 2**53 - 1),
+    _TEXT,
+)
+def test_an_entry_is_written_with_the_hash_by_which_it_is_verified(one: Entry, seq: int, previous: str) -> None:
+    assert sealed(seq, one, previous) == (canonical(one.data, what="data").decode(), hash_of(seq, one, previous))
 
 
 def test_a_hash_is_what_anybody_computes_from_the_entry_as_it_is_shown() -> None:

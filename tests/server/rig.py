@@ -17,7 +17,6 @@ import httpx2
 from jsonschema import Draft202012Validator
 from mcp import Client, StdioServerParameters
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult, InputRequiredResult
-from sse_starlette.sse import AppStatus
 from wires import environment, launcher
 
 from mcp_hitl.cli.serving import serve_http
@@ -187,8 +186,6 @@ async def listening(server: ApprovalServer) -> AsyncGenerator[str]:
             signal.raise_signal(signal.SIGTERM)
             with anyio.CancelScope(shield=True), anyio.move_on_after(GUARD_SECONDS):
                 await ended.wait()
-            # The event streams learn of a stop through a flag of the whole process, and the next test serves anew.
-            AppStatus.should_exit = False
 
 
 @asynccontextmanager

@@ -12,7 +12,6 @@ import anyio
 import pytest
 from asked import lunch
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
-from sse_starlette.sse import AppStatus
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.deciding import Said
@@ -88,24 +87,24 @@ async def serving(
     inbox = Inbox(desk, key=KEY, how="mcp-hitl inbox")
     ready = anyio.Event()
     listener = Listener(inbox.app, "127.0.0.1", port, ready=lambda _: ready.set())
-    async with desk.serve(), inbox.open(), anyio.create_task_group() as tasks:
+    try:
+        async with desk.serve(), inbox.open(), anyio.create_task_group() as tasks:
 
-        async def listen() -> None:
-            with anyio.CancelScope(shield=True):
-                assert await listener.run()
+            async def listen() -> None:
+                with anyio.CancelScope(shield=True):
+                    assert await listener.run()
 
-        tasks.start_soon(listen)
-        with anyio.fail_after(GUARD_SECONDS):
-            await ready.wait()
-        tasks.start_soon(partial(keep_address, desk, listener.address, free=port == 0))
-        try:
-            yield Place(desk, listener.address, await desk.database_id())
-        finally:
-            tasks.cancel_scope.cancel()
-            listener.stop()
-    # The event streams learn of a stop through a flag of the whole process, and the next test serves anew.
-    AppStatus.should_exit = False
-    await store.close()
+            tasks.start_soon(listen)
+            with anyio.fail_after(GUARD_SECONDS):
+                await ready.wait()
+            tasks.start_soon(partial(keep_address, desk, listener.address, free=port == 0))
+            try:
+                yield Place(desk, listener.address, await desk.database_id())
+            finally:
+                tasks.cancel_scope.cancel()
+                listener.stop()
+    finally:
+        await store.close()
 
 
 def chromium() -> str:

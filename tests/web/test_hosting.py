@@ -1,6 +1,5 @@
-"""Listening, and being the one that does."""
+"""Being the one that serves the inbox."""
 
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,8 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 from inboxes import stranger
-from sse_starlette.sse import AppStatus
-from web.rig import ANA, GUARD_SECONDS, KEY, Place
+from web.rig import ANA, GUARD_SECONDS, KEY
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.audit import SYSTEM, Event
@@ -17,20 +15,8 @@ from mcp_hitl.domain.errors import NotAllowed, Unavailable
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.hosting import host_inbox
-from mcp_hitl.web.listening import Listener
 
 pytestmark = pytest.mark.anyio
-
-
-async def test_a_listener_whose_port_is_taken_ends_no_streams_of_the_next_one(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        inbox = Inbox(place.desk, key=bytes(32), how="")
-        listener = Listener(inbox.app, "127.0.0.1", taken.getsockname()[1], ready=lambda _: None)
-        assert not await listener.run()
-    listener.stop()
-    assert not AppStatus.should_exit
 
 
 @asynccontextmanager
@@ -48,14 +34,15 @@ async def hosting(path: Path) -> AsyncGenerator[tuple[Desk, SqliteStore, str]]:
     async def host() -> None:
         await host_inbox(desk, Inbox(desk, key=KEY, how=""), ready=note)
 
-    async with desk.serve(), anyio.create_task_group() as tasks:
-        tasks.start_soon(host)
-        with anyio.fail_after(GUARD_SECONDS):
-            await ready.wait()
-        yield desk, store, found[0]
-        tasks.cancel_scope.cancel()
-    AppStatus.should_exit = False
-    await store.close()
+    try:
+        async with desk.serve(), anyio.create_task_group() as tasks:
+            tasks.start_soon(host)
+            with anyio.fail_after(GUARD_SECONDS):
+                await ready.wait()
+            yield desk, store, found[0]
+            tasks.cancel_scope.cancel()
+    finally:
+        await store.close()
 
 
 async def test_t32_what_a_stranger_on_the_port_may_have_received_is_worth_nothing(tmp_path: Path) -> None:

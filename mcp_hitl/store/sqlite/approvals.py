@@ -8,6 +8,7 @@ from mcp_hitl.domain.approval import Approval, Decision, Edit, Outcome, OutcomeS
 from mcp_hitl.domain.audit import content_digest
 from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of
 from mcp_hitl.domain.instants import to_ms
+from mcp_hitl.domain.same import Same
 from mcp_hitl.store.sqlite import rows
 
 
@@ -45,7 +46,7 @@ class ApprovalStatements:
                 approval.digest,
                 approval.revision,
                 approval.title,
-                rows.policy_text(approval.policy),
+                rows.policy_text(Same(approval.policy)),
                 rows.json_or_null(approval.form),
                 approval.rule,
                 *rows.timing_row(approval),

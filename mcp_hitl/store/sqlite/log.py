@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.audit import Entry, Recorded, genesis, hash_of
+from mcp_hitl.domain.audit import Entry, Recorded, genesis, sealed
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.policy import Profile
 from mcp_hitl.store.sqlite import rows
@@ -85,9 +85,10 @@ class LogStatements:
         """See `Transaction.append`. The next place is ours alone: the file is locked for this transaction."""
         last, previous = self.head()
         seq = last + 1
-        row = (seq, *rows.entry_row(entry), previous, hash_of(seq, entry, previous))
+        data, digest = sealed(seq, entry, previous)
+        row = (seq, *rows.entry_row(entry), data, previous, digest)
         self._db.execute(f"INSERT INTO audit ({rows.ENTRY}) VALUES ({', '.join('?' * len(row))})", row)
-        self._head = (seq, row[-1])
+        self._head = (seq, digest)
 
     def remember(self, now: datetime) -> None:
         """See `Transaction.remember`."""

@@ -10,6 +10,7 @@ from mcp_hitl.domain.audit import Entry, Event, Recorded, content_digest
 from mcp_hitl.domain.canonical import JsonObject, canonical, read_back
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.policy import Assurance, Escalation, Policy, Stage, Verdict
+from mcp_hitl.domain.same import Same
 from mcp_hitl.domain.schedule import next_due
 
 APPROVAL = (
@@ -36,7 +37,7 @@ def approval_row(approval: Approval) -> tuple[Any, ...]:
         to_ms(approval.requested_at),
         to_ms(approval.expires_at),
         approval.resolved_at and to_ms(approval.resolved_at),
-        policy_text(approval.policy),
+        policy_text(Same(approval.policy)),
         json_or_null(approval.form),
         approval.dedup_key,
         approval.cooldown_until and to_ms(approval.cooldown_until),
@@ -67,7 +68,6 @@ def approval_of(
     row: Any, decisions: tuple[Decision, ...], edits: tuple[Edit, ...], progress: tuple[Progress, ...]
 ) -> Approval:
     """The approval in a row of `APPROVAL`'s columns."""
-    outcome = read_back(row[19])
     return Approval(
         id=row[0],
         kind=row[1],
@@ -88,13 +88,13 @@ def approval_of(
         asked=row[16],
         answer=None if row[17] is None else read_back(row[17]),
         reason=row[18],
-        outcome=Outcome(OutcomeState(outcome["state"]), outcome["result"], outcome["error"]),
+        outcome=_outcome_of(row[19]),
         decisions=decisions,
         edits=edits,
         progress=progress,
         stage_since=from_ms(row[20]),
         timed_to=from_ms(row[21]),
-        escalated=tuple(read_back(row[23])),
+        escalated=() if row[23] == "[]" else tuple(read_back(row[23])),
         flow=row[24],
         rule=row[25],
         erased_at=None if row[26] is None else from_ms(row[26]),
@@ -152,7 +152,7 @@ def _decision_of(row: Any, content: str | None) -> Decision:
 
 
 def entry_row(entry: Entry) -> tuple[Any, ...]:
-    """The values of `ENTRY`'s columns but the first."""
+    """The values of `ENTRY`'s columns between the place and the data."""
     return (
         entry.approval,
         entry.event.value,
@@ -161,7 +161,6 @@ def entry_row(entry: Entry) -> tuple[Any, ...]:
         entry.established,
         entry.assurance and entry.assurance.value,
         to_ms(entry.at),
-        canonical(entry.data, what="data").decode(),
     )
 
 
@@ -194,9 +193,22 @@ def json_or_null(value: JsonObject | None) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def policy_text(policy: Policy) -> str:
-    """A policy as its copy is stored."""
-    return json.dumps(policy.as_json())
+@lru_cache(maxsize=256)
+def policy_text(policy: Same[Policy]) -> str:
+    """A policy as its copy is stored; most approvals of a kind share one."""
+    return json.dumps(policy.it.as_json())
+
+
+def _outcome_of(text: str) -> Outcome:
+    known = _BARE.get(text)
+    if known is not None:
+        return known
+    held = read_back(text)
+    return Outcome(OutcomeState(held["state"]), held["result"], held["error"])
+
+
+_BARE = {outcome_text(outcome): outcome for outcome in map(Outcome, OutcomeState)}
+"""Outcomes without a result and an error, as most approvals have while they are open."""
 
 
 @lru_cache(maxsize=256)

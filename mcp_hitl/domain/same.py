@@ -1,0 +1,21 @@
+"""An object as a cache key by its identity: for what is large, is shared, and is never changed in place."""
+
+from typing import Generic, TypeVar, cast
+
+T = TypeVar("T")
+
+
+class Same(Generic[T]):
+    """Equal to another one around the very same object, which it keeps alive."""
+
+    __slots__ = ("it",)
+
+    def __init__(self, it: T) -> None:
+        """A key for `it`."""
+        self.it = it
+
+    def __hash__(self) -> int:
+        return id(self.it)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and cast("Same[object]", other).it is self.it
