@@ -20,10 +20,15 @@ from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.running import DONE, REFUSED, run
 from mcp_hitl.cli.workspace import Workspace, settings_of, shared_key, workspace
 from mcp_hitl.config import Settings
-from mcp_hitl.domain.session import LINK_LIFE
+from mcp_hitl.domain.session import LINK_LIFE, LinkEnd
 from mcp_hitl.store.sqlite.files import make_private
 
 _ID = click.argument("approval_id", metavar="[ID]", required=False)
+_ENDS = {
+    LinkEnd.USED: "Signed in.",
+    LinkEnd.VOIDED: "Nobody signed in with it: everybody was signed out meanwhile, and every link voided.",
+    LinkEnd.UNUSED: "Nobody signed in with it within ten minutes.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +155,7 @@ async def _sign_in(place: Workspace, address: str, wanted: _Wanted) -> bool:
         # A browser that is confined may show nothing: it cannot read files in every folder, and nobody would tell.
         person.say(f"Opening {address} in your browser …")
         person.say(f"If it stays empty: {command_line(place.settings, *wanted.to_print, here=True)}")
-        opened = used = True
+        opened, end = True, LinkEnd.UNUSED
         async with anyio.create_task_group() as tasks:
 
             async def browse() -> None:
@@ -160,13 +165,13 @@ async def _sign_in(place: Workspace, address: str, wanted: _Wanted) -> bool:
                     tasks.cancel_scope.cancel()
 
             tasks.start_soon(browse)
-            used = await place.desk.link_used(code, seconds=LINK_LIFE.total_seconds())
+            end = await place.desk.link_end(code, seconds=LINK_LIFE.total_seconds())
             tasks.cancel_scope.cancel()
     if not opened:
         person.say("No browser could be started here. The command above prints a link to open yourself.")
     else:
-        person.say("Signed in." if used else "Nobody signed in with it within ten minutes.")
-    return opened and used
+        person.say(_ENDS[end])
+    return opened and end is LinkEnd.USED
 
 
 async def _opened(page: Path) -> bool:

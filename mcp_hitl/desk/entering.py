@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import anyio
 
-from mcp_hitl.desk.feed import ANY
 from mcp_hitl.desk.looking import Looking
 from mcp_hitl.desk.recording import begin, instant, record
-from mcp_hitl.domain.audit import Event
+from mcp_hitl.domain.audit import NOWHERE, Event
 from mcp_hitl.domain.errors import NotAllowed
 from mcp_hitl.domain.principal import Established, Principal
-from mcp_hitl.domain.session import LINK_LIFE, SESSION_LIFE, Session, Whereabouts
+from mcp_hitl.domain.session import LINK_LIFE, SESSION_LIFE, LinkEnd, Session, Whereabouts
 from mcp_hitl.store.transaction import Transaction
 
 INBOX = "inbox"
 """What the process that serves it has hold of."""
 _BYTES = 32
+_ENTERING = frozenset({Event.SIGNED_IN, Event.SIGNED_OUT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +71,21 @@ class Entering(Looking):
 
         return SignedIn(secret, token, await self._store.write(work))
 
-    async def link_used(self, code: str, *, seconds: float) -> bool:
-        """Wait until somebody has signed in with a link; False where that took longer."""
+    async def link_end(self, code: str, *, seconds: float) -> LinkEnd:
+        """Wait until somebody has signed in with a link, or has voided it; `UNUSED` where that took longer."""
         changed = anyio.Event()
         with anyio.move_on_after(seconds):
-            async with self.feed.listen(ANY, lambda _: changed.set()):
+            async with self.feed.listen(NOWHERE, lambda _: changed.set(), events=_ENTERING):
                 while True:
                     changed = anyio.Event()
-                    if not await self._store.read(lambda view: view.has_link(digest(code))):
-                        return True
+                    there, sessions = await self._store.read(
+                        lambda view: (view.has_link(digest(code)), view.sessions())
+                    )
+                    if not there:
+                        # What voids links ends all sessions with them, and what uses one begins a session.
+                        return LinkEnd.USED if sessions else LinkEnd.VOIDED
                     await changed.wait()
-        return False
+        return LinkEnd.UNUSED
 
     async def session(self, secret: str) -> Session | None:
         """The session that a cookie's secret stands for, None where there is none any more."""
@@ -157,9 +161,12 @@ class Entering(Looking):
 
     def _shut_out(self, tx: Transaction, who: Principal | None) -> int:
         now = begin(tx, self.clock())
-        ended = tx.shut_out()
+        tx.drop_outdated(now)
+        ended, links = tx.shut_out()
         for session in ended:
             record(tx, None, Event.SIGNED_OUT, now, who, person=session.who.id)
+        if links:  # told even where nobody was signed in: somebody may be waiting for one to be used
+            record(tx, None, Event.SIGNED_OUT, now, who, links=links)
         return len(ended)
 
 

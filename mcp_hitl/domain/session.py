@@ -2,12 +2,21 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 
 from mcp_hitl.domain.principal import Principal
 
 LINK_LIFE = timedelta(minutes=10)
 """How long a sign-in link can be opened, once."""
 SESSION_LIFE = timedelta(days=7)
+
+
+class LinkEnd(Enum):
+    """What became of a sign-in link."""
+
+    USED = "used"
+    VOIDED = "voided"
+    UNUSED = "unused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,8 +161,8 @@ class Transaction(View, Protocol):
         """Remove a session; False where there was none."""
         ...
 
-    def shut_out(self) -> list[Session]:
-        """Remove every link and every session; the sessions that there were, the oldest first."""
+    def shut_out(self) -> tuple[list[Session], int]:
+        """Remove every link and every session; the sessions that there were, the oldest first, and how many links."""
         ...
 
     def drop_outdated(self, now: datetime) -> None:

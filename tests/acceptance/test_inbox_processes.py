@@ -234,6 +234,19 @@ async def test_inbox_with_an_id_opens_that_approval_and_ends_with_ctrl_c(databas
 
 
 @pytest.mark.parametrize("served", ["by itself", "by a server"])
+def test_a_link_that_is_voided_before_it_is_used_is_told_and_nobody_has_signed_in(database: Path, served: str) -> None:
+    with http_server(database) if served == "by a server" else nullcontext(), opening(database) as opened:
+        opened.page()
+        assert run(database, "inbox", "--sign-out").stdout == "0 sessions ended.\n"
+        opened.person.until("Nobody signed in with it: everybody was signed out meanwhile")
+        if served == "by itself":
+            opened.stop()
+        else:
+            assert opened.person.finish() == 2
+    assert "Signed in." not in opened.person.shown
+
+
+@pytest.mark.parametrize("served", ["by itself", "by a server"])
 def test_a_browser_that_stays_in_the_foreground_is_answered_and_is_not_waited_for(database: Path, served: str) -> None:
     browser = database.with_name("foreground.py")
     browser.write_text("""

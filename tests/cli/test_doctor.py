@@ -142,7 +142,7 @@ def test_where_the_inbox_is_and_who_is_signed_in_is_noted_and_the_line_signs_all
         assert answer.status_code == 403
     assert "No process" in told()["what"]
     log = json.loads(run(database, "audit", "list", "--json").stdout)
-    assert [entry["event"] for entry in log].count("signed-out") == 2
+    assert [entry["event"] for entry in log].count("signed-out") == 3, "of two sessions and of a link"
     assert run(database, "audit", "verify").returncode == 0
     assert run(database, "inbox", "--sign-out", "--print").returncode == 2
 

@@ -32,9 +32,9 @@ async def test_sessions_are_told_the_oldest_first_and_shutting_out_removes_them_
 
     await store.write(enter)
     assert await store.read(lambda view: view.sessions()) == [first, second]
-    assert await store.write(lambda tx: tx.shut_out()) == [first, second]
+    assert await store.write(lambda tx: tx.shut_out()) == ([first, second], 1)
     assert await store.read(lambda view: (view.sessions(), view.session("a"), view.has_link("c"))) == ([], None, False)
-    assert await store.write(lambda tx: tx.shut_out()) == []
+    assert await store.write(lambda tx: tx.shut_out()) == ([], 0)
 
 
 @pytest.mark.parametrize("where", [Whereabouts("http://127.0.0.1:1", True), Whereabouts("http://[::1]:2", False), None])

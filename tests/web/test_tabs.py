@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, async_playwright, expect
+from starlette.types import Message, Receive, Scope, Send
+from web.attack import hear_nothing
 from web.rig import Place, decide, lunches, person, serving
+from web.rig import chromium as chromium_path
 
 from mcp_hitl.domain.approval import Status
+from mcp_hitl.web.headers import SafeHeaders
 
 pytestmark = pytest.mark.anyio
 
@@ -85,6 +89,68 @@ async def test_the_back_button_shows_what_is_so_now(chromium: Browser, place: Pl
         await expect(page.get_by_role("heading", name="Pending 0")).to_be_visible()
         await expect(page.locator("tbody tr:not(.gone)")).to_have_count(0)
     assert (await place.now(asked[0])).status is Status.APPROVED
+
+
+@pytest.fixture
+async def remembering(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Browser]:
+    """A Chromium that keeps the pages that somebody goes on from, and shows them again as they were.
+
+    Playwright turns that off; and Chromium does it with no page that says `no-store`, as ours do. Other browsers may.
+    """
+    plain = SafeHeaders.__call__
+
+    async def storable(headers: SafeHeaders, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [(name, value.replace(b"no-store", b"")) for name, value in message["headers"]]
+            await send(message)
+
+        await plain(headers, scope, receive, sending)
+
+    monkeypatch.setattr(SafeHeaders, "__call__", storable)
+    path = chromium_path()
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox"], ignore_default_args=["--disable-back-forward-cache"]
+        )
+        try:
+            yield running
+        finally:
+            await running.close()
+
+
+async def test_a_page_that_the_browser_has_kept_catches_up_and_follows_again(
+    remembering: Browser, place: Place
+) -> None:
+    asked = await lunches(place, 2)
+    async with person(remembering, place) as page:
+        await page.evaluate("window.same = 1; addEventListener('pageshow', (event) => window.kept = event.persisted)")
+        await page.get_by_label("Choose: Expense: 2").check()
+        await page.get_by_role("link", name="Evidence").click()
+        await page.get_by_role("heading", name="Evidence").wait_for()
+        await decide(place, asked[0])
+        await lunches(place, 1, first=3)
+        await page.go_back(wait_until="commit")
+        await expect(page.locator("tr.gone")).to_contain_text("Lunch 1")
+        await expect(page.get_by_role("link", name="Lunch 3")).to_be_visible()
+        assert await page.evaluate("[window.same, window.kept]") == [1, True]
+        await expect(page.locator("#chosen-count")).to_have_text("1")
+        await lunches(place, 1, first=4)
+        await expect(page.get_by_role("link", name="Lunch 4")).to_be_visible()
+        assert await page.evaluate("window.same") == 1
+
+
+async def test_a_page_that_was_kept_without_a_stream_asks_what_it_missed(chromium: Browser, place: Place) -> None:
+    """The event is sent by the test: what Chromium keeps, it also passes on to when the page is shown again."""
+    asked = await lunches(place, 1)
+    async with person(chromium, place, refused=True) as page:
+        await hear_nothing(page)
+        await page.reload()
+        await expect(page.locator("#news")).to_contain_text("The connection is lost.")
+        await decide(place, asked[0])
+        await page.unroute("**/changes?*")
+        await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+        await expect(page.locator("tr.gone")).to_contain_text("Lunch 1")
 
 
 async def test_without_javascript_the_sign_in_says_that_it_is_needed(chromium: Browser, place: Place) -> None:

@@ -70,12 +70,11 @@ class SessionStatements:
         """See `Transaction.end_session`."""
         return self._db.execute("DELETE FROM sessions WHERE digest = ?", (digest,)).rowcount == 1
 
-    def shut_out(self) -> list[Session]:
+    def shut_out(self) -> tuple[list[Session], int]:
         """See `Transaction.shut_out`."""
         ended = self.sessions()
-        for table in ("sign_in_links", "sessions"):
-            self._db.execute(f"DELETE FROM {table}")
-        return ended
+        self._db.execute("DELETE FROM sessions")
+        return ended, self._db.execute("DELETE FROM sign_in_links").rowcount
 
     def drop_outdated(self, now: datetime) -> None:
         """See `Transaction.drop_outdated`."""
