@@ -17,7 +17,7 @@ import httpx2
 from jsonschema import Draft202012Validator
 from mcp import Client, StdioServerParameters
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult, InputRequiredResult
-from wires import environment, launcher
+from wires import environment, launcher, unmeasured
 
 from mcp_hitl.cli.serving import serve_http
 from mcp_hitl.config.policy_file import parse
@@ -201,7 +201,7 @@ async def reached(rig: Rig, transport: str) -> AsyncGenerator[Any]:
 def short_forms(database: Path) -> StdioServerParameters:
     """A process whose forms are withdrawn at once."""
     command, *arguments = [sys.executable, str(SHORT_FORMS), "--db", str(database)]
-    return StdioServerParameters(command=command, args=arguments, env=environment())
+    return StdioServerParameters(command=command, args=arguments, env=unmeasured())
 
 
 @cache

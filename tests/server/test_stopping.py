@@ -107,7 +107,7 @@ async def test_stdio_ends_an_open_listen_stream_with_its_result(rig: Rig) -> Non
 
 @asynccontextmanager
 async def _http(database: Path) -> AsyncGenerator[tuple[str, "subprocess.Popen[str]"]]:
-    with http_server(database) as served:
+    with http_server(database, variables=environment()) as served:
         yield served
 
 
