@@ -25,6 +25,7 @@ from mcp_types import (
 
 PROTOCOLS = ("2025-06-18", "2025-11-25", "2026-07-28")
 TRANSPORTS = ("stdio", "http")
+_PROMPT_SECONDS = 3.0
 
 Answer = Callable[[ElicitRequestFormParams], Awaitable[ElicitResult] | ElicitResult]
 Visit = Callable[[ElicitRequestURLParams], Awaitable[ElicitResult] | ElicitResult]
@@ -61,6 +62,14 @@ class Person:
             self.shown.append(params)
             given = self.answer if isinstance(self.answer, ElicitResult) else self.answer(params)
         return given if isinstance(given, ElicitResult) else await given
+
+
+def promptly(starting: float) -> float:
+    """The seconds within which a process has ended or gone on, where it took `starting` to answer at first.
+
+    A machine that is busy is slow at both.
+    """
+    return max(_PROMPT_SECONDS, 2 * starting)
 
 
 def launcher(*arguments: str) -> list[str]:

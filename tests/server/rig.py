@@ -4,6 +4,7 @@ import json
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
@@ -291,7 +292,10 @@ class Pipes:
         self.process = process
         self._held = b""
         self._count = 0
+        self._since = time.monotonic()
         self.seen: list[JsonObject] = []
+        self.starting = 0.0
+        """The seconds until it said something."""
 
     async def write(self, line: bytes | Mapping[str, Any]) -> None:
         """One line."""
@@ -306,6 +310,7 @@ class Pipes:
                 self._held += await self.process.stdout.receive()
         line, _, self._held = self._held.partition(b"\n")
         message: JsonObject = json.loads(line)
+        self.starting = self.starting or time.monotonic() - self._since
         self.seen.append(message)
         return message
 
