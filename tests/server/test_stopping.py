@@ -14,7 +14,7 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult
-from server.rig import GUARD_SECONDS, MODERN, OLDER, Pipes, Rig, eventually, pipes
+from server.rig import GUARD_SECONDS, MODERN, OLDER, PATIENCE, Pipes, Rig, eventually, pipes
 from wires import PROTOCOLS, Person, connect, content, environment, http_server, launcher, promptly
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ WAIT = {"timeout_seconds": 300}
 
 async def _ended(client: Pipes, since: float) -> None:
     """The process ends by itself, in time, with success, and without another word on stdout that is no message."""
-    with anyio.fail_after(GUARD_SECONDS):
+    with anyio.fail_after(PATIENCE):
         assert await client.process.wait() == 0
     assert time.monotonic() - since < promptly(client.starting)
 
@@ -121,7 +121,7 @@ class Served:
 
     async def ended(self) -> None:
         """It ends by itself, in time and with success."""
-        with anyio.fail_after(GUARD_SECONDS):
+        with anyio.fail_after(PATIENCE):
             assert await anyio.to_thread.run_sync(self._process.wait) == 0
         assert time.monotonic() - self._since < promptly(self._starting)
 
