@@ -15,7 +15,7 @@ demo: $(READY)  ## an agent asks, you decide here (DEMO_AUTO=1: it answers by it
 
 test: check  ## every check and every test
 	$(BIN)/coverage erase
-	$(BIN)/pytest --numprocesses auto --dist loadfile --cov --cov-report=
+	$(BIN)/pytest --numprocesses auto --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report
 
 check: $(READY)

@@ -9,10 +9,13 @@ import anyio
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.desk import system_clock
+from mcp_hitl.desk.feed import ANY
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.store.sqlite import SqliteStore
 
+PATIENCE = 60.0
+"""Longer than a process takes to ask, on a busy machine."""
 AGENT = Principal("os:agent", Established.OS_USER)
 
 
@@ -61,6 +64,27 @@ def look(database: Path, approval_id: str) -> Approval:
         return await desk.get(AGENT, approval_id)
 
     return on_desk(database, get)
+
+
+def wait_until_asked(database: Path, title: str = "") -> str:
+    """The id of a pending approval with this in its title, once another process has asked for it."""
+
+    async def wait(desk: Desk) -> str:
+        news = anyio.Event()
+
+        def note(_: str) -> None:
+            news.set()
+
+        with anyio.fail_after(PATIENCE):
+            async with desk.open(), desk.feed.listen(ANY, note):
+                while True:
+                    for approval in (await desk.pending(AGENT)).approvals:
+                        if title in approval.title:
+                            return approval.id
+                    await news.wait()
+                    news = anyio.Event()
+
+    return on_desk(database, wait)
 
 
 def on_desk(database: Path, work: Any, *, clock: Callable[[], datetime] = system_clock) -> Any:

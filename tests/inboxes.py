@@ -15,7 +15,7 @@ import anyio
 from playwright.async_api import Browser, BrowserContext, Page
 from terminal import Terminal, terminal
 from web.rig import GUARD_SECONDS
-from wires import launcher
+from wires import launcher, promptly
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.store.sqlite import SqliteStore
@@ -75,18 +75,22 @@ class Opening:
         """`given` is where the browser keeps it."""
         self.person = person
         self.given = given
+        self.starting = 0.0
+        """The seconds until it opened the browser."""
+        self._since = time.monotonic()
 
     def page(self) -> str:
         """The page that the browser was given: the URL of a file, which goes on to the sign-in link."""
         self.person.until(_HANDED_OVER)
+        self.starting = time.monotonic() - self._since
         return self.given.read_text()
 
-    def stop(self) -> float:
-        """Press Ctrl-C; returns the seconds until it ended."""
+    def stop(self) -> None:
+        """Press Ctrl-C; it ends in time."""
         since = time.monotonic()
         self.person.process.send_signal(signal.SIGINT)
         assert self.person.finish() == 0, self.person.shown
-        return time.monotonic() - since
+        assert time.monotonic() - since < promptly(self.starting)
 
 
 @contextmanager

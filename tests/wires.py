@@ -25,6 +25,7 @@ from mcp_types import (
 
 PROTOCOLS = ("2025-06-18", "2025-11-25", "2026-07-28")
 TRANSPORTS = ("stdio", "http")
+_PROMPT_SECONDS = 3.0
 
 Answer = Callable[[ElicitRequestFormParams], Awaitable[ElicitResult] | ElicitResult]
 Visit = Callable[[ElicitRequestURLParams], Awaitable[ElicitResult] | ElicitResult]
@@ -63,6 +64,14 @@ class Person:
         return given if isinstance(given, ElicitResult) else await given
 
 
+def promptly(starting: float) -> float:
+    """The seconds within which a process has ended or gone on, where it took `starting` to answer at first.
+
+    A machine that is busy is slow at both.
+    """
+    return max(_PROMPT_SECONDS, 2 * starting)
+
+
 def launcher(*arguments: str) -> list[str]:
     """The command that starts this program in the environment that runs the tests."""
     return [sys.executable, "-m", "mcp_hitl", *arguments]
@@ -73,14 +82,24 @@ def environment(**variables: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("MCP_HITL_")} | variables
 
 
+def unmeasured(**variables: str) -> dict[str, str]:
+    """The same without the measuring of coverage, which costs a process up to half of its time.
+
+    For those that are killed, and so tell nothing of it, and those whose code is run in this process too.
+    """
+    return {name: value for name, value in environment(**variables).items() if not name.startswith("COVERAGE_")}
+
+
 @contextmanager
-def http_server(database: Path, *arguments: str) -> Generator[tuple[str, "subprocess.Popen[str]"]]:
-    """Run `mcp-hitl serve` on a free port; gives its endpoint and its process."""
+def http_server(
+    database: Path, *arguments: str, variables: Mapping[str, str] | None = None
+) -> Generator[tuple[str, "subprocess.Popen[str]"]]:
+    """Run `mcp-hitl serve` on a free port; gives its endpoint and its process, which is killed in the end."""
     process = subprocess.Popen(
         launcher("--db", str(database), "serve", "--port", "0", *arguments),
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(),
+        env=unmeasured() if variables is None else variables,
     )
     assert process.stderr is not None
     try:
@@ -120,7 +139,7 @@ async def connect(
     target: Any = server
     if isinstance(server, Path):
         command, *arguments = launcher("--db", str(server))
-        target = StdioServerParameters(command=command, args=arguments, env=environment())
+        target = StdioServerParameters(command=command, args=arguments, env=unmeasured())
     modern = protocol == PROTOCOLS[-1]
     client = Client(
         target,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from wires import environment
+from wires import unmeasured
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 
@@ -18,7 +18,7 @@ def test_the_demo_goes_through_whatever_is_configured_and_whatever_the_output_ca
         [sys.executable, str(DEMO)],
         capture_output=True,
         text=True,
-        env=environment(DEMO_AUTO="1", MCP_HITL_DB=str(tmp_path / "mine.db"), PYTHONIOENCODING="ascii"),
+        env=unmeasured(DEMO_AUTO="1", MCP_HITL_DB=str(tmp_path / "mine.db"), PYTHONIOENCODING="ascii"),
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
@@ -32,7 +32,7 @@ def test_whoever_plays_along_is_asked_where_they_want_to_decide(tmp_path: Path) 
 
     master, terminal = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, str(DEMO)], stdin=terminal, stdout=terminal, stderr=terminal, env=environment()
+        [sys.executable, str(DEMO)], stdin=terminal, stdout=terminal, stderr=terminal, env=unmeasured()
     )
     os.close(terminal)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from node import TYPESCRIPT, require_node
-from wires import environment, http_server
+from wires import http_server, unmeasured
 
 require_node()
 
@@ -27,7 +27,7 @@ def inspect(command: str, home: Path) -> Any:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        env=environment(PATH=path, HOME=str(home), npm_config_offline="true", npm_config_update_notifier="false"),
+        env=unmeasured(PATH=path, HOME=str(home), npm_config_offline="true", npm_config_update_notifier="false"),
         timeout=120,
     )
     assert done.returncode == 0, done.stderr

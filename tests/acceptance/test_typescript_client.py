@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from node import TYPESCRIPT, require_node
-from wires import environment, launcher
+from wires import launcher, unmeasured
 
 from mcp_hitl.server.tools import TOOLS
 
@@ -59,7 +59,7 @@ def typescript(*target: str, forms: bool = True) -> Generator[TypeScriptClient]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=environment(),
+        env=unmeasured(),
     )
     client = TypeScriptClient(process)
     try:
@@ -78,7 +78,7 @@ def target(transport: str, stdio: list[str], http: list[str]) -> Generator[list[
     if transport == "stdio":
         yield stdio
         return
-    process = subprocess.Popen(http, stderr=subprocess.PIPE, text=True, env=environment())
+    process = subprocess.Popen(http, stderr=subprocess.PIPE, text=True, env=unmeasured())
     assert process.stderr is not None
     try:
         yield [next(line.split()[-1] for line in process.stderr if "MCP endpoint" in line)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from asked import ask
 from terminal import run, terminal
-from wires import environment, launcher
+from wires import environment, launcher, unmeasured
 
 from mcp_hitl import __version__
 from mcp_hitl.config import load
@@ -24,7 +24,7 @@ OPERATING = ("audit", "pause", "resume", "reconcile", "policy", "doctor", "insta
 def loaded_by(*arguments: str) -> set[str]:
     """The top-level packages that a command imports."""
     command = [sys.executable, "-X", "importtime", "-m", "mcp_hitl", *arguments]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment())
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=unmeasured())
     modules = re.findall(r"^import time:.*\| +(\S+)$", done.stderr, re.MULTILINE)
     assert "mcp_hitl.cli.main" in modules
     return {name.partition(".")[0] for name in modules}

@@ -2,7 +2,6 @@
 
 import importlib.util
 import itertools
-import json
 import re
 import shlex
 import subprocess
@@ -17,10 +16,11 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from asked import wait_until_asked
 from desk_samples import AGENT, ANA, Clock, said
 from mcp import Client
-from terminal import run, terminal
-from wires import content, environment, launcher
+from terminal import terminal
+from wires import content, launcher, unmeasured
 
 from mcp_hitl import Approvals, Assurance, HitlError, Kind, OutcomeState, Status
 from mcp_hitl.config.policy_file import parse
@@ -58,21 +58,13 @@ def program(code: str, folder: Path) -> Generator["subprocess.Popen[str]"]:
     path = folder / "program.py"
     path.write_text(code, encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, str(path)], cwd=folder, stdout=subprocess.PIPE, text=True, env=environment()
+        [sys.executable, str(path)], cwd=folder, stdout=subprocess.PIPE, text=True, env=unmeasured()
     )
     try:
         yield process
     finally:
         process.kill()
         process.communicate()
-
-
-def pending(database: Path) -> str:
-    """The id of the one approval that is pending, once there is one."""
-    for _ in range(200):
-        if found := json.loads(run(database, "pending", "--json").stdout)["approvals"]:
-            return found[0]["id"]
-    raise AssertionError("Nothing was asked.")
 
 
 def at_the_terminal(line: str, folder: Path, approval_id: str) -> None:
@@ -92,7 +84,7 @@ def test_the_flow_of_five_minutes_pays_what_is_approved(tmp_path: Path) -> None:
     start, *lines = blocks(FLOWS, "sh")[0].splitlines()
     assert start == "python refund.py"
     with program(code, tmp_path) as refund:
-        approval_id = pending(tmp_path / "refunds.db")
+        approval_id = wait_until_asked(tmp_path / "refunds.db")
         for line in lines:
             at_the_terminal(line, tmp_path, approval_id)
         told, _ = refund.communicate(timeout=60)
@@ -102,7 +94,7 @@ def test_the_flow_of_five_minutes_pays_what_is_approved(tmp_path: Path) -> None:
 def test_the_flow_of_five_minutes_may_be_stopped_before_it_is_answered(tmp_path: Path) -> None:
     code, _ = blocks(FLOWS, "python")
     with program(code, tmp_path):
-        approval_id = pending(tmp_path / "refunds.db")
+        approval_id = wait_until_asked(tmp_path / "refunds.db")
     at_the_terminal(blocks(FLOWS, "sh")[0].splitlines()[-1], tmp_path, approval_id)
     with program(code, tmp_path) as refund:
         told, _ = refund.communicate(timeout=60)
@@ -175,7 +167,7 @@ async def test_changed_code_stops_with_the_words_of_the_page(tmp_path: Path) -> 
 
 def test_the_first_program_asks_and_is_told(tmp_path: Path) -> None:
     with program(blocks(LIBRARY, "python")[0], tmp_path) as billing:
-        approval_id = pending(tmp_path / "approvals.db")
+        approval_id = wait_until_asked(tmp_path / "approvals.db")
         at_the_terminal("mcp-hitl --db approvals.db approve ID", tmp_path, approval_id)
         told, _ = billing.communicate(timeout=60)
     assert told == "approved {'amount': 40, 'order': 17}\n"

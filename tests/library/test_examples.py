@@ -1,6 +1,5 @@
 """The examples run as they say, each in a process of its own, with a person at a terminal."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,9 +10,10 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
+from asked import wait_until_asked
 from mcp import Client, StdioServerParameters
-from terminal import at_terminal, run, terminal
-from wires import content, environment, launcher
+from terminal import at_terminal, terminal
+from wires import content, launcher, unmeasured
 
 pytestmark = pytest.mark.anyio
 
@@ -25,21 +25,12 @@ RELEASE = ("v2.0", "  Faster, and it survives restarts. ")
 def release(folder: Path) -> Generator["subprocess.Popen[str]"]:
     """Start the release script, or start it again; kill it after the block."""
     command = [sys.executable, str(EXAMPLES / "release_flow.py"), *RELEASE]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment())
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=unmeasured())
     try:
         yield process
     finally:
         process.kill()
         process.communicate()
-
-
-def wait_until_asked(database: Path, title: str) -> str:
-    """The id of the approval with this title, once it is asked for."""
-    for _ in range(200):
-        for approval in json.loads(run(database, "pending", "--json").stdout)["approvals"]:
-            if title in approval["title"]:
-                return approval["id"]
-    raise AssertionError(f"{title!r} was never asked for.")
 
 
 def decide(database: Path, verdict: str, approval_id: str, *options: str) -> None:
@@ -84,7 +75,7 @@ async def server(folder: Path) -> AsyncGenerator[Client]:
     parameters = StdioServerParameters(
         command=sys.executable,
         args=[str(EXAMPLES / "gated_server.py")],
-        env=environment(REFUNDS_DB=str(folder / "refunds.db"), REFUNDS_FILE=str(folder / "refunds.txt")),
+        env=unmeasured(REFUNDS_DB=str(folder / "refunds.db"), REFUNDS_FILE=str(folder / "refunds.txt")),
         cwd=str(folder),
     )
     async with Client(parameters) as client:

@@ -17,7 +17,7 @@ from mcp import Client
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel, Field
-from wires import content, environment, text
+from wires import content, text, unmeasured
 
 from mcp_hitl import Approvals, Assurance, Established, OutcomeState, Principal, Status
 from mcp_hitl.domain.canonical import JsonObject
@@ -310,7 +310,7 @@ def test_t09_a_process_that_is_killed_in_the_body_leaves_it_unknown(tmp_path: Pa
     script, database = tmp_path / "shop.py", tmp_path / "hitl.db"
     script.write_text(DIES)
     command = [sys.executable, str(script), str(database)]
-    with subprocess.Popen([*command, "hang"], stdout=subprocess.PIPE, text=True, env=environment()) as shop:
+    with subprocess.Popen([*command, "hang"], stdout=subprocess.PIPE, text=True, env=unmeasured()) as shop:
         assert shop.stdout is not None
         assert shop.stdout.readline() == "17\n"  # it is in the body
         shop.kill()
@@ -318,7 +318,7 @@ def test_t09_a_process_that_is_killed_in_the_body_leaves_it_unknown(tmp_path: Pa
         [(approval_id,)] = db.execute("SELECT id FROM approvals").fetchall()
         db.execute("UPDATE flows SET lease_until = 0")  # instead of waiting until the dead process's lease is over
     again = subprocess.run(
-        [*command, "go", approval_id], capture_output=True, text=True, env=environment(), timeout=60, check=True
+        [*command, "go", approval_id], capture_output=True, text=True, env=unmeasured(), timeout=60, check=True
     )
     assert again.stdout == "unknown\n"  # and not "17" before it
 

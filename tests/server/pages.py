@@ -9,7 +9,7 @@ import pytest
 from mcp import ClientSession, StdioServerParameters
 from mcp_types import ClientCapabilities, ElicitationCapability, ElicitCompleteNotification, UrlElicitationCapability
 from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, reached
-from wires import environment, launcher
+from wires import launcher, unmeasured
 
 from mcp_hitl.domain.approval import Approval
 
@@ -47,7 +47,7 @@ async def with_pages(rig: Rig, transport: str) -> AsyncGenerator[Any]:
     async with reached(rig, transport) as target:
         if transport == "stdio":
             command, *arguments = program(rig)
-            target = StdioServerParameters(command=command, args=arguments, env=environment())
+            target = StdioServerParameters(command=command, args=arguments, env=unmeasured())
         yield target
 
 

@@ -4,6 +4,7 @@ import json
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ import httpx2
 from jsonschema import Draft202012Validator
 from mcp import Client, StdioServerParameters
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult, InputRequiredResult
-from wires import environment, launcher
+from wires import environment, launcher, unmeasured
 
 from mcp_hitl.cli.serving import serve_http
 from mcp_hitl.config.policy_file import parse
@@ -40,6 +41,8 @@ MODERN = "2026-07-28"
 GUARD_SECONDS = 20
 """Longer than anything here takes: what runs into it hangs."""
 
+PATIENCE = 60.0
+"""Seconds until a process of its own that says nothing fails the test: starting one is long on a busy machine."""
 SHORT_FORMS = Path(__file__).with_name("short_forms.py")
 """The program, with forms that are withdrawn at once."""
 
@@ -201,7 +204,7 @@ async def reached(rig: Rig, transport: str) -> AsyncGenerator[Any]:
 def short_forms(database: Path) -> StdioServerParameters:
     """A process whose forms are withdrawn at once."""
     command, *arguments = [sys.executable, str(SHORT_FORMS), "--db", str(database)]
-    return StdioServerParameters(command=command, args=arguments, env=environment())
+    return StdioServerParameters(command=command, args=arguments, env=unmeasured())
 
 
 @cache
@@ -291,7 +294,10 @@ class Pipes:
         self.process = process
         self._held = b""
         self._count = 0
+        self._since = time.monotonic()
         self.seen: list[JsonObject] = []
+        self.starting = 0.0
+        """The seconds until it said something."""
 
     async def write(self, line: bytes | Mapping[str, Any]) -> None:
         """One line."""
@@ -301,11 +307,12 @@ class Pipes:
     async def read(self) -> JsonObject:
         """The next message."""
         assert self.process.stdout is not None
-        with anyio.fail_after(GUARD_SECONDS):
+        with anyio.fail_after(PATIENCE):
             while b"\n" not in self._held:
                 self._held += await self.process.stdout.receive()
         line, _, self._held = self._held.partition(b"\n")
         message: JsonObject = json.loads(line)
+        self.starting = self.starting or time.monotonic() - self._since
         self.seen.append(message)
         return message
 

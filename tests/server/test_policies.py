@@ -11,7 +11,7 @@ import pytest
 from mcp import StdioServerParameters
 from mcp_types import ReadResourceResult, TextResourceContents
 from server.rig import GUARD_SECONDS, INBOX, MODERN, Rig, a_rig, refused, valid
-from wires import PROTOCOLS, Person, accept, connect, content, environment, launcher, text
+from wires import PROTOCOLS, Person, accept, connect, content, launcher, text, unmeasured
 
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
@@ -132,7 +132,7 @@ async def test_t37_the_policy_file_that_the_environment_names_counts_on_stdio(tm
     policy = tmp_path / "policy.toml"
     policy.write_text(LIMITS.replace("open_per_requester = 3", "open_per_requester = 1"))
     command, *arguments = launcher("--db", str(tmp_path / "hitl.db"))
-    server = StdioServerParameters(command=command, args=arguments, env=environment(MCP_HITL_CONFIG=str(policy)))
+    server = StdioServerParameters(command=command, args=arguments, env=unmeasured(MCP_HITL_CONFIG=str(policy)))
     async with connect(server, MODERN) as client:
         assert not (await client.call_tool("request-approval", {"title": "x", "details": {"n": 1}})).is_error
         told = await refused(client, "request-approval", {"title": "x", "details": {"n": 2}}, "too_many")

@@ -8,7 +8,7 @@ import pytest
 from mcp import StdioServerParameters
 from mcp.shared.exceptions import MCPError
 from server.rig import MODERN, Rig, Rounds, listening
-from wires import DECLINE, Person, accept, connect, content, environment, launcher, text
+from wires import DECLINE, Person, accept, connect, content, launcher, text, unmeasured
 
 from mcp_hitl.server.app import STATE_SECONDS
 
@@ -20,7 +20,7 @@ OWN_KEY = "a key of the operator's own, long enough"
 
 def _process(database: Path, **variables: str) -> StdioServerParameters:
     command, *arguments = launcher("--db", str(database))
-    return StdioServerParameters(command=command, args=arguments, env=environment(**variables))
+    return StdioServerParameters(command=command, args=arguments, env=unmeasured(**variables))
 
 
 async def _asked(target: Any) -> Rounds:

@@ -14,20 +14,19 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult
-from server.rig import GUARD_SECONDS, MODERN, OLDER, Pipes, Rig, eventually, pipes
-from wires import PROTOCOLS, Person, connect, content, environment, http_server, launcher
+from server.rig import GUARD_SECONDS, MODERN, OLDER, PATIENCE, Pipes, Rig, eventually, pipes
+from wires import PROTOCOLS, Person, connect, content, environment, http_server, launcher, promptly
 
 pytestmark = pytest.mark.anyio
 
-STOP_SECONDS = 3.0
 WAIT = {"timeout_seconds": 300}
 
 
 async def _ended(client: Pipes, since: float) -> None:
     """The process ends by itself, in time, with success, and without another word on stdout that is no message."""
-    with anyio.fail_after(GUARD_SECONDS):
+    with anyio.fail_after(PATIENCE):
         assert await client.process.wait() == 0
-    assert time.monotonic() - since < STOP_SECONDS
+    assert time.monotonic() - since < promptly(client.starting)
 
 
 async def _stop(client: Pipes, how: str) -> float:
@@ -105,10 +104,33 @@ async def test_stdio_ends_an_open_listen_stream_with_its_result(rig: Rig) -> Non
         await _ended(client, since)
 
 
+class Served:
+    """A server over HTTP."""
+
+    def __init__(self, url: str, process: "subprocess.Popen[str]", starting: float) -> None:
+        """`process` at `url`, which took that many seconds to start."""
+        self.url = url
+        self._process = process
+        self._starting = starting
+        self._since = 0.0
+
+    def stop(self) -> None:
+        """Tell it to end."""
+        self._since = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+
+    async def ended(self) -> None:
+        """It ends by itself, in time and with success."""
+        with anyio.fail_after(PATIENCE):
+            assert await anyio.to_thread.run_sync(self._process.wait) == 0
+        assert time.monotonic() - self._since < promptly(self._starting)
+
+
 @asynccontextmanager
-async def _http(database: Path) -> AsyncGenerator[tuple[str, "subprocess.Popen[str]"]]:
-    with http_server(database) as served:
-        yield served
+async def _http(database: Path) -> AsyncGenerator[Served]:
+    since = time.monotonic()
+    with http_server(database, variables=environment()) as (url, process):
+        yield Served(url, process, time.monotonic() - since)
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "end of input"])
@@ -145,17 +167,15 @@ async def test_stdio_leaves_a_client_that_does_not_read(rig: Rig, how: str) -> N
 
 
 async def test_http_ends_while_another_process_holds_the_lock_that_a_call_waits_for(rig: Rig) -> None:
-    async with _http(rig.database) as (url, process), connect(url, MODERN) as client:
+    async with _http(rig.database) as served, connect(served.url, MODERN) as client:
         await client.list_tools()
         with closing(sqlite3.connect(rig.database, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_ask_in_vain, client)
                 await client.call_tool("list-pending", {})
-                since = time.monotonic()
-                process.send_signal(signal.SIGTERM)
-                assert await _exit_code(process) == 0
-                assert time.monotonic() - since < STOP_SECONDS
+                served.stop()
+                await served.ended()
             other.execute("ROLLBACK")
     assert rig.rows()["approvals"] == 0
 
@@ -165,16 +185,11 @@ async def _ask_in_vain(client: Client) -> None:
         assert (await client.call_tool("request-approval", {"title": "Deploy", "details": {}})).is_error
 
 
-async def _exit_code(process: "subprocess.Popen[str]") -> int:
-    with anyio.fail_after(GUARD_SECONDS):
-        return await anyio.to_thread.run_sync(process.wait)
-
-
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_http_answers_the_wait_and_ends(rig: Rig, protocol: str) -> None:
     approval = await rig.opened()
     results: list[CallToolResult] = []
-    async with _http(rig.database) as (url, process), connect(url, protocol) as client:
+    async with _http(rig.database) as served, connect(served.url, protocol) as client:
 
         async def wait() -> None:
             results.append(await client.call_tool("wait-for-approval", {"id": approval.id, **WAIT}))
@@ -182,10 +197,8 @@ async def test_http_answers_the_wait_and_ends(rig: Rig, protocol: str) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
             await client.call_tool("get-approval", {"id": approval.id})
-            since = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            assert await _exit_code(process) == 0
-            assert time.monotonic() - since < STOP_SECONDS
+            served.stop()
+            await served.ended()
     assert content(results[0])["status"] == "pending"
 
 
@@ -202,7 +215,7 @@ async def test_http_withdraws_the_open_form_and_ends(rig: Rig, protocol: str) ->
             withdrawn.set()
         raise AssertionError
 
-    async with _http(rig.database) as (url, process), connect(url, protocol, person=Person(never)) as client:
+    async with _http(rig.database) as served, connect(served.url, protocol, person=Person(never)) as client:
 
         async def ask() -> None:
             results.append(await client.call_tool("ask-human", {"question": "When?"}))
@@ -212,35 +225,29 @@ async def test_http_withdraws_the_open_form_and_ends(rig: Rig, protocol: str) ->
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(ask)
                 await shown.wait()
-                since = time.monotonic()
-                process.send_signal(signal.SIGTERM)
+                served.stop()
                 await withdrawn.wait()
-                assert await _exit_code(process) == 0
-                assert time.monotonic() - since < STOP_SECONDS
+                await served.ended()
     assert content(results[0])["status"] == "pending"
 
 
 async def test_http_ends_an_open_listen_stream_with_its_result_and_ends(rig: Rig) -> None:
-    async with _http(rig.database) as (url, process), connect(url, MODERN) as client:
+    async with _http(rig.database) as served, connect(served.url, MODERN) as client:
         with anyio.fail_after(GUARD_SECONDS):
             async with client.listen(resource_subscriptions=["approvals://pending"]) as stream:
-                process.send_signal(signal.SIGTERM)
-                since = time.monotonic()
+                served.stop()
                 # A stream that broke off instead would raise SubscriptionLost.
                 assert [event async for event in stream] == []
-                assert await _exit_code(process) == 0
-                assert time.monotonic() - since < STOP_SECONDS
+                await served.ended()
 
 
 async def test_http_ends_with_idle_clients_connected(rig: Rig) -> None:
-    async with _http(rig.database) as (url, process), connect(url, OLDER[0]) as old, connect(url, MODERN) as new:
+    async with _http(rig.database) as served, connect(served.url, OLDER[0]) as old, connect(served.url, MODERN) as new:
         clients: list[Client] = [old, new]
         for client in clients:
             await client.list_tools()
-        since = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        assert await _exit_code(process) == 0
-        assert time.monotonic() - since < STOP_SECONDS
+        served.stop()
+        await served.ended()
 
 
 def test_an_address_that_is_taken_ends_with_wrong_use(tmp_path: Path) -> None:
