@@ -40,13 +40,13 @@ class ReleaseFlow(Flow[Release, Published]):
     async def run(self, value: Release, step: Step) -> Published:
         """Publish the notes as the editor left them."""
         tidy = await step.do("tidy", tidied, value)
-        edited = await approved(step, "notes", tidy.model_dump(), "Are these the release notes?")
+        edited = await approved(step, "notes", tidy.model_dump())
         await step.report("notes", "The notes are final; waiting for the go")
         await approved(step, "go", edited.payload, f"Release {tidy.version} now?")
         return await step.do("publish", publish, edited.payload, at_most_once=True)
 
 
-async def approved(step: Step, name: str, payload: dict[str, Any], title: str) -> Approval:
+async def approved(step: Step, name: str, payload: dict[str, Any], title: str | None = None) -> Approval:
     """Wait for a yes; a no ends the flow."""
     approval = await step.wait_for_approval(name, payload=payload, timeout="7 days", title=title)
     if approval.status is not Status.APPROVED:

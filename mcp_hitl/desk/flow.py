@@ -185,8 +185,9 @@ class Step:
     ) -> Approval:
         """Wait until people have decided on `payload`; return the approval, whose own payload may have been edited.
 
-        The first wait of a flow is for the approval that started it. Every other one opens an approval, of the flow's
-        kind or of `kind`, which expires after `timeout` (`"7 days"`).
+        The first wait of a flow is for the approval that started it: with the kind's title, and the kind's timeout,
+        than which `timeout` (`"7 days"`) must not be shorter. Every other one opens an approval, of the flow's kind or
+        of `kind`, which expires after `timeout`.
         """
         with self._journal.stopping():
             place = self._journal.next("wait", name)

@@ -15,6 +15,7 @@ from mcp_hitl.domain.canonical import canonical, digest_of, read_back
 from mcp_hitl.domain.durations import duration
 from mcp_hitl.domain.errors import Invalid, NotAllowed
 from mcp_hitl.domain.flow import FlowState
+from mcp_hitl.domain.instants import in_words
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.store import Store
@@ -65,8 +66,11 @@ class Waits:
             NotAllowed: it was approved and may not be acted on any more; also later, by the step that would act.
         """
         first, self._count = self._count == 0, self._count + 1
-        if first and kind not in (None, self._journal.approval.kind):
-            raise Invalid("The first wait of a flow is for the approval that started it, so it takes no other kind.")
+        span = duration(expires_in) if isinstance(expires_in, str) else expires_in
+        if first:
+            self._check_first(kind, title, span)
+        elif kind is not None and kind not in self._rulebook.kinds:
+            raise Invalid(f"There is no kind {kind!r}. Use one of: {', '.join(sorted(self._rulebook.kinds))}.")
         known = place.entry.output if place.entry is not None else None
         went_on = self._journal.went_on(place)
         if first and self._journal.approval.status is not Status.PENDING:
@@ -89,7 +93,7 @@ class Waits:
                 if first:
                     approval = self._adopt(tx, payload, now)
                 else:
-                    approval = self._open(tx, payload, now, expires_in, kind, title)
+                    approval = self._open(tx, payload, now, span, kind, title)
                 self._journal.put(tx, place.done(approval.id))
             if approval.status is Status.PENDING:
                 self._journal.leave(tx, FlowState.WAITING)
@@ -107,6 +111,20 @@ class Waits:
         if approval.status is Status.APPROVED:
             self._journal.rely_on(approval)
         return approval
+
+    def _check_first(self, kind: str | None, title: str | None, span: timedelta | None) -> None:
+        """Refuse what the approval that started the flow cannot have any more: its policy gave it all that."""
+        approval = self._journal.approval
+        if kind not in (None, approval.kind) or title is not None:
+            raise Invalid(
+                "The first wait of a flow is for the approval that started it, so it takes no other kind or title."
+            )
+        given = approval.expires_at - approval.requested_at
+        if span is not None and span < given:
+            raise Invalid(
+                f"The first wait of a flow is for the approval that started it, which was given {in_words(given)}. "
+                f"If {in_words(span)} is all it may have, say so in its kind: timeout."
+            )
 
     def _resolved(self, place: Place, payload: Any, *, went_on: bool) -> Approval:
         """The approval that started the flow, which stays as the claim found it."""
@@ -140,7 +158,7 @@ class Waits:
         tx: Transaction,
         payload: Any,
         now: datetime,
-        expires_in: str | timedelta | None,
+        span: timedelta | None,
         kind_name: str | None,
         title: str | None,
     ) -> Approval:
@@ -154,6 +172,6 @@ class Waits:
             id=self._new_id(now),
             form=kind.form_of(payload),
             flow=self._journal.lease.flow,
-            timeout=duration(expires_in) if isinstance(expires_in, str) else expires_in,
+            timeout=span,
         )
         return open_approval(tx, request, now, self._rulebook)

@@ -432,3 +432,35 @@ async def until_all(rig: Rig, desk: Desk, ids: list[str], state: FlowState) -> N
     with anyio.fail_after(20):
         for approval_id in ids:
             await until(approval_id)
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "refusal"),
+    [
+        ({"timeout": "1 hour"}, "which was given 7 days. If 1 hour is all it may have, say so in its kind: timeout."),
+        ({"title": "Only for an hour"}, "so it takes no other kind or title."),
+        ({"kind": "other"}, "so it takes no other kind or title."),
+    ],
+)
+async def test_what_the_first_wait_cannot_give_its_approval_any_more_is_refused(
+    rig: Rig, asked_for: dict[str, str], refusal: str
+) -> None:
+    async def run(value: Any, step: Step) -> None:
+        await step.wait_for_approval("people", payload=value, **asked_for)
+
+    approval_id = await rig.submit()
+    await rig.go(run)
+    ended = await rig.look(approval_id)
+    assert (ended.status, ended.outcome.state) == (Status.CANCELLED, OutcomeState.FAILED)
+    assert str(ended.outcome.error).endswith(refusal)
+
+
+@pytest.mark.parametrize("span", ["7 days", "30 days"])
+async def test_the_first_wait_may_name_the_time_that_its_kind_gives_or_more(rig: Rig, span: str) -> None:
+    async def run(value: Any, step: Step) -> None:
+        await step.wait_for_approval("people", payload=value, timeout=span)
+
+    approval_id = await rig.submit()
+    await rig.go(run)
+    waiting = await rig.look(approval_id)
+    assert (waiting.status, waiting.expires_at - waiting.requested_at) == (Status.PENDING, timedelta(days=7))
