@@ -1,5 +1,6 @@
 """One writer for each process: what queued up commits together, and nobody hears before the commit."""
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -164,6 +165,64 @@ async def test_one_statement_that_sqlite_cannot_do_fails_its_caller_alone(store:
             await store.write(lambda tx: tx.counter())
 
     await together(store, *each(store, 2, outcome), count)
+    assert outcome == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (SystemExit(3), "What was to be written raised SystemExit: 3."),
+        (KeyboardInterrupt(), "What was to be written raised KeyboardInterrupt."),
+        (asyncio.CancelledError(), "What was to be written raised asyncio.exceptions.CancelledError."),
+        (StopIteration(), "What was to be written raised StopIteration."),
+        (ValueError("Wrong"), "Wrong"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+@pytest.mark.parametrize("others", [0, 2], ids=["alone", "together"])
+async def test_whatever_a_write_raises_everybody_is_answered_and_the_lane_goes_on(
+    store: SqliteStore, raised: BaseException, told: str, others: int
+) -> None:
+    outcome: list[object] = []
+
+    def work(tx: Transaction) -> None:
+        tx.insert(an_approval(id=approval_id(START, 99)))
+        raise raised
+
+    async def fail() -> None:
+        with pytest.raises((RuntimeError, ValueError)) as caught:
+            await store.write(work)
+        assert str(caught.value) == told
+        assert raised in (caught.value, caught.value.__cause__)
+
+    with anyio.fail_after(20):
+        await together(store, fail, *each(store, others, outcome))
+        assert outcome == list(range(others))
+        assert await store.write(insertion(7)) == 7
+        assert await store.read(lambda view: view.get(approval_id(START, 99))) is None
+
+
+async def test_an_answer_that_cannot_be_handed_over_keeps_none_of_the_others(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Awkward(asyncio.Future[Any]):
+        def set_result(self, result: object) -> None:
+            raise TypeError("Not this")
+
+    async def fail() -> None:
+        loop = asyncio.get_running_loop()
+
+        def create() -> Awkward:
+            monkeypatch.undo()  # for this one alone
+            return Awkward(loop=loop)
+
+        monkeypatch.setattr(loop, "create_future", create)
+        with pytest.raises(RuntimeError, match="could not be handed over: TypeError"):
+            await store.write(insertion(99))
+
+    outcome: list[object] = []
+    with anyio.fail_after(20):
+        await together(store, fail, *each(store, 2, outcome))
     assert outcome == [0, 1]
 
 
