@@ -111,18 +111,19 @@ class Lane(threading.Thread):
 
     def _run_together(self, batch: list[tuple[_Work, _Caller]]) -> None:
         callers = [caller for _, caller in batch]
+        apart = self._writes and len(batch) > 1
+        own = False
         try:
             self._start_transaction()
-            apart = self._writes and len(batch) > 1
+            own = self._writes and not apart
             results = [self._run_one(work, apart) for work, _ in batch]
-            undo = self._writes and not apart and results[0][1] is not None
+            undo = own and results[0][1] is not None
             self._db.execute("ROLLBACK" if undo else "COMMIT")
         except BaseException as error:  # whatever it is, everybody is told, and the lane goes on
             with suppress(sqlite3.Error):
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-            failure = unavailable(error) if isinstance(error, sqlite3.Error) else told(error)
-            _answer(callers, [(None, failure)] * len(batch))
+            _answer(callers, [(None, told(error, own=own))] * len(batch))
             return
         if self._committed is not None:
             self._committed()
@@ -149,20 +150,20 @@ class Lane(threading.Thread):
         """What came of a piece of work; one that fails `apart` from others is undone here, alone."""
         if apart:
             self._db.execute("SAVEPOINT job")
+        result, error = None, None
         try:
             result = work(self._tx)
-        except BaseException as error:
-            if not self._db.in_transaction:
-                # SQLite gave the whole transaction up (disk full, I/O error): nobody's work is left.
-                raise sqlite3.OperationalError(str(error)) from error
-            if apart:
-                self._db.execute("ROLLBACK TO job")
-                self._db.execute("RELEASE job")
-                self._tx.forget()
-            return None, told(error)
+        except BaseException as raised:
+            error = raised
+        if not self._db.in_transaction:
+            # SQLite gave the whole transaction up (disk full, I/O error): nobody's work is left.
+            raise unavailable(error) if error is None or apart else error
+        if apart and error is not None:
+            self._db.execute("ROLLBACK TO job")
+            self._tx.forget()
         if apart:
             self._db.execute("RELEASE job")
-        return result, None
+        return result, None if error is None else told(error, own=self._writes)
 
 
 def _answer(callers: list[_Caller], results: list[_Result]) -> None:
