@@ -141,7 +141,7 @@ class Evidence:
 
 
 def verify_export(lines: Iterator[str], *, expect: str | None = None) -> Finding:
-    """Check an export by itself: the chain, and each content against its digest.
+    """Check an export by itself: the chain, and each content against its digest in the entry's data.
 
     Raises:
         Broken: it is not an export.
@@ -157,8 +157,13 @@ def verify_export(lines: Iterator[str], *, expect: str | None = None) -> Finding
         for text in lines:
             number += 1
             line: JsonObject = json.loads(text)
-            ledger.read([recorded_of(line)], expect=expect)
+            recorded = recorded_of(line)
+            ledger.read([recorded], expect=expect)
+            if line.keys() - recorded.as_json().keys() - {"contents", "redacted"}:
+                raise Broken(f"entry {ledger.seq} has a field that an entry has not")
             for digest, value in line.get("contents", {}).items():
+                if digest not in recorded.entry.data.values():
+                    raise Broken(f"a content of entry {ledger.seq} is none that its data names")
                 if content_digest(value) != digest:
                     raise Broken(f"a content of entry {ledger.seq} does not match its digest {digest}")
         _check_expected(ledger, start, expect)

@@ -21,7 +21,7 @@ from team_samples import AGENT, FINANCE, PAIR, a_kind, a_rulebook, edited, perso
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.evidence import FORMAT, Finding, verify_export
 from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.audit import Event, Recorded, hash_of
+from mcp_hitl.domain.audit import Event, Recorded, content_digest, hash_of
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.forms import define
@@ -341,6 +341,17 @@ async def test_what_changed_in_an_export_is_found_and_placed(history: History, s
     attacks: list[tuple[list[str], str, str | None]] = [
         (changed(3, actor="mallory"), "line 4: entry 3 was changed", "entry 3 was changed"),
         (changed(2, contents={digest: "Excellent"}), "line 3: a content of entry 2", "a content of entry 2"),
+        (
+            changed(1, contents={content_digest({"n": 5000}): {"n": 5000}}),
+            "line 2: a content of entry 1 is none that its data names",
+            "a content of entry 1 does not match its digest, or is none",
+        ),
+        (
+            changed(2, contents={digest: "Fine", "": "Paid"}),
+            "line 3: a content of entry 2 is none",
+            "a content of entry 2",
+        ),
+        (changed(3, verdict="approve"), "line 4: entry 3 has a field that an entry has not", "entry 3 was changed"),
         ([*lines[:5], *lines[6:]], "line 6: entry 5 is missing", "entry 5 was changed, or one before it is missing"),
         ([*lines[:5], lines[6], lines[5], *lines[7:]], "line 6: entry 5 is missing", "entry 5 was changed"),
         (changed(0, database="other"), "line 2: entry 1 does not continue the chain", "entry 1 was changed"),
