@@ -12,8 +12,8 @@ from mcp_hitl.domain.audit import Recorded
 from mcp_hitl.domain.durations import duration
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.instants import rfc3339
+from mcp_hitl.domain.ledger import Broken
 from mcp_hitl.domain.text import visible
-from mcp_hitl.domain.verification import Broken
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _EXPECT = click.option("--expect", metavar="HASH", help="A head kept elsewhere, which must be in the chain.")
@@ -75,7 +75,8 @@ def verify(context: click.Context, file: Path | None, expect: str | None, as_jso
     """Check the database's log and everything stored against it, or an exported FILE by itself."""
 
     async def main() -> int:
-        from mcp_hitl.desk.evidence import Finding, verify_export
+        from mcp_hitl.desk.evidence import Finding
+        from mcp_hitl.desk.exports import verify_export
 
         if file is None:
             async with workspace(settings_of(context)) as place:

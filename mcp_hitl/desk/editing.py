@@ -11,7 +11,7 @@ from mcp_hitl.desk.rights import check_right, check_shown
 from mcp_hitl.domain.approval import Approval, Edit
 from mcp_hitl.domain.audit import SYSTEM, Event, content_digest
 from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of, read_back
-from mcp_hitl.domain.changes import changes
+from mcp_hitl.domain.changes import named
 from mcp_hitl.domain.errors import Conflict, Invalid
 from mcp_hitl.domain.governing import rules_of, wording_of
 from mcp_hitl.domain.kinds import Kind
@@ -122,7 +122,7 @@ def _revise(
         assurance=assurance,
         before=approval.digest,
         payload=digest,
-        fields=sorted(str(change["field"]) for change in changes(approval.payload, payload))[:100],
+        **named(approval.payload, payload, kind.schema),
         comment=content_digest(comment),
         rule=revised.rule,
         **rules_of(revised),

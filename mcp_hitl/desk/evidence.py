@@ -13,10 +13,11 @@ from mcp_hitl.domain.audit import NOWHERE, Event, Recorded, content_digest, gene
 from mcp_hitl.domain.canonical import JsonObject, read_back
 from mcp_hitl.domain.errors import Invalid, NotFound, Unavailable
 from mcp_hitl.domain.flow import FlowState
+from mcp_hitl.domain.ledger import Broken, Ledger
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.secrets import has_secrets
-from mcp_hitl.domain.verification import Broken, Ledger, check_stored, recorded_of
+from mcp_hitl.domain.verification import check_expense, check_stored
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -140,35 +141,6 @@ class Evidence:
         return {"contents": contents} | ({"redacted": redacted} if redacted else {})
 
 
-def verify_export(lines: Iterator[str], *, expect: str | None = None) -> Finding:
-    """Check an export by itself: the chain, and each content against its digest.
-
-    Raises:
-        Broken: it is not an export.
-    """
-    try:
-        header = json.loads(next(lines))
-        start = genesis(str(header["database"]))
-    except (StopIteration, ValueError, KeyError, TypeError):
-        raise Broken("the first line does not say that this is an export of the audit log") from None
-    ledger = Ledger(start)
-    number = 1
-    try:
-        for text in lines:
-            number += 1
-            line: JsonObject = json.loads(text)
-            ledger.read([recorded_of(line)], expect=expect)
-            for digest, value in line.get("contents", {}).items():
-                if content_digest(value) != digest:
-                    raise Broken(f"a content of entry {ledger.seq} does not match its digest {digest}")
-        _check_expected(ledger, start, expect)
-    except Broken as broken:
-        return Finding(ledger.seq, ledger.head, f"line {number}: {broken}")
-    except (ValueError, TypeError, AttributeError, Invalid):
-        return Finding(ledger.seq, ledger.head, f"line {number} cannot be read")
-    return Finding(ledger.seq, ledger.head)
-
-
 def _is_over(view: View, approval: Approval) -> bool:
     """Whether nothing will be done with it any more."""
     going_on = {FlowState.RUNNABLE, FlowState.WAITING, FlowState.SLEEPING, FlowState.UNKNOWN}
@@ -198,8 +170,7 @@ def _in_place(view: View, recorded: Recorded) -> bool:
 
 
 def _verify(view: View, expect: str | None) -> Finding:
-    start = genesis(view.database_id())
-    ledger = Ledger(start)
+    ledger = Ledger(genesis(view.database_id()))
     try:
         try:
             ledger.read(_chain(view, ledger.seq), expect=expect)
@@ -208,9 +179,9 @@ def _verify(view: View, expect: str | None) -> Finding:
                 ledger.read(_chain(view, ledger.seq, page=1), expect=expect)
             except _UNREADABLE:
                 raise Broken(f"entry {ledger.seq + 1} was changed: it cannot be read") from None
-        _check_expected(ledger, start, expect)
+        ledger.check_end(expect)
         _check_every(view, ledger)
-        if set(view.pauses()) != ledger.paused:
+        if {stop.kind or "": (stop.by, stop.at) for stop in view.stops()} != ledger.paused:
             raise Broken("what is stopped is not what the log says")
     except Broken as broken:
         return Finding(ledger.seq, ledger.head, str(broken))
@@ -218,12 +189,15 @@ def _verify(view: View, expect: str | None) -> Finding:
 
 
 def _check_every(view: View, ledger: Ledger) -> None:
+    expenses = view.expenses()
     for approval_id in ledger.approvals:
         try:
             approval = view.get(approval_id)
             if approval is None:
                 raise Broken(f"{approval_id} is in the log, and is not stored any more")
             check_stored(ledger.approvals[approval_id], approval, view.content(approval_id))
+            if (paid := expenses.pop(approval_id, None)) is not None:
+                check_expense(approval, paid)
         except _UNREADABLE:
             raise Broken(f"{approval_id} was changed: it cannot be read") from None
     after = ""
@@ -232,14 +206,8 @@ def _check_every(view: View, ledger: Ledger) -> None:
         for approval in page:
             if approval.id not in ledger.approvals:
                 raise Broken(f"{approval.id} is stored, and no entry opened it")
-
-
-def _check_expected(ledger: Ledger, start: str, expect: str | None) -> None:
-    if expect is not None and expect != start and not ledger.met_expected:
-        raise Broken(
-            f"the chain ends with entry {ledger.seq} and does not contain the expected hash: "
-            "its end was cut off, or this is another database"
-        )
+    for approval_id in expenses:
+        raise Broken(f"an expense is stored for {approval_id}, of which the log knows nothing")
 
 
 def _chain(view: View, after: int = 0, *, page: int = _PAGE) -> Iterator[Recorded]:

@@ -11,7 +11,7 @@ from mcp_hitl.desk.ending import end
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.audit import Event
-from mcp_hitl.domain.errors import HitlError
+from mcp_hitl.domain.errors import HitlError, Unavailable
 from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.resolution import quorum_of
 from mcp_hitl.domain.schedule import Timed, TimedEvent, due
@@ -65,6 +65,8 @@ class Timers:
         self._store = store
         self._clock = clock
         self._erase = erase
+        self._left_out: set[str] = set()
+        """What could not be read, so that it is told once, and asked for beside what can be."""
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -83,19 +85,28 @@ class Timers:
     async def catch_up(self) -> int:
         """Do everything that has fallen due by now, longest due first; how many approvals that concerned."""
         done = 0
-        while ids := await self._store.read(lambda view: view.due(self._clock(), _AT_ONCE)):
-            moved = 0
+        while ids := await self._due():
+            moved, left_out = 0, len(self._left_out)
             for approval_id in ids:
                 moved += await self._pass_time(approval_id)
             done += moved
-            if moved == 0:
+            if moved == 0 and len(self._left_out) == left_out:
                 break
         return done
 
+    async def _due(self) -> list[str]:
+        return await self._store.read(lambda view: view.due(self._clock(), _AT_ONCE + len(self._left_out)))
+
     async def _pass_time(self, approval_id: str) -> bool:
         try:
-            return await self._store.write(lambda tx: pass_time(tx, approval_id, self._clock()))
-        except (ValueError, KeyError, TypeError) as error:
-            # Somebody has written past this program; the others have their time all the same.
-            logger.error("%s cannot be read: %r", approval_id, error)
+            passed = await self._store.write(lambda tx: pass_time(tx, approval_id, self._clock()))
+        except Unavailable:
+            raise
+        except Exception as error:
+            # Whatever somebody has written past this program, the others have their time all the same.
+            if approval_id not in self._left_out:
+                self._left_out.add(approval_id)
+                logger.error("%s cannot be read, so that time does nothing to it: %r", approval_id, error)
             return False
+        self._left_out.discard(approval_id)
+        return passed

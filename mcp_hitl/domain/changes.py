@@ -1,5 +1,6 @@
 """What an edit changed, field by field."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from mcp_hitl.domain.canonical import JsonObject
@@ -23,6 +24,16 @@ def changes(before: Any, after: Any, place: str = "") -> list[JsonObject]:
     if _same(before, after):
         return []
     return [{"field": place or "payload", "before": _told(before), "after": _told(after)}]
+
+
+def named(before: JsonObject, after: JsonObject, schema: Mapping[str, Any]) -> JsonObject:
+    """`{fields, others}` for the log: which changed fields the schema names at the top level, and how many it does not.
+
+    What it does not name may be a content itself, such as the keys by which people are found in an object, or a secret.
+    """
+    changed = {name for name in {*before, *after} if not _same(before.get(name, _ABSENT), after.get(name, _ABSENT))}
+    fields = sorted(changed & {*schema.get("properties", {})})
+    return {"fields": fields, "others": len(changed) - len(fields) or None}
 
 
 def _told(value: Any) -> Any:

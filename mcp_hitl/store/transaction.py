@@ -110,7 +110,11 @@ class Transaction(View, Protocol):
         ...
 
     def execute(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-        """Run a statement on tables of a flow's own, with `?` for each value."""
+        """Run a statement on tables of a flow's own, with `?` for each value.
+
+        Raises:
+            Invalid: it would begin or end a transaction.
+        """
         ...
 
     def meet(self, client: Client, now: datetime) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.audit import Recorded
+from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.clients import Acquaintance
 from mcp_hitl.domain.flow import FlowState, JournalEntry
 from mcp_hitl.domain.numbers import Ended, Given
@@ -95,10 +96,6 @@ class View(Protocol):
         """Whether everything, or this kind, is stopped."""
         ...
 
-    def pauses(self) -> list[str]:
-        """What is stopped: kinds, and the empty text for everything."""
-        ...
-
     def stops(self) -> list[Stop]:
         """What is stopped, by whom and since when; everything first, then by kind."""
         ...
@@ -181,6 +178,10 @@ class View(Protocol):
 
     def counter(self) -> Decimal:
         """What the counter stands at."""
+        ...
+
+    def expenses(self) -> dict[str, JsonObject]:
+        """What was reimbursed, by approval: amount, currency, description, category."""
         ...
 
     def session(self, digest: str) -> Session | None:

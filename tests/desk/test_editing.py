@@ -56,7 +56,8 @@ async def test_an_edit_leaves_the_earlier_decisions_behind(under: Under) -> None
 
 
 async def test_the_difference_is_in_the_audit_by_digest_and_shown_to_the_requester(under: Under) -> None:
-    desk = under(BOOK)
+    schema = {"properties": {"n": {"type": "integer"}, "note": {"type": "string"}, "same": {}, "unused": {}}}
+    desk = under(a_rulebook(PAIR, schema=schema))
     asked = await desk.submit(AGENT, "thing", {"n": 1, "note": "CANARY", "same": [1]})
     now = await edited(desk, ANA, asked, {"n": 2, "same": [1], "more": {"x": 1}}, comment="CANARY too")
     entry = (await desk.trail(AGENT, asked.id))[-1].entry
@@ -64,7 +65,8 @@ async def test_the_difference_is_in_the_audit_by_digest_and_shown_to_the_request
     assert entry.data == {
         "before": asked.digest,
         "payload": now.digest,
-        "fields": ["more", "n", "note"],
+        "fields": ["n", "note"],
+        "others": 1,
         "comment": content_digest("CANARY too"),
         "policy": content_digest(now.policy.as_json()),
         "expires_at": rfc3339(now.expires_at),
@@ -78,6 +80,18 @@ async def test_the_difference_is_in_the_audit_by_digest_and_shown_to_the_request
         {"field": "more", "before": None, "after": {"x": 1}},
     ]
     assert 'n 1 → 2; note "CANARY" → null; more null → {"x": 1}' in desk.summary(now)
+
+
+async def test_t36_the_keys_of_what_the_schema_does_not_name_are_in_no_entry(under: Under) -> None:
+    schema = {"properties": {"patients": {"type": "object", "writeOnly": True}, "open": {"type": "object"}}}
+    desk = under(a_rulebook(PAIR, schema=schema))
+    people = {"CANARY jane": 1}
+    asked = await desk.submit(AGENT, "thing", {"patients": people, "open": people, "CANARY too": 1})
+    await edited(desk, ANA, asked, {"patients": {"CANARY jane": 2}, "open": {}, "CANARY two": 1})
+    trail = await desk.trail(AGENT, asked.id)
+    assert "CANARY" not in str([recorded.as_json() for recorded in trail])
+    assert trail[-1].entry.data["fields"] == ["open", "patients"]
+    assert trail[-1].entry.data["others"] == 2
 
 
 async def test_a_field_that_only_changes_its_type_is_told(under: Under) -> None:

@@ -19,16 +19,17 @@ from samples import INBOX
 from team_samples import AGENT, FINANCE, PAIR, a_kind, a_rulebook, edited, person, told
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.evidence import FORMAT, Finding, verify_export
+from mcp_hitl.desk.evidence import FORMAT, Finding
+from mcp_hitl.desk.exports import verify_export
 from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.audit import Event, Recorded, hash_of
+from mcp_hitl.domain.audit import Event, Recorded, content_digest, hash_of
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.forms import define
+from mcp_hitl.domain.ledger import Broken
 from mcp_hitl.domain.policy import Assurance, Policy, Verdict
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.rules import Rule
-from mcp_hitl.domain.verification import Broken
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.sqlite.rows import recorded_of
 
@@ -167,7 +168,16 @@ ATTACKS = [
     ("UPDATE approvals SET revision = 1 WHERE id = :changed", ":changed has another digest or revision"),
     ("UPDATE approvals SET requester = 'mallory' WHERE id = :pending", ":pending has another requester"),
     ("UPDATE approvals SET kind = 'form' WHERE id = :pending", ":pending has another requester, kind"),
-    ("UPDATE approvals SET requested_at = 1 WHERE id = :pending", ":pending has another requester, kind or beginning"),
+    ("UPDATE approvals SET requested_at = 1 WHERE id = :pending", ":pending has another requester, kind, beginning"),
+    ("UPDATE approvals SET requested_as = 'os-user' WHERE id = :pending", ":pending has another requester"),
+    ("UPDATE approvals SET asked_digest = digest WHERE id = :changed", ":changed has another requester, kind"),
+    ("UPDATE approvals SET rule = NULL WHERE id = :tiny", "the rule that took hold of :tiny is not the one"),
+    ("UPDATE approvals SET rule = 'tiny' WHERE id = :paid", "the rule that took hold of :paid is not the one"),
+    ("UPDATE approvals SET erased_at = 1 WHERE id = :refused", ":refused is stored as erased at another time"),
+    ("INSERT INTO expenses VALUES (:pending, '6', 'USD', 'x', NULL)", ":pending, which is pending"),
+    ("INSERT INTO expenses VALUES (:refused, '6', 'USD', 'x', NULL)", ":refused, which is rejected"),
+    ("INSERT INTO expenses VALUES (:paid, '6', 'USD', 'x', NULL)", "the expense that is stored for :paid is not"),
+    ("INSERT INTO expenses VALUES ('apr_0', '6', 'USD', 'x', NULL)", "for apr_0, of which the log knows nothing"),
     ("""UPDATE approvals SET answer = '{"center":"8"}' WHERE id = :answered""", "answer or the reason of :answered"),
     ("UPDATE approvals SET answer = NULL WHERE id = :answered", "answer or the reason of :answered"),
     ("UPDATE approvals SET reason = 'Because' WHERE id = :changed", "the answer or the reason of :changed"),
@@ -222,6 +232,14 @@ async def test_t35_an_attack_is_found_and_placed(history: History, attack: str, 
     for name, id_ in history.ids.items():
         wrong = wrong.replace(f":{name}", id_)
     assert found is not None and wrong in found
+
+
+@pytest.mark.parametrize("change", ["by = 'mallory'", "at = at - 1", "kind = 'thing'"])
+async def test_t35_who_stopped_what_and_when_is_what_the_log_says(history: History, change: str) -> None:
+    await history.desk.pause(CY)
+    assert await history.verify() is None
+    history.attack(f"UPDATE pauses SET {change}")
+    assert await history.verify() == "what is stopped is not what the log says"
 
 
 async def test_t35_a_cut_tail_is_found_by_who_kept_the_head(history: History) -> None:
@@ -341,6 +359,17 @@ async def test_what_changed_in_an_export_is_found_and_placed(history: History, s
     attacks: list[tuple[list[str], str, str | None]] = [
         (changed(3, actor="mallory"), "line 4: entry 3 was changed", "entry 3 was changed"),
         (changed(2, contents={digest: "Excellent"}), "line 3: a content of entry 2", "a content of entry 2"),
+        (
+            changed(1, contents={content_digest({"n": 5000}): {"n": 5000}}),
+            "line 2: a content of entry 1 is none that its data names",
+            "a content of entry 1 does not match its digest, or is none",
+        ),
+        (
+            changed(2, contents={digest: "Fine", "": "Paid"}),
+            "line 3: a content of entry 2 is none",
+            "a content of entry 2",
+        ),
+        (changed(3, verdict="approve"), "line 4: entry 3 has a field that an entry has not", "entry 3 was changed"),
         ([*lines[:5], *lines[6:]], "line 6: entry 5 is missing", "entry 5 was changed, or one before it is missing"),
         ([*lines[:5], lines[6], lines[5], *lines[7:]], "line 6: entry 5 is missing", "entry 5 was changed"),
         (changed(0, database="other"), "line 2: entry 1 does not continue the chain", "entry 1 was changed"),

@@ -1,6 +1,8 @@
 """What time does: reminders, the escalation ladder, expiry; each once, in order, whatever the clock did."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -297,6 +299,40 @@ async def test_timers_wait_for_a_database_that_cannot_be_read_now(
             tasks.start_soon(watch)
     assert "the timers cannot run: The disk went away." in caplog.text
     assert await happened(desk, asked) == ["expired"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "policy = json_set(policy, '$.stages', json('[]'))",
+        "policy = '{'",
+        "stage_since = 9000000000000000",
+        "payload = 'no JSON', revision = 2",
+    ],
+)
+async def test_what_cannot_be_read_is_left_out_and_told_once_and_the_others_have_their_time(
+    under: Under,
+    clock: Clock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    change: str,
+) -> None:
+    monkeypatch.setattr("mcp_hitl.desk.timing._AT_ONCE", 2)
+    desk = under(a_rulebook(PAIR))
+    spoilt = [await desk.submit(AGENT, "thing", {"n": n}) for n in range(3)]
+    asked = await desk.submit(AGENT, "thing", {"n": 3})
+    with closing(sqlite3.connect(tmp_path / "hitl.db", isolation_level=None)) as db:
+        for one in spoilt:
+            db.execute(f"UPDATE approvals SET {change}, next_at = 1 WHERE id = ?", (one.id,))
+    clock.advance(WEEK)
+    timers = desk.timers()
+    assert await timers.catch_up() == 1
+    assert await happened(desk, asked) == ["expired"]
+    assert await timers.catch_up() == 0
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        f"{one.id} cannot be read, so that time does nothing to it" for one in spoilt
+    ]
 
 
 async def test_contents_are_erased_after_the_retention_time_by_the_timers(

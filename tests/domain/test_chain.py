@@ -13,8 +13,8 @@ from samples import ID, START
 
 from mcp_hitl.domain.audit import NOWHERE, Entry, Event, Recorded, content_digest, genesis, hash_of, sealed
 from mcp_hitl.domain.canonical import JsonObject, canonical
+from mcp_hitl.domain.ledger import Broken, Ledger, recorded_of
 from mcp_hitl.domain.policy import Assurance
-from mcp_hitl.domain.verification import Broken, Ledger, recorded_of
 
 DATABASE = "000102030405060708090a0b0c0d0e0f"
 

@@ -1,5 +1,6 @@
 """What `step.do` and `step.write` promise: at least once, at most once, exactly once."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -407,6 +408,48 @@ async def test_t09_a_written_effect_happens_once_however_often_the_flow_is_run(r
         await rig.go(run)
         await rig.approve()
     assert await rig.rows("SELECT what FROM sent") == [("once",)]
+
+
+def misspell(tx: Transaction) -> None:
+    tx.execute("INSERT INTO snet VALUES ('half')")
+
+
+def leave(tx: Transaction) -> None:
+    sys.exit(3)
+
+
+def take_from_nothing(tx: Transaction) -> None:
+    next(iter(()))
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        (misspell, "OperationalError: no such table: snet"),
+        (leave, "RuntimeError: What was to be written raised SystemExit: 3."),
+        (take_from_nothing, "RuntimeError: What was to be written raised StopIteration."),
+    ],
+    ids=["a mistake in SQL", "sys.exit", "StopIteration"],
+)
+async def test_whatever_a_written_action_raises_ends_the_flow_as_failed_and_nobody_hangs(
+    rig: Rig, action: Callable[[Transaction], object], told: str
+) -> None:
+    def send_and_fail(tx: Transaction) -> None:
+        send(tx, "half")
+        action(tx)
+
+    async def run(value: Any, step: Step) -> None:
+        await step.write("table", table)
+        await approved(step)
+        await step.write("fail", send_and_fail)
+
+    approval_id = await rig.submit()
+    await rig.go(run)
+    await rig.approve(approval_id)
+    await rig.go(run)
+    assert (await rig.outcome(approval_id)).error == told
+    assert await rig.rows("SELECT count(*) FROM sent") == [(0,)]
+    await rig.verify()
 
 
 async def test_a_written_result_that_cannot_be_read_back_undoes_its_effect(rig: Rig) -> None:

@@ -127,3 +127,29 @@ async def test_more_decimals_than_the_currency_has_are_refused_before_anything_i
     with pytest.raises(Invalid):
         await rig.desk.submit(AGENT, "expense", LUNCH | {"amount": 49.999})
     assert await rig.rows("SELECT count(*) FROM flows") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "change", ["amount = '4999'", "amount = '49.990'", "currency = 'EUR'", "description = 'Dinner'", "category = 'x'"]
+)
+async def test_t35_an_expense_that_is_not_the_one_that_was_approved_is_found(rig: Rig, change: str) -> None:
+    approval = await submit(rig)
+    await rig.approve(approval.id)
+    await run_flows(rig)
+    await rig.verify()
+    await rig.rows(f"UPDATE expenses SET {change}")
+    wrong = f"the expense that is stored for {approval.id} is not the one that was approved"
+    assert (await rig.desk.evidence().verify()).wrong == wrong
+    await rig.rows("DELETE FROM expenses")
+
+
+async def test_t35_an_expense_whose_contents_were_erased_holds_only_what_is_kept(rig: Rig) -> None:
+    approval = await submit(rig, category="travel")
+    await rig.approve(approval.id)
+    await run_flows(rig)
+    assert await rig.desk.evidence().erase(None, older_than=timedelta(0)) == 1
+    await rig.verify()
+    await rig.rows("UPDATE expenses SET description = 'Lunch'")
+    wrong = f"the expense that is stored for {approval.id} is not the one that was approved"
+    assert (await rig.desk.evidence().verify()).wrong == wrong
+    await rig.rows("DELETE FROM expenses")

@@ -1,9 +1,10 @@
 """One writer for each process: what queued up commits together, and nobody hears before the commit."""
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -155,15 +156,117 @@ async def test_a_transaction_that_sqlite_gave_up_fails_each_of_its_callers(store
     assert await store.read(lambda view: view.count_pending(START, kind=None, most=100)) == 1
 
 
-async def test_one_statement_that_sqlite_cannot_do_fails_its_caller_alone(store: SqliteStore) -> None:
-    attack(store, "ALTER TABLE counter RENAME TO gone")
+async def test_what_sqlite_gives_up_is_the_fault_of_who_was_alone_unless_the_place_is_to_blame(
+    store: SqliteStore,
+) -> None:
+    def undo_everything(tx: Transaction) -> None:
+        tx.execute("INSERT OR ROLLBACK INTO counter VALUES (1, '5')")
+
+    def hide(tx: Transaction) -> None:
+        with suppress(sqlite3.Error):
+            undo_everything(tx)
+
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE constraint failed"):
+        await store.write(undo_everything)
+    with pytest.raises(Unavailable, match=r"could not take this \(it was given up\); nothing was changed. Try again.$"):
+        await store.write(hide)
+    assert await store.write(insertion(7)) == 7
+
+
+async def test_a_mistake_in_a_statement_is_the_callers_own_and_nobody_elses(store: SqliteStore) -> None:
+    """To try again, as with a database that is locked, would be to try for good."""
     outcome: list[object] = []
 
-    async def count() -> None:
-        with pytest.raises(Unavailable, match=r"no such table: counter"):
-            await store.write(lambda tx: tx.counter())
+    async def fail() -> None:
+        with pytest.raises(sqlite3.OperationalError, match=r"no such table: lettrs"):
+            await store.write(lambda tx: tx.execute("INSERT INTO lettrs VALUES (1)"))
 
-    await together(store, *each(store, 2, outcome), count)
+    await together(store, *each(store, 2, outcome), fail)
+    await fail()
+    assert outcome == [0, 1]
+
+
+async def test_a_read_that_sqlite_cannot_do_says_that_the_database_is_to_blame(store: SqliteStore) -> None:
+    """Nobody's own statements are there, so the file is not what this program has made."""
+    attack(store, "ALTER TABLE counter RENAME TO gone")
+    with pytest.raises(Unavailable, match=r"no such table: counter"):
+        await store.read(lambda view: view.counter())
+
+
+async def test_a_malformed_file_is_said_to_be_and_nobody_is_advised_to_try_again(store: SqliteStore) -> None:
+    await store.write(insertion(1))
+    attack(store, "PRAGMA wal_checkpoint(TRUNCATE)")
+    with closing(sqlite3.connect(store.path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'audit'").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with store.path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    told = (
+        r"^The database could not take this \(database disk image is malformed\); nothing was changed. "
+        r"Trying again does not help until the file is mended or replaced.$"
+    )
+    with pytest.raises(Unavailable, match=told):
+        await store.write(lambda tx: tx.head())
+    with pytest.raises(Unavailable, match=told):
+        await store.read(lambda view: view.head())
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (SystemExit(3), "What was to be written raised SystemExit: 3."),
+        (KeyboardInterrupt(), "What was to be written raised KeyboardInterrupt."),
+        (asyncio.CancelledError(), "What was to be written raised asyncio.exceptions.CancelledError."),
+        (StopIteration(), "What was to be written raised StopIteration."),
+        (ValueError("Wrong"), "Wrong"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+@pytest.mark.parametrize("others", [0, 2], ids=["alone", "together"])
+async def test_whatever_a_write_raises_everybody_is_answered_and_the_lane_goes_on(
+    store: SqliteStore, raised: BaseException, told: str, others: int
+) -> None:
+    outcome: list[object] = []
+
+    def work(tx: Transaction) -> None:
+        tx.insert(an_approval(id=approval_id(START, 99)))
+        raise raised
+
+    async def fail() -> None:
+        with pytest.raises((RuntimeError, ValueError)) as caught:
+            await store.write(work)
+        assert str(caught.value) == told
+        assert raised in (caught.value, caught.value.__cause__)
+
+    with anyio.fail_after(20):
+        await together(store, fail, *each(store, others, outcome))
+        assert outcome == list(range(others))
+        assert await store.write(insertion(7)) == 7
+        assert await store.read(lambda view: view.get(approval_id(START, 99))) is None
+
+
+async def test_an_answer_that_cannot_be_handed_over_keeps_none_of_the_others(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Awkward(asyncio.Future[Any]):
+        def set_result(self, result: object) -> None:
+            raise TypeError("Not this")
+
+    async def fail() -> None:
+        loop = asyncio.get_running_loop()
+
+        def create() -> Awkward:
+            monkeypatch.undo()  # for this one alone
+            return Awkward(loop=loop)
+
+        monkeypatch.setattr(loop, "create_future", create)
+        with pytest.raises(RuntimeError, match="could not be handed over: TypeError"):
+            await store.write(insertion(99))
+
+    outcome: list[object] = []
+    with anyio.fail_after(20):
+        await together(store, fail, *each(store, 2, outcome))
     assert outcome == [0, 1]
 
 

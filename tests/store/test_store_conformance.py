@@ -14,7 +14,7 @@ from samples import START, a_decision, an_approval
 from mcp_hitl.domain.approval import Approval, Edit, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.audit import Entry, Event, genesis
 from mcp_hitl.domain.canonical import canonical, digest_of
-from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.errors import Invalid, Unavailable
 from mcp_hitl.domain.ids import approval_id
 from mcp_hitl.domain.policy import Assurance, Escalation, Policy, Profile, Stage, Verdict
 from mcp_hitl.store.store import Store
@@ -920,13 +920,10 @@ async def test_an_expense_is_recorded_once_for_its_approval(store: Store) -> Non
     await store.write(lambda tx: tx.add_expense(numbered(2).id, Decimal(5), {**lunch, "category": "meals"}))
     with pytest.raises(Exception, match="expenses"):
         await store.write(lambda tx: tx.add_expense(numbered(1).id, Decimal(1), lunch))
-    query = (
-        "SELECT approval, amount, currency, description, category FROM expenses WHERE currency = ? ORDER BY approval"
-    )
-    assert await store.write(lambda tx: tx.execute(query, ("USD",))) == [
-        (numbered(1).id, "49.99", "USD", "Lunch", None),
-        (numbered(2).id, "5", "USD", "Lunch", "meals"),
-    ]
+    assert await store.read(lambda view: view.expenses()) == {
+        numbered(1).id: {"amount": "49.99", "currency": "USD", "description": "Lunch", "category": None},
+        numbered(2).id: {"amount": "5", "currency": "USD", "description": "Lunch", "category": "meals"},
+    }
 
 
 async def test_a_flows_own_table_is_written_in_the_same_transaction(store: Store) -> None:
@@ -942,3 +939,38 @@ async def test_a_flows_own_table_is_written_in_the_same_transaction(store: Store
     assert await store.write(lambda tx: tx.execute("SELECT * FROM sent")) == []
     await store.write(lambda tx: tx.execute("INSERT INTO sent VALUES (?)", ("bo@example.com",)))
     assert await store.write(lambda tx: tx.execute("SELECT * FROM sent")) == [("bo@example.com",)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COMMIT",
+        "  commit;",
+        "END TRANSACTION",
+        "ROLLBACK",
+        "ROLLBACK TO job",
+        "SAVEPOINT mine",
+        "RELEASE job",
+        "BEGIN IMMEDIATE",
+        "; COMMIT",
+        "-- a note\n/* and\nanother */\ufeffCOMMIT",
+    ],
+)
+async def test_an_action_neither_begins_nor_ends_a_transaction(store: Store, statement: str) -> None:
+    """It would keep a part of what it did, and be run again for the rest."""
+    await store.write(lambda tx: tx.execute("CREATE TABLE sent (address TEXT)"))
+
+    def work(tx: Transaction) -> None:
+        tx.execute("INSERT INTO sent VALUES (?)", ("bo@example.com",))
+        tx.execute(statement)
+
+    with pytest.raises(Invalid, match="is not for an action: it runs inside a transaction"):
+        await store.write(work)
+    assert await store.write(lambda tx: tx.execute("SELECT * FROM sent")) == []
+
+
+@pytest.mark.parametrize(
+    "statement", ["SELECT 1", "-- COMMIT this\nSELECT 1", "/* */ SELECT /* COMMIT */ 1", "\nSELECT 1"]
+)
+async def test_what_only_speaks_of_transactions_is_run(store: Store, statement: str) -> None:
+    assert await store.write(lambda tx: tx.execute(statement)) == [(1,)]

@@ -39,3 +39,9 @@ class EffectStatements:
                 expense.get("category"),
             ),
         )
+
+    def expenses(self) -> dict[str, JsonObject]:
+        """See `View.expenses`."""
+        names = ("amount", "currency", "description", "category")
+        found = self._db.execute(f"SELECT approval, {', '.join(names)} FROM expenses")
+        return {approval: dict(zip(names, paid, strict=True)) for approval, *paid in found}

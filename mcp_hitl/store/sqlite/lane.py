@@ -15,9 +15,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from mcp_hitl.domain.errors import HitlError, Unavailable
+from mcp_hitl.domain.errors import Unavailable
 from mcp_hitl.store.sqlite import connection
 from mcp_hitl.store.sqlite.connection import check_version, connect
+from mcp_hitl.store.sqlite.failing import told, unavailable
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ _HURRY_SECONDS = 1.0
 
 _Work = Callable[[SqliteTransaction], Any]
 _Caller = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
-_Answer = tuple["asyncio.Future[Any]", Any, BaseException | None]
+_Result = tuple[Any, Exception | None]
 
 
 class Lane(threading.Thread):
@@ -110,18 +111,19 @@ class Lane(threading.Thread):
 
     def _run_together(self, batch: list[tuple[_Work, _Caller]]) -> None:
         callers = [caller for _, caller in batch]
-        results: list[tuple[Any, BaseException | None]] = []
+        apart = self._writes and len(batch) > 1
+        own = False
         try:
             self._start_transaction()
-            apart = self._writes and len(batch) > 1
+            own = self._writes and not apart
             results = [self._run_one(work, apart) for work, _ in batch]
-            undo = self._writes and not apart and results[0][1] is not None
+            undo = own and results[0][1] is not None
             self._db.execute("ROLLBACK" if undo else "COMMIT")
-        except (sqlite3.Error, HitlError) as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            failure = error if isinstance(error, HitlError) else _unavailable(error)
-            _answer(callers, [(None, failure)] * len(batch))
+        except BaseException as error:  # whatever it is, everybody is told, and the lane goes on
+            with suppress(sqlite3.Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            _answer(callers, [(None, told(error, own=own))] * len(batch))
             return
         if self._committed is not None:
             self._committed()
@@ -144,46 +146,44 @@ class Lane(threading.Thread):
                 if not busy or time.monotonic() >= until:
                     raise
 
-    def _run_one(self, work: _Work, apart: bool) -> tuple[Any, BaseException | None]:
+    def _run_one(self, work: _Work, apart: bool) -> _Result:
         """What came of a piece of work; one that fails `apart` from others is undone here, alone."""
         if apart:
             self._db.execute("SAVEPOINT job")
+        result, error = None, None
         try:
             result = work(self._tx)
-        except Exception as error:
-            if not self._db.in_transaction:
-                # SQLite gave the whole transaction up (disk full, I/O error): nobody's work is left.
-                raise sqlite3.OperationalError(str(error)) from error
-            if apart:
-                self._db.execute("ROLLBACK TO job")
-                self._db.execute("RELEASE job")
-                self._tx.forget()
-            busy = isinstance(error, sqlite3.OperationalError)
-            return None, _unavailable(error) if busy else error
+        except BaseException as raised:
+            error = raised
+        if not self._db.in_transaction:
+            # SQLite gave the whole transaction up (disk full, I/O error): nobody's work is left.
+            raise unavailable(error) if error is None or apart else error
+        if apart and error is not None:
+            self._db.execute("ROLLBACK TO job")
+            self._tx.forget()
         if apart:
             self._db.execute("RELEASE job")
-        return result, None
+        return result, None if error is None else told(error, own=self._writes)
 
 
-def _answer(callers: list[_Caller], results: list[tuple[Any, BaseException | None]]) -> None:
+def _answer(callers: list[_Caller], results: list[_Result]) -> None:
     """Hand the results to the callers: each event loop is woken once, however many of them wait there."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
-    for (loop, future), (result, raised) in zip(callers, results, strict=True):
-        by_loop.setdefault(loop, []).append((future, result, raised))
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Result]]] = {}
+    for (loop, future), result in zip(callers, results, strict=True):
+        by_loop.setdefault(loop, []).append((future, result))
     for loop, answers in by_loop.items():
         with suppress(RuntimeError):  # the loop closed meanwhile, so nobody waits
             loop.call_soon_threadsafe(_deliver, answers)
 
 
-def _deliver(answers: list[_Answer]) -> None:
-    for future, result, raised in answers:
+def _deliver(answers: list[tuple[asyncio.Future[Any], _Result]]) -> None:
+    for future, (result, raised) in answers:
         if future.done():
             continue  # the caller was cancelled while it ran
-        if raised is None:
-            future.set_result(result)
-        else:
-            future.set_exception(raised)
-
-
-def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(f"The database could not take this ({error}); nothing was changed. Try again.")
+        try:
+            if raised is None:
+                future.set_result(result)
+            else:
+                future.set_exception(raised)
+        except Exception as error:  # the others are answered all the same
+            future.set_exception(RuntimeError(f"The answer could not be handed over: {error!r}"))

@@ -16,12 +16,8 @@ class PauseStatements:
     def paused(self, kind: str | None) -> bool:
         """See `View.paused`."""
         if self._stopped is None:
-            self._stopped = frozenset(self.pauses())
+            self._stopped = frozenset(row[0] for row in self._db.execute("SELECT kind FROM pauses"))
         return "" in self._stopped or kind in self._stopped
-
-    def pauses(self) -> list[str]:
-        """See `View.pauses`."""
-        return [row[0] for row in self._db.execute("SELECT kind FROM pauses ORDER BY kind")]
 
     def pause(self, kind: str | None, by: str, at: datetime) -> bool:
         """See `Transaction.pause`."""

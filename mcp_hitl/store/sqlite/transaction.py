@@ -3,8 +3,10 @@
 Every statement on a path that serves somebody stands in the method that runs it.
 """
 
+import re
 import sqlite3
 
+from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.store.sqlite.approvals import ApprovalStatements
 from mcp_hitl.store.sqlite.clients import ClientStatements
 from mcp_hitl.store.sqlite.effects import EffectStatements
@@ -15,6 +17,12 @@ from mcp_hitl.store.sqlite.pauses import PauseStatements
 from mcp_hitl.store.sqlite.queries import ApprovalQueries
 from mcp_hitl.store.sqlite.searching import SearchStatements
 from mcp_hitl.store.sqlite.sessions import SessionStatements
+
+_CONTROL = re.compile(
+    r"(?> \s | \ufeff | ; | --[^\n]* | /\*.*?\*/ )*+ (BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+"""What begins or ends a transaction, behind all that SQLite skips (https://www.sqlite.org/lang_transaction.html)."""
 
 
 class SqliteTransaction(
@@ -44,5 +52,9 @@ class SqliteTransaction(
 
     def execute(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """See `Transaction.execute`."""
+        if control := _CONTROL.match(statement):
+            raise Invalid(
+                f"{control[1].upper()} is not for an action: it runs inside a transaction, which stands or falls whole."
+            )
         self.forget()
         return self._db.execute(statement, values).fetchall()

@@ -1,0 +1,208 @@
+"""The log read from its beginning: the chain is checked by itself, and what it tells is remembered."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mcp_hitl.domain.approval import OutcomeState, Status
+from mcp_hitl.domain.audit import Entry, Event, Recorded
+from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.policy import Assurance
+
+
+class Broken(Exception):
+    """The evidence does not hold; the message names the place and what is wrong there."""
+
+
+POLICY = "policy"
+"""How the approver of a decision is established that a rule made, and no principal."""
+
+_ENDS: Mapping[Event, Status] = {
+    Event.APPROVED: Status.APPROVED,
+    Event.REJECTED: Status.REJECTED,
+    Event.EXPIRED: Status.EXPIRED,
+    Event.CANCELLED: Status.CANCELLED,
+}
+_OUTCOMES: Mapping[Event, OutcomeState] = {
+    Event.STARTED: OutcomeState.RUNNING,
+    Event.SUCCEEDED: OutcomeState.SUCCEEDED,
+    Event.FAILED: OutcomeState.FAILED,
+    Event.UNKNOWN: OutcomeState.UNKNOWN,
+}
+
+
+@dataclass(slots=True)
+class Told:
+    """What the log tells of one approval."""
+
+    digest: str
+    opened: tuple[object, ...]
+    """Requester and how they were established, kind, instant, and the digest of what was asked for."""
+    revision: int = 1
+    status: Status = Status.PENDING
+    ended_at: datetime | None = None
+    outcome: OutcomeState = OutcomeState.NONE
+    result: str | None = None
+    error: str | None = None
+    answer: str | None = None
+    reason: str | None = None
+    decisions: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    edits: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    rules: JsonObject = field(default_factory=JsonObject)
+    rule: str | None = None
+    wording: JsonObject = field(default_factory=JsonObject)
+    cooldown_until: str | None = None
+    asked: int = 1
+    escalated: set[str] = field(default_factory=set[str])
+    progress: list[object] = field(default_factory=list[object])
+    erased_at: datetime | None = None
+
+
+class Ledger:
+    """Reads the chain from its beginning and remembers what it tells."""
+
+    def __init__(self, genesis: str) -> None:
+        """Begin with `genesis` as the hash before the first entry."""
+        self.seq = 0
+        self.start: str = genesis
+        self.head: str = genesis
+        self.met_expected = False
+        """Whether the hash that somebody expects has come by."""
+        self.approvals: dict[str, Told] = {}
+        self.paused: dict[str, tuple[str, datetime]] = {}
+        """What is stopped, by whom and since when; the empty text stands for everything."""
+
+    def read(self, entries: Iterable[Recorded], *, expect: str | None = None) -> None:
+        """Read on.
+
+        Raises:
+            Broken: an entry is missing, changed, out of place, or does not follow from the ones before.
+        """
+        for recorded in entries:
+            place = f"entry {self.seq + 1}"
+            if recorded.seq != self.seq + 1:
+                raise Broken(f"{place} is missing: entry {recorded.seq} follows entry {self.seq}")
+            if not recorded.intact:
+                raise Broken(f"{place} was changed: its hash is not that of what it says")
+            if recorded.previous != self.head:
+                raise Broken(f"{place} does not continue the chain: the entry before it was replaced")
+            self.seq, self.head = recorded.seq, recorded.hash
+            self.met_expected = self.met_expected or recorded.hash == expect
+            try:
+                self._follow(recorded, place)
+            except (KeyError, TypeError, AttributeError):
+                raise Broken(f"{place} lacks what its event needs") from None
+
+    def check_end(self, expect: str | None) -> None:
+        """Check that the hash which somebody expects was there, if only as the beginning.
+
+        Raises:
+            Broken: it was not.
+        """
+        if expect not in (None, self.start) and not self.met_expected:
+            raise Broken(
+                f"the chain ends with entry {self.seq} and does not contain the expected hash: "
+                "its end was cut off, or this is another database"
+            )
+
+    def _follow(self, recorded: Recorded, place: str) -> None:
+        entry, data = recorded.entry, recorded.entry.data
+        if entry.event is Event.PAUSED:
+            self.paused[data.get("kind", "")] = entry.actor, entry.at
+            return
+        if entry.event is Event.RESUMED:
+            self.paused.pop(data.get("kind", ""), None)
+            return
+        if entry.event in {Event.CLOCK_RESET, Event.SIGNED_IN, Event.SIGNED_OUT}:
+            return
+        if entry.event is Event.OPENED:
+            if entry.approval in self.approvals:
+                raise Broken(f"{place} opens {entry.approval} a second time")
+            asked = str(data["payload"])
+            told = Told(asked, (entry.actor, entry.established, data["kind"], entry.at, asked))
+            _govern(told, data)
+            self.approvals[entry.approval] = told
+            return
+        told = self.approvals.get(entry.approval)
+        if told is None:
+            raise Broken(f"{place} is about {entry.approval}, which was never opened")
+        if entry.event is Event.EDITED:
+            told.digest, told.revision = str(data["payload"]), entry.revision
+            _govern(told, data)
+            told.escalated.clear()
+            told.edits.append(
+                (entry.revision, entry.actor, data["before"], data["payload"], data.get("comment"), entry.at)
+            )
+        elif entry.event is Event.DECIDED:
+            told.decisions.append(_decided(entry))
+        elif entry.event in _ENDS:
+            if told.status is not Status.PENDING:
+                raise Broken(f"{place} ends {entry.approval}, which had ended as {told.status.value}")
+            told.status, told.ended_at = _ENDS[entry.event], entry.at
+            told.answer, told.reason = data.get("answer"), data.get("reason")
+            told.cooldown_until = data.get("cooldown_until")
+        elif entry.event in _OUTCOMES:
+            told.outcome = _OUTCOMES[entry.event]
+            told.result, told.error = data.get("result"), data.get("error")
+        else:
+            _note(told, entry)
+
+
+def _note(told: Told, entry: Entry) -> None:
+    """What neither ends nor decides."""
+    match entry.event:
+        case Event.ASKED_AGAIN:
+            told.asked += 1
+        case Event.ESCALATED:
+            told.escalated.update(entry.data["to"])
+        case Event.COOLDOWN_LIFTED:
+            told.cooldown_until = None
+        case Event.PROGRESS:
+            told.progress.append(entry.data["report"])
+        case Event.ERASED:
+            told.erased_at = entry.at
+        case _:
+            pass
+
+
+def _govern(told: Told, data: JsonObject) -> None:
+    told.rules = {name: data.get(name) for name in ("policy", "expires_at")}
+    told.wording = {name: data.get(name) for name in ("title", "claim", "form")}
+    told.rule = data.get("rule")
+
+
+def _decided(entry: Entry) -> tuple[object, ...]:
+    data = entry.data
+    return (
+        entry.revision,
+        data["stage"],
+        data.get("approver", entry.actor),
+        entry.established or POLICY,
+        data["verdict"],
+        entry.assurance,
+        entry.at,
+        data.get("looked_ms"),
+        data.get("comment"),
+    )
+
+
+def recorded_of(line: JsonObject) -> Recorded:
+    """An entry as an export has it.
+
+    Raises:
+        Broken: it is none.
+    """
+    try:
+        entry = Entry(
+            approval=line["approval"],
+            event=Event(line["event"]),
+            revision=line["revision"],
+            actor=line["actor"],
+            established=line["established"],
+            assurance=line["assurance"] and Assurance(line["assurance"]),
+            at=datetime.fromisoformat(line["at"]),
+            data=line["data"],
+        )
+        return Recorded(line["seq"], entry, line["previous"], line["hash"])
+    except (KeyError, TypeError, ValueError):
+        raise Broken("it is not an entry") from None
