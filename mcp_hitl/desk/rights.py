@@ -118,7 +118,8 @@ def _check_counts(approval: Approval, approver: Principal, verdict: Verdict, sta
         raise Conflict(f"You have already decided {approval.id}; it waits for others.")
     if verdict is Verdict.REJECT:
         return
-    if not policy.editor_may_approve and any(people.person(edit.editor) == approver.id for edit in approval.edits):
+    edited = any(approver.may_be(people.person(edit.editor), edit.established) for edit in approval.edits)
+    if edited and not policy.editor_may_approve:
         raise NotAllowed(f"You edited {approval.id}; somebody else has to approve what it is now.")
     if policy.one_stage_each and own:
         raise NotAllowed(f"You approved an earlier stage of {approval.id}; this one is for somebody else.")

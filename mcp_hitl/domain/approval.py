@@ -94,6 +94,8 @@ class Edit:
     before: Any
     after: Any
     at: datetime
+    established: str | None = None
+    """How the editor was established; None where a flow completed it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -690,6 +690,7 @@ def revised(approval: Approval, payload: Any, comment: str | None = "Less") -> t
         before=approval.payload,
         after=payload,
         at=START + timedelta(hours=1),
+        established="os-user",
     )
     return new, edit
 

@@ -61,7 +61,8 @@ class ApprovalStatements:
             self._keep_text(approval.id, digest_of(content), content.decode())
         self._keep(approval.id, edit.comment)
         self._db.execute(
-            "INSERT INTO edits (approval, revision, editor, comment, before, after, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO edits (approval, revision, editor, comment, before, after, at, established) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 approval.id,
                 edit.revision,
@@ -70,6 +71,7 @@ class ApprovalStatements:
                 digest_of(before),
                 digest_of(after),
                 to_ms(edit.at),
+                edit.established,
             ),
         )
         return True

@@ -140,7 +140,8 @@ class ApprovalQueries:
         if revision == 1:
             return ()
         found = self._db.execute(
-            "SELECT revision, editor, comment, before, after, at FROM edits WHERE approval = ? ORDER BY revision",
+            "SELECT revision, editor, comment, before, after, at, established FROM edits "
+            "WHERE approval = ? ORDER BY revision",
             (approval_id,),
         ).fetchall()
         return tuple(
@@ -151,6 +152,7 @@ class ApprovalQueries:
                 before=self._kept(approval_id, row[3]),
                 after=self._kept(approval_id, row[4]),
                 at=from_ms(row[5]),
+                established=row[6],
             )
             for row in found
         )

@@ -135,6 +135,7 @@ CREATE TABLE edits (
     before TEXT NOT NULL,
     after TEXT NOT NULL,
     at INTEGER NOT NULL,
+    established TEXT,
     PRIMARY KEY (approval, revision)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE progress (
