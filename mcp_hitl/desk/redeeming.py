@@ -124,7 +124,7 @@ def check_valid(view: View, approval: Approval, clock: datetime, rulebook: Ruleb
             raise NotAllowed(
                 f"{approval.id} was valid for {in_words(valid_for)}, until {rfc3339(until)}. Ask for a new approval."
             )
-    rights = rulebook.rights(approval.kind)
+    rights = rulebook.rights(approval.kind, approval.payload)
     for decision in approval.decisions_in_force:
         if decision.verdict is Verdict.APPROVE and decision.stage != POLICY_STAGE:
             approver = Principal(decision.approver, Established(decision.established))

@@ -49,7 +49,7 @@ def check_right(approval: Approval, approver: Principal, assurance: Assurance, r
         raise NotAllowed(f"{approval.id} is your own request; somebody else has to decide it.")
     number = stage_of(approval)
     entries = (*policy.stages[number - 1].approvers, *approval.escalated)
-    if not policy.admits(entries, approver, rulebook.rights(approval.kind)):
+    if not policy.admits(entries, approver, rulebook.rights(approval.kind, approval.payload)):
         raise NotAllowed(f"{approval.id} is for others to decide now.")
     return number
 
@@ -75,7 +75,7 @@ def check_is_an_approver(approval: Approval, person: Principal, rulebook: Rulebo
         NotAllowed: for others, or one's own request where another pair of eyes has to look.
     """
     policy = approval.policy
-    if not policy.admits(tuple(policy.named()), person, rulebook.rights(approval.kind)):
+    if not policy.admits(tuple(policy.named()), person, rulebook.rights(approval.kind, approval.payload)):
         raise NotAllowed(f"Only somebody who may decide {approval.id} can {what}.")
     requester = rulebook.people.person(approval.requester)
     if policy.four_eyes and person.may_be(requester, approval.requested_as):

@@ -134,13 +134,13 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a policy gives to people now, for one kind: taken away means gone, also for what is pending."""
+    """What a policy gives to people now, of one payload: taken away means gone, also for what is pending."""
 
     entries: frozenset[str]
     people: People
 
     def still(self, entry: str, principal: Principal) -> bool:
-        """Whether `entry` still stands in the kind's policy and still means this principal."""
+        """Whether `entry` still stands in a stage of such a payload, and still means this principal."""
         if entry not in self.entries:
             return False
         return not entry.startswith(GROUP) or (

@@ -11,7 +11,7 @@ import pytest
 from desk_samples import ANA as ANA_AT_THE_MACHINE
 from desk_samples import KINDS, Clock, hour, said
 from samples import INBOX
-from team_samples import AGENT, FINANCE, LADDER, PAIR, PEOPLE, a_rulebook, after, edited, person, told
+from team_samples import AGENT, FINANCE, LADDER, MANAGERS, PAIR, PEOPLE, a_rulebook, after, edited, person, told
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
@@ -23,6 +23,7 @@ from mcp_hitl.domain.people import People
 from mcp_hitl.domain.policy import Policy, Stage, Verdict
 from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.rules import Rule
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -347,6 +348,44 @@ async def test_t21_an_approver_by_escalation_keeps_the_right_that_the_ladder_giv
     without_board = a_rulebook(policy, replace(PEOPLE, groups={"finance": PEOPLE.groups["finance"]}))
     assert await refusal(under(without_board).redeem(AGENT, asked.id, asked.digest)) == "not_allowed"
     assert (await desk.redeem(AGENT, asked.id, asked.digest)).outcome.state is OutcomeState.RUNNING
+
+
+LARGE = {"properties": {"n": {"minimum": 5_000}}, "required": ["n"]}
+
+
+def large_ones(*stages: Stage) -> Rulebook:
+    """Finance decides; of the large ones whoever is in `stages`."""
+    return a_rulebook(ONE, rules=(Rule(name="large", when=LARGE, stages=stages),))
+
+
+async def test_t21_a_right_to_other_payloads_of_the_kind_is_none_to_this_one(under: Under) -> None:
+    before, now = under(large_ones(FINANCE)), large_ones(Stage(("group:board",)))
+    large = await before.submit(AGENT, "thing", {"n": 9_000})
+    ready, small = await approved(before, {"n": 9_001}), await approved(before, {"n": 4})
+    assert (await told(under(now), large, "bo approves")).startswith("not_allowed")
+    with pytest.raises(NotAllowed, match="approved by ana, whose right was withdrawn"):
+        await under(now).redeem(AGENT, ready.id, ready.digest)
+    assert (await under(now).redeem(AGENT, small.id, small.digest)).outcome.state is OutcomeState.RUNNING
+
+
+async def test_a_stage_that_was_added_or_moved_takes_no_right_away(under: Under) -> None:
+    before, now = (
+        under(large_ones(FINANCE)),
+        large_ones(MANAGERS, Stage(("cy",), escalate=(after(1, "group:finance"),))),
+    )
+    large, ready = await before.submit(AGENT, "thing", {"n": 9_000}), await approved(before, {"n": 9_001})
+    assert await told(under(now), large, "bo approves") == "approved"
+    assert (await under(now).redeem(AGENT, ready.id, ready.digest)).outcome.state is OutcomeState.RUNNING
+
+
+async def test_t21_what_was_erased_is_for_whoever_the_kind_names(under: Under, clock: Clock) -> None:
+    ready = await approved(under(large_ones(FINANCE)), {"n": 9_000})
+    clock.advance(timedelta(days=400))
+    assert await under(large_ones(FINANCE)).evidence().erase(None, older_than=timedelta(days=365)) == 1
+    nobody = a_rulebook(Policy(stages=(MANAGERS,)), rules=(Rule(name="any", when={}, stages=(MANAGERS,)),))
+    assert await refusal(under(nobody).redeem(AGENT, ready.id, ready.digest)) == "not_allowed"
+    used = await under(large_ones(MANAGERS)).redeem(AGENT, ready.id, ready.digest)
+    assert used.outcome.state is OutcomeState.RUNNING
 
 
 async def test_a_policy_that_changes_does_not_touch_what_is_pending(under: Under, clock: Clock) -> None:
