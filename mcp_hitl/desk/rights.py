@@ -69,13 +69,17 @@ def check_may_decide(
 
 
 def check_is_an_approver(approval: Approval, person: Principal, rulebook: Rulebook, what: str) -> None:
-    """Refuse what is for the approvers of any stage, such as to `lift its cooldown`.
+    """Refuse what is for whoever might decide it if it was asked today, such as to `lift its cooldown`.
+
+    Its own approvers may all have left, and somebody must still be able to. Of a kind that is not configured here, only
+    those of them who count still.
 
     Raises:
         NotAllowed: for others, or one's own request where another pair of eyes has to look.
     """
-    policy = approval.policy
-    if not policy.admits(tuple(policy.named()), person, rulebook.rights(approval.kind, approval.payload)):
+    policy, rights = approval.policy, rulebook.rights(approval.kind, approval.payload)
+    known = approval.kind in rulebook.kinds
+    if not (rights.name(person) if known else policy.admits(tuple(policy.named()), person, rights)):
         raise NotAllowed(f"Only somebody who may decide {approval.id} can {what}.")
     requester = rulebook.people.person(approval.requester)
     if policy.four_eyes and person.may_be(requester, approval.requested_as):

@@ -428,6 +428,32 @@ async def test_t22_only_its_approvers_settle_what_nobody_could_tell(under: Under
     assert await desk.get(AGENT, ready.id) == used
 
 
+async def test_t22_when_its_approvers_have_left_whoever_decides_such_requests_now_settles_it(under: Under) -> None:
+    policy = replace(ONE, four_eyes=True)
+    before = under(a_rulebook(policy))
+    ready = await approved(before)
+    await before.redeem(AGENT, ready.id, ready.digest)
+    now = under(a_rulebook(policy, People(groups={"finance": frozenset({"fay", "agent"})})))
+    assert await refusal(now.reconcile(ANA, ready.id, True)) == "not_allowed"
+    with pytest.raises(NotAllowed, match="is your own request"):
+        await now.reconcile(AGENT, ready.id, True)
+    assert (await now.reconcile(person("fay"), ready.id, True)).outcome.state is OutcomeState.SUCCEEDED
+
+
+async def test_t22_of_a_kind_that_is_not_known_here_only_its_own_approvers_settle_it(under: Under) -> None:
+    theirs = under(a_rulebook(ONE))
+    ready = await approved(theirs)
+    await theirs.redeem(AGENT, ready.id, ready.digest)
+    here = under(Rulebook())
+    for whoever in (ANA, ANA_AT_THE_MACHINE, LOOPBACK):
+        assert await refusal(here.reconcile(whoever, ready.id, True)) == "not_allowed"
+    at_the_machine = under(a_rulebook(Policy()))
+    asked = await at_the_machine.submit(AGENT, "thing", {"n": 2})
+    await at_the_machine.decide(said(ANA_AT_THE_MACHINE, asked))
+    await at_the_machine.redeem(AGENT, asked.id, asked.digest)
+    assert (await here.reconcile(ANA_AT_THE_MACHINE, asked.id, True)).outcome.state is OutcomeState.SUCCEEDED
+
+
 async def test_t22_nobody_settles_their_own_request_where_another_pair_of_eyes_has_to_look(under: Under) -> None:
     desk = under(a_rulebook(replace(ONE, four_eyes=True)))
     asked = await desk.submit(ANA, "thing", {"n": 1})
