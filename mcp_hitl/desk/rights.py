@@ -6,7 +6,7 @@ from mcp_hitl.desk.recording import check_open, check_running, instant
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.errors import Conflict, NotAllowed, NotFound
 from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.policy import Assurance, Policy, Verdict
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.resolution import stage_of
 from mcp_hitl.domain.rulebook import Rulebook
@@ -38,12 +38,7 @@ def check_right(approval: Approval, approver: Principal, assurance: Assurance, r
         NotAllowed: not this stage, not any more, not like this, or not one's own request.
     """
     policy = approval.policy
-    if not policy.counts(assurance):
-        raise NotAllowed(
-            "This policy takes no decision that nobody was asked for (unattended = false). A person has to look at it."
-            if assurance is Assurance.NONE
-            else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}."
-        )
+    _check_assurance(policy, assurance)
     requester = rulebook.people.person(approval.requester)
     if policy.four_eyes and approver.may_be(requester, approval.requested_as):
         raise NotAllowed(f"{approval.id} is your own request; somebody else has to decide it.")
@@ -68,16 +63,19 @@ def check_may_decide(
     return stage
 
 
-def check_is_an_approver(approval: Approval, person: Principal, rulebook: Rulebook, what: str) -> None:
+def check_is_an_approver(
+    approval: Approval, person: Principal, assurance: Assurance, rulebook: Rulebook, what: str
+) -> None:
     """Refuse what is for whoever might decide it if it was asked today, such as to `lift its cooldown`.
 
     Its own approvers may all have left, and somebody must still be able to. Of a kind that is not configured here, only
     those of them who count still.
 
     Raises:
-        NotAllowed: for others, or one's own request where another pair of eyes has to look.
+        NotAllowed: for others, not like this, or one's own request where another pair of eyes has to look.
     """
     policy, rights = approval.policy, rulebook.rights(approval.kind, approval.payload)
+    _check_assurance(policy, assurance)
     known = approval.kind in rulebook.kinds
     if not (rights.name(person) if known else policy.admits(tuple(policy.named()), person, rights)):
         raise NotAllowed(f"Only somebody who may decide {approval.id} can {what}.")
@@ -107,6 +105,15 @@ def check_beforehand(
     check_running(view, approval.kind)
     check_shown(approval, shown.revision, shown.digest, stage_of(shown))
     check_may_decide(approval, approver, verdict, assurance, rulebook)
+
+
+def _check_assurance(policy: Policy, assurance: Assurance) -> None:
+    if not policy.counts(assurance):
+        raise NotAllowed(
+            "This policy takes no decision that nobody was asked for (unattended = false). A person has to look at it."
+            if assurance is Assurance.NONE
+            else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}."
+        )
 
 
 def _check_counts(approval: Approval, approver: Principal, verdict: Verdict, stage: int, people: People) -> None:

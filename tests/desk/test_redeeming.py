@@ -20,7 +20,7 @@ from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of
 from mcp_hitl.domain.errors import Conflict, HitlError, Invalid, NotAllowed, NotFound, Paused
 from mcp_hitl.domain.kinds import BUILT_IN
 from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Policy, Stage, Verdict
+from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
 from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.rules import Rule
@@ -37,6 +37,11 @@ async def approved(desk: Desk, payload: JsonObject | None = None, requester: Pri
     """Something that ana approved."""
     asked = await desk.submit(requester, "thing", payload or {"n": 1})
     return await desk.decide(said(ANA, asked))
+
+
+async def settled(desk: Desk, who: Principal, approval_id: str, succeeded: bool) -> Approval:
+    """What somebody at the machine says that came of it."""
+    return await desk.reconcile(who, approval_id, succeeded, assurance=Assurance.LOCAL)
 
 
 async def refusal(attempt: Awaitable[object]) -> str:
@@ -156,7 +161,7 @@ async def test_an_id_from_elsewhere_is_not_found(under: Under, foreign: Desk) ->
     with pytest.raises(NotFound):
         await desk.report(AGENT, theirs.id, True)
     with pytest.raises(NotFound):
-        await desk.reconcile(ANA, theirs.id, True)
+        await settled(desk, ANA, theirs.id, True)
 
 
 def changed_anywhere(value: Any) -> list[Any]:
@@ -406,12 +411,12 @@ async def test_a_policy_that_changes_does_not_touch_what_is_pending(under: Under
 async def test_a_person_settles_what_the_requester_never_reported(under: Under) -> None:
     desk = under(a_rulebook(ONE))
     ready, other = await approved(desk), await approved(desk, {"n": 2})
-    assert await refusal(desk.reconcile(ANA, ready.id, True)) == "conflict"
+    assert await refusal(settled(desk, ANA, ready.id, True)) == "conflict"
     await desk.redeem(AGENT, ready.id, ready.digest)
     await desk.redeem(AGENT, other.id, other.digest)
-    assert (await desk.reconcile(ANA, ready.id, True)).outcome == Outcome(OutcomeState.SUCCEEDED)
-    assert (await desk.reconcile(ANA, other.id, False)).outcome == Outcome(OutcomeState.FAILED, None, "It failed.")
-    assert await refusal(desk.reconcile(ANA, ready.id, False)) == "conflict"
+    assert (await settled(desk, ANA, ready.id, True)).outcome == Outcome(OutcomeState.SUCCEEDED)
+    assert (await settled(desk, ANA, other.id, False)).outcome == Outcome(OutcomeState.FAILED, None, "It failed.")
+    assert await refusal(settled(desk, ANA, ready.id, False)) == "conflict"
     assert (await desk.trail(AGENT, ready.id))[-1].entry.actor == "ana"
     assert ready.status is Status.APPROVED and (await desk.evidence().verify()).wrong is None
 
@@ -422,9 +427,9 @@ async def test_t22_only_its_approvers_settle_what_nobody_could_tell(under: Under
     used = await desk.redeem(AGENT, ready.id, ready.digest)
     for other in (AGENT, CY):
         with pytest.raises(NotAllowed, match=r"Only somebody who may decide .* can say whether it happened"):
-            await desk.reconcile(other, ready.id, True)
+            await settled(desk, other, ready.id, True)
     without = under(a_rulebook(ONE, replace(PEOPLE, groups={"finance": frozenset({"bo"})})))
-    assert await refusal(without.reconcile(ANA, ready.id, True)) == "not_allowed"
+    assert await refusal(settled(without, ANA, ready.id, True)) == "not_allowed"
     assert await desk.get(AGENT, ready.id) == used
 
 
@@ -434,10 +439,10 @@ async def test_t22_when_its_approvers_have_left_whoever_decides_such_requests_no
     ready = await approved(before)
     await before.redeem(AGENT, ready.id, ready.digest)
     now = under(a_rulebook(policy, People(groups={"finance": frozenset({"fay", "agent"})})))
-    assert await refusal(now.reconcile(ANA, ready.id, True)) == "not_allowed"
+    assert await refusal(settled(now, ANA, ready.id, True)) == "not_allowed"
     with pytest.raises(NotAllowed, match="is your own request"):
-        await now.reconcile(AGENT, ready.id, True)
-    assert (await now.reconcile(person("fay"), ready.id, True)).outcome.state is OutcomeState.SUCCEEDED
+        await settled(now, AGENT, ready.id, True)
+    assert (await settled(now, person("fay"), ready.id, True)).outcome.state is OutcomeState.SUCCEEDED
 
 
 async def test_t22_of_a_kind_that_is_not_known_here_only_its_own_approvers_settle_it(under: Under) -> None:
@@ -446,12 +451,24 @@ async def test_t22_of_a_kind_that_is_not_known_here_only_its_own_approvers_settl
     await theirs.redeem(AGENT, ready.id, ready.digest)
     here = under(Rulebook())
     for whoever in (ANA, ANA_AT_THE_MACHINE, LOOPBACK):
-        assert await refusal(here.reconcile(whoever, ready.id, True)) == "not_allowed"
+        assert await refusal(settled(here, whoever, ready.id, True)) == "not_allowed"
     at_the_machine = under(a_rulebook(Policy()))
     asked = await at_the_machine.submit(AGENT, "thing", {"n": 2})
     await at_the_machine.decide(said(ANA_AT_THE_MACHINE, asked))
     await at_the_machine.redeem(AGENT, asked.id, asked.digest)
-    assert (await here.reconcile(ANA_AT_THE_MACHINE, asked.id, True)).outcome.state is OutcomeState.SUCCEEDED
+    assert (await settled(here, ANA_AT_THE_MACHINE, asked.id, True)).outcome.state is OutcomeState.SUCCEEDED
+
+
+async def test_t17_an_outcome_is_settled_with_the_assurance_that_a_decision_takes(under: Under) -> None:
+    desk = under(a_rulebook(replace(ONE, assurance=Assurance.SESSION)))
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    assert await told(desk, asked, "ana approves signed in") == "approved"
+    used = await desk.redeem(AGENT, asked.id, asked.digest)
+    with pytest.raises(NotAllowed, match="asks for an assurance of session"):
+        await settled(desk, BO, asked.id, True)
+    assert await desk.get(AGENT, asked.id) == used
+    await desk.reconcile(BO, asked.id, True, assurance=Assurance.SESSION)
+    assert (await desk.trail(AGENT, asked.id))[-1].entry.assurance is Assurance.SESSION
 
 
 async def test_t22_nobody_settles_their_own_request_where_another_pair_of_eyes_has_to_look(under: Under) -> None:
@@ -460,6 +477,6 @@ async def test_t22_nobody_settles_their_own_request_where_another_pair_of_eyes_h
     assert await told(desk, asked, "bo approves") == "approved"
     used = await desk.redeem(ANA, asked.id, asked.digest)
     with pytest.raises(NotAllowed, match="is your own request; somebody else has to say whether it happened"):
-        await desk.reconcile(ANA, asked.id, False)
+        await settled(desk, ANA, asked.id, False)
     assert await desk.get(ANA, asked.id) == used
-    assert (await desk.reconcile(BO, asked.id, False)).outcome.state is OutcomeState.FAILED
+    assert (await settled(desk, BO, asked.id, False)).outcome.state is OutcomeState.FAILED
