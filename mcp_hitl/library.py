@@ -12,6 +12,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ParamSpec, get_type_hints
 
@@ -29,6 +30,7 @@ from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.policy import Assurance, Profile, Verdict
 from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.resolution import stage_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 P = ParamSpec("P")
@@ -164,19 +166,29 @@ class Approvals:
         assurance: Assurance,
         comment: str | None = None,
         answer: JsonObject | None = None,
+        looked: timedelta | None = None,
     ) -> Approval:
         """Record that `approver`, whom this program has identified, approves exactly what `approval` shows.
 
-        `assurance` is this program's word for how sure it is that a person did so; the policy sets the least.
+        That is its revision, in the stage that it shows. `assurance` is this program's word for how sure it is that a
+        person did so; the policy sets the least. `looked` is how long they had it before them, where that is known.
 
         Raises:
             NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
         """
-        return await self._decide(approval, approver, Verdict.APPROVE, assurance, comment, answer)
+        return await self._decide(approval, approver, Verdict.APPROVE, assurance, comment, answer, looked)
 
-    async def reject(self, approval: Approval, approver: Principal, *, assurance: Assurance, comment: str) -> Approval:
+    async def reject(
+        self,
+        approval: Approval,
+        approver: Principal,
+        *,
+        assurance: Assurance,
+        comment: str,
+        looked: timedelta | None = None,
+    ) -> Approval:
         """Record that `approver` rejects it; see `approve`."""
-        return await self._decide(approval, approver, Verdict.REJECT, assurance, comment, None)
+        return await self._decide(approval, approver, Verdict.REJECT, assurance, comment, None, looked)
 
     def add(self, flow: type[Flow[Any, Any]], kind: Kind | None = None) -> None:
         """Run a flow of your own, for `kind` or for the kind of its name in the policy file; before `running`.
@@ -259,6 +271,7 @@ class Approvals:
         assurance: Assurance,
         comment: str | None,
         answer: JsonObject | None,
+        looked: timedelta | None,
     ) -> Approval:
         return await self.desk.decide(
             Said(
@@ -270,6 +283,8 @@ class Approvals:
                 assurance=assurance,
                 comment=comment,
                 answer=answer,
+                looked=looked,
+                stage=stage_of(approval),
             )
         )
 

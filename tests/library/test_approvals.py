@@ -1,6 +1,7 @@
 """Approvals from another Python program: open, await, decide, and run flows of its own."""
 
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -46,6 +47,13 @@ def policy(tmp_path: Path) -> Path:
     path = tmp_path / "policy.toml"
     path.write_text(POLICY)
     return path
+
+
+@pytest.fixture
+def twice(policy: Path) -> Path:
+    """A policy under which finance decides in two stages."""
+    policy.write_text(POLICY.replace("stages = [", 'stages = [{ approvers = ["group:finance"] }, '))
+    return policy
 
 
 @pytest.fixture
@@ -95,6 +103,26 @@ async def test_too_little_assurance_or_the_wrong_person_changes_nothing(approval
             approval, Principal("eve@example.com", Established.PROGRAM), assurance=Assurance.SESSION
         )
     assert (await approvals.get(approval.id)).decisions == ()
+
+
+async def test_t07_a_decision_counts_for_the_stage_that_was_shown(tmp_path: Path, twice: Path) -> None:
+    async with Approvals(tmp_path / "hitl.db", policy=twice).running() as approvals:
+        shown = await approvals.request("Refund order 17", REFUND)
+        await approvals.approve(shown, ANA, assurance=Assurance.SESSION)
+        for decide in (approvals.approve, approvals.reject):
+            with pytest.raises(Conflict, match="was in stage 1 and is in stage 2 now"):
+                await decide(shown, ANA, assurance=Assurance.SESSION, comment="Again")
+        now = await approvals.get(shown.id)
+        assert (await approvals.approve(now, ANA, assurance=Assurance.SESSION)).status is Status.APPROVED
+
+
+async def test_t18_how_long_somebody_looked_is_recorded_where_the_program_knows(approvals: Approvals) -> None:
+    one, two, three = [await approvals.request("Refund", {"order": order}) for order in range(3)]
+    one = await approvals.approve(one, ANA, assurance=Assurance.SESSION, looked=timedelta(seconds=1))
+    two = await approvals.reject(two, ANA, assurance=Assurance.SESSION, comment="No", looked=timedelta(minutes=1))
+    three = await approvals.approve(three, ANA, assurance=Assurance.SESSION)
+    assert [told.decisions[0].hasty for told in (one, two, three)] == [True, False, False]
+    assert [told.decisions[0].looked for told in (two, three)] == [timedelta(minutes=1), None]
 
 
 async def test_waiting_returns_with_the_decision_or_when_the_time_is_up(approvals: Approvals) -> None:
