@@ -61,7 +61,8 @@ class Approvals:
                     for edit in approval.edits
                 ],
                 decisions=decided_so_far(approval),
-                earlier=earlier_lines(earlier, kind, now),
+                earlier=earlier_lines(earlier.shown, kind, now),
+                earlier_counts=earlier.counts,
                 asks=approval.kind == QUESTION.name,
                 fields=forms.fields_of(approval.form) if approval.form else (),
                 objection=objection,
