@@ -21,6 +21,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
 from mcp_hitl.config.settings import default_database, load
+from mcp_hitl.config.titles import check_hidden
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.deciding import Said
 from mcp_hitl.desk.flow import Failed, Flow, NotApproved, Step
@@ -194,13 +195,15 @@ class Approvals:
         """Run a flow of your own, for `kind` or for the kind of its name in the policy file; before `running`.
 
         Raises:
-            Invalid: there is no kind of the flow's name, it has a flow already, or a team's policy does not name it.
+            Invalid: there is no kind of the flow's name, it has a flow already, a team's policy does not name it, or it
+                would show what its schema marks `writeOnly`.
         """
         if flow.kind in self._flows:
             raise Invalid(f"The kind {flow.kind!r} has a flow already; what is approved for one must not run another.")
         if self._settings.rulebook.profile is Profile.TEAM and flow.kind not in self._settings.rulebook.kinds:
             raise Invalid(f"The policy of a team has to say who decides: give it a table [kinds.{flow.kind}].")
         if kind is not None:
+            check_hidden(kind)
             self._kinds[kind.name] = kind
         if flow.kind not in self._kinds:
             raise Invalid(

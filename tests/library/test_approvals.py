@@ -3,9 +3,11 @@
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated, Any
 
 import anyio
 import pytest
+from pydantic import BaseModel, Field, SecretStr, create_model
 
 import mcp_hitl
 from mcp_hitl import (
@@ -222,6 +224,41 @@ async def test_a_flow_that_is_rejected_ends_without_an_outcome(tmp_path: Path) -
 async def test_a_flow_of_a_kind_that_there_is_not_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="Order is for the kind 'order', which the policy file does not have"):
         Approvals(tmp_path / "hitl.db").add(Order)
+
+
+class Login(BaseModel):
+    """What a flow logs in with."""
+
+    token: SecretStr
+
+
+HIDDEN = Field(json_schema_extra={"writeOnly": True})
+
+
+@pytest.mark.parametrize(
+    ("token", "title", "mistake"),
+    [
+        (Login, None, r"schema\.\$defs\.Login\.properties\.token\.writeOnly: must stand directly under properties"),
+        (SecretStr | None, None, r"schema\.properties\.token\.anyOf\[0\]\.writeOnly: must stand directly"),
+        (SecretStr, "Use {token}", r"title: \{token\} must not stand in a title"),
+    ],
+)
+def test_t36_a_kind_that_would_show_what_it_marks_as_secret_is_refused(
+    tmp_path: Path, token: Any, title: str | None, mistake: str
+) -> None:
+    schema = create_model("Order", token=(token, ...)).model_json_schema()
+    with pytest.raises(Invalid, match=f"'order' would show secrets. {mistake}"):
+        Approvals(tmp_path / "hitl.db").add(Order, Kind(name="order", title=title, schema=schema))
+
+
+async def test_t36_what_is_marked_where_it_is_found_is_in_no_list(tmp_path: Path) -> None:
+    model = create_model("Order", order=(int, ...), token=(Annotated[SecretStr | None, HIDDEN], None))
+    approvals = Approvals(tmp_path / "hitl.db")
+    approvals.add(Order, Kind(name="order", title="Order {order}", schema=model.model_json_schema()))
+    async with approvals.running():
+        await approvals.request("Order 17", {"order": 17, "token": "CANARY"}, kind="order")
+        listed = approvals.desk.page_shape(await approvals.desk.pending(approvals.requester))
+    assert listed["approvals"][0]["payload"] == {"order": 17, "token": "[redacted]"}
 
 
 async def test_a_flow_of_a_kind_in_the_policy_file_follows_that_policy(tmp_path: Path) -> None:
