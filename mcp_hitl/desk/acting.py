@@ -11,6 +11,7 @@ from mcp_hitl.desk.deciding import Said
 from mcp_hitl.desk.looking import Looking, check_id
 from mcp_hitl.desk.opening import Request
 from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.audit import content_digest
 from mcp_hitl.domain.canonical import JsonObject, check_text
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.ids import RANDOM_BITS, approval_id
@@ -61,7 +62,7 @@ class Acting(Looking):
             kind=kind,
             payload=kind.admit(payload),
             claim=claim,
-            dedup_key=dedup_key,
+            dedup_key=content_digest(dedup_key),
             id=approval_id(clock, secrets.randbits(RANDOM_BITS)),
             form=kind.form_of(payload),
         )

@@ -128,6 +128,7 @@ class Approval:
     policy: Policy
     form: JsonObject | None
     dedup_key: str | None
+    """The digest of the requester's key."""
     cooldown_until: datetime | None = None
     resolved_at: datetime | None = None
     asked: int = 1

@@ -829,7 +829,6 @@ async def test_erasing_removes_contents_and_leaves_what_happened(store: Store) -
         title="(erased)",
         claim=None,
         form=None,
-        dedup_key=None,
         answer=None,
         reason=None,
         outcome=Outcome(OutcomeState.FAILED),

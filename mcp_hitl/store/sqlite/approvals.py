@@ -140,7 +140,7 @@ class ApprovalStatements:
         """See `Transaction.erase`."""
         self._db.execute(
             "UPDATE approvals SET payload = 'null', title = '(erased)', claim = NULL, form = NULL, answer = NULL, "
-            "reason = NULL, dedup_key = NULL, outcome = json_set(outcome, '$.result', NULL, '$.error', NULL), "
+            "reason = NULL, outcome = json_set(outcome, '$.result', NULL, '$.error', NULL), "
             "erased_at = ? WHERE id = ?",
             (to_ms(at), approval_id),
         )

@@ -26,7 +26,7 @@ CREATE TABLE approvals (
     resolved_at INTEGER CHECK ((status = 'pending') = (resolved_at IS NULL)),
     policy TEXT NOT NULL,
     form TEXT,
-    dedup_key TEXT,
+    dedup_key TEXT,                 -- the digest of it, which is kept when the contents are erased
     cooldown_until INTEGER,
     asked INTEGER NOT NULL,
     answer TEXT,
