@@ -12,6 +12,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ParamSpec, get_type_hints
 
@@ -20,6 +21,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
 from mcp_hitl.config.settings import default_database, load
+from mcp_hitl.config.titles import check_hidden
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.deciding import Said
 from mcp_hitl.desk.flow import Failed, Flow, NotApproved, Step
@@ -29,6 +31,7 @@ from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.policy import Assurance, Profile, Verdict
 from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.resolution import stage_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 P = ParamSpec("P")
@@ -164,31 +167,43 @@ class Approvals:
         assurance: Assurance,
         comment: str | None = None,
         answer: JsonObject | None = None,
+        looked: timedelta | None = None,
     ) -> Approval:
         """Record that `approver`, whom this program has identified, approves exactly what `approval` shows.
 
-        `assurance` is this program's word for how sure it is that a person did so; the policy sets the least.
+        That is its revision, in the stage that it shows. `assurance` is this program's word for how sure it is that a
+        person did so; the policy sets the least. `looked` is how long they had it before them, where that is known.
 
         Raises:
             NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
         """
-        return await self._decide(approval, approver, Verdict.APPROVE, assurance, comment, answer)
+        return await self._decide(approval, approver, Verdict.APPROVE, assurance, comment, answer, looked)
 
-    async def reject(self, approval: Approval, approver: Principal, *, assurance: Assurance, comment: str) -> Approval:
+    async def reject(
+        self,
+        approval: Approval,
+        approver: Principal,
+        *,
+        assurance: Assurance,
+        comment: str,
+        looked: timedelta | None = None,
+    ) -> Approval:
         """Record that `approver` rejects it; see `approve`."""
-        return await self._decide(approval, approver, Verdict.REJECT, assurance, comment, None)
+        return await self._decide(approval, approver, Verdict.REJECT, assurance, comment, None, looked)
 
     def add(self, flow: type[Flow[Any, Any]], kind: Kind | None = None) -> None:
         """Run a flow of your own, for `kind` or for the kind of its name in the policy file; before `running`.
 
         Raises:
-            Invalid: there is no kind of the flow's name, it has a flow already, or a team's policy does not name it.
+            Invalid: there is no kind of the flow's name, it has a flow already, a team's policy does not name it, or it
+                would show what its schema marks `writeOnly`.
         """
         if flow.kind in self._flows:
             raise Invalid(f"The kind {flow.kind!r} has a flow already; what is approved for one must not run another.")
         if self._settings.rulebook.profile is Profile.TEAM and flow.kind not in self._settings.rulebook.kinds:
             raise Invalid(f"The policy of a team has to say who decides: give it a table [kinds.{flow.kind}].")
         if kind is not None:
+            check_hidden(kind)
             self._kinds[kind.name] = kind
         if flow.kind not in self._kinds:
             raise Invalid(
@@ -259,6 +274,7 @@ class Approvals:
         assurance: Assurance,
         comment: str | None,
         answer: JsonObject | None,
+        looked: timedelta | None,
     ) -> Approval:
         return await self.desk.decide(
             Said(
@@ -270,6 +286,8 @@ class Approvals:
                 assurance=assurance,
                 comment=comment,
                 answer=answer,
+                looked=looked,
+                stage=stage_of(approval),
             )
         )
 

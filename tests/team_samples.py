@@ -60,7 +60,8 @@ async def told(desk: Desk, approval: Approval, sentence: str) -> str:
     """Do what a sentence says to an approval, and say what came of it.
 
     Sentences: `ana approves [signed in]`, `bo rejects [unattended]`, `ana edits it to 7`, `agent cancels`,
-    `cy lifts the cooldown`. What came of it: a status, `stage 1, 1 of 2[, 1 against]`, or an error's `code: message`.
+    `cy lifts the cooldown [signed in]`. What came of it: a status, `stage 1, 1 of 2[, 1 against]`, or an error's
+    `code: message`.
     """
     name, verb, rest = (*sentence.split(" ", 2), "")[:3]
     who, now = person(name), await desk.get(AGENT, approval.id)
@@ -75,7 +76,8 @@ async def told(desk: Desk, approval: Approval, sentence: str) -> str:
             case "cancels":
                 now = await desk.cancel(who, now.id)
             case _:
-                now = await desk.lift_cooldown(who, now.id)
+                how = _HOW[rest.removeprefix("the cooldown").strip() or "at the machine"]
+                now = await desk.lift_cooldown(who, now.id, assurance=how)
     except HitlError as error:
         return f"{error.code}: {error}"
     if now.status is not Status.PENDING:

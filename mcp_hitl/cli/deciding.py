@@ -122,7 +122,7 @@ def lift(context: click.Context, approval_id: str, as_json: bool) -> None:
         person.say(review(approval, place.desk.clock()))
         if not person.confirm("\nMay this be asked again?"):
             return None
-        return await place.desk.lift_cooldown(place.user, approval_id)
+        return await place.desk.lift_cooldown(place.user, approval_id, assurance=Assurance.LOCAL)
 
     run(lambda: _act(context, act, as_json), as_json=as_json)
 

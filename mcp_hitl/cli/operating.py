@@ -6,6 +6,7 @@ from mcp_hitl.cli import person
 from mcp_hitl.cli.running import DONE, NO, print_json, run
 from mcp_hitl.cli.workspace import settings_of, workspace
 from mcp_hitl.domain.instants import rfc3339
+from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.presentation import review
 
 _KIND = click.option("--kind", help="Only this kind.")
@@ -83,7 +84,7 @@ def reconcile(context: click.Context, approval_id: str, succeeded: bool | None, 
             if not person.confirm(f"\nRecord for good that this {'succeeded' if succeeded else 'failed'}?"):
                 person.say("Nothing was changed.")
                 return NO
-            approval = await place.desk.reconcile(place.user, approval_id, succeeded)
+            approval = await place.desk.reconcile(place.user, approval_id, succeeded, assurance=Assurance.LOCAL)
             if as_json:
                 print_json(place.desk.shape(approval))
             else:

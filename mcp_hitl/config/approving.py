@@ -33,6 +33,11 @@ _LOOSE = frozenset(
 )
 """Keywords that a payload can satisfy by what it lacks, or by not fitting something else."""
 
+_NO_MATTER = frozenset(
+    "title description default examples deprecated readOnly writeOnly $comment $schema $defs".split()
+)
+"""Keywords that restrict nothing."""
+
 
 def check_approving(when: JsonObject, schema: JsonObject, place: str, mistakes: Mistakes) -> None:
     """Note every way in which a missing field or another type would pass `when`; `schema` is the kind's own."""
@@ -67,6 +72,12 @@ class _Check:
         self._check_items(part, own, kinds, place)
         for keyword in ("allOf", "anyOf"):
             for index, branch in enumerate(part.get(keyword, [])):
+                if keyword == "anyOf" and self._is_empty(branch):
+                    self._note(
+                        inside(place, keyword),
+                        index,
+                        "must say what it is for, or be left out: everything satisfies it",
+                    )
                 self.value(branch, own, kinds, inside(place, keyword, index))
         if "$ref" in part:
             self.value(target(self._when, part["$ref"]), own, kinds, inside(place, "$ref"))
@@ -92,13 +103,28 @@ class _Check:
         least = len(listed) or int("items" in part)
         if all(schema.get("minItems", 0) < least for schema in own + kinds):
             self._note(place, "minItems", f"must be at least {least}: what is missing must not be approved")
+        ends = [schema["maxItems"] for schema in own + kinds if "maxItems" in schema]
+        if listed and "items" not in part and all(most > len(listed) for most in ends):
+            self._note(place, "items", "must be false, or say what may follow: prefixItems lets anything stand behind")
         for index, schema in enumerate(listed):
             self.value(schema, [], [], inside(place, "prefixItems", index))
-        for keyword in ("items", "contains"):
-            below = _tables(s["items"] for s in kinds if "items" in s and "prefixItems" not in s)
-            self.value(part.get(keyword), [], below, inside(place, keyword))
+        below = _tables(s["items"] for s in kinds if "items" in s and "prefixItems" not in s)
+        self.value(part.get("items"), [], below, inside(place, "items"))
+        if "contains" in part:
+            self._note(
+                place,
+                "contains",
+                "must be written as items with minItems = 1: one that fits lets any others in with it",
+            )
 
-    def _note(self, place: str, keyword: str, expected: str) -> None:
+    def _is_empty(self, branch: Any) -> bool:
+        """Whether every value satisfies this branch."""
+        if not isinstance(branch, dict):
+            return branch is True
+        said = cast("JsonObject", branch).keys() - _NO_MATTER
+        return not said or (said == {"$ref"} and self._is_empty(target(self._when, branch["$ref"])))
+
+    def _note(self, place: str, keyword: str | int, expected: str) -> None:
         self._mistakes.add(inside(place, keyword), expected)
 
     def _with_targets(self, kinds: list[JsonObject]) -> list[JsonObject]:

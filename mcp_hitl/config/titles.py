@@ -5,6 +5,10 @@ import string
 from mcp_hitl.config.conditions import walk
 from mcp_hitl.config.mistakes import Mistakes, inside, unknown
 from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.kinds import Kind
+
+_SHOWN = "must not stand in a title: the schema marks it writeOnly"
 
 
 def check_title(title: str, schema: JsonObject, place: str, mistakes: Mistakes) -> None:
@@ -20,17 +24,42 @@ def check_title(title: str, schema: JsonObject, place: str, mistakes: Mistakes) 
             mistakes.add(place, f"must hold fields as plain {{name}}, without ':' or '!': {name!r}")
         if name not in properties:
             mistakes.add(place, f"{{{name}}} {unknown(name, properties, 'field under properties of the schema')}")
-        elif any(part.get("writeOnly") is True for _, part in walk(properties[name])):
-            mistakes.add(place, f"{{{name}}} must not stand in a title: the schema marks it writeOnly")
+        elif _is_secret(properties[name]):
+            mistakes.add(place, f"{{{name}}} {_SHOWN}")
 
 
 def check_secrets(schema: JsonObject, place: str, mistakes: Mistakes) -> None:
     """Note marks at places where they would not be found: only fields, and items of lists, are kept secret."""
+    hidden: list[tuple[str | int, ...]] = []
     for path, part in walk(schema):
-        if part.get("writeOnly") is True and not _on_the_way(path):
+        if part.get("writeOnly") is not True or any(path[: len(one)] == one for one in hidden):
+            continue
+        if _on_the_way(path):
+            hidden.append(path)
+        else:
             mistakes.add(
                 inside(place, *path, "writeOnly"), "must stand directly under properties or items, or it hides nothing"
             )
+
+
+def check_hidden(kind: Kind) -> None:
+    """Refuse a kind of a program's own that would show what its schema marks as secret (THREATS T36).
+
+    Raises:
+        Invalid: with the places of the marks.
+    """
+    mistakes = Mistakes()
+    check_secrets(kind.schema, "schema", mistakes)
+    for _, name, _, _ in string.Formatter().parse(kind.title or ""):
+        if _is_secret(kind.schema.get("properties", {}).get(name)):
+            mistakes.add("title", f"{{{name}}} {_SHOWN}")
+    if mistakes.found:
+        told = "; ".join(str(mistake) for mistake in mistakes.found)
+        raise Invalid(f"The kind {kind.name!r} would show secrets. {told}.")
+
+
+def _is_secret(schema: object) -> bool:
+    return any(part.get("writeOnly") is True for _, part in walk(schema))
 
 
 def _on_the_way(path: tuple[str | int, ...]) -> bool:

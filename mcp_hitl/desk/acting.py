@@ -11,6 +11,7 @@ from mcp_hitl.desk.deciding import Said
 from mcp_hitl.desk.looking import Looking, check_id
 from mcp_hitl.desk.opening import Request
 from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.audit import content_digest
 from mcp_hitl.domain.canonical import JsonObject, check_text
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.ids import RANDOM_BITS, approval_id
@@ -61,7 +62,7 @@ class Acting(Looking):
             kind=kind,
             payload=kind.admit(payload),
             claim=claim,
-            dedup_key=dedup_key,
+            dedup_key=content_digest(dedup_key),
             id=approval_id(clock, secrets.randbits(RANDOM_BITS)),
             form=kind.form_of(payload),
         )
@@ -123,15 +124,15 @@ class Acting(Looking):
         who = self._who(principal)
         return await self._change(approval_id, lambda tx: deciding.cancel(tx, who, approval_id, reason, self.clock()))
 
-    async def lift_cooldown(self, approver: Principal, approval_id: str) -> Approval:
-        """Let a rejected payload be asked anew.
+    async def lift_cooldown(self, approver: Principal, approval_id: str, *, assurance: Assurance) -> Approval:
+        """Let a rejected payload be asked anew, with as much assurance as deciding it takes.
 
         Raises:
             NotFound, NotAllowed, Conflict: nothing was changed.
         """
         who = self._who(approver)
         return await self._change(
-            approval_id, lambda tx: deciding.lift_cooldown(tx, who, approval_id, self.clock(), self.rulebook)
+            approval_id, lambda tx: deciding.lift_cooldown(tx, who, approval_id, assurance, self.clock(), self.rulebook)
         )
 
     async def redeem(self, caller: Principal, approval_id: str, digest: str) -> Approval:
@@ -160,7 +161,9 @@ class Acting(Looking):
             approval_id, lambda tx: redeeming.report(tx, who, approval_id, succeeded, note, self.clock())
         )
 
-    async def reconcile(self, person: Principal, approval_id: str, succeeded: bool) -> Approval:
+    async def reconcile(
+        self, person: Principal, approval_id: str, succeeded: bool, *, assurance: Assurance
+    ) -> Approval:
         """Settle an outcome that nobody could tell; see `redeeming.reconcile`.
 
         Raises:
@@ -168,7 +171,8 @@ class Acting(Looking):
         """
         who = self._who(person)
         return await self._change(
-            approval_id, lambda tx: redeeming.reconcile(tx, who, approval_id, succeeded, self.clock(), self.rulebook)
+            approval_id,
+            lambda tx: redeeming.reconcile(tx, who, approval_id, succeeded, assurance, self.clock(), self.rulebook),
         )
 
     async def pause(self, who: Principal, kind: str | None = None) -> bool:

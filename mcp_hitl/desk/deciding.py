@@ -124,7 +124,7 @@ def cancel(tx: Transaction, principal: Principal, approval_id: str, reason: str 
 
 
 def lift_cooldown(
-    tx: Transaction, approver: Principal, approval_id: str, clock: datetime, rulebook: Rulebook
+    tx: Transaction, approver: Principal, approval_id: str, assurance: Assurance, clock: datetime, rulebook: Rulebook
 ) -> Approval:
     """Let a rejected payload be asked anew before its cooldown is over.
 
@@ -133,11 +133,12 @@ def lift_cooldown(
     """
     approval = locked(tx, approval_id)
     now = begin(tx, clock)
-    check_is_an_approver(approval, approver, rulebook, "lift its cooldown")
+    check_is_an_approver(approval, approver, assurance, rulebook, "lift its cooldown")
     if approval.cooldown_until is None or now >= approval.cooldown_until:
         raise Conflict(f"{approval.id} has no cooldown; the same can be asked again already.")
     tx.lift_cooldown(approval.id)
-    record(tx, approval, Event.COOLDOWN_LIFTED, now, approver, until=rfc3339(approval.cooldown_until))
+    until = rfc3339(approval.cooldown_until)
+    record(tx, approval, Event.COOLDOWN_LIFTED, now, approver, assurance=assurance, until=until)
     return tx.get(approval.id) or approval
 
 

@@ -110,6 +110,7 @@ def _revise(
         before=approval.payload,
         after=payload,
         at=now,
+        established=editor.established.value if editor else None,
     )
     if not tx.revise(revised, made):
         raise Conflict(f"{approval.id} was changed a moment ago. Look at it again.")

@@ -12,6 +12,7 @@ from mcp_hitl.desk.recording import instant
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.audit import NOWHERE, RESOLVING, Event, Recorded
 from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.earlier import MOST, SHOWN, Earlier
 from mcp_hitl.domain.errors import NotFound
 from mcp_hitl.domain.ids import is_approval_id
 from mcp_hitl.domain.presentation import Telling, shape, summary, where
@@ -27,8 +28,6 @@ Tick = Callable[[float], Awaitable[None]]
 MOST_COUNTED = 1_000
 TICK_SECONDS = 15.0
 _STOPPING = frozenset({Event.PAUSED, Event.RESUMED})
-EARLIER = 5
-"""How many earlier requests are shown with a new one (THREATS T24)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +79,14 @@ class Looking:
         clock = self.clock()
         return await self._store.read(lambda view: as_seen(_found(view, approval_id), instant(view, clock)))
 
-    async def earlier(self, principal: Principal, approval: Approval) -> list[Approval]:
-        """What the same requester asked of the same kind before, newest first (THREATS T24)."""
+    async def earlier(self, principal: Principal, approval: Approval) -> Earlier:
+        """What the same requester asked of the same kind beside this (THREATS T24)."""
         clock = self.clock()
 
-        def look(view: View) -> list[Approval]:
-            now = instant(view, clock)
-            found = view.earlier(approval.requester, approval.kind, approval.id, EARLIER)
-            return [as_seen(one, now) for one in found]
+        def look(view: View) -> Earlier:
+            now, others = instant(view, clock), (approval.requester, approval.kind, approval.id)
+            shown = [as_seen(one, now) for one in view.earlier(*others, SHOWN)]
+            return Earlier(shown, view.count_earlier(*others, now, MOST))
 
         return await self._store.read(look)
 

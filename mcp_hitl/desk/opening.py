@@ -27,6 +27,7 @@ class Request:
     payload: bytes
     claim: str | None
     dedup_key: str | None
+    """The digest of the key, as it is kept; so it outlasts the contents, and what was erased is not asked for again."""
     id: str
     """The id that the approval gets if it is new."""
     form: JsonObject | None

@@ -12,7 +12,7 @@ from mcp_hitl.domain.flow import FlowState
 from mcp_hitl.domain.instants import in_words, rfc3339
 from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.moments import latest
-from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.resolution import POLICY_STAGE
 from mcp_hitl.domain.rulebook import Rulebook
@@ -75,17 +75,23 @@ def report(
 
 
 def reconcile(
-    tx: Transaction, person: Principal, approval_id: str, succeeded: bool, clock: datetime, rulebook: Rulebook
+    tx: Transaction,
+    person: Principal,
+    approval_id: str,
+    succeeded: bool,
+    assurance: Assurance,
+    clock: datetime,
+    rulebook: Rulebook,
 ) -> Approval:
     """Settle an outcome that nobody could tell, on the word of one of its approvers who has looked.
 
     Raises:
         NotFound, Conflict: there is nothing to settle.
-        NotAllowed: it is for others to say.
+        NotAllowed: it is for others to say, or not like this.
     """
     approval = locked(tx, approval_id)
     now = begin(tx, clock)
-    check_is_an_approver(approval, person, rulebook, "say whether it happened")
+    check_is_an_approver(approval, person, assurance, rulebook, "say whether it happened")
     outcome = _outcome(succeeded, None)
     open_states = (OutcomeState.UNKNOWN,) if approval.flow else (OutcomeState.UNKNOWN, OutcomeState.RUNNING)
     if not tx.set_outcome(approval.id, outcome, was=open_states):
@@ -94,7 +100,7 @@ def reconcile(
         )
     if approval.flow is not None:
         tx.settle_flow(approval.flow, FlowState.DONE if succeeded else FlowState.FAILED)
-    _record_outcome(tx, approval, outcome, now, person)
+    _record_outcome(tx, approval, outcome, now, person, assurance)
     return tx.get(approval.id) or approval
 
 
@@ -124,7 +130,7 @@ def check_valid(view: View, approval: Approval, clock: datetime, rulebook: Ruleb
             raise NotAllowed(
                 f"{approval.id} was valid for {in_words(valid_for)}, until {rfc3339(until)}. Ask for a new approval."
             )
-    rights = rulebook.rights(approval.kind)
+    rights = rulebook.rights(approval.kind, approval.payload)
     for decision in approval.decisions_in_force:
         if decision.verdict is Verdict.APPROVE and decision.stage != POLICY_STAGE:
             approver = Principal(decision.approver, Established(decision.established))
@@ -142,6 +148,14 @@ def _outcome(succeeded: bool, note: str | None) -> Outcome:
     return Outcome(OutcomeState.FAILED, None, note or "It failed.")
 
 
-def _record_outcome(tx: Transaction, approval: Approval, outcome: Outcome, now: datetime, who: Principal) -> None:
+def _record_outcome(
+    tx: Transaction,
+    approval: Approval,
+    outcome: Outcome,
+    now: datetime,
+    who: Principal,
+    assurance: Assurance | None = None,
+) -> None:
     event = Event.SUCCEEDED if outcome.state is OutcomeState.SUCCEEDED else Event.FAILED
-    record(tx, approval, event, now, who, result=content_digest(outcome.result), error=content_digest(outcome.error))
+    said = {"result": content_digest(outcome.result), "error": content_digest(outcome.error)}
+    record(tx, approval, event, now, who, assurance=assurance, **said)

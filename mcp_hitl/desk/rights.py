@@ -6,7 +6,7 @@ from mcp_hitl.desk.recording import check_open, check_running, instant
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.errors import Conflict, NotAllowed, NotFound
 from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.policy import Assurance, Policy, Verdict
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.resolution import stage_of
 from mcp_hitl.domain.rulebook import Rulebook
@@ -38,18 +38,13 @@ def check_right(approval: Approval, approver: Principal, assurance: Assurance, r
         NotAllowed: not this stage, not any more, not like this, or not one's own request.
     """
     policy = approval.policy
-    if not policy.counts(assurance):
-        raise NotAllowed(
-            "This policy takes no decision that nobody was asked for (unattended = false). A person has to look at it."
-            if assurance is Assurance.NONE
-            else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}."
-        )
+    _check_assurance(policy, assurance)
     requester = rulebook.people.person(approval.requester)
     if policy.four_eyes and approver.may_be(requester, approval.requested_as):
         raise NotAllowed(f"{approval.id} is your own request; somebody else has to decide it.")
     number = stage_of(approval)
     entries = (*policy.stages[number - 1].approvers, *approval.escalated)
-    if not policy.admits(entries, approver, rulebook.rights(approval.kind)):
+    if not policy.admits(entries, approver, rulebook.rights(approval.kind, approval.payload)):
         raise NotAllowed(f"{approval.id} is for others to decide now.")
     return number
 
@@ -68,14 +63,21 @@ def check_may_decide(
     return stage
 
 
-def check_is_an_approver(approval: Approval, person: Principal, rulebook: Rulebook, what: str) -> None:
-    """Refuse what is for the approvers of any stage, such as to `lift its cooldown`.
+def check_is_an_approver(
+    approval: Approval, person: Principal, assurance: Assurance, rulebook: Rulebook, what: str
+) -> None:
+    """Refuse what is for whoever might decide it if it was asked today, such as to `lift its cooldown`.
+
+    Its own approvers may all have left, and somebody must still be able to. Of a kind that is not configured here, only
+    those of them who count still.
 
     Raises:
-        NotAllowed: for others, or one's own request where another pair of eyes has to look.
+        NotAllowed: for others, not like this, or one's own request where another pair of eyes has to look.
     """
-    policy = approval.policy
-    if not policy.admits(tuple(policy.named()), person, rulebook.rights(approval.kind)):
+    policy, rights = approval.policy, rulebook.rights(approval.kind, approval.payload)
+    _check_assurance(policy, assurance)
+    known = approval.kind in rulebook.kinds
+    if not (rights.name(person) if known else policy.admits(tuple(policy.named()), person, rights)):
         raise NotAllowed(f"Only somebody who may decide {approval.id} can {what}.")
     requester = rulebook.people.person(approval.requester)
     if policy.four_eyes and person.may_be(requester, approval.requested_as):
@@ -105,6 +107,15 @@ def check_beforehand(
     check_may_decide(approval, approver, verdict, assurance, rulebook)
 
 
+def _check_assurance(policy: Policy, assurance: Assurance) -> None:
+    if not policy.counts(assurance):
+        raise NotAllowed(
+            "This policy takes no decision that nobody was asked for (unattended = false). A person has to look at it."
+            if assurance is Assurance.NONE
+            else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}."
+        )
+
+
 def _check_counts(approval: Approval, approver: Principal, verdict: Verdict, stage: int, people: People) -> None:
     """Refuse what would not count: a second decision, an approval of one's own edit, or of a second stage.
 
@@ -118,7 +129,8 @@ def _check_counts(approval: Approval, approver: Principal, verdict: Verdict, sta
         raise Conflict(f"You have already decided {approval.id}; it waits for others.")
     if verdict is Verdict.REJECT:
         return
-    if not policy.editor_may_approve and any(people.person(edit.editor) == approver.id for edit in approval.edits):
+    edited = any(approver.may_be(people.person(edit.editor), edit.established) for edit in approval.edits)
+    if edited and not policy.editor_may_approve:
         raise NotAllowed(f"You edited {approval.id}; somebody else has to approve what it is now.")
     if policy.one_stage_each and own:
         raise NotAllowed(f"You approved an earlier stage of {approval.id}; this one is for somebody else.")

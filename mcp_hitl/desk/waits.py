@@ -162,9 +162,10 @@ class Waits:
         kind_name: str | None,
         title: str | None,
     ) -> Approval:
-        kind = self._rulebook.kinds[kind_name or self._journal.approval.kind]
+        asked = self._journal.approval
+        kind = self._rulebook.kinds[kind_name or asked.kind]
         request = Request(
-            requester=Principal(self._journal.approval.requester, Established.PROGRAM),
+            requester=Principal(asked.requester, Established(asked.requested_as or Established.PROGRAM)),
             kind=kind,
             payload=kind.admit(payload),
             claim=title,

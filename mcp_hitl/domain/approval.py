@@ -94,6 +94,8 @@ class Edit:
     before: Any
     after: Any
     at: datetime
+    established: str | None = None
+    """How the editor was established; None where a flow completed it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +128,7 @@ class Approval:
     policy: Policy
     form: JsonObject | None
     dedup_key: str | None
+    """The digest of the requester's key."""
     cooldown_until: datetime | None = None
     resolved_at: datetime | None = None
     asked: int = 1

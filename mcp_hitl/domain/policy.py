@@ -122,27 +122,28 @@ class Policy:
 
     def admits(self, entries: tuple[str, ...], principal: Principal, rights: "Rights") -> bool:
         """Whether one of `entries` means this principal: when the approval was opened, and still (THREATS T21)."""
-        return any(self._admits(entry, principal) and rights.still(entry, principal) for entry in entries)
-
-    def _admits(self, entry: str, principal: Principal) -> bool:
-        if entry == LOCAL:
-            return principal.is_local
-        if entry.startswith(GROUP):
-            return principal.id in self.members.get(entry.removeprefix(GROUP), frozenset())
-        return entry == principal.id
+        return any(_means(entry, principal, self.members) and rights.still(entry, principal) for entry in entries)
 
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a policy gives to people now, for one kind: taken away means gone, also for what is pending."""
+    """What a policy gives to people now, of one payload: taken away means gone, also for what is pending."""
 
     entries: frozenset[str]
     people: People
 
     def still(self, entry: str, principal: Principal) -> bool:
-        """Whether `entry` still stands in the kind's policy and still means this principal."""
-        if entry not in self.entries:
-            return False
-        return not entry.startswith(GROUP) or (
-            principal.id in self.people.groups.get(entry.removeprefix(GROUP), frozenset())
-        )
+        """Whether `entry` still stands in a stage of such a payload, and still means this principal."""
+        return entry in self.entries and _means(entry, principal, self.people.groups)
+
+    def name(self, principal: Principal) -> bool:
+        """Whether this principal may decide such a payload if it is asked for now, in whichever stage."""
+        return any(self.still(entry, principal) for entry in self.entries)
+
+
+def _means(entry: str, principal: Principal, groups: Mapping[str, frozenset[str]]) -> bool:
+    if entry == LOCAL:
+        return principal.is_local
+    if entry.startswith(GROUP):
+        return principal.id in groups.get(entry.removeprefix(GROUP), frozenset())
+    return entry == principal.id

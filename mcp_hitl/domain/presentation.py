@@ -1,7 +1,6 @@
 """How an approval is told: one JSON shape for programs, short text for models, a full view for people."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from mcp_hitl.domain.approval import Approval, Decision, Edit, OutcomeState, Status
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.changes import changes
+from mcp_hitl.domain.earlier import Earlier
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.instants import in_words, rfc3339
 from mcp_hitl.domain.kinds import MAX_TITLE, Kind
@@ -129,11 +129,11 @@ def summary(approval: Approval, telling: Telling) -> str:
     return "\n".join(lines)
 
 
-def review(approval: Approval, now: datetime, earlier: Sequence[Approval] = ()) -> str:
+def review(approval: Approval, now: datetime, earlier: Earlier | None = None) -> str:
     """Everything that an approver must see before deciding, the whole payload included.
 
-    `earlier` are requests of the same requester and kind, newest first: a tired person is asked again a little
-    differently (THREATS T23, T24).
+    `earlier` are requests of the same requester and kind: a tired person is asked again a little differently
+    (THREATS T23, T24).
 
     Lines are indented, so that a client which reads Markdown shows them as they are; what deceives the eye is escaped.
     """
@@ -162,9 +162,12 @@ def review(approval: Approval, now: datetime, earlier: Sequence[Approval] = ()) 
         parts += [f"Revision {edit.revision}, by {visible(edit.editor)}, changed:", indented(what)]
     if approval.decisions_in_force:
         parts += ["Decided so far:", indented("\n".join(_said(decision) for decision in approval.decisions_in_force))]
-    if earlier:
-        told = "\n".join(_ended(one, now) for one in earlier)
-        parts += ["Earlier requests of this kind by the same requester, and how they ended:", indented(told)]
+    if earlier and earlier.shown:
+        told = "\n".join(_ended(one, now) for one in earlier.shown)
+        parts += [
+            f"Earlier requests of this kind by the same requester, and how they ended ({earlier.counts}):",
+            indented(told),
+        ]
     return "\n\n".join(parts)
 
 

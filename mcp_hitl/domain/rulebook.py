@@ -36,12 +36,15 @@ class Rulebook:
         policy = kind.policy if rule is None or not rule.stages else replace(kind.policy, stages=rule.stages)
         return Judgement(rule, rule and rule.decide, policy.with_members(self.people))
 
-    def rights(self, kind: str) -> Rights:
-        """What the policy gives to people now.
+    def rights(self, kind: str, payload: JsonObject | None) -> Rights:
+        """What the policy gives to people now of this payload: all its stages, and whom they escalate to.
 
-        For a kind that is not configured here: on one person's machine to that person, since another program's code
-        may define it; in a team to nobody.
+        Of one that was erased (None): of any payload of the kind. For a kind that is not configured here: on one
+        person's machine to that person, since another program's code may define it; in a team to nobody.
         """
         found = self.kinds.get(kind)
-        unknown = frozenset({LOCAL}) if self.profile is Profile.SOLO else frozenset[str]()
-        return Rights(found.entries() if found else unknown, self.people)
+        if found is None:
+            entries = frozenset({LOCAL}) if self.profile is Profile.SOLO else frozenset[str]()
+        else:
+            entries = found.entries() if payload is None else frozenset(self.judge(found, payload).policy.named())
+        return Rights(entries, self.people)

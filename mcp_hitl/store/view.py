@@ -69,7 +69,15 @@ class View(Protocol):
         ...
 
     def earlier(self, requester: str, kind: str, but: str, limit: int) -> list[Approval]:
-        """The requester's other approvals of a kind, but for the one of this id; newest first."""
+        """The requester's other approvals of a kind, but for the one of this id.
+
+        First what people rejected, then what a rule did, of the newest thousand rejected; then the rest. Newest first
+        within each.
+        """
+        ...
+
+    def count_earlier(self, requester: str, kind: str, but: str, now: datetime, most: int) -> dict[Status, int]:
+        """How many of those have which status at `now`, each counted up to `most` or a little beyond."""
         ...
 
     def erasable(self, until: datetime, after: str, limit: int) -> list[str]:

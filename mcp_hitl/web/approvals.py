@@ -61,7 +61,8 @@ class Approvals:
                     for edit in approval.edits
                 ],
                 decisions=decided_so_far(approval),
-                earlier=earlier_lines(earlier, kind, now),
+                earlier=earlier_lines(earlier.shown, kind, now),
+                earlier_counts=earlier.counts,
                 asks=approval.kind == QUESTION.name,
                 fields=forms.fields_of(approval.form) if approval.form else (),
                 objection=objection,
@@ -84,7 +85,7 @@ class Approvals:
 
     async def lift(self, request: Request) -> Response:
         """`POST /approvals/{id}/lift`: let it be asked again before its cooldown is over."""
-        approval = await self._desk.lift_cooldown(who(request), request.path_params["id"])
+        approval = await self._desk.lift_cooldown(who(request), request.path_params["id"], assurance=ASSURANCE)
         return JSONResponse({"go": f"/approvals/{approval.id}"})
 
     async def reconcile(self, request: Request) -> Response:
@@ -92,5 +93,7 @@ class Approvals:
         succeeded = dict(await posted(request)).get("succeeded")
         if succeeded not in {"yes", "no"}:
             raise Invalid("Say whether it happened: yes or no.")
-        approval = await self._desk.reconcile(who(request), request.path_params["id"], succeeded == "yes")
+        approval = await self._desk.reconcile(
+            who(request), request.path_params["id"], succeeded == "yes", assurance=ASSURANCE
+        )
         return JSONResponse({"go": f"/approvals/{approval.id}"})

@@ -267,7 +267,8 @@ PAST_A_RULE: list[tuple[str, str]] = [
         "when.properties.any.minItems: must be at least 1: what is missing must not be approved",
     ),
     (
-        "{ properties = { any = { type = 'array', minItems = 1, prefixItems = [{}, {}] } }, required = ['any'] }",
+        "{ properties = { any = { type = 'array', minItems = 1, items = {}, prefixItems = [{}, {}] } }, "
+        "required = ['any'] }",
         "when.properties.any.minItems: must be at least 2: what is missing must not be approved",
     ),
     (
@@ -284,6 +285,22 @@ PAST_A_RULE: list[tuple[str, str]] = [
             "when.properties.to.pattern: must begin with ^ and end with $, or any part of the text may satisfy it",
         )
         for pattern in ("^alice|bob$", r"^price: \$", "^a$|^b$")
+    ),
+    (
+        "{ properties = { any = { type = 'array', minItems = 1, contains = { const = 1 } } }, required = ['any'] }",
+        "when.properties.any.contains: must be written as items with minItems = 1: one that fits lets any others in wi",
+    ),
+    (
+        "{ properties = { any = { type = 'array', minItems = 1, prefixItems = [{}] } }, required = ['any'] }",
+        "when.properties.any.items: must be false, or say what may follow: prefixItems lets anything stand behind",
+    ),
+    *(
+        (
+            f"{{ properties = {{ to = {{}} }}, required = ['to'], anyOf = [{{ const = 1 }}, {empty}], "
+            "'$defs' = { all = {} } }",
+            "when.anyOf[1]: must say what it is for, or be left out: everything satisfies it",
+        )
+        for empty in ("{}", "true", "{ title = 'Else' }", "{ '$ref' = '#/$defs/all' }")
     ),
     *(
         (f"{{ properties = {{ to = {{}} }}, required = ['to'], {loose} }}", f"when.{loose.split()[0]}: must not st")
@@ -303,7 +320,12 @@ SOUND = [
     "required = ['amount'] }, { properties = { to = { const = 'x' } }, required = ['to'] }] }",
     "{ properties = { any = { '$ref' = '#/$defs/small' } }, required = ['any'], "
     "'$defs' = { small = { type = 'number', maximum = 5 } } }",
-    "{ properties = { any = { type = 'array', minItems = 1, contains = { const = 1 } } }, required = ['any'] }",
+    "{ properties = { any = { type = 'array', minItems = 1, items = { const = 1 } } }, required = ['any'] }",
+    *(
+        f"{{ properties = {{ any = {{ type = 'array', minItems = 1, prefixItems = [{{ const = 1 }}], {end} }} }}, "
+        "required = ['any'] }"
+        for end in ("items = false", "maxItems = 1")
+    ),
 ]
 
 

@@ -14,6 +14,7 @@ from mcp_hitl.domain.kinds import Limits
 from mcp_hitl.domain.policy import Verdict
 from mcp_hitl.domain.presentation import review
 from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.rules import Rule
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]
@@ -124,16 +125,18 @@ async def test_t24_earlier_requests_and_how_they_ended_are_shown_with_the_new_on
     new = await ask(103)
 
     text = review(new, clock(), await desk.earlier(ANA, new))
-    _, label, shown = text.partition("Earlier requests of this kind by the same requester, and how they ended:\n\n")
+    counts = "1 rejected, 1 cancelled, 1 approved, 1 pending"
+    label = f"Earlier requests of this kind by the same requester, and how they ended ({counts}):\n\n"
+    _, label, shown = text.partition(label)
     assert label and shown.splitlines() == [
+        "    Pay 100, 7 days ago, 2 times: rejected: “Far too much \\u202e” (a person's own words, not instructions)",
         "    Pay 104, 1 hour ago: pending",
         "    Pay 102, 7 days ago: approved",
         "    Pay 101, 7 days ago: cancelled",
-        "    Pay 100, 7 days ago, 2 times: rejected: “Far too much \\u202e” (a person's own words, not instructions)",
     ]
     assert "Earlier requests" not in review(new, clock())
     # Of twins that are open side by side, each shows the other, whichever came first.
-    assert [one.id for one in await desk.earlier(ANA, pending)][:2] == [new.id, third.id]
+    assert [one.id for one in (await desk.earlier(ANA, pending)).shown][1:3] == [new.id, third.id]
 
 
 async def test_t24_the_newest_five_are_shown_and_what_is_overdue_as_expired(under: Under, clock: Clock) -> None:
@@ -144,7 +147,22 @@ async def test_t24_the_newest_five_are_shown_and_what_is_overdue_as_expired(unde
     clock.advance(timedelta(days=7))
     new = await desk.submit(AGENT, "thing", {"n": 7})
     earlier = await desk.earlier(ANA, new)
-    assert [(one.payload["n"], one.status.value) for one in earlier] == [(n, "expired") for n in (6, 5, 4, 3, 2)]
+    assert earlier.counts == "7 expired"
+    assert [(one.payload["n"], one.status.value) for one in earlier.shown] == [(n, "expired") for n in (6, 5, 4, 3, 2)]
+
+
+async def test_t24_what_people_rejected_does_not_sink_below_what_the_agent_asks_and_takes_back(under: Under) -> None:
+    tiny = {"properties": {"n": {"maximum": 0}}, "required": ["n"]}
+    desk = under(a_rulebook(PAIR, title="Pay {n}", rules=(Rule(name="none", when=tiny, decide=Verdict.REJECT),)))
+    for n in (5_000, 5_001):
+        await desk.decide(said(ANA, await desk.submit(AGENT, "thing", {"n": n}), Verdict.REJECT, comment="Fraud"))
+    for n in range(6):
+        await desk.cancel(AGENT, (await desk.submit(AGENT, "thing", {"n": n + 1})).id)
+        assert (await desk.submit(AGENT, "thing", {"n": -n})).status is Status.REJECTED
+    earlier = await desk.earlier(ANA, await desk.submit(AGENT, "thing", {"n": 5_002}))
+    assert {one.payload["n"] for one in earlier.shown[:2]} == {5_001, 5_000}
+    assert all(one.payload["n"] <= 0 for one in earlier.shown[2:])
+    assert (len(earlier.shown), earlier.counts) == (5, "8 rejected, 6 cancelled")
 
 
 async def test_a_review_tells_the_stage_and_what_was_decided_so_far(under: Under) -> None:

@@ -457,7 +457,7 @@ async def test_t39_an_approval_of_another_database_is_not_found_here(desk: Desk,
         lambda: desk.get(AGENT, theirs.id),
         lambda: desk.decide(said(ANA, theirs)),
         lambda: desk.cancel(AGENT, theirs.id),
-        lambda: desk.lift_cooldown(ANA, theirs.id),
+        lambda: desk.lift_cooldown(ANA, theirs.id, assurance=Assurance.LOCAL),
         lambda: desk.trail(AGENT, theirs.id),
         lambda: desk.wait(AGENT, theirs.id, seconds=30),
     ):
@@ -474,7 +474,7 @@ async def test_t39_what_is_no_id_is_not_found_either(desk: Desk, text: str) -> N
         lambda: desk.get(AGENT, text),
         lambda: desk.decide(replace(said(ANA, opened), approval_id=text)),
         lambda: desk.cancel(AGENT, text),
-        lambda: desk.lift_cooldown(ANA, text),
+        lambda: desk.lift_cooldown(ANA, text, assurance=Assurance.LOCAL),
         lambda: desk.trail(AGENT, text),
         lambda: desk.wait(AGENT, text, seconds=30),
     ):

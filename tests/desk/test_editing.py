@@ -12,9 +12,10 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.canonical import canonical, digest_of
-from mcp_hitl.domain.errors import AlreadyResolved, Conflict, HitlError, Invalid
+from mcp_hitl.domain.errors import AlreadyResolved, Conflict, HitlError, Invalid, NotAllowed
 from mcp_hitl.domain.instants import rfc3339
 from mcp_hitl.domain.policy import Assurance, Policy, Verdict
+from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.rules import Rule
 
@@ -135,6 +136,15 @@ async def test_an_edit_takes_the_policy_and_the_groups_of_today(under: Under) ->
     assert (await told(desk, asked, "fay approves")).startswith("not_allowed")
     await edited(desk, ANA, asked, {"n": 2})
     assert await told(desk, asked, "fay approves") == "approved"
+
+
+async def test_t22_whoever_may_be_its_editor_does_not_approve_what_an_edit_made_of_it(under: Under) -> None:
+    desk = under(a_rulebook(Policy(editor_may_approve=False)))
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    now = await edited(desk, Principal("os:ana", Established.OS_USER), asked, {"n": 2})
+    with pytest.raises(NotAllowed, match="You edited"):
+        await desk.decide(said(LOOPBACK, now))
+    assert (await desk.decide(said(Principal("os:bo", Established.OS_USER), now))).status is Status.APPROVED
 
 
 async def test_t07_a_decision_on_what_was_edited_since_is_refused(under: Under) -> None:

@@ -24,7 +24,7 @@ from mcp_hitl.desk.exports import verify_export
 from mcp_hitl.domain.approval import Status
 from mcp_hitl.domain.audit import Event, Recorded, content_digest, hash_of
 from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.errors import Conflict, Invalid
 from mcp_hitl.domain.forms import define
 from mcp_hitl.domain.ledger import Broken
 from mcp_hitl.domain.policy import Assurance, Policy, Verdict
@@ -492,6 +492,20 @@ async def test_erasing_leaves_a_log_that_verifies_and_exports(
     assert (await desk.get(AGENT, history.ids["pending"])).payload == {"n": 6}
     erased = [one.entry for one in await desk.evidence().entries()][28:]
     assert {(entry.event, entry.actor) for entry in erased} == {(Event.ERASED, "cy")}
+
+
+async def test_t10_the_same_key_joins_what_was_erased(under: Under, clock: Clock, tmp_path: Path) -> None:
+    desk = under(a_rulebook(Policy(stages=(FINANCE,))))
+    asked = await desk.submit(AGENT, "thing", {"n": 1}, dedup_key="invoice 17")
+    assert await told(desk, asked, "ana approves") == "approved"
+    clock.advance(timedelta(days=400))
+    assert await desk.evidence().erase(CY, older_than=timedelta(days=365)) == 1
+    again = await desk.submit(AGENT, "thing", {"n": 1}, dedup_key="invoice 17")
+    assert (again.id, again.status, again.payload, again.asked) == (asked.id, Status.APPROVED, None, 2)
+    with pytest.raises(Conflict, match="Use a new key"):
+        await desk.submit(AGENT, "thing", {"n": 2}, dedup_key="invoice 17")
+    assert (await desk.evidence().verify()).wrong is None
+    assert "invoice 17" not in everything_stored(tmp_path / "hitl.db")
 
 
 @pytest.mark.parametrize(

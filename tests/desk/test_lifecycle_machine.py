@@ -15,7 +15,7 @@ from samples import INBOX
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.errors import HitlError
-from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -152,7 +152,7 @@ class DeskMachine(RuleBasedStateMachine):
         one = self.known[id_]
         expected = "lifted" if one.cooldown is not None and self.clock() < one.cooldown else "conflict"
         try:
-            self.runner.run(self.desk.lift_cooldown(ANA, id_))
+            self.runner.run(self.desk.lift_cooldown(ANA, id_, assurance=Assurance.LOCAL))
         except HitlError as error:
             assert error.code == expected
             return

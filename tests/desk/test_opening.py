@@ -14,7 +14,7 @@ from mcp_hitl.desk.looking import MOST_COUNTED
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.audit import Event, content_digest
 from mcp_hitl.domain.errors import Conflict, Invalid, NotAllowed
-from mcp_hitl.domain.policy import Policy, Verdict
+from mcp_hitl.domain.policy import Assurance, Policy, Verdict
 
 pytestmark = pytest.mark.anyio
 
@@ -213,7 +213,7 @@ async def test_a_cooldown_is_the_requesters_own_and_ends(desk: Desk, clock: Cloc
 
 async def test_an_approver_can_lift_a_cooldown_once(desk: Desk) -> None:
     no = await rejected(desk)
-    lifted = await desk.lift_cooldown(ANA, no.id)
+    lifted = await desk.lift_cooldown(ANA, no.id, assurance=Assurance.LOCAL)
     assert lifted.cooldown_until is None
     assert lifted.status is Status.REJECTED
     *_, last = await desk.trail(ANA, no.id)
@@ -221,7 +221,7 @@ async def test_an_approver_can_lift_a_cooldown_once(desk: Desk) -> None:
     assert last.entry.data == {"until": "2026-11-23T12:35:13.120Z"}
     assert (await desk.submit(AGENT, "expense", LUNCH)).id != no.id
     with pytest.raises(Conflict, match="has no cooldown"):
-        await desk.lift_cooldown(ANA, no.id)
+        await desk.lift_cooldown(ANA, no.id, assurance=Assurance.LOCAL)
 
 
 async def test_a_cooldown_that_is_over_or_never_was_cannot_be_lifted(desk: Desk, clock: Clock) -> None:
@@ -230,7 +230,7 @@ async def test_a_cooldown_that_is_over_or_never_was_cannot_be_lifted(desk: Desk,
     pending = await desk.submit(AGENT, "expense", LUNCH)
     for approval in (no, pending):
         with pytest.raises(Conflict, match="has no cooldown"):
-            await desk.lift_cooldown(ANA, approval.id)
+            await desk.lift_cooldown(ANA, approval.id, assurance=Assurance.LOCAL)
 
 
 async def test_only_somebody_who_may_decide_can_lift_a_cooldown(desk: Desk) -> None:
@@ -238,8 +238,8 @@ async def test_only_somebody_who_may_decide_can_lift_a_cooldown(desk: Desk) -> N
     no = await desk.decide(said(ANA, opened, Verdict.REJECT))
     for stranger in (AGENT, CY):
         with pytest.raises(NotAllowed, match="can lift its cooldown"):
-            await desk.lift_cooldown(stranger, no.id)
-    assert (await desk.lift_cooldown(BO, no.id)).cooldown_until is None
+            await desk.lift_cooldown(stranger, no.id, assurance=Assurance.LOCAL)
+    assert (await desk.lift_cooldown(BO, no.id, assurance=Assurance.LOCAL)).cooldown_until is None
 
 
 async def test_t10_equal_requests_at_once_from_two_processes_are_one(desk: Desk, elsewhere: Desk) -> None:

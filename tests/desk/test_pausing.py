@@ -12,7 +12,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approval import Status
 from mcp_hitl.domain.audit import NOWHERE, Event
 from mcp_hitl.domain.errors import Invalid, NotAllowed, Paused
-from mcp_hitl.domain.policy import Policy, Stage, Verdict
+from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
 from mcp_hitl.domain.rulebook import Rulebook
 
 pytestmark = pytest.mark.anyio
@@ -110,5 +110,5 @@ async def test_a_cooldown_can_be_lifted_meanwhile_by_who_may(under: Under) -> No
     rejected = await desk.decide(said(person("ana"), await desk.submit(AGENT, "thing", {"n": 1}), Verdict.REJECT))
     await desk.pause(CY)
     with pytest.raises(NotAllowed):
-        await desk.lift_cooldown(AGENT, rejected.id)
-    assert (await desk.lift_cooldown(person("bo"), rejected.id)).cooldown_until is None
+        await desk.lift_cooldown(AGENT, rejected.id, assurance=Assurance.LOCAL)
+    assert (await desk.lift_cooldown(person("bo"), rejected.id, assurance=Assurance.LOCAL)).cooldown_until is None

@@ -11,7 +11,7 @@ import pytest
 from desk_samples import ANA as ANA_AT_THE_MACHINE
 from desk_samples import KINDS, Clock, hour, said
 from samples import INBOX
-from team_samples import AGENT, FINANCE, LADDER, PAIR, PEOPLE, a_rulebook, after, edited, person, told
+from team_samples import AGENT, FINANCE, LADDER, MANAGERS, PAIR, PEOPLE, a_rulebook, after, edited, person, told
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
@@ -20,9 +20,10 @@ from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of
 from mcp_hitl.domain.errors import Conflict, HitlError, Invalid, NotAllowed, NotFound, Paused
 from mcp_hitl.domain.kinds import BUILT_IN
 from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Policy, Stage, Verdict
+from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
 from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.rules import Rule
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +37,11 @@ async def approved(desk: Desk, payload: JsonObject | None = None, requester: Pri
     """Something that ana approved."""
     asked = await desk.submit(requester, "thing", payload or {"n": 1})
     return await desk.decide(said(ANA, asked))
+
+
+async def settled(desk: Desk, who: Principal, approval_id: str, succeeded: bool) -> Approval:
+    """What somebody at the machine says that came of it."""
+    return await desk.reconcile(who, approval_id, succeeded, assurance=Assurance.LOCAL)
 
 
 async def refusal(attempt: Awaitable[object]) -> str:
@@ -155,7 +161,7 @@ async def test_an_id_from_elsewhere_is_not_found(under: Under, foreign: Desk) ->
     with pytest.raises(NotFound):
         await desk.report(AGENT, theirs.id, True)
     with pytest.raises(NotFound):
-        await desk.reconcile(ANA, theirs.id, True)
+        await settled(desk, ANA, theirs.id, True)
 
 
 def changed_anywhere(value: Any) -> list[Any]:
@@ -349,6 +355,44 @@ async def test_t21_an_approver_by_escalation_keeps_the_right_that_the_ladder_giv
     assert (await desk.redeem(AGENT, asked.id, asked.digest)).outcome.state is OutcomeState.RUNNING
 
 
+LARGE = {"properties": {"n": {"minimum": 5_000}}, "required": ["n"]}
+
+
+def large_ones(*stages: Stage) -> Rulebook:
+    """Finance decides; of the large ones whoever is in `stages`."""
+    return a_rulebook(ONE, rules=(Rule(name="large", when=LARGE, stages=stages),))
+
+
+async def test_t21_a_right_to_other_payloads_of_the_kind_is_none_to_this_one(under: Under) -> None:
+    before, now = under(large_ones(FINANCE)), large_ones(Stage(("group:board",)))
+    large = await before.submit(AGENT, "thing", {"n": 9_000})
+    ready, small = await approved(before, {"n": 9_001}), await approved(before, {"n": 4})
+    assert (await told(under(now), large, "bo approves")).startswith("not_allowed")
+    with pytest.raises(NotAllowed, match="approved by ana, whose right was withdrawn"):
+        await under(now).redeem(AGENT, ready.id, ready.digest)
+    assert (await under(now).redeem(AGENT, small.id, small.digest)).outcome.state is OutcomeState.RUNNING
+
+
+async def test_a_stage_that_was_added_or_moved_takes_no_right_away(under: Under) -> None:
+    before, now = (
+        under(large_ones(FINANCE)),
+        large_ones(MANAGERS, Stage(("cy",), escalate=(after(1, "group:finance"),))),
+    )
+    large, ready = await before.submit(AGENT, "thing", {"n": 9_000}), await approved(before, {"n": 9_001})
+    assert await told(under(now), large, "bo approves") == "approved"
+    assert (await under(now).redeem(AGENT, ready.id, ready.digest)).outcome.state is OutcomeState.RUNNING
+
+
+async def test_t21_what_was_erased_is_for_whoever_the_kind_names(under: Under, clock: Clock) -> None:
+    ready = await approved(under(large_ones(FINANCE)), {"n": 9_000})
+    clock.advance(timedelta(days=400))
+    assert await under(large_ones(FINANCE)).evidence().erase(None, older_than=timedelta(days=365)) == 1
+    nobody = a_rulebook(Policy(stages=(MANAGERS,)), rules=(Rule(name="any", when={}, stages=(MANAGERS,)),))
+    assert await refusal(under(nobody).redeem(AGENT, ready.id, ready.digest)) == "not_allowed"
+    used = await under(large_ones(MANAGERS)).redeem(AGENT, ready.id, ready.digest)
+    assert used.outcome.state is OutcomeState.RUNNING
+
+
 async def test_a_policy_that_changes_does_not_touch_what_is_pending(under: Under, clock: Clock) -> None:
     asked = await under(a_rulebook(PAIR)).submit(AGENT, "thing", {"n": 1})
     easier = Policy(stages=(Stage(("group:finance", "mallory")),), unattended=True)
@@ -367,12 +411,12 @@ async def test_a_policy_that_changes_does_not_touch_what_is_pending(under: Under
 async def test_a_person_settles_what_the_requester_never_reported(under: Under) -> None:
     desk = under(a_rulebook(ONE))
     ready, other = await approved(desk), await approved(desk, {"n": 2})
-    assert await refusal(desk.reconcile(ANA, ready.id, True)) == "conflict"
+    assert await refusal(settled(desk, ANA, ready.id, True)) == "conflict"
     await desk.redeem(AGENT, ready.id, ready.digest)
     await desk.redeem(AGENT, other.id, other.digest)
-    assert (await desk.reconcile(ANA, ready.id, True)).outcome == Outcome(OutcomeState.SUCCEEDED)
-    assert (await desk.reconcile(ANA, other.id, False)).outcome == Outcome(OutcomeState.FAILED, None, "It failed.")
-    assert await refusal(desk.reconcile(ANA, ready.id, False)) == "conflict"
+    assert (await settled(desk, ANA, ready.id, True)).outcome == Outcome(OutcomeState.SUCCEEDED)
+    assert (await settled(desk, ANA, other.id, False)).outcome == Outcome(OutcomeState.FAILED, None, "It failed.")
+    assert await refusal(settled(desk, ANA, ready.id, False)) == "conflict"
     assert (await desk.trail(AGENT, ready.id))[-1].entry.actor == "ana"
     assert ready.status is Status.APPROVED and (await desk.evidence().verify()).wrong is None
 
@@ -383,10 +427,48 @@ async def test_t22_only_its_approvers_settle_what_nobody_could_tell(under: Under
     used = await desk.redeem(AGENT, ready.id, ready.digest)
     for other in (AGENT, CY):
         with pytest.raises(NotAllowed, match=r"Only somebody who may decide .* can say whether it happened"):
-            await desk.reconcile(other, ready.id, True)
+            await settled(desk, other, ready.id, True)
     without = under(a_rulebook(ONE, replace(PEOPLE, groups={"finance": frozenset({"bo"})})))
-    assert await refusal(without.reconcile(ANA, ready.id, True)) == "not_allowed"
+    assert await refusal(settled(without, ANA, ready.id, True)) == "not_allowed"
     assert await desk.get(AGENT, ready.id) == used
+
+
+async def test_t22_when_its_approvers_have_left_whoever_decides_such_requests_now_settles_it(under: Under) -> None:
+    policy = replace(ONE, four_eyes=True)
+    before = under(a_rulebook(policy))
+    ready = await approved(before)
+    await before.redeem(AGENT, ready.id, ready.digest)
+    now = under(a_rulebook(policy, People(groups={"finance": frozenset({"fay", "agent"})})))
+    assert await refusal(settled(now, ANA, ready.id, True)) == "not_allowed"
+    with pytest.raises(NotAllowed, match="is your own request"):
+        await settled(now, AGENT, ready.id, True)
+    assert (await settled(now, person("fay"), ready.id, True)).outcome.state is OutcomeState.SUCCEEDED
+
+
+async def test_t22_of_a_kind_that_is_not_known_here_only_its_own_approvers_settle_it(under: Under) -> None:
+    theirs = under(a_rulebook(ONE))
+    ready = await approved(theirs)
+    await theirs.redeem(AGENT, ready.id, ready.digest)
+    here = under(Rulebook())
+    for whoever in (ANA, ANA_AT_THE_MACHINE, LOOPBACK):
+        assert await refusal(settled(here, whoever, ready.id, True)) == "not_allowed"
+    at_the_machine = under(a_rulebook(Policy()))
+    asked = await at_the_machine.submit(AGENT, "thing", {"n": 2})
+    await at_the_machine.decide(said(ANA_AT_THE_MACHINE, asked))
+    await at_the_machine.redeem(AGENT, asked.id, asked.digest)
+    assert (await settled(here, ANA_AT_THE_MACHINE, asked.id, True)).outcome.state is OutcomeState.SUCCEEDED
+
+
+async def test_t17_an_outcome_is_settled_with_the_assurance_that_a_decision_takes(under: Under) -> None:
+    desk = under(a_rulebook(replace(ONE, assurance=Assurance.SESSION)))
+    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    assert await told(desk, asked, "ana approves signed in") == "approved"
+    used = await desk.redeem(AGENT, asked.id, asked.digest)
+    with pytest.raises(NotAllowed, match="asks for an assurance of session"):
+        await settled(desk, BO, asked.id, True)
+    assert await desk.get(AGENT, asked.id) == used
+    await desk.reconcile(BO, asked.id, True, assurance=Assurance.SESSION)
+    assert (await desk.trail(AGENT, asked.id))[-1].entry.assurance is Assurance.SESSION
 
 
 async def test_t22_nobody_settles_their_own_request_where_another_pair_of_eyes_has_to_look(under: Under) -> None:
@@ -395,6 +477,6 @@ async def test_t22_nobody_settles_their_own_request_where_another_pair_of_eyes_h
     assert await told(desk, asked, "bo approves") == "approved"
     used = await desk.redeem(ANA, asked.id, asked.digest)
     with pytest.raises(NotAllowed, match="is your own request; somebody else has to say whether it happened"):
-        await desk.reconcile(ANA, asked.id, False)
+        await settled(desk, ANA, asked.id, False)
     assert await desk.get(ANA, asked.id) == used
-    assert (await desk.reconcile(BO, asked.id, False)).outcome.state is OutcomeState.FAILED
+    assert (await settled(desk, BO, asked.id, False)).outcome.state is OutcomeState.FAILED

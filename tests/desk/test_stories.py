@@ -240,6 +240,15 @@ STORIES = [
         ],
     ),
     Story(
+        "and with as much assurance as deciding it took",
+        replace(PAIR, assurance=Assurance.SESSION),
+        [
+            ("ana rejects signed in", "rejected"),
+            ("bo lifts the cooldown", "not_allowed: asks for an assurance of session"),
+            ("bo lifts the cooldown signed in", "rejected"),
+        ],
+    ),
+    Story(
         "nor by who asked, where four eyes have to see it",
         replace(PAIR, four_eyes=True),
         [("bo rejects", "rejected"), ("ana.b lifts the cooldown", "not_allowed: your own request")],

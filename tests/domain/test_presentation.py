@@ -8,6 +8,7 @@ import pytest
 from samples import ID, INBOX, START, a_decision, an_approval
 
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
+from mcp_hitl.domain.earlier import Earlier
 from mcp_hitl.domain.forms import FREE_TEXT
 from mcp_hitl.domain.kinds import ACTION, EXPENSE, Kind
 from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
@@ -259,6 +260,6 @@ def test_earlier_requests_are_told_with_the_words_they_ended_with_whoever_said_t
         "Not needed any more",
         None,
     )
-    told = review(an_approval(), START, [rejected, cancelled, an_approval()])
+    told = review(an_approval(), START, Earlier([rejected, cancelled, an_approval()]))
     assert "rejected: “Too dear” (a person's own words, not instructions)" in told
     assert "cancelled: “Not needed any more” (not an instruction)" in told

@@ -19,6 +19,7 @@ from mcp_hitl.domain.approval import OutcomeState, Status
 from mcp_hitl.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from mcp_hitl.domain.flow import FlowState
 from mcp_hitl.domain.kinds import Kind
+from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.rulebook import Rulebook
 
 pytestmark = pytest.mark.anyio
@@ -344,7 +345,7 @@ async def unknown(rig: Rig) -> str:
 @pytest.mark.parametrize("succeeded", [True, False])
 async def test_t09_a_person_settles_what_nobody_could_tell(rig: Rig, succeeded: bool) -> None:
     approval_id = await unknown(rig)
-    approval = await rig.desk.reconcile(ANA, approval_id, succeeded)
+    approval = await rig.desk.reconcile(ANA, approval_id, succeeded, assurance=Assurance.LOCAL)
     assert approval.outcome.state is (OutcomeState.SUCCEEDED if succeeded else OutcomeState.FAILED)
     assert await rig.state(approval_id) is (FlowState.DONE if succeeded else FlowState.FAILED)
     last = (await rig.desk.trail(AGENT, approval_id))[-1].entry
@@ -356,18 +357,18 @@ async def test_t09_what_is_settled_stays_settled_and_runs_no_more(rig: Rig) -> N
         raise AssertionError("It must not run again.")
 
     approval_id = await unknown(rig)
-    await rig.desk.reconcile(ANA, approval_id, True)
+    await rig.desk.reconcile(ANA, approval_id, True, assurance=Assurance.LOCAL)
     with pytest.raises(Conflict, match="is succeeded; there is nothing to reconcile"):
-        await rig.desk.reconcile(ANA, approval_id, False)
+        await rig.desk.reconcile(ANA, approval_id, False, assurance=Assurance.LOCAL)
     assert await rig.go(run) == 0
 
 
 async def test_only_what_is_unknown_can_be_reconciled(rig: Rig) -> None:
     approval_id = await rig.submit()
     with pytest.raises(Conflict, match="is none; there is nothing to reconcile"):
-        await rig.desk.reconcile(ANA, approval_id, True)
+        await rig.desk.reconcile(ANA, approval_id, True, assurance=Assurance.LOCAL)
     with pytest.raises(NotFound):
-        await rig.desk.reconcile(ANA, "apr_01jd9xkm8g0123456789abcdef", True)
+        await rig.desk.reconcile(ANA, "apr_01jd9xkm8g0123456789abcdef", True, assurance=Assurance.LOCAL)
 
 
 @pytest.mark.parametrize(("said", "state"), [("--succeeded", "succeeded"), ("--failed", "failed")])

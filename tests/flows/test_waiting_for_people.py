@@ -15,9 +15,11 @@ from flows.rig import KINDS, OTHER, WORK, Rig, approved, flow_of, writes
 from mcp_hitl import NotApproved, Step
 from mcp_hitl.desk import Desk, runner
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
+from mcp_hitl.domain.errors import NotAllowed
 from mcp_hitl.domain.flow import FlowState
 from mcp_hitl.domain.people import People
 from mcp_hitl.domain.policy import Policy, Stage, Verdict
+from mcp_hitl.domain.principal import LOOPBACK
 from mcp_hitl.domain.rules import Rule
 
 pytestmark = pytest.mark.anyio
@@ -139,6 +141,17 @@ async def test_a_second_approval_is_opened_once_the_first_is_given(rig: Rig) -> 
     outcome = await rig.outcome(first)
     assert outcome.result == {"value": [first, second.id, {"again": {"n": 1}}]}
     assert (await rig.outcome(second.id)) == Outcome()
+
+
+async def test_t22_whoever_may_be_the_requester_does_not_approve_what_the_flow_asks_for_them_either(rig: Rig) -> None:
+    rig.with_kind(policy=Policy(four_eyes=True))
+    await rig.submit({"n": 1})
+    for _ in range(2):
+        await rig.go(wait_twice)
+        [asked] = await rig.pending()
+        with pytest.raises(NotAllowed, match="is your own request"):
+            await rig.desk.decide(said(LOOPBACK, asked))
+        await rig.approve(asked.id)
 
 
 @pytest.mark.parametrize("end", ["rejected", "expired"])

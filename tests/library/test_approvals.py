@@ -1,10 +1,13 @@
 """Approvals from another Python program: open, await, decide, and run flows of its own."""
 
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 from pathlib import Path
+from typing import Annotated, Any
 
 import anyio
 import pytest
+from pydantic import BaseModel, Field, SecretStr, create_model
 
 import mcp_hitl
 from mcp_hitl import (
@@ -46,6 +49,13 @@ def policy(tmp_path: Path) -> Path:
     path = tmp_path / "policy.toml"
     path.write_text(POLICY)
     return path
+
+
+@pytest.fixture
+def twice(policy: Path) -> Path:
+    """A policy under which finance decides in two stages."""
+    policy.write_text(POLICY.replace("stages = [", 'stages = [{ approvers = ["group:finance"] }, '))
+    return policy
 
 
 @pytest.fixture
@@ -95,6 +105,26 @@ async def test_too_little_assurance_or_the_wrong_person_changes_nothing(approval
             approval, Principal("eve@example.com", Established.PROGRAM), assurance=Assurance.SESSION
         )
     assert (await approvals.get(approval.id)).decisions == ()
+
+
+async def test_t07_a_decision_counts_for_the_stage_that_was_shown(tmp_path: Path, twice: Path) -> None:
+    async with Approvals(tmp_path / "hitl.db", policy=twice).running() as approvals:
+        shown = await approvals.request("Refund order 17", REFUND)
+        await approvals.approve(shown, ANA, assurance=Assurance.SESSION)
+        for decide in (approvals.approve, approvals.reject):
+            with pytest.raises(Conflict, match="was in stage 1 and is in stage 2 now"):
+                await decide(shown, ANA, assurance=Assurance.SESSION, comment="Again")
+        now = await approvals.get(shown.id)
+        assert (await approvals.approve(now, ANA, assurance=Assurance.SESSION)).status is Status.APPROVED
+
+
+async def test_t18_how_long_somebody_looked_is_recorded_where_the_program_knows(approvals: Approvals) -> None:
+    one, two, three = [await approvals.request("Refund", {"order": order}) for order in range(3)]
+    one = await approvals.approve(one, ANA, assurance=Assurance.SESSION, looked=timedelta(seconds=1))
+    two = await approvals.reject(two, ANA, assurance=Assurance.SESSION, comment="No", looked=timedelta(minutes=1))
+    three = await approvals.approve(three, ANA, assurance=Assurance.SESSION)
+    assert [told.decisions[0].hasty for told in (one, two, three)] == [True, False, False]
+    assert [told.decisions[0].looked for told in (two, three)] == [timedelta(minutes=1), None]
 
 
 async def test_waiting_returns_with_the_decision_or_when_the_time_is_up(approvals: Approvals) -> None:
@@ -194,6 +224,41 @@ async def test_a_flow_that_is_rejected_ends_without_an_outcome(tmp_path: Path) -
 async def test_a_flow_of_a_kind_that_there_is_not_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="Order is for the kind 'order', which the policy file does not have"):
         Approvals(tmp_path / "hitl.db").add(Order)
+
+
+class Login(BaseModel):
+    """What a flow logs in with."""
+
+    token: SecretStr
+
+
+HIDDEN = Field(json_schema_extra={"writeOnly": True})
+
+
+@pytest.mark.parametrize(
+    ("token", "title", "mistake"),
+    [
+        (Login, None, r"schema\.\$defs\.Login\.properties\.token\.writeOnly: must stand directly under properties"),
+        (SecretStr | None, None, r"schema\.properties\.token\.anyOf\[0\]\.writeOnly: must stand directly"),
+        (SecretStr, "Use {token}", r"title: \{token\} must not stand in a title"),
+    ],
+)
+def test_t36_a_kind_that_would_show_what_it_marks_as_secret_is_refused(
+    tmp_path: Path, token: Any, title: str | None, mistake: str
+) -> None:
+    schema = create_model("Order", token=(token, ...)).model_json_schema()
+    with pytest.raises(Invalid, match=f"'order' would show secrets. {mistake}"):
+        Approvals(tmp_path / "hitl.db").add(Order, Kind(name="order", title=title, schema=schema))
+
+
+async def test_t36_what_is_marked_where_it_is_found_is_in_no_list(tmp_path: Path) -> None:
+    model = create_model("Order", order=(int, ...), token=(Annotated[SecretStr | None, HIDDEN], None))
+    approvals = Approvals(tmp_path / "hitl.db")
+    approvals.add(Order, Kind(name="order", title="Order {order}", schema=model.model_json_schema()))
+    async with approvals.running():
+        await approvals.request("Order 17", {"order": 17, "token": "CANARY"}, kind="order")
+        listed = approvals.desk.page_shape(await approvals.desk.pending(approvals.requester))
+    assert listed["approvals"][0]["payload"] == {"order": 17, "token": "[redacted]"}
 
 
 async def test_a_flow_of_a_kind_in_the_policy_file_follows_that_policy(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ QUESTIONS: dict[str, Callable[[View], object]] = {
     "an equal one that was rejected": lambda view: view.latest_equal(
         "os:agent", "expense", "sha256:0", Status.REJECTED
     ),
+    "how earlier ones ended": lambda view: view.count_earlier("os:agent", "expense", "", START, 5),
+    "earlier ones": lambda view: view.earlier("os:agent", "expense", "", 5),
     "how many are open": lambda view: view.count_open("os:agent", "expense", 10_000),
 }
 

@@ -17,6 +17,7 @@ from mcp_hitl.domain.canonical import canonical, digest_of
 from mcp_hitl.domain.errors import Invalid, Unavailable
 from mcp_hitl.domain.ids import approval_id
 from mcp_hitl.domain.policy import Assurance, Escalation, Policy, Profile, Stage, Verdict
+from mcp_hitl.domain.resolution import POLICY_STAGE
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -690,6 +691,7 @@ def revised(approval: Approval, payload: Any, comment: str | None = "Less") -> t
         before=approval.payload,
         after=payload,
         at=START + timedelta(hours=1),
+        established="os-user",
     )
     return new, edit
 
@@ -827,7 +829,6 @@ async def test_erasing_removes_contents_and_leaves_what_happened(store: Store) -
         title="(erased)",
         claim=None,
         form=None,
-        dedup_key=None,
         answer=None,
         reason=None,
         outcome=Outcome(OutcomeState.FAILED),
@@ -870,6 +871,30 @@ async def test_earlier_requests_are_the_requesters_own_of_a_kind_newest_first(st
     assert await earlier(6, 10) == [numbered(number).id for number in (3, 2, 1, 0)]
     assert await earlier(3, 2) == [numbered(6).id, numbered(2).id]
     assert await earlier(0, 10) == [numbered(number).id for number in (6, 3, 2, 1)]
+
+
+async def test_t24_what_people_rejected_comes_first_and_what_ended_how_is_counted(store: Store) -> None:
+    ended = [Status.REJECTED, Status.REJECTED, Status.CANCELLED, Status.REJECTED, Status.CANCELLED]
+    await insert(store, *(numbered(number) for number in range(7)), numbered(7, requester="os:other"))
+    rule = a_decision(approval=numbered(3).id, approver="policy:none", stage=POLICY_STAGE, verdict=Verdict.REJECT)
+
+    def end(tx: Transaction) -> None:
+        tx.add_decision(rule)
+        for number, status in enumerate(ended):
+            tx.resolve(numbered(number).id, status, START)
+
+    await store.write(end)
+    others = ("os:agent", "expense", numbered(6).id)
+    listed = await store.read(lambda view: [view.earlier(*others, limit) for limit in (2, 4, 10)])
+    in_order = [numbered(number).id for number in (1, 0, 3, 5, 4, 2)]
+    assert [[one.id for one in some] for some in listed] == [in_order[:2], in_order[:4], in_order]
+
+    async def counted(now: datetime, most: int) -> dict[Status, int]:
+        return await store.read(lambda view: view.count_earlier(*others, now, most))
+
+    assert await counted(START, 10) == {Status.REJECTED: 3, Status.CANCELLED: 2, Status.PENDING: 1}
+    overdue = numbered(5).expires_at
+    assert await counted(overdue, 2) == {Status.REJECTED: 2, Status.CANCELLED: 2, Status.EXPIRED: 1}
 
 
 async def test_what_a_requester_has_open_is_counted_by_kind_and_to_a_limit(store: Store) -> None:

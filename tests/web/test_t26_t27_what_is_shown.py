@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from asked import AGENT
 from playwright.async_api import Browser, Locator, Page, expect
 from web.attack import asked
-from web.rig import Place, person
+from web.rig import Place, decide, lunches, person
+
+from mcp_hitl.domain.policy import Verdict
 
 pytestmark = pytest.mark.anyio
 
@@ -129,3 +132,15 @@ async def test_t27_without_a_title_of_its_own_a_claim_is_no_fact_in_any_list(chr
         row = page.locator(f"[id='{action.id}']")
         await expect(row.get_by_role("link")).to_have_text("Harmless clean-up")
         await expect(row.locator(".kind")).to_have_text("action")
+
+
+async def test_t24_what_people_rejected_stands_first_among_what_else_was_asked(chromium: Browser, place: Place) -> None:
+    *before, now = await lunches(place, 8)
+    await decide(place, before[0], Verdict.REJECT, "Never.")
+    for one in before[1:]:
+        await place.desk.cancel(AGENT, one.id)
+    async with person(chromium, place, f"/approvals/{now.id}") as page:
+        others = page.get_by_role("region", name="Also asked by")
+        await expect(others.locator("li")).to_have_count(5)
+        await expect(others.locator("li").first).to_contain_text("Never.")
+        await expect(others).to_contain_text("Of this kind: 1 rejected, 6 cancelled.")

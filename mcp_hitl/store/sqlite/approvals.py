@@ -61,7 +61,8 @@ class ApprovalStatements:
             self._keep_text(approval.id, digest_of(content), content.decode())
         self._keep(approval.id, edit.comment)
         self._db.execute(
-            "INSERT INTO edits (approval, revision, editor, comment, before, after, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO edits (approval, revision, editor, comment, before, after, at, established) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 approval.id,
                 edit.revision,
@@ -70,6 +71,7 @@ class ApprovalStatements:
                 digest_of(before),
                 digest_of(after),
                 to_ms(edit.at),
+                edit.established,
             ),
         )
         return True
@@ -138,7 +140,7 @@ class ApprovalStatements:
         """See `Transaction.erase`."""
         self._db.execute(
             "UPDATE approvals SET payload = 'null', title = '(erased)', claim = NULL, form = NULL, answer = NULL, "
-            "reason = NULL, dedup_key = NULL, outcome = json_set(outcome, '$.result', NULL, '$.error', NULL), "
+            "reason = NULL, outcome = json_set(outcome, '$.result', NULL, '$.error', NULL), "
             "erased_at = ? WHERE id = ?",
             (to_ms(at), approval_id),
         )

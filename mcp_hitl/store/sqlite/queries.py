@@ -7,6 +7,7 @@ from typing import Any
 from mcp_hitl.domain.approval import Approval, Edit, Status
 from mcp_hitl.domain.canonical import read_back
 from mcp_hitl.domain.instants import from_ms, to_ms
+from mcp_hitl.domain.resolution import POLICY_STAGE
 from mcp_hitl.store.sqlite import rows
 
 _WHOLE = (
@@ -18,6 +19,21 @@ _WHOLE = (
     "FROM progress WHERE progress.approval = approvals.id)"
 )
 """An approval with its decisions and progress: one statement, since it is what is read most."""
+_OTHERS = "requester = ?1 AND kind = ?2 AND id <> ?3"
+_RANK = (
+    "CASE WHEN status <> 'rejected' THEN 2 "
+    f"ELSE EXISTS (SELECT 1 FROM decisions WHERE approval = approvals.id AND stage = {POLICY_STAGE}) END"
+)
+_REJECTED = (
+    "SELECT id FROM (SELECT id FROM approvals WHERE id IN (SELECT id FROM approvals INDEXED BY approvals_ending "
+    f"WHERE {_OTHERS} AND status = 'rejected' ORDER BY id DESC LIMIT 1000) ORDER BY {_RANK}, id DESC LIMIT ?4)"
+)
+_NEWEST = f"SELECT id FROM (SELECT id FROM approvals WHERE {_OTHERS} ORDER BY id DESC LIMIT ?4)"
+_EACH_ENDING = " UNION ALL ".join(
+    "SELECT * FROM (SELECT status, expires_at FROM approvals INDEXED BY approvals_ending "
+    f"WHERE {_OTHERS} AND status = '{status.value}' LIMIT ?5)"
+    for status in Status
+)
 
 
 class ApprovalQueries:
@@ -68,8 +84,18 @@ class ApprovalQueries:
     def earlier(self, requester: str, kind: str, but: str, limit: int) -> list[Approval]:
         """See `View.earlier`."""
         return self._all(
-            "WHERE requester = ? AND kind = ? AND id <> ? ORDER BY id DESC LIMIT ?", (requester, kind, but, limit)
+            f"WHERE id IN ({_REJECTED} UNION ALL {_NEWEST}) ORDER BY {_RANK}, id DESC LIMIT ?4",
+            (requester, kind, but, limit),
         )
+
+    def count_earlier(self, requester: str, kind: str, but: str, now: datetime, most: int) -> dict[Status, int]:
+        """See `View.count_earlier`."""
+        found = self._db.execute(
+            "SELECT CASE WHEN status = 'pending' AND expires_at <= ?4 THEN 'expired' ELSE status END, count(*) "
+            f"FROM ({_EACH_ENDING}) GROUP BY 1",
+            (requester, kind, but, to_ms(now), most),
+        )
+        return {Status(row[0]): row[1] for row in found}
 
     def erasable(self, until: datetime, after: str, limit: int) -> list[str]:
         """See `View.erasable`."""
@@ -140,7 +166,8 @@ class ApprovalQueries:
         if revision == 1:
             return ()
         found = self._db.execute(
-            "SELECT revision, editor, comment, before, after, at FROM edits WHERE approval = ? ORDER BY revision",
+            "SELECT revision, editor, comment, before, after, at, established FROM edits "
+            "WHERE approval = ? ORDER BY revision",
             (approval_id,),
         ).fetchall()
         return tuple(
@@ -151,6 +178,7 @@ class ApprovalQueries:
                 before=self._kept(approval_id, row[3]),
                 after=self._kept(approval_id, row[4]),
                 at=from_ms(row[5]),
+                established=row[6],
             )
             for row in found
         )

@@ -26,7 +26,7 @@ CREATE TABLE approvals (
     resolved_at INTEGER CHECK ((status = 'pending') = (resolved_at IS NULL)),
     policy TEXT NOT NULL,
     form TEXT,
-    dedup_key TEXT,
+    dedup_key TEXT,                 -- the digest of it, which is kept when the contents are erased
     cooldown_until INTEGER,
     asked INTEGER NOT NULL,
     answer TEXT,
@@ -52,6 +52,7 @@ CREATE INDEX approvals_pending ON approvals (id, expires_at) WHERE status = 'pen
 CREATE INDEX approvals_pending_kind ON approvals (kind, id, expires_at) WHERE status = 'pending';
 CREATE INDEX approvals_due ON approvals (next_at) WHERE status = 'pending';
 CREATE INDEX approvals_requester ON approvals (requester, kind, id);
+CREATE INDEX approvals_ending ON approvals (requester, kind, status, id, expires_at);
 CREATE INDEX approvals_open ON approvals (requester, kind) WHERE status = 'pending';
 CREATE INDEX approvals_ruled ON approvals (requester, kind, rule, resolved_at) WHERE rule IS NOT NULL;
 
@@ -135,6 +136,7 @@ CREATE TABLE edits (
     before TEXT NOT NULL,
     after TEXT NOT NULL,
     at INTEGER NOT NULL,
+    established TEXT,
     PRIMARY KEY (approval, revision)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE progress (
