@@ -16,6 +16,7 @@ from mcp_hitl import Flow, Step
 from mcp_hitl.domain.approval import Approval, OutcomeState
 from mcp_hitl.domain.audit import Event
 from mcp_hitl.domain.kinds import ACTION, BUILT_IN
+from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.web.guard import TOKEN
 
@@ -88,7 +89,7 @@ async def test_t09_a_page_that_is_open_shows_what_somebody_else_has_settled(chro
     approval = await unknown(bank)
     async with person(chromium, bank, f"/approvals/{approval.id}") as page:
         await expect(page.get_by_role("button", name=YES)).to_be_enabled()
-        await bank.desk.reconcile(ANA, approval.id, False)
+        await bank.desk.reconcile(ANA, approval.id, False, assurance=Assurance.LOCAL)
         await expect(page.get_by_text("Outcome: failed")).to_be_visible()
         await expect(page.get_by_role("button", name=YES)).to_have_count(0)
 
@@ -98,7 +99,7 @@ async def test_t09_a_stale_page_says_what_was_settled_and_settles_nothing(chromi
     async with person(chromium, bank, refused=True) as page:
         await hear_nothing(page)
         await page.goto(f"{bank.address}/approvals/{approval.id}")
-        await bank.desk.reconcile(ANA, approval.id, False)
+        await bank.desk.reconcile(ANA, approval.id, False, assurance=Assurance.LOCAL)
         before = (await standing(bank), await bank.now(approval))
         await page.get_by_role("button", name=YES).click()
         said = page.get_by_role("alert").filter(has_text="is failed; there is nothing to reconcile.")
