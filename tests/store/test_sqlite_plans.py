@@ -25,7 +25,7 @@ QUESTIONS: dict[str, Callable[[View], object]] = {
     "an equal one that was rejected": lambda view: view.latest_equal(
         "os:agent", "expense", "sha256:0", Status.REJECTED
     ),
-    "how many are open": lambda view: view.count_open("os:agent", "expense", 10_000),
+    "how many are open": lambda view: view.count_open("os:agent", "expense", START, 10_000),
 }
 
 
