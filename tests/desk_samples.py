@@ -116,6 +116,9 @@ class WatchedStore:
     async def write(self, work: Callable[[Transaction], T]) -> T:
         return await self._store.write(work)
 
+    async def scrub(self) -> bool:
+        return await self._store.scrub()
+
     async def changed(self) -> None:
         await self._store.changed()
 

@@ -126,7 +126,10 @@ def export(context: click.Context, file: Path, redact: bool) -> None:
 @click.option("--older-than", required=True, metavar="TIME", help='Such as "365 days": resolved longer ago than this.')
 @click.pass_context
 def erase(context: click.Context, older_than: str) -> None:
-    """Erase the contents of old approvals: payloads, comments, answers. The log stays and still verifies."""
+    """Erase the contents of old approvals: payloads, comments, answers. The log stays and still verifies.
+
+    The database's files keep no trace of them either; while somebody reads it, until the next time.
+    """
 
     async def main() -> int:
         try:

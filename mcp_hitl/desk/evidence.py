@@ -1,6 +1,7 @@
 """The evidence: check it, take it elsewhere, and erase contents without breaking it."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,8 @@ from mcp_hitl.domain.verification import check_expense, check_stored
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "mcp-hitl-audit/1"
 _PAGE = 1_000
@@ -101,13 +104,17 @@ class Evidence:
         """Erase the contents of what was resolved longer ago than that; the log still verifies. How many.
 
         What a flow still needs is kept until it has ended, and what nobody can tell until somebody has reconciled it.
-        `who` is None where the policy's retention time does it.
+        `who` is None where the policy's retention time does it. Traces that readers have kept in the files go too.
         """
         erased, after = 0, ""
         until = self._clock() - older_than
         while page := await self._store.read(partial(_erasable, until=until, after=after)):
             after = page[-1]
             erased += await self._store.write(partial(self._erase, page=page, who=who, older_than=older_than))
+        if not await self._store.scrub() and erased:
+            logger.warning(
+                "the database is being read: its files keep traces of what was erased until the next erasure"
+            )
         return erased
 
     def _erase(self, tx: Transaction, *, page: list[str], who: Principal | None, older_than: timedelta) -> int:

@@ -51,7 +51,7 @@ def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: R
         tx.count_ask(asked_before.id)
         record(tx, asked_before, Event.ASKED_AGAIN, now, request.requester)
         return tx.get(asked_before.id) or asked_before
-    _check_open(tx, request)
+    _check_open(tx, request, now)
     return open_approval(tx, request, now, rulebook)
 
 
@@ -141,9 +141,9 @@ def _check_rate(tx: Transaction, request: Request, now: datetime) -> None:
         raise TooMany(f"You may ask {most} times in a minute. Wait a minute, and ask for less.")
 
 
-def _check_open(tx: Transaction, request: Request) -> None:
+def _check_open(tx: Transaction, request: Request, now: datetime) -> None:
     most = request.kind.limits.open_per_requester
-    if most is not None and tx.count_open(request.requester.id, request.kind.name, most) >= most:
+    if most is not None and tx.count_open(request.requester.id, request.kind.name, now, most) >= most:
         raise TooMany(
             f"You have {most:,} open requests of the kind {request.kind.name!r}. Wait until some are decided."
         )

@@ -41,6 +41,10 @@ class Store(Protocol):
         """
         ...
 
+    async def scrub(self) -> bool:
+        """Leave nothing in the files of what was erased; False where that cannot be done now."""
+        ...
+
     async def changed(self) -> None:
         """Wait until something may have been committed since the last call, by this process or another."""
         ...

@@ -84,8 +84,8 @@ class View(Protocol):
         """What was resolved by then and is not erased, from behind the id `after`, in order of id."""
         ...
 
-    def count_open(self, requester: str, kind: str, most: int) -> int:
-        """How many of the requester's approvals of a kind are pending, counted up to `most`."""
+    def count_open(self, requester: str, kind: str, now: datetime, most: int) -> int:
+        """How many of the requester's of a kind are pending and not overdue at `now`, counted up to `most`."""
         ...
 
     def count_ruled(self, requester: str, kind: str, rule: str, since: datetime) -> int:

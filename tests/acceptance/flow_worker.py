@@ -109,6 +109,9 @@ class Mortal:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
+    async def scrub(self) -> bool:
+        return await self._store.scrub()
+
     async def changed(self) -> None:
         await self._store.changed()
 

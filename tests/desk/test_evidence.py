@@ -508,6 +508,27 @@ async def test_t10_the_same_key_joins_what_was_erased(under: Under, clock: Clock
     assert "invoice 17" not in everything_stored(tmp_path / "hitl.db")
 
 
+def files_with(word: str, folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if word.encode() in path.read_bytes()]
+
+
+async def test_what_was_erased_is_gone_from_the_files_too_at_the_latest_after_their_last_reader(
+    under: Under, elsewhere: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = under(BOOK)
+    asked = await desk.submit(AGENT, "thing", {"n": 1, "note": "CANARY"})
+    await elsewhere.cancel(AGENT, asked.id)
+    with closing(sqlite3.connect(tmp_path / "hitl.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM approvals").fetchall()
+        assert await desk.evidence().erase(None, older_than=timedelta()) == 1
+        assert "keep traces of what was erased until the next erasure" in caplog.text
+        assert files_with("CANARY", tmp_path) == ["hitl.db-wal"]
+    assert await desk.evidence().erase(None, older_than=timedelta()) == 0
+    assert files_with("CANARY", tmp_path) == []
+    assert len(caplog.records) == 1
+
+
 @pytest.mark.parametrize(
     ("attack", "wrong"),
     [

@@ -298,3 +298,8 @@ def test_a_key_that_was_cut_short_is_refused_with_what_to_do(tmp_path: Path) -> 
     (tmp_path / "hitl.db.key").write_bytes(b"short")
     with pytest.raises(OSError, match=r"hitl\.db\.key does not hold a key of 32 bytes; remove it"):
         files.shared_key(tmp_path / "hitl.db")
+
+
+def test_files_that_cannot_be_scrubbed_now_are_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "hitl.db").write_bytes(b"No database at all. " * 100)
+    assert connection.scrub(tmp_path / "hitl.db") is False

@@ -27,7 +27,7 @@ QUESTIONS: dict[str, Callable[[View], object]] = {
     ),
     "how earlier ones ended": lambda view: view.count_earlier("os:agent", "expense", "", START, 5),
     "earlier ones": lambda view: view.earlier("os:agent", "expense", "", 5),
-    "how many are open": lambda view: view.count_open("os:agent", "expense", 10_000),
+    "how many are open": lambda view: view.count_open("os:agent", "expense", START, 10_000),
 }
 
 

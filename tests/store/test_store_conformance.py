@@ -905,9 +905,15 @@ async def test_what_a_requester_has_open_is_counted_by_kind_and_to_a_limit(store
         numbered(4, requester="os:other"),
         numbered(5, kind="action"),
     )
-    counts = await store.read(lambda view: [view.count_open("os:agent", "expense", most) for most in (2, 3, 10)])
-    assert counts == [2, 3, 3]
-    assert await store.read(lambda view: view.count_open("os:nobody", "expense", 10)) == 0
+
+    def count(requester: str, now: datetime, *limits: int) -> Callable[[View], list[int]]:
+        return lambda view: [view.count_open(requester, "expense", now, most) for most in limits]
+
+    ends = numbered(0).expires_at
+    assert await store.read(count("os:agent", START, 2, 3, 10)) == [2, 3, 3]
+    assert await store.read(count("os:agent", ends - timedelta(milliseconds=1), 10)) == [3]
+    assert await store.read(count("os:agent", ends, 10)) == [0]
+    assert await store.read(count("os:nobody", START, 10)) == [0]
 
 
 async def test_what_a_rule_approved_is_counted_by_requester_kind_and_since_when(store: Store) -> None:

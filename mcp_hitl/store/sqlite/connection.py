@@ -15,6 +15,8 @@ C = TypeVar("C", bound=sqlite3.Connection)
 BUSY_SECONDS = 30.0
 """How long a write waits for another process. Every client of one person starts a process of its own."""
 
+_SCRUB_MS = 250
+
 APPLICATION_ID = int.from_bytes(b"HITL", "big")
 """By which `file` and we know our files (https://www.sqlite.org/pragma.html#pragma_application_id)."""
 
@@ -56,6 +58,20 @@ def prepare(path: Path) -> None:
         raise Unavailable(f"The database {path} cannot be used: {error}.") from error
     finally:
         db.close()
+
+
+def scrub(path: Path) -> bool:
+    """Empty the write-ahead log, in which what was erased still stands; False where it cannot be done now.
+
+    Writes wait while it waits for readers: hence not for long (https://www.sqlite.org/pragma.html#pragma_wal_checkpoint).
+    """
+    try:
+        with closing(connect(path)) as db:
+            db.execute(f"PRAGMA busy_timeout = {_SCRUB_MS}")
+            busy: int = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except (sqlite3.Error, Unavailable):
+        return False
+    return not busy
 
 
 def _refuse_what_is_not_ours(path: Path) -> None:

@@ -106,13 +106,13 @@ class ApprovalQueries:
         )
         return [row[0] for row in found]
 
-    def count_open(self, requester: str, kind: str, most: int) -> int:
+    def count_open(self, requester: str, kind: str, now: datetime, most: int) -> int:
         """See `View.count_open`."""
         return self._number(
             "SELECT count(*) FROM "
             "(SELECT 1 FROM approvals INDEXED BY approvals_open "
-            "WHERE requester = ? AND kind = ? AND status = 'pending' LIMIT ?)",
-            (requester, kind, most),
+            "WHERE requester = ? AND kind = ? AND expires_at > ? AND status = 'pending' LIMIT ?)",
+            (requester, kind, to_ms(now), most),
         )
 
     def count_ruled(self, requester: str, kind: str, rule: str, since: datetime) -> int:

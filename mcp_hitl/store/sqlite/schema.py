@@ -53,7 +53,7 @@ CREATE INDEX approvals_pending_kind ON approvals (kind, id, expires_at) WHERE st
 CREATE INDEX approvals_due ON approvals (next_at) WHERE status = 'pending';
 CREATE INDEX approvals_requester ON approvals (requester, kind, id);
 CREATE INDEX approvals_ending ON approvals (requester, kind, status, id, expires_at);
-CREATE INDEX approvals_open ON approvals (requester, kind) WHERE status = 'pending';
+CREATE INDEX approvals_open ON approvals (requester, kind, expires_at) WHERE status = 'pending';
 CREATE INDEX approvals_ruled ON approvals (requester, kind, rule, resolved_at) WHERE rule IS NOT NULL;
 
 CREATE TRIGGER approvals_terminal BEFORE UPDATE OF status ON approvals

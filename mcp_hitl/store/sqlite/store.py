@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_hitl.domain.errors import Unavailable
-from mcp_hitl.store.sqlite.connection import connect, prepare
+from mcp_hitl.store.sqlite.connection import connect, prepare, scrub
 from mcp_hitl.store.sqlite.files import shared_key
 from mcp_hitl.store.sqlite.lane import Lane
 from mcp_hitl.store.sqlite.surveying import Surveys
@@ -59,6 +59,10 @@ class SqliteStore:
     async def survey(self, work: Callable[[View], T]) -> T:
         """See `Store.survey`."""
         return await self._surveys.call(work)
+
+    async def scrub(self) -> bool:
+        """See `Store.scrub`."""
+        return await anyio.to_thread.run_sync(scrub, self.path)
 
     async def changed(self) -> None:
         """See `Store.changed`: told at once of this process's commits, and of others' within `WATCH_SECONDS`."""
