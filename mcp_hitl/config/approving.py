@@ -121,8 +121,9 @@ class _Check:
         """Whether every value satisfies this branch."""
         if not isinstance(branch, dict):
             return branch is True
-        said = cast("JsonObject", branch).keys() - _NO_MATTER
-        return not said or (said == {"$ref"} and self._is_empty(target(self._when, branch["$ref"])))
+        whole = cast("JsonObject", branch)
+        said = whole.keys() - _NO_MATTER
+        return not said or (said == {"$ref"} and self._is_empty(target(self._when, whole["$ref"])))
 
     def _note(self, place: str, keyword: str | int, expected: str) -> None:
         self._mistakes.add(inside(place, keyword), expected)
