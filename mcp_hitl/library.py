@@ -294,7 +294,7 @@ class Approvals:
 
 def _over(approval: Approval) -> bool:
     """Whether nothing more will come of it here."""
-    carried_out = approval.flow == approval.id.replace("apr_", "flw_")
+    carried_out = approval.flow is not None and approval.opened_by is None
     going = approval.outcome.state in {OutcomeState.NONE, OutcomeState.RUNNING}
     return not (approval.status is Status.APPROVED and carried_out and going)
 

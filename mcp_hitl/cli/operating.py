@@ -3,6 +3,7 @@
 import click
 
 from mcp_hitl.cli import person
+from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.running import DONE, NO, print_json, run
 from mcp_hitl.cli.workspace import settings_of, workspace
 from mcp_hitl.domain.instants import rfc3339
@@ -21,8 +22,7 @@ def pause(context: click.Context, kind: str | None) -> None:
     async def main() -> int:
         async with workspace(settings_of(context)) as place:
             stopped = await place.desk.pause(place.user, kind)
-        what = f"The kind {kind}" if kind else "Everything"
-        click.echo(f"{what} {'is' if stopped else 'was already'} stopped.")
+        click.echo(f"{_named(kind)} {'is' if stopped else 'was already'} stopped.")
         return DONE
 
     run(main)
@@ -41,10 +41,22 @@ def resume(context: click.Context, kind: str | None) -> None:
                 person.say("Nothing was changed.")
                 return NO
             resumed = await place.desk.resume(place.user, kind)
-        click.echo("It goes on." if resumed else "It was not stopped.")
+            left = [stop.kind for stop in await place.desk.paused(place.user) if kind is None or stop.kind is None]
+        if not left:
+            click.echo("It goes on." if resumed else "It was not stopped.")
+            return DONE
+        click.echo("That stop is over, and another is not:" if resumed else "That was not stopped, and this is:")
+        for one in left:
+            words = ("resume",) if one is None else ("resume", "--kind", one)
+            again = command_line(settings_of(context), *words, here=True)
+            click.echo(f"{_named(one)} is still stopped. To let it go on: {again}")
         return DONE
 
     run(main)
+
+
+def _named(kind: str | None) -> str:
+    return f"The kind {kind}" if kind else "Everything"
 
 
 @click.command("reset-clock")

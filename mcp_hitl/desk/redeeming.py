@@ -136,9 +136,10 @@ def check_valid(view: View, approval: Approval, clock: datetime, rulebook: Ruleb
             approver = Principal(decision.approver, Established(decision.established))
             everybody = approval.policy.stages[decision.stage - 1].everybody
             if not approval.policy.admits(everybody, approver, rights):
+                person = rulebook.people.person(decision.approver)
+                since = "whose right was withdrawn" if person == decision.approver else f"who counts as {person}"
                 raise NotAllowed(
-                    f"{approval.id} was approved by {decision.approver}, whose right was withdrawn since. "
-                    "Ask for a new approval."
+                    f"{approval.id} was approved by {decision.approver}, {since} since. Ask for a new approval."
                 )
 
 

@@ -1,5 +1,6 @@
 """Who may decide what now: the one place that refuses, for deciding itself and for pages that ask before."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from mcp_hitl.desk.recording import check_open, check_running, instant
@@ -7,9 +8,10 @@ from mcp_hitl.domain.approval import Approval
 from mcp_hitl.domain.errors import Conflict, NotAllowed, NotFound
 from mcp_hitl.domain.people import People
 from mcp_hitl.domain.policy import Assurance, Policy, Verdict
-from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.principal import LOCAL, Principal
 from mcp_hitl.domain.resolution import stage_of
 from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.text import one_line
 from mcp_hitl.store.view import View
 
 
@@ -45,7 +47,9 @@ def check_right(approval: Approval, approver: Principal, assurance: Assurance, r
     number = stage_of(approval)
     entries = (*policy.stages[number - 1].approvers, *approval.escalated)
     if not policy.admits(entries, approver, rulebook.rights(approval.kind, approval.payload)):
-        raise NotAllowed(f"{approval.id} is for others to decide now.")
+        raise NotAllowed(
+            f"{approval.id} is for others to decide now: {_told(entries)}. Ask one of them to look at it in the inbox."
+        )
     return number
 
 
@@ -78,7 +82,11 @@ def check_is_an_approver(
     _check_assurance(policy, assurance)
     known = approval.kind in rulebook.kinds
     if not (rights.name(person) if known else policy.admits(tuple(policy.named()), person, rights)):
-        raise NotAllowed(f"Only somebody who may decide {approval.id} can {what}.")
+        who = _told(sorted(rights.entries) if known else policy.named())
+        where = (
+            "in the inbox" if known else f"under a policy that has the kind {approval.kind!r}, which this one has not"
+        )
+        raise NotAllowed(f"Only somebody who may decide {approval.id} can {what}: {who}. Ask one of them, {where}.")
     requester = rulebook.people.person(approval.requester)
     if policy.four_eyes and person.may_be(requester, approval.requested_as):
         raise NotAllowed(f"{approval.id} is your own request; somebody else has to {what}.")
@@ -112,8 +120,14 @@ def _check_assurance(policy: Policy, assurance: Assurance) -> None:
         raise NotAllowed(
             "This policy takes no decision that nobody was asked for (unattended = false). A person has to look at it."
             if assurance is Assurance.NONE
-            else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}."
+            else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}. "
+            "It is for somebody whom the policy names, where they have signed in as themselves."
         )
+
+
+def _told(entries: Iterable[str]) -> str:
+    names = ["somebody at the requester's machine" if entry == LOCAL else entry for entry in entries]
+    return one_line(", ".join(dict.fromkeys(names)), 200)
 
 
 def _check_counts(approval: Approval, approver: Principal, verdict: Verdict, stage: int, people: People) -> None:

@@ -158,6 +158,12 @@ class Approval:
         return tuple(decision for decision in self.decisions if decision.revision == self.revision)
 
     @property
+    def opened_by(self) -> str | None:
+        """The approval that started the flow which asked for this one on its way; None where nothing but people did."""
+        first = None if self.flow is None else self.flow.replace("flw_", "apr_")
+        return None if first == self.id else first
+
+    @property
     def why_ended(self) -> str | None:
         """The words it ended with: those of whoever rejected it last, or else `reason`; None where nobody gave any."""
         rejections = [d.comment for d in self.decisions_in_force if d.verdict is Verdict.REJECT and d.comment]

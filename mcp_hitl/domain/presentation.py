@@ -275,6 +275,8 @@ def _after_approval(approval: Approval, telling: Telling) -> str:
                 "Approved. Call redeem-approval with this id and digest, then do exactly what `payload` says, once and "
                 "nothing else, and tell with report-outcome how it went."
             )
+        case OutcomeState.NONE if (first := approval.opened_by) is not None:
+            return f"Approved; the flow that asked for it goes on. get-approval with {first} tells how that goes."
         case OutcomeState.NONE | OutcomeState.RUNNING if approval.flow is not None:
             return "Approved; it is being carried out here. get-approval tells in `outcome` how it goes."
         case OutcomeState.RUNNING:

@@ -72,6 +72,30 @@ def test_t15_one_kind_can_be_stopped_alone(database: Path) -> None:
     assert approve(database, expense) == 0
 
 
+def test_t15_whoever_resumes_is_told_what_is_still_stopped_and_how_to_let_it_go_on(database: Path) -> None:
+    def resumes(*words: str) -> str:
+        with at_terminal(database, "resume", *words) as person:
+            person.answer("go on? [y/N]: ", "y")
+            assert person.finish() == 0
+        return " ".join(person.shown.partition("[y/N]:")[2].split())
+
+    kinds, everything = ("--kind", "expense"), "Everything is still stopped. To let it go on: "
+    run(database, "pause", *kinds)
+    for told in ("That was not stopped, and this is:", "That stop is over, and another is not:"):
+        shown = resumes()
+        assert told in shown and "It goes on." not in shown
+        assert "The kind expense is still stopped. To let it go on: " in shown
+        assert shown.endswith("resume --kind expense")
+        run(database, "pause")
+    run(database, "pause", "--kind", "action")
+    for told, kind in (("That stop is over", "expense"), ("That was not stopped", "expense")):
+        shown = resumes("--kind", kind)
+        assert told in shown and everything in shown and shown.endswith("resume")
+    assert "The kind action is still stopped." in resumes()
+    assert "It goes on." in resumes("--kind", "action")
+    assert "It was not stopped." in resumes()
+
+
 def test_reset_clock_asks_a_person_who_sees_the_time(database: Path) -> None:
     ask(database)
     assert run(database, "reset-clock").returncode == 2

@@ -164,7 +164,11 @@ async def test_a_decision_in_the_last_millisecond_counts(desk: Desk, clock: Cloc
     [
         ("action", Assurance.NONE, "takes no decision that nobody was asked for (unattended = false)"),
         ("strict", Assurance.NONE, "takes no decision that nobody was asked for"),
-        ("strict", Assurance.LOCAL, "asks for an assurance of session; this would be local."),
+        (
+            "strict",
+            Assurance.LOCAL,
+            "of session; this would be local. It is for somebody whom the policy names, where they have signed in",
+        ),
     ],
 )
 async def test_less_assurance_than_the_policy_asks_for_is_refused(

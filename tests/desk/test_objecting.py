@@ -23,7 +23,7 @@ SESSION = Assurance.SESSION
 CASES: dict[str, tuple[Policy, list[str], str, Verdict, Assurance, str | None]] = {
     "nothing against it": (PAIR, [], "ana", APPROVE, SESSION, None),
     "by another account": (PAIR, [], "ana.b", APPROVE, SESSION, None),
-    "not their stage yet": (LADDER, [], "cy", APPROVE, SESSION, "is for others to decide now"),
+    "not their stage yet": (LADDER, [], "cy", APPROVE, SESSION, "decide now: group:finance. Ask one of them"),
     "their stage by now": (LADDER, ["bo approves"], "cy", APPROVE, SESSION, None),
     "a stranger": (PAIR, [], "mallory", REJECT, SESSION, "is for others to decide now"),
     "one's own request": (

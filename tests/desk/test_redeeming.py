@@ -324,6 +324,15 @@ async def test_t21_a_right_that_was_withdrawn_is_gone_when_the_action_is_taken(u
     assert (await given_back.redeem(AGENT, ready.id, ready.digest)).outcome.state is OutcomeState.RUNNING
 
 
+async def test_t21_who_is_mapped_to_another_account_since_is_told_so(under: Under) -> None:
+    before = under(a_rulebook(ONE, People(groups={"finance": frozenset({"ana.b"})})))
+    asked = await before.submit(AGENT, "thing", {"n": 1})
+    await before.decide(said(person("ana.b"), asked))
+    now = under(a_rulebook(ONE))
+    with pytest.raises(NotAllowed, match=r"was approved by ana\.b, who counts as ana since\. Ask for a new approval"):
+        await now.redeem(AGENT, asked.id, asked.digest)
+
+
 async def test_t21_one_of_several_rights_that_is_gone_is_one_too_few(under: Under) -> None:
     desk = under(a_rulebook(LADDER))
     asked = await desk.submit(AGENT, "thing", {"n": 1})
@@ -426,7 +435,9 @@ async def test_t22_only_its_approvers_settle_what_nobody_could_tell(under: Under
     ready = await approved(desk)
     used = await desk.redeem(AGENT, ready.id, ready.digest)
     for other in (AGENT, CY):
-        with pytest.raises(NotAllowed, match=r"Only somebody who may decide .* can say whether it happened"):
+        with pytest.raises(
+            NotAllowed, match=r"can say whether it happened: group:finance\. Ask one of them, in the inbox"
+        ):
             await settled(desk, other, ready.id, True)
     without = under(a_rulebook(ONE, replace(PEOPLE, groups={"finance": frozenset({"bo"})})))
     assert await refusal(settled(without, ANA, ready.id, True)) == "not_allowed"
@@ -450,6 +461,8 @@ async def test_t22_of_a_kind_that_is_not_known_here_only_its_own_approvers_settl
     ready = await approved(theirs)
     await theirs.redeem(AGENT, ready.id, ready.digest)
     here = under(Rulebook())
+    with pytest.raises(NotAllowed, match=r"group:finance\. Ask one of them, under a policy that has the kind 'thing'"):
+        await settled(here, ANA, ready.id, True)
     for whoever in (ANA, ANA_AT_THE_MACHINE, LOOPBACK):
         assert await refusal(settled(here, whoever, ready.id, True)) == "not_allowed"
     at_the_machine = under(a_rulebook(Policy()))

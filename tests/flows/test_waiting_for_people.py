@@ -141,6 +141,9 @@ async def test_a_second_approval_is_opened_once_the_first_is_given(rig: Rig) -> 
     outcome = await rig.outcome(first)
     assert outcome.result == {"value": [first, second.id, {"again": {"n": 1}}]}
     assert (await rig.outcome(second.id)) == Outcome()
+    assert rig.desk.shape(await rig.look(second.id))["next"] == (
+        f"Approved; the flow that asked for it goes on. get-approval with {first} tells how that goes."
+    )
 
 
 async def test_t22_whoever_may_be_the_requester_does_not_approve_what_the_flow_asks_for_them_either(rig: Rig) -> None:
