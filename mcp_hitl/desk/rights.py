@@ -14,6 +14,8 @@ from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.text import one_line
 from mcp_hitl.store.view import View
 
+_NOBODY = "of whom it names, the policy gives it to nobody any more. Its requester has to cancel it and ask again"
+
 
 def check_shown(approval: Approval, revision: int, digest: str, stage: int | None = None) -> None:
     """Refuse a decision about anything but what is there now (THREATS T7).
@@ -46,10 +48,11 @@ def check_right(approval: Approval, approver: Principal, assurance: Assurance, r
         raise NotAllowed(f"{approval.id} is your own request; somebody else has to decide it.")
     number = stage_of(approval)
     entries = (*policy.stages[number - 1].approvers, *approval.escalated)
-    if not policy.admits(entries, approver, rulebook.rights(approval.kind, approval.payload)):
-        raise NotAllowed(
-            f"{approval.id} is for others to decide now: {_told(entries)}. Ask one of them to look at it in the inbox."
-        )
+    rights = rulebook.rights(approval.kind, approval.payload)
+    if not policy.admits(entries, approver, rights):
+        left = [entry for entry in entries if entry in rights.entries]
+        who = f"{_told(left)}. Ask one of them to look at it in the inbox" if left else _NOBODY
+        raise NotAllowed(f"{approval.id} is for others to decide now: {who}.")
     return number
 
 
