@@ -49,6 +49,10 @@ PEOPLE = People(groups={"finance": frozenset({"os:ana", "os:bo"}), "managers": f
 RULEBOOK = Rulebook(kinds=KINDS, people=PEOPLE)
 
 
+LONG = 60.0
+"""Seconds that no test waits."""
+
+
 class Clock:
     """Stands still until it is moved."""
 

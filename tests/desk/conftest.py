@@ -4,8 +4,9 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
 from pathlib import Path
 
+import anyio
 import pytest
-from desk_samples import RULEBOOK, Clock, WatchedStore
+from desk_samples import LONG, RULEBOOK, Clock, WatchedStore
 from samples import INBOX
 
 from mcp_hitl.desk import Desk
@@ -31,6 +32,14 @@ async def store(tmp_path: Path) -> AsyncGenerator[WatchedStore]:
 async def desk(store: WatchedStore, clock: Clock) -> Desk:
     """The desk of one process."""
     return Desk(store, inbox=INBOX, rulebook=RULEBOOK, clock=clock)
+
+
+@pytest.fixture
+async def served(desk: Desk) -> AsyncGenerator[Desk]:
+    """The desk, following its feed."""
+    with anyio.fail_after(LONG / 2):
+        async with desk.open():
+            yield desk
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """What whoever has offered a sign-in link is told of it: it was used, it was voided, or nobody came."""
 
-from collections.abc import AsyncGenerator
-
 import anyio
 import pytest
-from desk_samples import ANA, BO, Clock, WatchedStore
+from desk_samples import ANA, BO, LONG, Clock, WatchedStore
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.audit import Event
@@ -12,16 +10,6 @@ from mcp_hitl.domain.errors import NotAllowed
 from mcp_hitl.domain.session import SESSION_LIFE, LinkEnd
 
 pytestmark = pytest.mark.anyio
-LONG = 60.0
-"""Seconds that no test waits."""
-
-
-@pytest.fixture
-async def served(desk: Desk) -> AsyncGenerator[Desk]:
-    """The desk, following its feed."""
-    with anyio.fail_after(LONG / 2):
-        async with desk.open():
-            yield desk
 
 
 class Offered:

@@ -1,13 +1,12 @@
 """Waiting costs nothing: one reader for everybody, woken by every process, and let go when it is time."""
 
 import logging
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import timedelta
 
 import anyio
 import pytest
-from desk_samples import AGENT, ANA, KINDS, LUNCH, Clock, WatchedStore, said
+from desk_samples import AGENT, ANA, KINDS, LONG, LUNCH, Clock, WatchedStore, said
 from samples import INBOX, START
 
 from mcp_hitl.desk import Desk
@@ -18,16 +17,6 @@ from mcp_hitl.domain.kinds import ACTION
 from mcp_hitl.domain.rulebook import Rulebook
 
 pytestmark = pytest.mark.anyio
-LONG = 60.0
-"""Seconds that no test waits."""
-
-
-@pytest.fixture
-async def served(desk: Desk) -> AsyncGenerator[Desk]:
-    """The desk, following its feed."""
-    with anyio.fail_after(LONG / 2):
-        async with desk.open():
-            yield desk
 
 
 async def test_what_has_ended_is_returned_at_once(served: Desk) -> None:
