@@ -3,6 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEV_READY := $(VENV)/.ready-dev
+# A lock is complete, so pip resolves nothing: what has been published since cannot change what is installed.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all:
+COMPILE := $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-strip-extras --no-emit-index-url --no-annotate --no-header
 NODE_TESTS := tests/acceptance/typescript
 
 .PHONY: run demo test check soak bench format lock node pictures clean
@@ -18,23 +23,23 @@ test: check  ## every check and every test
 	$(BIN)/pytest --numprocesses auto --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report
 
-check: $(READY)
+check: $(DEV_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-soak: $(READY)  ## the full counts of races and crashes
+soak: $(DEV_READY)  ## the full counts of races and crashes
 	SOAK=1 $(BIN)/pytest tests/acceptance
 
-bench: $(READY)  ## the figures
+bench: $(DEV_READY)  ## the figures
 	$(BIN)/python -m benchmarks
 
-format: $(READY)  ## repair what can be repaired
+format: $(DEV_READY)  ## repair what can be repaired
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-pictures: $(READY)  ## take the pictures of docs/inbox.md anew; needs Chromium
+pictures: $(DEV_READY)  ## take the pictures of docs/inbox.md anew; needs Chromium
 	PYTHONPATH=tests $(BIN)/python tests/web/screenshots.py
 
 node: $(NODE_TESTS)/node_modules  ## what the tests with the TypeScript SDK and the Inspector need
@@ -43,17 +48,21 @@ $(NODE_TESTS)/node_modules: $(NODE_TESTS)/package-lock.json
 	npm ci --prefix $(NODE_TESTS) --no-audit --no-fund
 	@touch $@
 
-lock:  ## pin the newest versions that fit
+lock:  ## pin the newest versions that fit: locks/run.txt for running, locks/dev.txt for what tests need beside it
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
-	$(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-annotate --no-header --group dev pyproject.toml --output-file requirements.lock
+	$(COMPILE) --upgrade --group build pyproject.toml --output-file locks/run.txt
+	$(COMPILE) --upgrade --group build --group dev pyproject.toml --constraint locks/run.txt --output-file locks/dev.txt
 	rm -r $(VENV)-lock
 
-$(READY): requirements.lock pyproject.toml
+$(READY): locks/run.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(INSTALL) --requirement locks/run.txt
+	$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_READY): locks/dev.txt $(READY)
+	$(INSTALL) --requirement locks/dev.txt
 	@touch $@
 
 clean:
