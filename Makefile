@@ -7,10 +7,10 @@ DEV_READY := $(VENV)/.ready-dev
 # A lock is complete, so pip resolves nothing: what has been published since cannot change what is installed.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all:
 COMPILE := $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-strip-extras --no-emit-index-url --no-annotate --no-header
+	--no-strip-extras --no-emit-package pip --no-emit-index-url --no-annotate --no-header
 NODE_TESTS := tests/acceptance/typescript
 
-.PHONY: run demo test check soak bench format lock node pictures clean
+.PHONY: run demo test cover check soak bench format lock node pictures clean
 
 run: $(READY)  ## start the HTTP server and say how to add it to a client
 	@exec $(BIN)/mcp-hitl serve
@@ -19,6 +19,9 @@ demo: $(READY)  ## an agent asks, you decide here (DEMO_AUTO=1: it answers by it
 	@$(BIN)/python examples/demo.py
 
 test: check  ## every check and every test
+	$(BIN)/pytest --numprocesses auto --dist worksteal
+
+cover: $(DEV_READY)  ## every test, with branch coverage: 95 % or more
 	$(BIN)/coverage erase
 	$(BIN)/pytest --numprocesses auto --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report
