@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from mcp_hitl.domain import patterns
 from mcp_hitl.domain.canonical import JsonObject, canonical
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.schemas import check_against
@@ -21,12 +22,14 @@ MAX_ANSWER = 10_000
 
 _COMMON = frozenset({"type", "title", "description", "default"})
 _KEYWORDS: Mapping[str, frozenset[str]] = {
-    "string": _COMMON | {"minLength", "maxLength", "format", "enum", "enumNames", "oneOf"},
+    "string": _COMMON | {"minLength", "maxLength", "format", "pattern", "enum", "enumNames", "oneOf"},
     "number": _COMMON | {"minimum", "maximum"},
     "integer": _COMMON | {"minimum", "maximum"},
     "boolean": _COMMON,
     "array": _COMMON | {"items", "minItems", "maxItems"},
 }
+_LIMITS = frozenset({"minLength", "maxLength", "format", "pattern"})
+_NULL: JsonObject = {"type": "null"}
 _FORMATS = frozenset({"email", "uri", "date", "date-time"})
 
 FREE_TEXT: JsonObject = {
@@ -86,25 +89,49 @@ class Field:
 def define(form: Mapping[str, Any]) -> JsonObject:
     """Check a form's definition and return it complete (`type` and `required` filled in).
 
+    What generators of schemas add is taken: a dialect, a title and a description of the whole, a ban of other fields,
+    and `anyOf` of a type and null, which makes the field optional.
+
     Raises:
         Invalid: naming the field and what the specification allows there.
     """
     canonical(dict(form), what="form")
-    extra = set(form) - {"type", "properties", "required", "$schema"}
-    if extra:
-        raise Invalid("form may hold only type, properties and required: forms are flat lists of fields.")
+    extra = set(form) - {"type", "properties", "required", "$schema", "title", "description", "additionalProperties"}
+    if extra or form.get("additionalProperties", False) is not False:
+        raise Invalid(
+            "form may hold only type, properties and required (with additionalProperties false): "
+            "forms are flat lists of fields."
+        )
     properties = form.get("properties")
     if form.get("type", "object") != "object" or not isinstance(properties, dict) or not properties:
         raise Invalid("form must be an object schema with at least one field under properties.")
     properties = cast("JsonObject", properties)
     if len(properties) > MAX_FIELDS:
         raise Invalid(f"form has more than {MAX_FIELDS} fields. Ask for less at once.")
-    for name, schema in properties.items():
-        _check_field(name, schema)
     required: Any = form.get("required", [])
     if not isinstance(required, list) or any(name not in list(properties) for name in cast("list[Any]", required)):
         raise Invalid("form's required must be a list of names that stand under properties.")
-    return {"type": "object", "properties": properties, "required": cast("list[str]", required)}
+    fields = {name: _without_null(schema) for name, schema in properties.items()}
+    for name, schema in fields.items():
+        _check_field(name, schema)
+    needed = [name for name in cast("list[str]", required) if fields[name] is properties[name]]
+    return {"type": "object", "properties": fields, "required": needed}
+
+
+def _without_null(schema: Any) -> Any:
+    """Return T with what is written around it for `anyOf: [T, {"type": "null"}]`, and any other schema as it is."""
+    if not isinstance(schema, dict):
+        return schema
+    around = dict(cast("JsonObject", schema))
+    options: Any = around.pop("anyOf", None)
+    if not isinstance(options, list) or len(cast("list[Any]", options)) != 2 or _NULL not in options:
+        return cast("JsonObject", schema)
+    [other] = [option for option in cast("list[Any]", options) if option != _NULL] or [_NULL]
+    if not isinstance(other, dict):
+        return cast("JsonObject", schema)
+    if around.get("default", ...) is None:
+        del around["default"]
+    return {**cast("JsonObject", other), **around}
 
 
 def fields_of(form: JsonObject) -> tuple[Field, ...]:
@@ -185,6 +212,8 @@ def _check_field(name: str, schema: Any) -> None:
         value = schema.get(keyword, 0)
         if not isinstance(value, types) or isinstance(value, bool) or ("imum" not in keyword and value < 0):
             raise refuse(f"has a {keyword} that is not a number it can be compared with")
+    if "pattern" in schema and not patterns.is_linear(schema["pattern"]):
+        raise refuse("has a pattern that RE2 does not know: it takes no look-around and no reference to a group")
     if schema.get("format", "email") not in tuple(_FORMATS):
         raise refuse(f"has a format other than {', '.join(sorted(_FORMATS))}")
     _check_choices(schema, refuse)
@@ -220,12 +249,16 @@ def _check_answerable(field: Field, refuse: Any) -> None:
     values = {choice.value for choice in choices}
     if any(choice.title != choice.value and choice.title in values for choice in choices):
         raise refuse("must not give a value the title that is another value")
-    if {"minLength", "maxLength", "format"} & schema.keys() or any(len(value) > MAX_ANSWER for value in values):
+    if {"minLength", "maxLength", "format", "pattern"} & schema.keys() or any(
+        len(value) > MAX_ANSWER for value in values
+    ):
         for choice in choices:
             try:
                 field.check(choice.value)
             except Invalid:
-                raise refuse("must offer only values that fit its own minLength, maxLength and format") from None
+                raise refuse(
+                    "must offer only values that fit its own minLength, maxLength, format and pattern"
+                ) from None
 
 
 def _check_choices(schema: JsonObject, refuse: Any) -> None:
@@ -291,6 +324,8 @@ def _readable(schema: JsonObject) -> JsonObject:
     for keyword in ("oneOf", "anyOf"):
         if keyword in shown:
             shown[keyword] = [option | {"title": visible(option["title"])} for option in shown[keyword]]
+    if pattern := shown.pop("pattern", None):  # no keyword of elicitation
+        shown["description"] = f"{shown.get('description', '')} Must match the pattern {visible(pattern)}".strip()
     if "enumNames" in shown:
         shown["enumNames"] = [visible(name) for name in shown["enumNames"]]
     if "items" in shown:

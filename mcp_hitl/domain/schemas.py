@@ -1,12 +1,12 @@
 """JSON Schema (2020-12) with messages that say what was expected and never what was sent."""
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.patterns import matches
 from mcp_hitl.domain.same import Same
 
 if TYPE_CHECKING:
@@ -60,11 +60,9 @@ def _validator(schema: Same[JsonObject]) -> "Draft202012Validator":
 
 
 def _pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator["ValidationError"]:
-    """JSON Schema's `$` is the end of the text; Python's would let a line feed follow."""
     from jsonschema.exceptions import ValidationError
 
-    ends = pattern.endswith("$") and not pattern.endswith("\\$")
-    if isinstance(instance, str) and not re.search(pattern[:-1] + r"\Z" if ends else pattern, instance):
+    if isinstance(instance, str) and not matches(pattern, instance):
         yield ValidationError("does not match")
 
 

@@ -1,8 +1,16 @@
 """What each tool takes: strict, so that `"50000"` is not 50000, and described for a model to read."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from mcp_hitl.desk.deciding import MAX_COMMENT
 from mcp_hitl.domain.canonical import JsonObject
@@ -29,6 +37,17 @@ class Arguments(BaseModel):
     """The arguments of one tool."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, sent: dict[str, Any]) -> dict[str, Any]:
+        """Leave out optional texts that are null or empty: models send both for "nothing"."""
+        optional = {
+            name
+            for name, field in cls.model_fields.items()
+            if not field.is_required() and str in (field.annotation, *get_args(field.annotation))
+        }
+        return {name: value for name, value in sent.items() if value not in (None, "") or name not in optional}
 
 
 class Confirm(Arguments):

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as PydanticField
 
 from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
@@ -16,6 +18,7 @@ from mcp_hitl.domain.forms import (
     fields_of,
     for_client,
 )
+from mcp_hitl.domain.patterns import matches
 
 
 def _form(schema: JsonObject, *, required: bool = True) -> JsonObject:
@@ -56,7 +59,6 @@ OUTSIDE: list[tuple[Any, str]] = [
     ({"type": "null"}, "must have a type of"),
     ({"type": ["string", "null"]}, "must have a type of"),
     ({"$ref": "#/x"}, "must have a type of"),
-    ({"type": "string", "pattern": "^a+$"}, "of type string may hold only"),
     ({"type": "string", "const": "a"}, "of type string may hold only"),
     ({"type": "string", "minimum": 1}, "of type string may hold only"),
     ({"type": "number", "multipleOf": 2}, "of type number may hold only"),
@@ -378,3 +380,91 @@ def test_untitled_choices_say_that_they_are_text() -> None:
     shown = for_client(form, "2025-11-25")
     assert shown is not None
     assert shown["properties"]["field"]["items"] == {"type": "string", "enum": ["a"]}
+
+
+GENERATED: list[JsonObject] = [
+    {  # pydantic: class Trip(BaseModel): model_config = ConfigDict(extra="forbid"); city: str; note: str | None = None
+        "title": "Trip",
+        "description": "Where to.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "city": {"title": "City", "type": "string", "pattern": "^[A-Z]"},
+            "nights": {
+                "anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}],
+                "default": None,
+                "title": "Nights",
+            },
+        },
+        "required": ["city"],
+    },
+    {  # zod 4: z.toJSONSchema(z.object({city: z.string().regex(/^[A-Z]/), nights: z.int().min(1).nullable()}))
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {
+            "city": {"type": "string", "pattern": "^[A-Z]"},
+            "nights": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]},
+        },
+        "required": ["city", "nights"],
+        "additionalProperties": False,
+    },
+]
+
+
+@pytest.mark.parametrize("generated", GENERATED, ids=["pydantic", "zod"])
+def test_a_form_from_a_generator_is_taken_and_what_may_be_null_is_optional(generated: JsonObject) -> None:
+    form = define(generated)
+    assert [(field.name, field.type, field.required) for field in fields_of(form)] == [
+        ("city", "string", True),
+        ("nights", "integer", False),
+    ]
+    assert check_answer(form, {"city": "Lyon", "nights": None}) == {"city": "Lyon"}
+    with pytest.raises(Invalid, match="nights must be at least 1"):
+        check_answer(form, {"city": "Lyon", "nights": 0})
+    with pytest.raises(Invalid, match=r"city must match the pattern \^\[A-Z\]"):
+        check_answer(form, {"city": "lyon"})
+
+
+def test_a_form_that_pydantic_makes_today_is_taken() -> None:
+    class Trip(BaseModel):
+        """Where to."""
+
+        model_config = ConfigDict(extra="forbid")
+        city: str = PydanticField(pattern="^[A-Z]")
+        nights: int | None = None
+
+    assert define(Trip.model_json_schema())["required"] == ["city"]
+
+
+def test_a_client_is_shown_a_pattern_in_words_since_elicitation_has_no_such_keyword() -> None:
+    shown = for_client(_form({"type": "string", "description": "A plate.", "pattern": "^[A-Z]+$"}), "2026-07-28")
+    assert shown is not None
+    [field] = shown["properties"].values()
+    assert field == {"type": "string", "description": "A plate. Must match the pattern ^[A-Z]+$"}
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)b", r"(a)\1", "(", 5, "a" * 501, r"\p{Nobody}"])
+def test_a_pattern_that_cannot_be_matched_without_backtracking_is_refused(pattern: object) -> None:
+    with pytest.raises(Invalid, match="has a pattern that RE2 does not know"):
+        _form({"type": "string", "pattern": pattern})
+
+
+def test_t37_no_pattern_stalls_the_desk() -> None:
+    form = _form({"type": "string", "pattern": "^(([a-z])+.)+[A-Z]([a-z])+$"})
+    with pytest.raises(Invalid, match="must match the pattern"):  # with backtracking, this would take centuries
+        check_answer(form, {"field": "a" * 5000})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "fits"),
+    [
+        (r"^\d+$", "42", True),
+        (r"^\d+$", "٤٢", False),
+        (r"^\d+$", "42\n", False),
+        ("b", "abc", True),
+        ("(?=a)a$", "a\n", False),
+        ("(?=a)a$", "a", True),
+    ],
+)
+def test_a_pattern_is_sought_anywhere_and_its_digits_are_ascii(pattern: str, text: str, fits: bool) -> None:
+    assert matches(pattern, text) is fits

@@ -109,7 +109,7 @@ def test_a_question_brings_its_own_form_or_asks_for_free_text(payload: JsonObjec
 
 def test_a_question_with_a_form_outside_the_specification_is_refused_by_its_field() -> None:
     with pytest.raises(Invalid, match="form field 'secret' of type string may hold only"):
-        QUESTION.admit({"question": "?", "form": {"properties": {"secret": {"type": "string", "pattern": "x"}}}})
+        QUESTION.admit({"question": "?", "form": {"properties": {"secret": {"type": "string", "const": "x"}}}})
 
 
 def test_only_kinds_with_a_form_have_one() -> None:

@@ -18,6 +18,7 @@ import httpx2
 from jsonschema import Draft202012Validator
 from mcp import Client, StdioServerParameters
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult, InputRequiredResult
+from server.shapes import shape_of
 from wires import environment, launcher, unmeasured
 
 from mcp_hitl.cli.serving import serve_http
@@ -208,16 +209,19 @@ def short_forms(database: Path) -> StdioServerParameters:
 
 
 @cache
-def _validator(name: str) -> Draft202012Validator:
-    schema = TOOLS[name].definition.output_schema
-    assert schema is not None
-    Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+def _validators(name: str) -> list[Draft202012Validator]:
+    published = TOOLS[name].definition.output_schema
+    assert published is not None
+    for schema in (published, shape_of(name)):
+        Draft202012Validator.check_schema(schema)
+    checker = Draft202012Validator.FORMAT_CHECKER
+    return [Draft202012Validator(schema, format_checker=checker) for schema in (published, shape_of(name))]
 
 
 def valid(name: str, result: CallToolResult) -> CallToolResult:
-    """`result`, once it is known to satisfy the tool's own output schema, an error included."""
-    _validator(name).validate(result.structured_content)  # pyright: ignore[reportUnknownMemberType]
+    """`result`, once it is known to satisfy the tool's published output schema and its whole shape, errors included."""
+    for validator in _validators(name):
+        validator.validate(result.structured_content)  # pyright: ignore[reportUnknownMemberType]
     return result
 
 

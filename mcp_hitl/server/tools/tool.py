@@ -39,7 +39,6 @@ class Tool(Generic[A]):
             input_schema=schema_of(self.takes),
             output_schema=output(*self.returns),
             annotations=ToolAnnotations(
-                title=self.title,
                 read_only_hint=self.reads_only,
                 destructive_hint=False,
                 idempotent_hint=self.reads_only or self.idempotent,
