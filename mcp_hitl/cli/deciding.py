@@ -22,7 +22,7 @@ _YES = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Approve a request, after you have read it.")
 @_ID
 @click.option("--comment", help="What to say with it.")
 @_YES
@@ -33,7 +33,7 @@ def approve(context: click.Context, approval_id: str, comment: str | None, yes: 
     run(lambda: _decide(context, approval_id, Verdict.APPROVE, comment, yes, as_json), as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Reject a request, after you have read it.")
 @_ID
 @click.option("--reason", required=True, help="Why not; the agent is told.")
 @_YES
@@ -46,7 +46,7 @@ def reject(context: click.Context, approval_id: str, reason: str, yes: bool, as_
     run(lambda: _decide(context, approval_id, Verdict.REJECT, reason, yes, as_json), as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Change what a request asks for.")
 @_ID
 @click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="A field and its new value, as JSON or text."
@@ -95,7 +95,7 @@ def edit(
     run(lambda: _act(context, act, as_json), as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Cancel a pending request.")
 @_ID
 @click.option("--reason", help="Why it is not wanted any more.")
 @_JSON
@@ -109,7 +109,7 @@ def cancel(context: click.Context, approval_id: str, reason: str | None, as_json
     run(lambda: _act(context, act, as_json), as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Let a rejected request be made again early.")
 @_ID
 @_JSON
 @click.pass_context

@@ -6,7 +6,7 @@ from mcp_hitl.cli.running import DONE, NO, print_json, run
 from mcp_hitl.cli.workspace import settings_of
 
 
-@click.command()
+@click.command(short_help="List what is unsafe here and how to fix it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings for programs.")
 @click.option(
     "--accept", multiple=True, metavar="CODE", help="A finding that you accept: it is told, and counts no more."

@@ -19,12 +19,12 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _EXPECT = click.option("--expect", metavar="HASH", help="A head kept elsewhere, which must be in the chain.")
 
 
-@click.group()
+@click.group(short_help="Read, verify, export and erase the log.")
 def audit() -> None:
     """What happened, and whether the record of it holds."""
 
 
-@audit.command("list")
+@audit.command("list", short_help="Print the log, or one approval's entries.")
 @click.argument("approval_id", metavar="[ID]", required=False)
 @_JSON
 @click.pass_context
@@ -48,7 +48,7 @@ def list_entries(context: click.Context, approval_id: str | None, as_json: bool)
     run(main, as_json=as_json)
 
 
-@audit.command()
+@audit.command(short_help="Print the newest entry's number and hash.")
 @_JSON
 @click.pass_context
 def head(context: click.Context, as_json: bool) -> None:
@@ -66,7 +66,7 @@ def head(context: click.Context, as_json: bool) -> None:
     run(main, as_json=as_json)
 
 
-@audit.command()
+@audit.command(short_help="Check the log, or an exported file.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @_EXPECT
 @_JSON
@@ -100,7 +100,7 @@ def verify(context: click.Context, file: Path | None, expect: str | None, as_jso
     run(main, as_json=as_json)
 
 
-@audit.command()
+@audit.command(short_help="Write the log to a file as JSON Lines.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--redact", is_flag=True, help="Leave every content out; the digests stay, and it still verifies.")
 @click.pass_context
@@ -122,7 +122,7 @@ def export(context: click.Context, file: Path, redact: bool) -> None:
     run(main)
 
 
-@audit.command()
+@audit.command(short_help="Erase the contents of old approvals.")
 @click.option("--older-than", required=True, metavar="TIME", help='Such as "365 days": resolved longer ago than this.')
 @click.pass_context
 def erase(context: click.Context, older_than: str) -> None:

@@ -49,7 +49,7 @@ class _Wanted:
         return ("inbox", *([self.approval_id] if self.approval_id else []), "--print")
 
 
-@click.command()
+@click.command(short_help="Open the inbox in your browser, signed in.")
 @_ID
 @click.option("--print", "printed", is_flag=True, help="Print the sign-in link here instead of opening a browser.")
 @click.option("--sign-out", "signed_out", is_flag=True, help="End every session, in every browser; open nothing.")

@@ -24,7 +24,7 @@ _LONGEST_LINE = 300
 _BOM = b"\xef\xbb\xbf"
 
 
-@click.command()
+@click.command(short_help="Add this server to an MCP client.")
 @click.argument("client", type=click.Choice(("claude-desktop", "claude-code")), metavar="claude-desktop|claude-code")
 @click.option("--name", default="approvals", show_default=True, help="What the client calls this server.")
 @click.option("--yes", is_flag=True, help="Write without asking.")

@@ -16,7 +16,7 @@ from mcp_hitl.domain.presentation import review
 from mcp_hitl.domain.text import one_line, visible
 
 
-@click.command()
+@click.command(short_help="List the pending requests, oldest first.")
 @click.option("--kind", help="Only this kind.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
 @click.option("--cursor", help="Where the page before ended.")
@@ -37,7 +37,7 @@ def pending(context: click.Context, kind: str | None, limit: int, cursor: str | 
     run(main, as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Show one approval in full.")
 @click.argument("approval_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print what the tool get-approval returns.")
 @click.pass_context

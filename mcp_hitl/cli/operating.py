@@ -13,7 +13,7 @@ from mcp_hitl.domain.presentation import review
 _KIND = click.option("--kind", help="Only this kind.")
 
 
-@click.command()
+@click.command(short_help="Stop all decisions and runs.")
 @_KIND
 @click.pass_context
 def pause(context: click.Context, kind: str | None) -> None:
@@ -28,7 +28,7 @@ def pause(context: click.Context, kind: str | None) -> None:
     run(main)
 
 
-@click.command()
+@click.command(short_help="End a stop made by pause.")
 @_KIND
 @click.pass_context
 def resume(context: click.Context, kind: str | None) -> None:
@@ -59,7 +59,7 @@ def _named(kind: str | None) -> str:
     return f"The kind {kind}" if kind else "Everything"
 
 
-@click.command("reset-clock")
+@click.command("reset-clock", short_help="Trust the clock again after it ran ahead.")
 @click.pass_context
 def reset_clock(context: click.Context) -> None:
     """Trust this computer's clock again, after it ran far ahead and was set right."""
@@ -78,7 +78,7 @@ def reset_clock(context: click.Context) -> None:
     run(main)
 
 
-@click.command()
+@click.command(short_help="Record whether an unknown outcome succeeded.")
 @click.argument("approval_id", metavar="ID")
 @click.option("--succeeded/--failed", "succeeded", default=None, help="What you found out; one of the two.")
 @click.option("--json", "as_json", is_flag=True, help="Print the approval.")

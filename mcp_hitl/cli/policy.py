@@ -9,12 +9,12 @@ from mcp_hitl.cli.running import DONE, print_json, run
 from mcp_hitl.config import CONFIGURATION
 
 
-@click.group()
+@click.group(short_help="Check and explain a policy file.")
 def policy() -> None:
     """Check a policy file, and ask what it would do."""
 
 
-@policy.command()
+@policy.command(short_help="Check a policy file and show its policy.")
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
     """Say what FILE comes to, or every mistake in it with its place (exit code 2)."""
@@ -30,7 +30,7 @@ def check(file: Path) -> None:
     run(main)
 
 
-@policy.command()
+@policy.command(short_help="Explain what happens to a payload.")
 @click.argument("kind")
 @click.argument("payload", type=click.File("rb"), metavar="PAYLOAD.json")
 @click.option(
