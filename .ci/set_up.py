@@ -1,7 +1,7 @@
 """Set up from a clone as on a day long after the locks were made, with the oldest pip that this Python came with.
 
-A folder of empty packages, each newer than anything locked, stands for what will be published by then. Both set-ups must
-install what the locks say and nothing else, and the first page must come.
+A folder of empty packages, each newer than anything locked, stands for what will be published by then. Both set-ups
+must install what the locks say and nothing else, and the first page must come.
 """
 
 import base64
@@ -32,7 +32,8 @@ APPLYING = """
 import json, sys
 from packaging.requirements import Requirement
 locked = [Requirement(line) for line in json.load(sys.stdin)]
-print(json.dumps({one.name: str(one.specifier).lstrip("=") for one in locked if not one.marker or one.marker.evaluate()}))
+here = [one for one in locked if not one.marker or one.marker.evaluate()]
+print(json.dumps({one.name: str(one.specifier).lstrip("=") for one in here}))
 """
 
 
@@ -101,9 +102,8 @@ def main() -> None:
         check("run.txt", "dev.txt")
         begun = time.monotonic()
         first_page([*make, "run", "PORT=0"], clone, environment)
-        print(
-            f"Set up with pip {pip or 'of its own'}: first page after {took:.1f} s, then {time.monotonic() - begun:.1f} s"
-        )
+        again = time.monotonic() - begun
+        print(f"Set up with pip {pip or 'of its own'}: first page after {took:.1f} s, then after {again:.1f} s")
 
 
 def first_page(command: list[str], clone: Path, environment: dict[str, str]) -> None:
