@@ -1,4 +1,4 @@
-"""The command line's top: options, and one entry for each command."""
+"""The top of the command line: global options and the list of commands."""
 
 import os
 import shutil
@@ -40,12 +40,14 @@ class _Group(click.Group):
 def cli(context: click.Context, db: str | None, config: str | None) -> None:
     """The approval desk for AI agents.
 
-    Without a command this is the MCP server on stdin and stdout, for an MCP client to start.
+    Without a command, it runs the MCP server on stdin and stdout. MCP clients start it this way.
     """
     if context.invoked_subcommand is not None:
         return
     if cast("TextIO | None", sys.stdin) is None:
-        raise click.UsageError("There is no input. An MCP client starts this program and talks to it there.")
+        raise click.UsageError(
+            "Standard input is closed. An MCP client starts this program and talks to it over standard input."
+        )
     if sys.stdin.isatty():
         click.echo(context.get_help())
         return
@@ -61,7 +63,7 @@ def cli(context: click.Context, db: str | None, config: str | None) -> None:
 
 @cli.command(short_help="Serve MCP over HTTP, and the inbox.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address to listen on.")
-@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="Use 0 for a free port.")
 @click.pass_context
 def serve(context: click.Context, host: str, port: int) -> None:
     """Serve MCP over streamable HTTP at /mcp, and the inbox at /."""
