@@ -68,8 +68,8 @@ def inbox(context: click.Context, approval_id: str | None, printed: bool, signed
     async def main() -> int:
         # A link decides who may decide: as with every decision, a person at a terminal has to ask for it.
         person.require_terminal(
-            "A sign-in link is given only to a person at a terminal, and there is none here. No link was made. Run this "
-            "command in a terminal, with input and errors not redirected."
+            "A sign-in link is given only to a person at a terminal, and there is none here. No link was made. Run "
+            "this command in a terminal, with input and errors not redirected."
         )
         async with workspace(settings_of(context)) as place:
             _remove_left_pages(place.settings.database)
