@@ -51,8 +51,8 @@ def install(context: click.Context, client: str, name: str, yes: bool) -> None:
         person.say(_difference(before or b"", after, file) + "\n")
         if not yes:
             person.require_terminal(
-                "You have to confirm this change at a terminal, and there is none here. Nothing was changed. To confirm "
-                "it without a terminal, add --yes."
+                "You have to confirm this change at a terminal, and there is none here. Nothing was changed. To "
+                "confirm it without one, add --yes."
             )
             if not person.confirm(f"Make this change to {chosen.title}'s configuration?"):
                 person.say("Nothing was changed.")

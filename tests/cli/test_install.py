@@ -96,7 +96,7 @@ def test_the_person_sees_the_difference_and_decides(home: Path) -> None:
     file.write_text(ODD)
     for typed, code in (("n", 1), ("y", 0)):
         with terminal(launcher("install", "claude-code"), variables=of(home)) as person:
-            shown = click.unstyle(person.answer("Change Claude Code's configuration so? [y/N]: ", typed))
+            shown = click.unstyle(person.answer("Make this change to Claude Code's configuration? [y/N]: ", typed))
             assert person.finish() == code
         removed = [line for line in shown.splitlines() if line.startswith("-")]
         assert [line.split()[1] for line in removed] == [str(file), '"files":']

@@ -51,7 +51,7 @@ def test_t15_pause_stops_decisions_until_a_person_resumes(database: Path) -> Non
     for typed, code, says in (
         ("n", 1, "Nothing was changed."),
         ("y", 0, "Resumed."),
-        ("y", 0, "It was not stopped"),
+        ("y", 0, "It was not paused"),
     ):
         with at_terminal(database, "resume") as person:
             person.answer("Resume everything? [y/N]: ", typed)
@@ -93,7 +93,7 @@ def test_t15_whoever_resumes_is_told_what_is_still_stopped_and_how_to_let_it_go_
         assert told in shown and everything in shown and shown.endswith("resume")
     assert "The kind action is still stopped." in resumes()
     assert "Resumed." in resumes("--kind", "action")
-    assert "It was not stopped." in resumes()
+    assert "It was not paused." in resumes()
 
 
 def test_reset_clock_asks_a_person_who_sees_the_time(database: Path) -> None:
