@@ -2,18 +2,21 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The pip to set up with, where it is not to be the one that Python brings.
+WITH_PIP ?=
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
 # A lock is complete, so pip resolves nothing: what has been published since cannot change what is installed.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all:
+# Python compiles what it imports when it first does, which is less than all that is installed.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --no-compile
 COMPILE := $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-strip-extras --no-emit-package pip --no-emit-index-url --no-annotate --no-header
 NODE_TESTS := tests/acceptance/typescript
 
 .PHONY: run demo test cover check soak bench format lock node pictures clean
 
-run: $(READY)  ## start the HTTP server and say how to add it to a client
-	@exec $(BIN)/mcp-hitl serve
+run: $(READY)  ## start the HTTP server and say how to add it to a client (PORT=0: a free port)
+	@exec $(BIN)/mcp-hitl serve $(if $(PORT),--port $(PORT))
 
 demo: $(READY)  ## an agent asks, you decide here (DEMO_AUTO=1: it answers by itself)
 	@$(BIN)/python examples/demo.py
@@ -60,6 +63,7 @@ lock:  ## pin the newest versions that fit: locks/run.txt for running, locks/dev
 $(READY): locks/run.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
+	$(if $(WITH_PIP),$(BIN)/python -m pip install --quiet --no-compile pip==$(WITH_PIP))
 	$(INSTALL) --requirement locks/run.txt
 	$(INSTALL) --no-build-isolation --editable .
 	@touch $@

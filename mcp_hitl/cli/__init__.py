@@ -1,1 +1,1 @@
-"""The composition root: reads settings, opens the store, and starts the server or serves a person at the terminal."""
+"""The command line: reads settings, opens the store, and starts a server or runs a command."""

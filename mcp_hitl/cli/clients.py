@@ -1,4 +1,4 @@
-"""Where MCP clients keep which servers they start, and what they have to be told afterwards."""
+"""MCP clients: where their configuration is, what an entry looks like, and how they load it."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from mcp_hitl.domain.errors import Invalid
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredClient:
-    """A client program: where its configuration is, the entry that it understands, and what makes it look again."""
+    """A client program: its configuration file, the entry it understands, and how to make it read the file again."""
 
     title: str
     file: Callable[[], Path]
@@ -24,7 +24,7 @@ def _claude_desktop() -> Path:
     """`claude_desktop_config.json`.
 
     Raises:
-        Invalid: the program has left no trace in this account.
+        Invalid: the program has no folder in this account.
     """
     folders = _desktop_folders(os.environ)
     for folder in folders:
@@ -57,7 +57,7 @@ def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError:
-        raise Invalid("You have no home folder here, and so no configuration of a client.") from None
+        raise Invalid("You have no home folder here, so there is no client configuration to change.") from None
 
 
 def _plain(words: list[str]) -> JsonObject:

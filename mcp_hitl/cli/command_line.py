@@ -1,4 +1,4 @@
-"""Commands as we print them: they run as printed in the reader's shell, launcher and database included."""
+"""Builds the commands that we print, so that they run as printed in the reader's shell."""
 
 import os
 import shutil
@@ -14,10 +14,10 @@ _UV_CACHE = "archive-v0"
 
 
 def command_line(settings: Settings, *arguments: str, here: bool = False) -> str:
-    """A command on this very program, database and policy, quoted for the shell of this platform.
+    """Return a command for this program, database and policy, quoted for the shell of this platform.
 
-    `here` is for whoever reads it in the shell that this process was started from. Everybody else has another PATH and
-    another environment, so for them launcher and database are spelled out.
+    Set `here` if the reader uses the shell that started this process. Other readers have another PATH and another
+    environment, so for them the launcher and the database are spelled out.
     """
     words = _launcher(here=here)
     if not (here and settings.database == default_database()):
@@ -34,7 +34,7 @@ def command_line(settings: Settings, *arguments: str, here: bool = False) -> str
 
 
 def for_clients(settings: Settings) -> list[str]:
-    """The words with which another program starts this one as a server: it has neither our PATH nor our environment."""
+    """Return the words with which another program, without our PATH and environment, starts this one as a server."""
     launcher, *words = _launcher(here=False)
     words = [shutil.which(launcher) or launcher, *words]
     moved = os.name == "posix" and "XDG_DATA_HOME" in os.environ
@@ -46,7 +46,7 @@ def for_clients(settings: Settings) -> list[str]:
 
 
 def _launcher(*, here: bool) -> list[str]:
-    """How this program was started: by its name where the reader's shell finds that, else by its path."""
+    """Return how this program was started: by name if the reader's shell finds it, else by path."""
     started = Path(sys.argv[0])
     if started.name == "__main__.py":
         return [sys.executable, "-m", "mcp_hitl"]

@@ -1,4 +1,4 @@
-"""Commands with which a person decides at the terminal: `approve`, `reject`, `edit`, `cancel`, `lift`."""
+"""Commands to decide at the terminal: `approve`, `reject`, `edit`, `cancel`, `lift`."""
 
 from collections.abc import Awaitable, Callable
 from typing import BinaryIO
@@ -17,42 +17,44 @@ from mcp_hitl.domain.resolution import stage_of
 
 _ID = click.argument("approval_id", metavar="ID")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print what the tool of this name returns.")
-_YES = click.option(
-    "--yes", is_flag=True, help="Decide without being asked: counts only where the policy says unattended = true."
-)
+_YES = click.option("--yes", is_flag=True, help="Decide without a prompt. The policy must allow it: unattended = true.")
 
 
-@click.command()
+@click.command(short_help="Approve a request, after you have read it.")
 @_ID
-@click.option("--comment", help="What to say with it.")
+@click.option("--comment", help="A comment to record with the approval.")
 @_YES
 @_JSON
 @click.pass_context
 def approve(context: click.Context, approval_id: str, comment: str | None, yes: bool, as_json: bool) -> None:
-    """Approve, after looking at all of it and filling in its form."""
+    """Approve a request. You read all of it and fill in its form first."""
     run(lambda: _decide(context, approval_id, Verdict.APPROVE, comment, yes, as_json), as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Reject a request, after you have read it.")
 @_ID
-@click.option("--reason", required=True, help="Why not; the agent is told.")
+@click.option("--reason", required=True, help="Why you reject it. The agent will see this.")
 @_YES
 @_JSON
 @click.pass_context
 def reject(context: click.Context, approval_id: str, reason: str, yes: bool, as_json: bool) -> None:
-    """Reject, after looking at all of it."""
+    """Reject a request. You read all of it first."""
     if not reason.strip():
-        raise click.UsageError("Say why not, with --reason: the agent is told.")
+        raise click.UsageError("Give a reason with --reason. The agent will see it.")
     run(lambda: _decide(context, approval_id, Verdict.REJECT, reason, yes, as_json), as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Change what a request asks for.")
 @_ID
 @click.option(
-    "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="A field and its new value, as JSON or text."
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="A field and its new value, as JSON or text. You can repeat this option.",
 )
 @click.option("--payload", type=click.File("rb"), help="A file with the whole new payload as JSON.")
-@click.option("--comment", help="Why; the requester is told.")
+@click.option("--comment", help="Why you change it. The requester will see this.")
 @_JSON
 @click.pass_context
 def edit(
@@ -63,9 +65,9 @@ def edit(
     comment: str | None,
     as_json: bool,
 ) -> None:
-    """Change what is asked for, after looking at the difference; then it has to be decided anew.
+    """Change what a request asks for. You see the difference first, and the request must then be decided again.
 
-    Without options your editor opens the payload.
+    Without options, the payload opens in your editor.
     """
 
     async def act(place: Workspace) -> Approval | None:
@@ -80,7 +82,7 @@ def edit(
         change = revision_wanted(approval.payload, wanted)
         earlier = await place.desk.earlier(place.user, approval)
         person.say(f"{review(approval, place.desk.clock(), earlier)}\n\nYour change:\n\n{change}\n")
-        if not person.confirm("Change it so?"):
+        if not person.confirm("Make this change?"):
             return None
         return await place.desk.edit(
             place.user,
@@ -95,13 +97,13 @@ def edit(
     run(lambda: _act(context, act, as_json), as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Cancel a pending request.")
 @_ID
-@click.option("--reason", help="Why it is not wanted any more.")
+@click.option("--reason", help="Why you cancel it.")
 @_JSON
 @click.pass_context
 def cancel(context: click.Context, approval_id: str, reason: str | None, as_json: bool) -> None:
-    """Take a pending request back."""
+    """Cancel a pending request."""
 
     async def act(place: Workspace) -> Approval:
         return await place.desk.cancel(place.user, approval_id, reason)
@@ -109,18 +111,18 @@ def cancel(context: click.Context, approval_id: str, reason: str | None, as_json
     run(lambda: _act(context, act, as_json), as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Let a rejected request be made again early.")
 @_ID
 @_JSON
 @click.pass_context
 def lift(context: click.Context, approval_id: str, as_json: bool) -> None:
-    """Let a rejected request be asked again before its cooldown is over."""
+    """Allow a rejected request to be made again before its cooldown ends."""
 
     async def act(place: Workspace) -> Approval | None:
         person.require_terminal()
         approval = await place.desk.get(place.user, approval_id)
         person.say(review(approval, place.desk.clock()))
-        if not person.confirm("\nMay this be asked again?"):
+        if not person.confirm("\nAllow this to be requested again now?"):
             return None
         return await place.desk.lift_cooldown(place.user, approval_id, assurance=Assurance.LOCAL)
 
@@ -161,7 +163,7 @@ async def _decide(
 
 
 async def _act(context: click.Context, act: Callable[[Workspace], Awaitable[Approval | None]], as_json: bool) -> int:
-    """Do it and tell how the approval stands; None is a person's no, and nothing was changed."""
+    """Run `act` and print the approval's status. `act` returns None if the person said no."""
     async with workspace(settings_of(context)) as place:
         approval = await act(place)
         if approval is None:

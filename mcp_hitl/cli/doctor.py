@@ -1,4 +1,4 @@
-"""`doctor`: what is unsafe here, what it allows, and the line that mends it; and what the clients could do."""
+"""`doctor`: lists what is unsafe here, the risk, the fix, and what each client can do."""
 
 import click
 
@@ -6,16 +6,16 @@ from mcp_hitl.cli.running import DONE, NO, print_json, run
 from mcp_hitl.cli.workspace import settings_of
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the findings for programs.")
+@click.command(short_help="List what is unsafe here and how to fix it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.option(
-    "--accept", multiple=True, metavar="CODE", help="A finding that you accept: it is told, and counts no more."
+    "--accept", multiple=True, metavar="CODE", help="Accept a finding: it is listed, but no longer counts as unsafe."
 )
 @click.pass_context
 def doctor(context: click.Context, as_json: bool, accept: tuple[str, ...]) -> None:
-    """Say what is unsafe here and how to mend it; exits with 1 if anything is.
+    """List what is unsafe here and how to fix it. The exit code is 1 if anything is unsafe.
 
-    Nothing is changed, and a database that is not there is not made.
+    It changes nothing, and does not create a missing database.
     """
 
     async def main() -> int:

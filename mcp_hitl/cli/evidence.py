@@ -16,20 +16,20 @@ from mcp_hitl.domain.ledger import Broken
 from mcp_hitl.domain.text import visible
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_EXPECT = click.option("--expect", metavar="HASH", help="A head kept elsewhere, which must be in the chain.")
+_EXPECT = click.option("--expect", metavar="HASH", help="A head that you kept elsewhere. It must be in the chain.")
 
 
-@click.group()
+@click.group(short_help="Read, verify, export and erase the log.")
 def audit() -> None:
-    """What happened, and whether the record of it holds."""
+    """Read the audit log, verify it, export it, and erase old contents."""
 
 
-@audit.command("list")
+@audit.command("list", short_help="Print the log, or one approval's entries.")
 @click.argument("approval_id", metavar="[ID]", required=False)
 @_JSON
 @click.pass_context
 def list_entries(context: click.Context, approval_id: str | None, as_json: bool) -> None:
-    """Print the entries of one approval, or all of them."""
+    """Print all entries of the log, or those of one approval."""
 
     async def main() -> int:
         async with workspace(settings_of(context)) as place:
@@ -48,11 +48,11 @@ def list_entries(context: click.Context, approval_id: str | None, as_json: bool)
     run(main, as_json=as_json)
 
 
-@audit.command()
+@audit.command(short_help="Print the newest entry's number and hash.")
 @_JSON
 @click.pass_context
 def head(context: click.Context, as_json: bool) -> None:
-    """Print the newest entry's number and hash: keep it elsewhere, for `verify --expect`."""
+    """Print the newest entry's number and hash. Keep them elsewhere, for `verify --expect`."""
 
     async def main() -> int:
         async with workspace(settings_of(context)) as place:
@@ -66,13 +66,13 @@ def head(context: click.Context, as_json: bool) -> None:
     run(main, as_json=as_json)
 
 
-@audit.command()
+@audit.command(short_help="Check the log, or an exported file.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @_EXPECT
 @_JSON
 @click.pass_context
 def verify(context: click.Context, file: Path | None, expect: str | None, as_json: bool) -> None:
-    """Check the database's log and everything stored against it, or an exported FILE by itself."""
+    """Check the log and compare everything stored with it. With FILE, check only that exported file."""
 
     async def main() -> int:
         from mcp_hitl.desk.evidence import Finding
@@ -100,12 +100,12 @@ def verify(context: click.Context, file: Path | None, expect: str | None, as_jso
     run(main, as_json=as_json)
 
 
-@audit.command()
+@audit.command(short_help="Write the log to a file as JSON Lines.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--redact", is_flag=True, help="Leave every content out; the digests stay, and it still verifies.")
+@click.option("--redact", is_flag=True, help="Leave out all contents. The digests stay, so the file still verifies.")
 @click.pass_context
 def export(context: click.Context, file: Path, redact: bool) -> None:
-    """Write the log to FILE as JSON Lines that verify without this database."""
+    """Write the log to FILE as JSON Lines. The file can be verified without this database."""
 
     async def main() -> int:
         async with workspace(settings_of(context)) as place:
@@ -115,20 +115,25 @@ def export(context: click.Context, file: Path, redact: bool) -> None:
                 with os.fdopen(descriptor, "w", encoding="utf-8") as out:
                     count = await place.desk.evidence().export(lambda line: out.write(line + "\n"), redact=redact)
             except OSError as error:
-                raise Invalid(f"{file} cannot be written: {error.strerror}. Name a file that is not there.") from error
+                raise Invalid(
+                    f"{file} cannot be written: {error.strerror}. Name a file that does not exist yet."
+                ) from error
         click.echo(f"{count:,} entries written to {file}.", err=True)
         return DONE
 
     run(main)
 
 
-@audit.command()
-@click.option("--older-than", required=True, metavar="TIME", help='Such as "365 days": resolved longer ago than this.')
+@audit.command(short_help="Erase the contents of old approvals.")
+@click.option(
+    "--older-than", required=True, metavar="TIME", help='How long ago they were resolved, such as "365 days".'
+)
 @click.pass_context
 def erase(context: click.Context, older_than: str) -> None:
-    """Erase the contents of old approvals: payloads, comments, answers. The log stays and still verifies.
+    """Erase the payloads, comments and answers of old approvals. The log stays and still verifies.
 
-    The database's files keep no trace of them either; while somebody reads it, until the next time.
+    The database's files keep no trace of them. If another process is reading the database, the last traces go with the
+    next erase.
     """
 
     async def main() -> int:
@@ -138,7 +143,9 @@ def erase(context: click.Context, older_than: str) -> None:
             raise Invalid(f"--older-than {mistake}.") from None
         person.require_terminal()
         async with workspace(settings_of(context)) as place:
-            if not person.confirm(f"Erase the contents of everything resolved more than {older_than} ago, for good?"):
+            if not person.confirm(
+                f"Erase the contents of everything resolved more than {older_than} ago? This cannot be undone."
+            ):
                 person.say("Nothing was changed.")
                 return NO
             count = await place.desk.evidence().erase(place.user, older_than=span)

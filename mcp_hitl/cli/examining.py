@@ -1,4 +1,4 @@
-"""Gathering what `doctor` judges: the files, the database, the policy, and who can decide here."""
+"""Gathers the facts for `doctor`: the files, the database, the policy, and who can decide here."""
 
 from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.file_rights import storage
@@ -24,7 +24,7 @@ from mcp_hitl.store.sqlite.holding import held_beside
 
 
 def examined(settings: Settings, accepted: frozenset[str]) -> Report:
-    """Everything that is found; nothing is changed, and no database is made."""
+    """Return all findings. Changes nothing and creates no database."""
     user = os_user()
     # First the files, as they are: whatever opens a database takes others' rights to it away.
     files = storage(settings, user.id.removeprefix("os:"))

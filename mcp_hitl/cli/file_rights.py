@@ -1,4 +1,4 @@
-"""Who else can read or replace our files, as this system tells it (POSIX modes and owners; Linux's mounts)."""
+"""Finds out who else can read or replace our files, from POSIX modes, owners and Linux's mounts."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "gluste
 
 
 def storage(settings: Settings, account: str) -> Storage:
-    """Look at the database, its key, the policy file and their folders, those that are there; `account` is ours."""
+    """Examine the database, its key, the policy file and their folders, if they exist. `account` is ours."""
     key = settings.database.with_name(settings.database.name + ".key")
     named = [(Role.DATABASE, settings.database), (Role.KEY, key)]
     named += [(Role.POLICY, settings.policy)] if settings.policy else []
@@ -59,7 +59,7 @@ else:
             )
 
     def _holds(folder: Path, named: list[tuple[Role, Path]]) -> bool:
-        """Whether the folder itself holds one of our files."""
+        """Return True if one of our files is directly in the folder."""
         return any(path.parent == folder for role, path in named if role is not Role.FOLDER)
 
     def _account(uid: int) -> str:
@@ -71,7 +71,7 @@ else:
             return f"uid {uid}"
 
     def _own_group(gid: int) -> bool:
-        """Whether a group is that of our account alone, as many systems give each account one."""
+        """Return True if our account is the only member of the group. Many systems give each account such a group."""
         import grp
         import pwd
 
@@ -83,7 +83,7 @@ else:
 
 
 def _network(database: Path) -> str | None:
-    """The type of the file system under a path where machines share it; only Linux tells."""
+    """Return the type of the file system that the database is on, if it is a network one. Works on Linux only."""
     try:
         mounts = Path("/proc/self/mounts").read_text(errors="replace")
     except OSError:
@@ -92,7 +92,7 @@ def _network(database: Path) -> str | None:
 
 
 def shared_type(mounts: str, path: str) -> str | None:
-    """The type of the file system that `path` is on, by Linux's table of mounts, where machines share it."""
+    """Return the type of the network file system that `path` is on, from Linux's table of mounts, else None."""
     found = ("", "")
     for line in mounts.splitlines():
         _, point, kind, *_ = line.split(" ")

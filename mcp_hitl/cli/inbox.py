@@ -1,4 +1,4 @@
-"""The command `inbox`: a browser that is signed in, on the inbox of this database and no other."""
+"""The command `inbox`: opens a signed-in browser on the inbox of this database."""
 
 import asyncio
 import html
@@ -26,8 +26,8 @@ from mcp_hitl.store.sqlite.files import make_private
 _ID = click.argument("approval_id", metavar="[ID]", required=False)
 _ENDS = {
     LinkEnd.USED: "Signed in.",
-    LinkEnd.VOIDED: "Nobody signed in with it: everybody was signed out meanwhile, and every link voided.",
-    LinkEnd.UNUSED: "Nobody signed in with it within ten minutes.",
+    LinkEnd.VOIDED: "The link was not used: all sessions were ended meanwhile, and all links were cancelled.",
+    LinkEnd.UNUSED: "The link was not used within ten minutes.",
 }
 
 
@@ -45,29 +45,32 @@ class _Wanted:
 
     @property
     def to_print(self) -> tuple[str, ...]:
-        """The words of the command that prints a link to the same page."""
+        """Return the arguments of the command that prints a link to the same page."""
         return ("inbox", *([self.approval_id] if self.approval_id else []), "--print")
 
 
-@click.command()
+@click.command(short_help="Open the inbox in your browser, signed in.")
 @_ID
-@click.option("--print", "printed", is_flag=True, help="Print the sign-in link here instead of opening a browser.")
-@click.option("--sign-out", "signed_out", is_flag=True, help="End every session, in every browser; open nothing.")
+@click.option("--print", "printed", is_flag=True, help="Print the sign-in link instead of opening a browser.")
+@click.option("--sign-out", "signed_out", is_flag=True, help="End all sessions in all browsers. Opens nothing.")
 @click.pass_context
 def inbox(context: click.Context, approval_id: str | None, printed: bool, signed_out: bool) -> None:
-    """Open the inbox in your browser, signed in; at one approval, where you name it.
+    """Open the inbox in your browser, signed in. With ID, open the page of that approval.
 
-    Where no server runs on this database, this command serves the inbox itself until Ctrl-C.
+    If no server runs on this database, this command serves the inbox until you press Ctrl-C.
     """
 
     if signed_out:
         if printed or approval_id:
-            raise click.UsageError("--sign-out opens nothing: give it alone.")
+            raise click.UsageError("--sign-out cannot be combined with --print or ID.")
         run(lambda: _sign_out(settings_of(context)))
 
     async def main() -> int:
         # A link decides who may decide: as with every decision, a person at a terminal has to ask for it.
-        person.require_terminal()
+        person.require_terminal(
+            "A sign-in link is given only to a person at a terminal, and there is none here. No link was made. Run "
+            "this command in a terminal, with input and errors not redirected."
+        )
         async with workspace(settings_of(context)) as place:
             _remove_left_pages(place.settings.database)
             wanted = _Wanted(printed, approval_id and (await place.desk.get(place.user, approval_id)).id)
@@ -96,9 +99,9 @@ async def _enter(place: Workspace, address: str, wanted: _Wanted) -> int:
         ours = await is_ours(shared_key(place), address)
     if not ours:
         click.echo(
-            f"mcp-hitl: What answers at {address} is not the inbox of this database, or does not answer; it was not "
-            "opened. Try again in a moment, or end the server that was there. (One that was started with another "
-            "MCP_HITL_KEY in its environment than this command has looks like a stranger too.)",
+            f"mcp-hitl: The server at {address} does not answer, or is not the inbox of this database, so it was not "
+            "opened. Try again in a moment, or stop that server. (A server started with another MCP_HITL_KEY than this "
+            "command has is refused too.)",
             err=True,
         )
         return REFUSED
@@ -107,7 +110,7 @@ async def _enter(place: Workspace, address: str, wanted: _Wanted) -> int:
 
 
 async def _serve(place: Workspace, wanted: _Wanted) -> str | None:
-    """Serve it until stopped; where another process was faster, the address of that one."""
+    """Serve the inbox until stopped. If another process serves it first, return its address."""
     import anyio
 
     from mcp_hitl.server.signals import on_signals
@@ -120,7 +123,7 @@ async def _serve(place: Workspace, wanted: _Wanted) -> str | None:
     waiting = False
 
     def ready(address: str) -> None:
-        person.say(f"The inbox is at {address}, as long as this runs. Stop with Ctrl-C.")
+        person.say(f"The inbox is at {address} while this command runs. Stop with Ctrl-C.")
         opening.add(asyncio.create_task(_sign_in(place, address, wanted)))
 
     def elsewhere(address: str | None) -> None:
@@ -141,7 +144,7 @@ async def _serve(place: Workspace, wanted: _Wanted) -> str | None:
 
 
 async def _sign_in(place: Workspace, address: str, wanted: _Wanted) -> bool:
-    """Get a link to the person and wait until it is used; False where nobody did."""
+    """Give the person a link and wait until it is used. Returns False if it is not."""
     import anyio
 
     from mcp_hitl.web.signing_in import link
@@ -149,12 +152,12 @@ async def _sign_in(place: Workspace, address: str, wanted: _Wanted) -> bool:
     code = await place.desk.offer_link(place.user)
     where = link(address, code, wanted.path)
     if wanted.printed:
-        person.say(f"Open this in your browser, once, within ten minutes:\n\n  {where}\n")
+        person.say(f"Open this link in your browser within ten minutes. It works once:\n\n  {where}\n")
         return True
     with _page_that_goes_on_to(where, place.settings.database) as page:
         # A browser that is confined may show nothing: it cannot read files in every folder, and nobody would tell.
         person.say(f"Opening {address} in your browser …")
-        person.say(f"If it stays empty: {command_line(place.settings, *wanted.to_print, here=True)}")
+        person.say(f"If the page stays empty, run: {command_line(place.settings, *wanted.to_print, here=True)}")
         opened, end = True, LinkEnd.UNUSED
         async with anyio.create_task_group() as tasks:
 
@@ -168,14 +171,14 @@ async def _sign_in(place: Workspace, address: str, wanted: _Wanted) -> bool:
             end = await place.desk.link_end(code, seconds=LINK_LIFE.total_seconds())
             tasks.cancel_scope.cancel()
     if not opened:
-        person.say("No browser could be started here. The command above prints a link to open yourself.")
+        person.say("No browser could be started here. Run the command above for a link that you can open yourself.")
     else:
         person.say(_ENDS[end])
     return opened and end is LinkEnd.USED
 
 
 async def _opened(page: Path) -> bool:
-    """Start a browser on a page; False where none could be. One in the foreground ends first, or never."""
+    """Start a browser on a page. Returns False if none starts."""
     loop = asyncio.get_running_loop()
     told: asyncio.Future[bool] = loop.create_future()
 
@@ -195,7 +198,7 @@ async def _opened(page: Path) -> bool:
 
 @contextmanager
 def _page_that_goes_on_to(where: str, database: Path) -> Generator[Path]:
-    """A page of the person's own that leads to the link: a command line could be read by everybody on the machine."""
+    """Create a private page that redirects to the link: everybody on the machine can read a command line."""
     page = database.with_name(f"{database.name}.open-{os.getpid()}.html")
     make_private(page)
     try:
@@ -211,7 +214,7 @@ def _page_that_goes_on_to(where: str, database: Path) -> Generator[Path]:
 
 
 def _remove_left_pages(database: Path) -> None:
-    """Remove the pages of commands that were killed: none is needed for longer than its link can be used."""
+    """Remove the pages that killed commands left behind, once their links have expired."""
     outdated = time.time() - LINK_LIFE.total_seconds()
     name = re.compile(re.escape(database.name) + r"\.open-\d+\.html")
     for path in database.parent.glob("*.html"):

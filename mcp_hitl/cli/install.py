@@ -1,4 +1,4 @@
-"""`install`: put this server into a client's configuration, after the person has seen the change."""
+"""`install`: adds this server to a client's configuration, after the person has seen the change."""
 
 import json
 import re
@@ -24,15 +24,15 @@ _LONGEST_LINE = 300
 _BOM = b"\xef\xbb\xbf"
 
 
-@click.command()
+@click.command(short_help="Add this server to an MCP client.")
 @click.argument("client", type=click.Choice(("claude-desktop", "claude-code")), metavar="claude-desktop|claude-code")
-@click.option("--name", default="approvals", show_default=True, help="What the client calls this server.")
-@click.option("--yes", is_flag=True, help="Write without asking.")
+@click.option("--name", default="approvals", show_default=True, help="The name of this server in the client.")
+@click.option("--yes", is_flag=True, help="Make the change without asking.")
 @click.pass_context
 def install(context: click.Context, client: str, name: str, yes: bool) -> None:
-    """Add this server to a client's configuration; the change is shown first."""
+    """Add this server to a client's configuration. You see the change first."""
     if not _NAME.fullmatch(name):
-        raise click.UsageError("The name must be of letters, digits, '-' and '_', 64 at most.")
+        raise click.UsageError("The name may have letters, digits, '-' and '_', and at most 64 of them.")
 
     async def main() -> int:
         from mcp_hitl.cli.clients import CLIENTS
@@ -44,28 +44,32 @@ def install(context: click.Context, client: str, name: str, yes: bool) -> None:
         before = _read(file)
         after = _changed(before, file, chosen, name, for_clients(settings))
         if after == before:
-            click.echo(f"{chosen.title} has {name} already, as it is here. Nothing to change in {visible(str(file))}.")
+            click.echo(
+                f"{chosen.title} already has {name} with this configuration. {visible(str(file))} was not changed."
+            )
             return DONE
         person.say(_difference(before or b"", after, file) + "\n")
         if not yes:
             person.require_terminal(
-                "Somebody has to agree to this change at a terminal, and there is none here. Nothing was changed; "
-                "--yes agrees."
+                "You have to confirm this change at a terminal, and there is none here. Nothing was changed. To "
+                "confirm it without one, add --yes."
             )
-            if not person.confirm(f"Change {chosen.title}'s configuration so?"):
+            if not person.confirm(f"Make this change to {chosen.title}'s configuration?"):
                 person.say("Nothing was changed.")
                 return NO
         if _read(file) != before:
-            raise Conflict(f"{visible(str(file))} was changed meanwhile. Nothing was written; look at it again.")
+            raise Conflict(f"{visible(str(file))} was changed meanwhile. Nothing was written. Try again.")
         try:
             backup = replace(file, after)
         except OSError as error:
-            raise Unavailable(f"{visible(str(file))} cannot be written: {error.strerror}. It is as it was.") from error
-        click.echo(f"{chosen.title} has {name} now, in {visible(str(file))}.")
+            raise Unavailable(
+                f"{visible(str(file))} cannot be written: {error.strerror}. It was not changed."
+            ) from error
+        click.echo(f"Added {name} to {chosen.title}, in {visible(str(file))}.")
         if backup is not None:
-            click.echo(f"As it was before: {visible(str(backup))}")
+            click.echo(f"Copy of the old file: {visible(str(backup))}")
         click.echo(f"\n{chosen.then.format(name=name)}")
-        click.echo(f"What it could do here, once it has connected: {command_line(settings, 'doctor', here=True)}")
+        click.echo(f"After it has connected, see what it can do here: {command_line(settings, 'doctor', here=True)}")
         return DONE
 
     run(main)
@@ -81,7 +85,7 @@ def _read(file: Path) -> bytes | None:
 
 
 def _changed(before: bytes | None, file: Path, client: "ConfiguredClient", name: str, words: list[str]) -> bytes:
-    """The file with our entry in it; an entry of that name keeps what it has beside the command, such as `env`."""
+    """Return the file with our entry added. An existing entry keeps its other members, such as `env`."""
     from mcp_hitl.cli.json_members import Document
 
     content = before or b""
@@ -89,7 +93,7 @@ def _changed(before: bytes | None, file: Path, client: "ConfiguredClient", name:
     try:
         document = Document(content.removeprefix(bom).decode(), visible(str(file)))
     except UnicodeDecodeError:
-        raise Invalid(f"{visible(str(file))} is not text in UTF-8. It was left alone.") from None
+        raise Invalid(f"{visible(str(file))} is not text in UTF-8. It was not changed.") from None
     entry = client.entry(words)
     servers: Any = document.value.get(_SERVERS, {})
     held: Any = servers.get(name) if isinstance(servers, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
@@ -113,7 +117,7 @@ def _difference(before: bytes, after: bytes, file: Path) -> str:
 
 
 def _lines(content: bytes) -> list[str]:
-    """The lines to compare; with line breaks of our own where somebody has written everything on one line."""
+    """Return the lines to compare. A file that is one long line is reformatted first."""
     text = content.decode("utf-8-sig")
     if any(len(line) > _LONGEST_LINE for line in text.split("\n")):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)

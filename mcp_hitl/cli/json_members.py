@@ -1,4 +1,4 @@
-"""Changing one member of a JSON file, and nothing else in it: every other character stays as it was."""
+"""Changes one member of a JSON file and keeps every other character."""
 
 import json
 import re
@@ -26,7 +26,7 @@ class Document:
     """The text of a JSON file whose top is an object."""
 
     def __init__(self, text: str, what: str) -> None:
-        """Read `text`; `what` is what messages call it. Nothing but white space is an empty object.
+        """Read `text`, which messages call `what`. Blank text counts as an empty object.
 
         Raises:
             Invalid: it is not JSON, not an object, or has a key twice; with the place.
@@ -36,16 +36,16 @@ class Document:
         try:
             self.value: Any = json.loads(self.text)
         except json.JSONDecodeError as error:
-            raise Invalid(f"{what} is not JSON ({error.msg}, {_place(text, error.pos)}). It was left alone.") from None
+            raise Invalid(f"{what} is not JSON ({error.msg}, {_place(text, error.pos)}). It was not changed.") from None
         except (RecursionError, ValueError):
             raise Invalid(f"{what} cannot be read: it is nested too deeply, or a number is too long.") from None
         if not isinstance(self.value, dict):
-            raise Invalid(f"{what} must be a JSON object, and is something else. It was left alone.")
+            raise Invalid(f"{what} must be a JSON object. It was not changed.")
         self._start = _skip(self.text, 0)
         self._check(self._start)
 
     def with_member(self, path: tuple[str, str], value: object) -> str:
-        """The text with `value` as the member `path[1]` of the object `path[0]`, made where it is missing.
+        """Return the text with `value` as the member `path[1]` of the object `path[0]`, which is added if missing.
 
         Raises:
             Invalid: `path[0]` is there and no object.
@@ -56,14 +56,14 @@ class Document:
             return self._added(self._start, outer, {inner: value}, depth=1)
         if self.text[held.at] != "{":
             place = _place(self.text, held.at)
-            raise Invalid(f"{self._what} has {outer!r} that is no object ({place}). It was left alone.")
+            raise Invalid(f"{self._what} has {outer!r}, which must be an object ({place}). It was not changed.")
         member = self._find(held.at, inner)
         if member is None:
             return self._added(held.at, inner, value, depth=2)
         return self.text[: member.at] + self._dumped(value, depth=2) + self.text[member.end :]
 
     def _added(self, at: int, name: str, value: object, *, depth: int) -> str:
-        """The text with one member more at the end of the object that begins at `at`."""
+        """Return the text with one more member at the end of the object that begins at `at`."""
         members = list(_members(self.text, at))
         newline, indent = self._style()
         before, after = (newline + indent * depth, newline + indent * (depth - 1)) if indent else ("", "")
@@ -81,7 +81,7 @@ class Document:
         return json.dumps(value, indent=indent, ensure_ascii=False).replace("\n", newline + indent * depth)
 
     def _style(self) -> tuple[str, str]:
-        """How the file ends lines, and indents; no indentation where all of it stands on one line."""
+        """Return the file's line ending and indentation, which is empty if the file is one line."""
         newline = "\r\n" if "\r\n" in self.text else "\n"
         found = _FIRST_INDENT.search(self.text)
         if found:
@@ -92,14 +92,14 @@ class Document:
         return next((member for member in _members(self.text, at) if member.name == name), None)
 
     def _check(self, at: int) -> None:
-        """Refuse a key that stands twice in one object: which of them a reader takes is its own affair."""
+        """Refuse a key that occurs twice in one object: readers disagree on which of them counts."""
         if self.text[at] == "{":
             seen: set[str] = set()
             for member in _members(self.text, at):
                 if member.name in seen:
                     named, place = one_line(member.name, 60), _place(self.text, member.at)
                     raise Invalid(
-                        f"{self._what} has the key “{named}” twice in one object ({place}). It was left alone."
+                        f"{self._what} has the key “{named}” twice in one object ({place}). It was not changed."
                     )
                 seen.add(member.name)
                 self._check(member.at)
@@ -109,7 +109,7 @@ class Document:
 
 
 def _members(text: str, at: int) -> Iterator[_Member]:
-    """The members of the object that begins at `at`, in text that is known to be JSON."""
+    """Yield the members of the object that begins at `at`. The text must be valid JSON."""
     at = _skip(text, at + 1)
     while text[at] != "}":
         name, at = _DECODER.raw_decode(text, at)

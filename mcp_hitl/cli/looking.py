@@ -1,4 +1,4 @@
-"""Commands that change nothing: `pending` and `show`."""
+"""Commands that only read: `pending` and `show`."""
 
 import json
 import shutil
@@ -16,14 +16,14 @@ from mcp_hitl.domain.presentation import review
 from mcp_hitl.domain.text import one_line, visible
 
 
-@click.command()
-@click.option("--kind", help="Only this kind.")
+@click.command(short_help="List the pending requests, oldest first.")
+@click.option("--kind", help="Show only this kind.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
-@click.option("--cursor", help="Where the page before ended.")
+@click.option("--cursor", help="The cursor that the previous page printed.")
 @click.option("--json", "as_json", is_flag=True, help="Print what the tool list-pending returns.")
 @click.pass_context
 def pending(context: click.Context, kind: str | None, limit: int, cursor: str | None, as_json: bool) -> None:
-    """List what waits for a person, oldest first."""
+    """List the requests that wait for a decision, oldest first."""
 
     async def main() -> int:
         async with workspace(settings_of(context)) as place:
@@ -37,7 +37,7 @@ def pending(context: click.Context, kind: str | None, limit: int, cursor: str | 
     run(main, as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Show one approval in full.")
 @click.argument("approval_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print what the tool get-approval returns.")
 @click.pass_context
@@ -89,7 +89,7 @@ def _print_page(place: Workspace, page: Page) -> None:
 
 
 def _standing(place: Workspace, approval: Approval) -> str:
-    """How it stands, and for a person what they can do: this text is theirs, not a model's."""
+    """Return the approval's status and, for a person, the commands that decide it. Not for models."""
     settings = place.settings
     if approval.seen_at(place.desk.clock()) is Status.PENDING:
         if not sys.stdout.isatty():

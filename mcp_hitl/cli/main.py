@@ -1,11 +1,14 @@
-"""The command line's top: options, and one entry for each command."""
+"""The top of the command line: global options and the list of commands."""
 
+import os
+import shutil
 import sys
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import click
 
 from mcp_hitl import __version__
+from mcp_hitl.cli.completion import completion
 from mcp_hitl.cli.deciding import approve, cancel, edit, lift, reject
 from mcp_hitl.cli.doctor import doctor
 from mcp_hitl.cli.evidence import audit
@@ -18,7 +21,18 @@ from mcp_hitl.cli.running import run
 from mcp_hitl.cli.workspace import settings_of
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class _Group(click.Group):
+    """Fits help to terminals narrower than click's 50 columns, and keeps to NO_COLOR (https://no-color.org)."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> click.Context:
+        if (columns := shutil.get_terminal_size().columns) < 52:
+            extra["terminal_width"] = max(columns - 2, 20)
+        if os.environ.get("NO_COLOR"):
+            extra["color"] = False
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--db", metavar="PATH", help="The database file (default: $MCP_HITL_DB, then your user data folder).")
 @click.option("--config", metavar="PATH", help="The policy file (default: $MCP_HITL_CONFIG, then the built-in kinds).")
 @click.version_option(__version__, prog_name="mcp-hitl")
@@ -26,12 +40,14 @@ from mcp_hitl.cli.workspace import settings_of
 def cli(context: click.Context, db: str | None, config: str | None) -> None:
     """The approval desk for AI agents.
 
-    Without a command this is the MCP server on stdin and stdout, for an MCP client to start.
+    Without a command, it runs the MCP server on stdin and stdout. MCP clients start it this way.
     """
     if context.invoked_subcommand is not None:
         return
     if cast("TextIO | None", sys.stdin) is None:
-        raise click.UsageError("There is no input. An MCP client starts this program and talks to it there.")
+        raise click.UsageError(
+            "Standard input is closed. An MCP client starts this program and talks to it over standard input."
+        )
     if sys.stdin.isatty():
         click.echo(context.get_help())
         return
@@ -45,9 +61,9 @@ def cli(context: click.Context, db: str | None, config: str | None) -> None:
     run(main)
 
 
-@cli.command()
+@cli.command(short_help="Serve MCP over HTTP, and the inbox.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address to listen on.")
-@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="Use 0 for a free port.")
 @click.pass_context
 def serve(context: click.Context, host: str, port: int) -> None:
     """Serve MCP over streamable HTTP at /mcp, and the inbox at /."""
@@ -77,5 +93,6 @@ for command in (
     policy,
     doctor,
     install,
+    completion,
 ):
     cli.add_command(command)

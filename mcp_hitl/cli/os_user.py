@@ -1,4 +1,4 @@
-"""Who runs this process, from the operating system itself: an environment variable is the caller's to set."""
+"""Identifies the user who runs this process by asking the operating system: callers can set environment variables."""
 
 import sys
 
@@ -6,7 +6,7 @@ from mcp_hitl.domain.principal import Established, Principal
 
 
 def os_user() -> Principal:
-    """The operating-system user as a principal, such as `os:ana`."""
+    """Return the operating-system user as a principal, such as `os:ana`."""
     return Principal(f"os:{_name()}", Established.OS_USER)
 
 

@@ -1,4 +1,4 @@
-"""The person at the terminal: shown everything, then asked; without a terminal, nobody was."""
+"""Shows text to the person at the terminal and asks questions."""
 
 import json
 import signal
@@ -18,7 +18,7 @@ from mcp_hitl.domain.text import visible
 def require_terminal(
     otherwise: str = "A person has to decide this at a terminal, and there is none here. Nothing was decided.",
 ) -> None:
-    """Refuse where no person can read and type; `otherwise` says so.
+    """Refuse with the message `otherwise` if no person can read and type here.
 
     Raises:
         NeedsPerson: input or output is not a terminal.
@@ -29,17 +29,17 @@ def require_terminal(
 
 
 def say(text: str = "") -> None:
-    """Show text at the terminal, beside what the command prints."""
+    """Print text for the person on stderr, apart from the command's output."""
     click.echo(text, err=True)
 
 
 def confirm(question: str) -> bool:
-    """Ask for a yes; anything else is a no."""
+    """Ask a question. Anything but y or yes counts as no."""
     return _typed(f"{question} [y/N]").lower() in {"y", "yes"}
 
 
 def fill_in(approval: Approval) -> JsonObject | None:
-    """Ask for each field of the approval's form, until it fits; None where there is no form."""
+    """Ask for each field of the approval's form until it is valid. Returns None if there is no form."""
     if approval.form is None:
         return None
     answers = {field.name: _ask(field) for field in fields_of(approval.form)}
@@ -47,10 +47,10 @@ def fill_in(approval: Approval) -> JsonObject | None:
 
 
 def revise(payload: JsonObject, changes: tuple[str, ...], text: str | bytes | None) -> JsonObject | None:
-    """The payload that the person wants: from `FIELD=VALUE` changes, a file's text, or their editor; None to leave it.
+    """Return the new payload from `FIELD=VALUE` changes, a file's text, or the editor. None if it was not changed.
 
     Raises:
-        Invalid: what they gave is not the JSON of an object.
+        Invalid: the input is not a JSON object.
     """
     if text is None and not changes:
         text = click.edit(json.dumps(payload, indent=2, ensure_ascii=False) + "\n", extension=".json")
@@ -93,7 +93,7 @@ def _ask(field: Field) -> Any:
 
 
 def _typed(prompt: str) -> str:
-    """What is typed on one line; an interrupt or the end of input gives up."""
+    """Return the typed line. Aborts on an interrupt or the end of input."""
     # The event loop makes a cancellation of an interrupt, which does not reach somebody who is blocked in reading.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -107,7 +107,7 @@ def _label(field: Field) -> str:
         "number": "number",
         "integer": "whole number",
         "boolean": "y/n",
-        "array": "numbers of your choices, with commas",
+        "array": "numbers of your choices, separated by commas",
         "string": "number of your choice" if field.choices else field.schema.get("format", ""),
     }
     words = [hints[field.type], "" if field.required else "optional"]
@@ -118,7 +118,7 @@ def _label(field: Field) -> str:
 
 
 def _as_typed(field: Field, default: Any) -> str:
-    """A default as the person would type it; an option by its number, with the title that they read."""
+    """Return a default as the person would type it. Options are shown by number and title."""
     values = [choice.value for choice in field.choices]
     match default:
         case bool():
@@ -149,6 +149,6 @@ def _value(field: Field, typed: str) -> Any:
 
 
 def _chosen(field: Field, typed: str) -> str:
-    """A choice by its number, or by its value."""
+    """Return the choice with this number or value."""
     numbered = {str(number): choice.value for number, choice in enumerate(field.choices, start=1)}
     return numbered.get(typed, typed)

@@ -1,4 +1,4 @@
-"""Commands on the policy file: `policy check` and `policy explain`."""
+"""Commands for policy files: `policy check` and `policy explain`."""
 
 from pathlib import Path
 from typing import BinaryIO
@@ -9,15 +9,15 @@ from mcp_hitl.cli.running import DONE, print_json, run
 from mcp_hitl.config import CONFIGURATION
 
 
-@click.group()
+@click.group(short_help="Check and explain a policy file.")
 def policy() -> None:
-    """Check a policy file, and ask what it would do."""
+    """Check a policy file, and explain what it does with a payload."""
 
 
-@policy.command()
+@policy.command(short_help="Check a policy file and show its policy.")
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
-    """Say what FILE comes to, or every mistake in it with its place (exit code 2)."""
+    """Print the policy that FILE results in, or a list of errors with their locations (exit code 2)."""
 
     async def main() -> int:
         # Imported late, like all of this file: no other command needs it.
@@ -30,15 +30,19 @@ def check(file: Path) -> None:
     run(main)
 
 
-@policy.command()
+@policy.command(short_help="Explain what happens to a payload.")
 @click.argument("kind")
 @click.argument("payload", type=click.File("rb"), metavar="PAYLOAD.json")
 @click.option(
-    "--config", "file", type=click.Path(path_type=Path), envvar=CONFIGURATION, help=f"Default: ${CONFIGURATION}."
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    envvar=CONFIGURATION,
+    help=f"The policy file (default: ${CONFIGURATION}).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the answer for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
 def explain(kind: str, payload: BinaryIO, file: Path | None, as_json: bool) -> None:
-    """Say what would happen to a payload of KIND, and why; `-` reads the payload from stdin."""
+    """Explain what would happen to a payload of KIND, and why. Use `-` to read it from stdin."""
 
     async def main() -> int:
         from mcp_hitl.config.policy_file import read

@@ -1,4 +1,4 @@
-"""Replacing a file by a new version of itself: all of it or nothing, with a copy of what it was."""
+"""Replaces a file atomically and keeps a copy of the old one."""
 
 import os
 import stat
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def replace(path: Path, content: bytes) -> Path | None:
-    """Write `content` to the file that `path` leads to; returns where the copy of what it was lies.
+    """Write `content` to the file that `path` leads to. Returns the path of the copy of the old file.
 
-    The mode stays; a new file is its owner's alone, and so is a copy of one that was.
+    The mode stays. A new file is private to its owner. The copy has the mode of the old file.
 
     Raises:
-        OSError: it cannot be written; the file is as it was.
+        OSError: it cannot be written. The file was not changed.
     """
     file = Path(os.path.realpath(path))
     held = file.read_bytes() if file.exists() else None
@@ -26,7 +26,7 @@ def replace(path: Path, content: bytes) -> Path | None:
 
 
 def _free(file: Path) -> Path:
-    """The first name for a copy that nothing has: a copy is never overwritten."""
+    """Return the first unused name for a copy. Copies are never overwritten."""
     number = 1
     while os.path.lexists(backup := file.with_name(f"{file.name}.bak{number if number > 1 else ''}")):
         number += 1

@@ -1,4 +1,4 @@
-"""What `doctor` has found, for a person at their terminal's width and for programs."""
+"""Prints the findings of `doctor`, as text at the terminal's width or as JSON."""
 
 import shutil
 import textwrap
@@ -23,7 +23,7 @@ _LABEL = 9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything that is told. `command` makes a command that runs as printed."""
+    """Everything that `doctor` reports. `command` returns a command that runs as printed."""
 
     settings: Settings
     findings: tuple[Finding, ...]
@@ -34,16 +34,16 @@ class Report:
 
     @property
     def unsafe(self) -> list[Finding]:
-        """What matters."""
+        """The unsafe findings that nobody has accepted."""
         return self.of(Severity.UNSAFE)
 
     def of(self, severity: Severity) -> list[Finding]:
-        """The findings of a severity that nobody has accepted."""
+        """Return the findings of a severity that nobody has accepted."""
         return [one for one in self.findings if one.severity is severity and one.code not in self.accepted]
 
 
 def shape(report: Report) -> JsonObject:
-    """The report for programs."""
+    """Return the report as JSON."""
     settings, rulebook = report.settings, report.settings.rulebook
     return {
         "database": str(settings.database),
@@ -78,7 +78,7 @@ def shape(report: Report) -> JsonObject:
 
 
 def show(report: Report) -> None:
-    """Print the report, what matters first."""
+    """Print the report, unsafe findings first."""
     settings = report.settings
     profile = settings.rulebook.profile.value
     policy = "none: the built-in kinds" if settings.policy is None else visible(str(settings.policy))
@@ -109,10 +109,10 @@ def _section(report: Report, title: str, findings: list[Finding], colour: str) -
         lead = f"{number:>3}. "
         click.echo()
         click.echo(_wrapped(f"{finding.what} [{finding.code}]", first=lead, rest=" " * len(lead)))
-        for line in _labelled("Allows" if finding.severity is Severity.UNSAFE else "Means", finding.allows, indent=5):
+        for line in _labelled("Risk" if finding.severity is Severity.UNSAFE else "Means", finding.allows, indent=5):
             click.echo(line)
         for mend in finding.mend:
-            label = "Mend" if mend is finding.mend[0] else ""
+            label = "Fix" if mend is finding.mend[0] else ""
             for line in (*_labelled(label, f"{mend.where}:", indent=5), *_lines(report, mend)):
                 click.echo(line)
 
@@ -120,7 +120,7 @@ def _section(report: Report, title: str, findings: list[Finding], colour: str) -
 def _clients(report: Report) -> None:
     click.echo("\n" + click.style("Clients", bold=True) + "\n")
     if not report.clients:
-        click.echo(_wrapped("None has connected to this database yet.", first="  ", rest="  "))
+        click.echo(_wrapped("No client has connected to this database yet.", first="  ", rest="  "))
         return
     alike: dict[str, list[Acquaintance]] = {}
     for met in report.clients:
@@ -133,7 +133,7 @@ def _clients(report: Report) -> None:
 
 
 def _lines(report: Report, mend: Mend) -> Iterator[str]:
-    """The line to write or run, as it is: what is wrapped could not be copied."""
+    """Yield the line to write or run, unwrapped so that it can be copied."""
     for line in _line(report, mend).splitlines():
         yield " " * (5 + _LABEL + 2) + line
 

@@ -1,4 +1,4 @@
-"""Running a command: an event loop, and one table from errors to exit codes."""
+"""Runs a command in an event loop and maps errors to exit codes."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -9,11 +9,11 @@ import click
 from mcp_hitl.domain.errors import HitlError, Invalid
 
 DONE, NO, REFUSED = 0, 1, 2
-"""Exit codes: it is done; the answer is no; wrong use, or refused."""
+"""Exit codes: done; the answer is no; wrong use or refused."""
 
 
 def run(main: Callable[[], Awaitable[int]], *, as_json: bool = False) -> NoReturn:
-    """Run `main` and exit with the code that it returns, or with 2 and a sentence where it is refused."""
+    """Run `main` and exit with its code, or with 2 and a message if it is refused."""
     # Imported late: `--help` needs no event loop.
     import anyio
 
@@ -21,7 +21,7 @@ def run(main: Callable[[], Awaitable[int]], *, as_json: bool = False) -> NoRetur
         try:
             return await main()
         except UnicodeEncodeError:
-            error = Invalid("What was given is not text in UTF-8.")
+            error = Invalid("The input is not valid UTF-8 text.")
         except HitlError as refusal:
             error = refusal
         if as_json:
@@ -34,5 +34,5 @@ def run(main: Callable[[], Awaitable[int]], *, as_json: bool = False) -> NoRetur
 
 
 def print_json(value: object) -> None:
-    """Print what a tool would return, in ASCII, so that no terminal interprets any of it."""
+    """Print JSON in ASCII, so that no terminal interprets any of it."""
     click.echo(json.dumps(value, indent=2))

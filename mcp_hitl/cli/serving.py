@@ -1,4 +1,4 @@
-"""Starting the servers. The only module of the command line that loads the MCP SDK."""
+"""Starts the servers. Only this module of the command line loads the MCP SDK."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ _LAST_WORDS_SECONDS = 0.3
 
 
 async def stdio(settings: Settings) -> int:
-    """Serve one client on stdin and stdout, as the operating-system user; and the inbox beside it."""
+    """Serve one client on stdin and stdout as the operating-system user, and the inbox."""
     ended = True
     async with workspace(settings) as place:
         server = _server(place, place.user)
@@ -51,10 +51,11 @@ async def stdio(settings: Settings) -> int:
 
 
 async def http(settings: Settings, host: str, port: int) -> int:
-    """Serve any number of clients on a loopback address, and the inbox; a caller without a token is `local`."""
+    """Serve any number of clients and the inbox on a loopback address. Callers without a token are `local`."""
     if host not in HOSTS:
         raise Invalid(
-            f"Without sign-in this serves only {', '.join(HOSTS)}: on another address anybody could ask and answer."
+            f"The host must be one of {', '.join(HOSTS)}: there is no sign-in for MCP, so on another address anybody "
+            "could ask and answer."
         )
     from mcp_hitl.web.app import Inbox
     from mcp_hitl.web.hosting import keep_address
@@ -80,9 +81,9 @@ async def http(settings: Settings, host: str, port: int) -> int:
 async def serve_http(
     server: ApprovalServer, host: str, port: int, *, ready: Callable[[str], None], inbox: "Inbox | None" = None
 ) -> bool:
-    """Serve until the process is told to stop; `ready` is called with the address once it can be reached.
+    """Serve until the process is told to stop. Calls `ready` with the address once it can be reached.
 
-    Returns False where the address could not be taken.
+    Returns False if the address could not be taken.
     """
     behind = [] if inbox is None else [Mount("/", app=inbox.app)]
     listener = Listener(http_app(server, HOSTS, behind), host, port, ready=ready)
@@ -97,7 +98,7 @@ async def serve_http(
 
 
 def how_to_sign_in(settings: Settings) -> str:
-    """The command that opens the inbox."""
+    """Return the command that opens the inbox."""
     return command_line(settings, "inbox")
 
 
@@ -110,7 +111,7 @@ async def _inbox_beside(place: Workspace) -> None:
     try:
         await host_inbox(place.desk, inbox)
     except Exception:
-        logger.exception("the inbox cannot be served beside this server, which goes on without it")
+        logger.exception("the inbox cannot be served; the MCP server continues without it")
 
 
 def _server(place: Workspace, caller: Principal) -> ApprovalServer:
@@ -123,7 +124,7 @@ def _announce(settings: Settings, address: str, link: str | None) -> None:
 
   MCP endpoint     {address}/mcp
   Inbox            {link or address}
-                   {"(signs in one browser, once, within ten minutes)" if link else _how(settings)}
+                   {"(this link signs in one browser, once, within ten minutes)" if link else _how(settings)}
   Database         {settings.database}
 
   Claude Code      claude mcp add --transport http approvals {address}/mcp

@@ -1,4 +1,4 @@
-"""A desk on the configured database, for the length of one command."""
+"""Opens the configured database for one command."""
 
 import os
 from collections.abc import AsyncGenerator
@@ -18,7 +18,7 @@ from mcp_hitl.store.sqlite import SqliteStore
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """What every command works with: the settings, the open store, the desk on it, and who runs it."""
+    """What every command works with: the settings, the open store, its desk, and the user."""
 
     settings: Settings
     store: SqliteStore
@@ -27,10 +27,10 @@ class Workspace:
 
 
 def settings_of(context: click.Context) -> Settings:
-    """The settings, with the `--db` and `--config` of the command line.
+    """Return the settings, including `--db` and `--config` from the command line.
 
     Raises:
-        Invalid: a setting that cannot be followed.
+        Invalid: a setting is wrong.
     """
     options = context.find_root().params
     return load(os.environ, database=options.get("db"), configuration=options.get("config"))
@@ -42,7 +42,7 @@ async def workspace(settings: Settings) -> AsyncGenerator[Workspace]:
 
     Raises:
         Unavailable: it cannot be opened.
-        NotAllowed: it belongs to a team, and the policy says otherwise.
+        NotAllowed: the database belongs to a team, but the policy is not a team policy.
     """
     store = SqliteStore(settings.database)
     try:
@@ -55,7 +55,7 @@ async def workspace(settings: Settings) -> AsyncGenerator[Workspace]:
 
 
 def shared_key(place: Workspace) -> bytes:
-    """The secret that the processes on a database share, unless the environment names one.
+    """Return the secret that all processes on a database share, or the one from the environment.
 
     Raises:
         Unavailable: it cannot be read or made.
@@ -63,8 +63,8 @@ def shared_key(place: Workspace) -> bytes:
     try:
         return place.settings.key or place.store.shared_key()
     except OSError as error:
-        raise Unavailable(f"The key beside the database cannot be used: {error}.") from error
+        raise Unavailable(f"The key file next to the database cannot be used: {error}.") from error
 
 
 def _inbox(settings: Settings) -> str:
-    return f"in a terminal, `{command_line(settings, 'pending')}` lists what waits"
+    return f"in a terminal, `{command_line(settings, 'pending')}` lists pending requests"

@@ -239,7 +239,7 @@ def test_a_link_that_is_voided_before_it_is_used_is_told_and_nobody_has_signed_i
     with http_server(database) if served == "by a server" else nullcontext(), opening(database) as opened:
         opened.page()
         assert run(database, "inbox", "--sign-out").stdout == "0 sessions ended.\n"
-        opened.person.until("Nobody signed in with it: everybody was signed out meanwhile")
+        opened.person.until("The link was not used: all sessions were ended meanwhile")
         if served == "by itself":
             opened.stop()
         else:
@@ -279,7 +279,7 @@ async def test_beside_the_browser_a_command_is_told_that_prints_a_link_to_the_sa
     approval_id = await asked_for(database, "Lunch")
     with opening(database, approval_id) as opened:
         opened.page()
-        [command] = re.findall(r"If it stays empty: (.+)", opened.person.shown)
+        [command] = re.findall(r"If the page stays empty, run: (.+)", opened.person.shown)
         with terminal(["sh", "-c", command]) as elsewhere:
             assert elsewhere.finish() == 0
         assert f"{await inbox_of(database)}/sign-in?next=/approvals/{approval_id}#" in elsewhere.shown

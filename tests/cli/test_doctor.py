@@ -220,10 +220,10 @@ def test_what_a_person_has_to_settle_is_found_and_its_commands_run_as_printed(da
         person.answer("wrong clock's word. [y/N]: ", "y")
         assert person.finish() == 0
     with terminal(shell("stopped")) as person:
-        person.answer("Let the kind expense go on? [y/N]: ", "y")
+        person.answer("Resume the kind expense? [y/N]: ", "y")
         assert person.finish() == 0
     with terminal(shell("outcome-unknown")) as person:
-        person.answer("Record for good that this succeeded? [y/N]: ", "y")
+        person.answer("Record that this succeeded? You cannot change it later. [y/N]: ", "y")
         assert person.finish() == 0
     done = subprocess.run(shell("anchor"), capture_output=True, text=True, env=environment(), check=True)
     assert "sha256:" in done.stdout

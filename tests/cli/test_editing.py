@@ -14,7 +14,7 @@ from wires import launcher
 from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.domain.approval import Status
 
-QUESTION = "Change it so? [y/N]: "
+QUESTION = "Make this change? [y/N]: "
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ def test_erasing_asks_a_person_and_leaves_a_log_that_verifies(database: Path, tm
     for typed, code in (("n", 1), ("y", 0)):
         assert look(database, cancelled["approval"]).payload == {"note": SECRET}
         with at_terminal(database, "audit", "erase", "--older-than", "1 second") as person:
-            person.answer("for good? [y/N]: ", typed)
+            person.answer("cannot be undone. [y/N]: ", typed)
             assert person.finish() == code
     assert person.shown.endswith("1 approvals erased.\n")
     assert look(database, cancelled["approval"]).erased_at is not None
@@ -187,7 +187,7 @@ def test_erasing_asks_a_person_and_leaves_a_log_that_verifies(database: Path, tm
 def test_a_length_that_is_none_erases_nothing(database: Path, length: str) -> None:
     with at_terminal(database, "audit", "erase", "--older-than", length) as person:
         assert person.finish() == 2
-    assert "--older-than" in person.shown and "for good" not in person.shown
+    assert "--older-than" in person.shown and "cannot be undone" not in person.shown
 
 
 def test_the_trail_of_one_approval_as_json_is_what_the_tool_returns(database: Path) -> None:

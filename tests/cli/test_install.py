@@ -86,7 +86,7 @@ def test_a_second_time_there_is_nothing_to_change(home: Path, client: str) -> No
     assert install(home, client, "--yes").returncode == 0
     before = file_of(home, client).read_bytes()
     done = install(home, client)
-    assert done.returncode == 0 and "Nothing to change" in done.stdout
+    assert done.returncode == 0 and "was not changed" in done.stdout
     assert file_of(home, client).read_bytes() == before
     assert [path.name for path in file_of(home, client).parent.iterdir() if "bak" in path.name] == []
 
@@ -96,7 +96,7 @@ def test_the_person_sees_the_difference_and_decides(home: Path) -> None:
     file.write_text(ODD)
     for typed, code in (("n", 1), ("y", 0)):
         with terminal(launcher("install", "claude-code"), variables=of(home)) as person:
-            shown = click.unstyle(person.answer("Change Claude Code's configuration so? [y/N]: ", typed))
+            shown = click.unstyle(person.answer("Make this change to Claude Code's configuration? [y/N]: ", typed))
             assert person.finish() == code
         removed = [line for line in shown.splitlines() if line.startswith("-")]
         assert [line.split()[1] for line in removed] == [str(file), '"files":']
@@ -167,7 +167,7 @@ def test_an_entry_of_this_name_is_replaced_and_keeps_its_environment(home: Path)
         ('{"a": 1,}', "is not JSON"),
         ('{\n  "a": [1,\n}', "line 3, column 1"),
         ("[]", "must be a JSON object"),
-        ('{"mcpServers": []}', "'mcpServers' that is no object (line 1, column 16)"),
+        ('{"mcpServers": []}', "'mcpServers', which must be an object (line 1, column 16)"),
         ('{"a": {}, "a": {}}', "the key “a” twice in one object (line 1, column 16)"),
         ('{"mcpServers": {"b": [1, {"c": 1,\n "c": 2}]}}', "the key “c” twice in one object (line 2, column 7)"),
         ("[" * 50_000, "nested too deeply"),

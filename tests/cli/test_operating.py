@@ -50,11 +50,11 @@ def test_t15_pause_stops_decisions_until_a_person_resumes(database: Path) -> Non
     assert alone.returncode == 2 and "A person has to" in alone.stderr
     for typed, code, says in (
         ("n", 1, "Nothing was changed."),
-        ("y", 0, "It goes on."),
-        ("y", 0, "It was not stopped"),
+        ("y", 0, "Resumed."),
+        ("y", 0, "It was not paused"),
     ):
         with at_terminal(database, "resume") as person:
-            person.answer("Let everything go on? [y/N]: ", typed)
+            person.answer("Resume everything? [y/N]: ", typed)
             assert person.finish() == code
         assert says in person.shown
     assert approve(database, approval_id) == 0
@@ -67,7 +67,7 @@ def test_t15_one_kind_can_be_stopped_alone(database: Path) -> None:
     assert run(database, "pause", "--kind", "expense").stdout == "The kind expense is stopped.\n"
     assert (approve(database, expense), approve(database, action)) == (2, 0)
     with at_terminal(database, "resume", "--kind", "expense") as person:
-        person.answer("Let the kind expense go on? [y/N]: ", "y")
+        person.answer("Resume the kind expense? [y/N]: ", "y")
         assert person.finish() == 0
     assert approve(database, expense) == 0
 
@@ -75,25 +75,25 @@ def test_t15_one_kind_can_be_stopped_alone(database: Path) -> None:
 def test_t15_whoever_resumes_is_told_what_is_still_stopped_and_how_to_let_it_go_on(database: Path) -> None:
     def resumes(*words: str) -> str:
         with at_terminal(database, "resume", *words) as person:
-            person.answer("go on? [y/N]: ", "y")
+            person.answer("? [y/N]: ", "y")
             assert person.finish() == 0
         return " ".join(person.shown.partition("[y/N]:")[2].split())
 
-    kinds, everything = ("--kind", "expense"), "Everything is still stopped. To let it go on: "
+    kinds, everything = ("--kind", "expense"), "Everything is still stopped. To resume: "
     run(database, "pause", *kinds)
-    for told in ("That was not stopped, and this is:", "That stop is over, and another is not:"):
+    for told in ("That was not paused. Paused:", "Resumed. Still paused:"):
         shown = resumes()
-        assert told in shown and "It goes on." not in shown
-        assert "The kind expense is still stopped. To let it go on: " in shown
+        assert told in shown
+        assert "The kind expense is still stopped. To resume: " in shown
         assert shown.endswith("resume --kind expense")
         run(database, "pause")
     run(database, "pause", "--kind", "action")
-    for told, kind in (("That stop is over", "expense"), ("That was not stopped", "expense")):
+    for told, kind in (("Resumed. Still paused:", "expense"), ("That was not paused. Paused:", "expense")):
         shown = resumes("--kind", kind)
         assert told in shown and everything in shown and shown.endswith("resume")
     assert "The kind action is still stopped." in resumes()
-    assert "It goes on." in resumes("--kind", "action")
-    assert "It was not stopped." in resumes()
+    assert "Resumed." in resumes("--kind", "action")
+    assert "It was not paused." in resumes()
 
 
 def test_reset_clock_asks_a_person_who_sees_the_time(database: Path) -> None:
@@ -120,11 +120,11 @@ def test_reconcile_settles_what_a_person_has_found_out(database: Path, option: s
     approval_id = redeemed(database)
     assert run(database, "reconcile", approval_id, option).returncode == 2
     with at_terminal(database, "reconcile", approval_id, option) as person:
-        person.answer(f"Record for good that this {outcome}? [y/N]: ", "n")
+        person.answer(f"Record that this {outcome}? You cannot change it later. [y/N]: ", "n")
         assert person.finish() == 1
     assert look(database, approval_id).outcome.state is OutcomeState.RUNNING
     with at_terminal(database, "reconcile", approval_id, option) as person:
-        shown = person.answer(f"Record for good that this {outcome}? [y/N]: ", "y")
+        shown = person.answer(f"Record that this {outcome}? You cannot change it later. [y/N]: ", "y")
         assert person.finish() == 0
     assert '"send": "it"' in shown
     assert person.shown.endswith(f"The outcome of {approval_id} is {outcome} now.\n")

@@ -147,7 +147,7 @@ def test_a_database_of_a_newer_version_is_left_alone(database: Path, command: tu
 
 def test_a_server_on_another_address_than_this_machine_is_refused(database: Path) -> None:
     done = run(database, "serve", "--host", "0.0.0.0")
-    assert done.returncode == 2 and "Without sign-in this serves only 127.0.0.1" in done.stderr
+    assert done.returncode == 2 and "The host must be one of 127.0.0.1" in done.stderr
 
 
 def test_a_port_that_is_taken_is_told(database: Path) -> None:

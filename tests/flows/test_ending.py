@@ -377,7 +377,7 @@ async def test_at_the_terminal_a_person_sees_what_it_was_and_settles_it(rig: Rig
 
     def person() -> tuple[int, str]:
         with at_terminal(rig.path, "reconcile", approval_id, said) as terminal:
-            shown = terminal.answer(f"Record for good that this {state}?", "y")
+            shown = terminal.answer(f"Record that this {state}?", "y")
             assert approval_id in shown
             return terminal.finish(), terminal.shown
 
@@ -392,7 +392,7 @@ async def test_at_the_terminal_no_is_no_and_nobody_there_is_a_refusal(rig: Rig) 
 
     def person() -> int:
         with at_terminal(rig.path, "reconcile", approval_id, "--succeeded") as terminal:
-            terminal.answer("Record for good", "n")
+            terminal.answer("Record that this", "n")
             return terminal.finish()
 
     assert await anyio.to_thread.run_sync(person) == 1
