@@ -2,8 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The pip to set up with, where it is not to be the one that Python brings.
-WITH_PIP ?=
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
 # A lock is complete, so pip resolves nothing: what has been published since cannot change what is installed.
@@ -63,7 +61,6 @@ lock:  ## pin the newest versions that fit: locks/run.txt for running, locks/dev
 $(READY): locks/run.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(if $(WITH_PIP),$(BIN)/python -m pip install --quiet --no-compile pip==$(WITH_PIP))
 	$(INSTALL) --requirement locks/run.txt
 	$(INSTALL) --no-build-isolation --editable .
 	@touch $@
