@@ -9,7 +9,7 @@ from typing import Any
 from mcp_hitl.domain import forms
 from mcp_hitl.domain.canonical import JsonObject, canonical
 from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.money import money
+from mcp_hitl.domain.money import amounts_in, money
 from mcp_hitl.domain.policy import Policy
 from mcp_hitl.domain.rules import Rule
 from mcp_hitl.domain.schemas import check_against
@@ -73,7 +73,8 @@ class Kind:
         """The title that an approver reads: from the payload where the kind says how, else the agent's."""
         if self.title is None:
             return one_line(claim or self.name, MAX_TITLE)
-        values = {name: one_line(str(value), MAX_TITLE) for name, value in payload.items()}
+        shown = payload | amounts_in(payload)
+        values = {name: one_line(str(value), MAX_TITLE) for name, value in shown.items()}
         return one_line(_Template().vformat(self.title, (), values), MAX_TITLE)
 
     @property

@@ -1,7 +1,9 @@
 """Money: a JSON number outside, a `Decimal` of the currency's own precision inside."""
 
+import math
 from decimal import Decimal
 
+from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 
 MAX_DIGITS = 15
@@ -65,6 +67,16 @@ def in_digits(amount: int | float, currency: str) -> str:
     given = -int(exact.as_tuple().exponent) if exact.is_finite() else 0
     whole = exact == exact.to_integral_value()
     return f"{exact:,.{0 if whole else max(decimals, given)}f}"
+
+
+def amounts_in(payload: JsonObject) -> dict[str, str]:
+    """The payload's `amount` as people write it, where it is money: a number beside a three-letter `currency`."""
+    amount, currency = payload.get("amount"), payload.get("currency")
+    if not isinstance(amount, int | float) or isinstance(amount, bool) or not math.isfinite(amount):
+        return {}
+    if not isinstance(currency, str) or len(currency) != 3 or not (currency.isascii() and currency.isupper()):
+        return {}
+    return {"amount": in_digits(amount, currency)}
 
 
 def as_json(value: Decimal) -> int | float:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 from mcp_hitl.desk.flow import Flow, NotApproved, Step
 from mcp_hitl.domain.approval import Status
 from mcp_hitl.domain.kinds import EXPENSE
-from mcp_hitl.domain.money import as_json, money, number
+from mcp_hitl.domain.money import as_json, in_digits, money, number
 from mcp_hitl.store.transaction import Transaction
 
 
@@ -48,7 +48,7 @@ class ExpenseFlow(Flow[Expense, Reimbursement]):
     async def run(self, value: Expense, step: Step) -> Reimbursement:
         """Reimburse what was approved, which may differ from what was asked for."""
         validated = await step.do("validate", validate, value)
-        amount = f"{as_json(validated.amount)} {validated.currency}"
+        amount = f"{in_digits(as_json(validated.amount), validated.currency)} {validated.currency}"
         await step.report("approval", f"Awaiting approval for {amount}")
         approval = await step.wait_for_approval("manager", payload=validated.model_dump(mode="json", exclude_none=True))
         if approval.status is not Status.APPROVED:

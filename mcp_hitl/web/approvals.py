@@ -14,7 +14,18 @@ from mcp_hitl.web.deciding import ASSURANCE
 from mcp_hitl.web.guard import posted, who
 from mcp_hitl.web.rendering import drawn, page
 from mcp_hitl.web.seals import Seals
-from mcp_hitl.web.showing import decided_so_far, deciders, earlier_lines, is_claim_only, lines, row, state, waits
+from mcp_hitl.web.showing import (
+    asked_by,
+    decided_so_far,
+    deciders,
+    earlier_lines,
+    is_brief,
+    is_claim_only,
+    lines,
+    row,
+    state,
+    waits,
+)
 
 
 class Approvals:
@@ -52,7 +63,9 @@ class Approvals:
                 row=row(approval, kind, now),
                 state=state(approval, now),
                 deciders=deciders(approval),
+                asked_by=asked_by(approval),
                 pending=pending,
+                brief=payload is not None and is_brief(payload),
                 payload=payload,
                 lines=None if payload is None else lines(payload, kind),
                 claim_only=is_claim_only(approval),

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.canonical import JsonObject, rfc8785_form
 from mcp_hitl.domain.kinds import MAX_TITLE, Kind
-from mcp_hitl.domain.money import in_digits
+from mcp_hitl.domain.money import amounts_in, in_digits
 from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.principal import LOCAL
 from mcp_hitl.domain.resolution import quorum_of
@@ -18,6 +18,12 @@ from mcp_hitl.domain.text import json_lines, one_line, visible
 from mcp_hitl.web.rendering import span_in_words
 
 _SOON = timedelta(hours=4)
+_DEEPEST = 3
+"""Tables in tables that people still read; what is deeper is shown as JSON."""
+_BRIEF_LINES, _BRIEF_CHARACTERS = 12, 600
+"""The longest payload whose buttons stand next to it; those of a longer one come after all of it."""
+_LONGEST = 50
+"""Items of a list that stand in a table; a longer list is shown as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +34,13 @@ class Row:
     title: str
     kind: str
     requester: str
+    asked_by: str
+    """The requester in words for people."""
+    decided_by: str
+    """Whose decisions count, or the policy's rule; empty where nobody decided."""
     status: str
     stake: str
-    """How much there is at stake, as far as the payload says it in a way that everybody reads: money, or a number."""
+    """The amount, where the payload has one; else empty."""
     requested_at: datetime
     expires_at: datetime
     resolved_at: datetime | None
@@ -53,6 +63,8 @@ def row(approval: Approval, kind: Kind | None, now: datetime) -> Row:
         title=approval.title,
         kind=approval.kind,
         requester=approval.requester,
+        asked_by=asked_by(approval),
+        decided_by=decided_by(approval),
         status=approval.seen_at(now).value,
         stake=stake(approval, kind),
         requested_at=approval.requested_at,
@@ -66,6 +78,19 @@ def row(approval: Approval, kind: Kind | None, now: datetime) -> Row:
         digest=approval.digest,
         batchable=batchable(approval),
     )
+
+
+def asked_by(approval: Approval) -> str:
+    """The requester in words: `local` is what a client over HTTP on this machine is called in the log."""
+    return "an agent on this machine" if approval.requester == LOCAL else approval.requester
+
+
+def decided_by(approval: Approval) -> str:
+    """Whose decisions count, or the policy's rule; empty where nobody decided."""
+    if approval.rule:
+        return f"the rule “{approval.rule}”"
+    names = dict.fromkeys(decision.approver for decision in approval.decisions_in_force)
+    return ", ".join("you, at this machine" if name == LOCAL else name for name in names)
 
 
 def state(approval: Approval, now: datetime) -> str:
@@ -95,7 +120,7 @@ def batchable(approval: Approval) -> bool:
 
 
 def stake(approval: Approval, kind: Kind | None) -> str:
-    """Money where the payload has an amount; how many where it is a list; else nothing."""
+    """Money where the payload has an amount; else nothing."""
     shown = None if kind is None else redacted(kind.schema, approval.payload)
     if not isinstance(shown, dict):
         return ""
@@ -104,9 +129,7 @@ def stake(approval: Approval, kind: Kind | None) -> str:
     if isinstance(amount, int | float) and not isinstance(amount, bool):
         unit = one_line(currency, 12) if isinstance(currency, str) else ""
         return f"{in_digits(amount, unit)} {unit}".strip()
-    lists = [cast("list[Any]", value) for value in payload.values() if isinstance(value, list)]
-    most = max(map(len, lists), default=0)
-    return f"{most:,} items" if most > 1 else ""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +140,13 @@ class Line:
     label: str | None
     text: str
     nested: bool
-    """Whether there are values inside it, so that it is told as JSON."""
+    """Whether there are values inside it."""
     literal: bool
     """Whether it is a number, true, false or null, or empty, and no text."""
     secret: bool
     """Whether its schema marks it, or something inside it."""
+    parts: tuple["Line", ...] = ()
+    """What is inside it, for a table of its own; empty where it is so deep or long that JSON says it better."""
 
 
 def lines(payload: Any, kind: Kind | None) -> list[Line]:
@@ -132,10 +157,18 @@ def lines(payload: Any, kind: Kind | None) -> list[Line]:
     properties: Any = {} if kind is None else kind.schema.get("properties", {})
     # In the order in which the kind's author thought of them; the stored form is in that of the alphabet.
     names = [*(name for name in properties if name in held), *(name for name in held if name not in properties)]
-    return [_line(name, held[name], properties.get(name)) for name in names]
+    money = amounts_in(held)
+    found = [_line(name, held[name], properties.get(name)) for name in names]
+    return [replace(line, text=money[line.name]) if line.name in money else line for line in found]
 
 
-def _line(name: str, value: Any, schema: Any) -> Line:
+def is_brief(payload: Any) -> bool:
+    """Whether all of the payload is in view at once, so that its buttons may stand next to it (THREATS T26)."""
+    text = json_lines(payload)
+    return text.count("\n") + text.count("\\n") <= _BRIEF_LINES and len(text) <= _BRIEF_CHARACTERS
+
+
+def _line(name: str, value: Any, schema: Any, depth: int = 0) -> Line:
     secret = isinstance(schema, dict) and has_secrets(cast("JsonObject", schema))
     title = cast("JsonObject", schema).get("title") if isinstance(schema, dict) else None
     label = title if isinstance(title, str) else None
@@ -144,7 +177,20 @@ def _line(name: str, value: Any, schema: Any) -> Line:
         return Line(_name(name), label, text, False, False, secret)
     nested = isinstance(value, dict | list) and bool(cast("list[Any]", value))
     text = json_lines(cast("object", value)) if nested else _literal(value)
-    return Line(_name(name), label, text, nested, not nested, secret)
+    parts = _parts(value, schema, depth + 1) if nested and depth < _DEEPEST else ()
+    return Line(_name(name), label, text, nested, not nested, secret, parts)
+
+
+def _parts(value: Any, schema: Any, depth: int) -> tuple[Line, ...]:
+    """The fields of an object, or the items of a list by their number."""
+    given = cast("JsonObject", schema) if isinstance(schema, dict) else {}
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        if len(items) > _LONGEST:
+            return ()
+        return tuple(_line(str(n), item, given.get("items"), depth) for n, item in enumerate(items, 1))
+    held, properties = cast("JsonObject", value), given.get("properties", {})
+    return tuple(_line(name, held[name], properties.get(name), depth) for name in held)
 
 
 def _literal(value: Any) -> str:

@@ -22,7 +22,7 @@ def test_the_demo_goes_through_whatever_is_configured_and_whatever_the_output_ca
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert " --db " in done.stdout and "[y/N]: y" in done.stdout and " is approved: Expense: 129.9 EUR" in done.stdout
+    assert " --db " in done.stdout and "[y/N]: y" in done.stdout and " is approved: Expense: 129.90 EUR" in done.stdout
     assert not (tmp_path / "mine.db").exists()
 
 

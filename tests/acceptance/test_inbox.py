@@ -39,7 +39,7 @@ async def asking(agent: Client) -> AsyncGenerator[list[Mapping[str, Any]]]:
 
 async def edit_and_approve(page: Page) -> None:
     """What a person does on the page that was open before anything was asked."""
-    await page.get_by_role("link", name="Expense: 129.9 EUR").click()
+    await page.get_by_role("link", name="Expense: 129.90 EUR").click()
     await page.get_by_role("link", name="Edit …").click()
     await page.get_by_label("amount").fill("99.5")
     await page.get_by_label("Why").fill("The slow train is fast enough.")

@@ -57,7 +57,7 @@ async def test_an_expense_is_submitted_approved_by_a_person_at_a_terminal_and_re
     assert "it is being carried out here" in results[0] or "Approved and done" in results[0]
     assert done["outcome"] == {"state": "succeeded", "result": {"amount": 129.9, "currency": "EUR"}, "error": None}
     [progress] = done["progress"]
-    assert (progress["step"], progress["message"]) == ("approval", "Awaiting approval for 129.9 EUR")
+    assert (progress["step"], progress["message"]) == ("approval", "Awaiting approval for 129.90 EUR")
     assert run(database, "audit", "verify").returncode == 0
 
 

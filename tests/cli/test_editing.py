@@ -49,7 +49,7 @@ def test_set_changes_fields_after_showing_the_difference_and_the_whole(database:
     assert '    amount: 50 → 45.5\n    description: "Lunch" → "Lunch for two"\n' in change
     then = change.partition("All of it, as it would be then:")[2]
     assert all(line in then for line in ('"amount": 45.5', '"currency": "USD"', '"description": "Lunch for two"'))
-    assert person.shown.endswith(f"{approval_id} is pending: Expense: 45.5 USD for Lunch for two\n")
+    assert person.shown.endswith(f"{approval_id} is pending: Expense: 45.50 USD for Lunch for two\n")
     approval = look(database, approval_id)
     [edit] = approval.edits
     assert (approval.status, approval.revision) == (Status.PENDING, 2)

@@ -165,7 +165,7 @@ def test_t27_the_claim_is_marked_and_the_title_comes_from_the_payload(database: 
         "Expense: 1 USD for a pencil\n\nPayload (exactly what would be done):\n    amount: 1\n\nApprove this? [y/N]: y"
     )
     approval_id = ask(database, payload=lunch(amount=9_000, description="A yacht"), claim=claim)
-    assert "Expense: 9000 USD for A yacht" in run(database, "pending", columns=300).stdout
+    assert "Expense: 9,000 USD for A yacht" in run(database, "pending", columns=300).stdout
     assert "pencil" not in run(database, "pending", columns=300).stdout
     with at_terminal(database, "approve", approval_id) as person:
         shown = person.answer("\n" + ASKED["approve"], "n")
@@ -174,7 +174,7 @@ def test_t27_the_claim_is_marked_and_the_title_comes_from_the_payload(database: 
         lines = words.splitlines()
         [payload] = [n for n, line in enumerate(lines) if '"amount": 9000' in line]
         [said] = [n for n, line in enumerate(lines) if "pencil" in line]
-        assert said > payload and "Title:     Expense: 9000 USD for A yacht" in words
+        assert said > payload and "Title:     Expense: 9,000 USD for A yacht" in words
         assert any("may be wrong" in line for line in lines[said - 2 : said + 1])
         assert not any(line.startswith(("Payload (exactly", "Approve this")) for line in lines[said:-1])
 

@@ -77,7 +77,7 @@ def test_explain_tells_a_person_who_decides_and_why() -> None:
         == """\
 Held: people decide, as large says.
 
-Title     Expense: 6000 USD for Lunch
+Title     Expense: 6,000 USD for Lunch
 Digest    sha256:95e7227c35b56028f94e976290b65e692ec72969032d149829753256812cb367
 
 Why
@@ -154,7 +154,7 @@ def test_explain_answers_programs_in_json() -> None:
         "kind": "expense",
         "profile": "team",
         "outcome": "approved",
-        "title": "Expense: 19.9 USD for Lunch",
+        "title": "Expense: 19.90 USD for Lunch",
         "digest": "",
         "rule": "petty cash",
         "max_per_day": 4,

@@ -187,9 +187,9 @@ async def test_an_expense_is_carried_out_as_soon_as_it_is_approved(
         trail = valid("audit-trail", await client.call_tool("audit-trail", {"id": asked["id"]}))
     assert done["outcome"] == {"state": "succeeded", "result": {"amount": 12.5, "currency": "USD"}, "error": None}
     assert [(one["step"], one["message"]) for one in done["progress"]] == [
-        ("approval", "Awaiting approval for 12.5 USD")
+        ("approval", "Awaiting approval for 12.50 USD")
     ]
-    assert "approval: Awaiting approval for 12.5 USD" in text(told)
+    assert "approval: Awaiting approval for 12.50 USD" in text(told)
     assert content(told)["next"] == "Approved and done; `outcome` has the result."
     entries = content(trail)["entries"]
     assert [entry["event"] for entry in entries if entry["event"] != "progress"] == [

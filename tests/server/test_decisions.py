@@ -39,7 +39,7 @@ async def test_the_form_shows_everything_and_what_the_person_chooses_counts(
         result = valid("approve", await client.call_tool("approve", {"id": approval.id}))
 
     [form] = person.shown
-    for fact in ("expense", "Expense: 120.5 EUR for Dinner", "local", approval.id, approval.digest):
+    for fact in ("expense", "Expense: 120.50 EUR for Dinner", "local", approval.id, approval.digest):
         assert fact in form.message
     for name, value in DINNER.items():
         assert f'"{name}": ' in form.message

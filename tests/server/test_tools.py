@@ -263,7 +263,7 @@ async def test_an_expense_is_submitted_as_it_was_sent(rig: Rig, protocol: str) -
         result = await client.call_tool("submit-expense", EXPENSE | {"category": "travel"})
         plain = await client.call_tool("submit-expense", {"amount": 3, "description": "Tea"})
     assert content(result)["payload"] == EXPENSE | {"category": "travel"}
-    assert content(result)["title"] == "Expense: 120.5 EUR for Dinner"
+    assert content(result)["title"] == "Expense: 120.50 EUR for Dinner"
     assert (content(result)["kind"], content(result)["requested_by"]) == ("expense", "local")
     assert content(plain)["payload"] == {"amount": 3, "description": "Tea", "currency": "USD"}
 
@@ -302,7 +302,7 @@ async def test_an_action_keeps_the_agents_title_as_its_claim(rig: Rig) -> None:
         right = await client.call_tool("request-approval", {"title": "Cheap!", "details": EXPENSE, "kind": "expense"})
     assert (content(result)["title"], content(result)["payload"]) == ("Send it", {"to": "all"})
     assert "amount" in wrong
-    assert content(right)["title"] == "Expense: 120.5 EUR for Dinner"
+    assert content(right)["title"] == "Expense: 120.50 EUR for Dinner"
 
 
 @every_protocol

@@ -13,7 +13,7 @@ async def test_what_is_asked_appears_on_a_page_that_is_open_and_is_approved_ther
     async with person(chromium, place) as page:
         await expect(page.get_by_text("Nothing is pending")).to_be_visible()
         approval = await place.ask()
-        await page.get_by_role("link", name="Expense: 129.9 EUR").click()
+        await page.get_by_role("link", name="Expense: 129.90 EUR").click()
         await page.get_by_label("Comment").fill("Have a good trip.")
         await page.get_by_role("button", name="Approve").click()
         await expect(page.get_by_role("heading", name="How it ended")).to_be_visible()

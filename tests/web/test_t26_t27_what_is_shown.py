@@ -95,7 +95,7 @@ async def test_t27_the_title_comes_from_the_payload_and_the_claim_is_marked_and_
     expense = await place.ask(payload={"amount": 9_000, "currency": "EUR", "description": "A yacht"}, claim=CLAIM)
     action = await asked(place, {"pay": "9000 EUR", "to": "mallory"}, claim="Harmless clean-up")
     async with person(chromium, place, f"/approvals/{expense.id}") as page:
-        await expect(page.get_by_role("heading", level=1)).to_have_text("Expense: 9000 EUR for A yacht")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Expense: 9,000 EUR for A yacht")
         await marked(page, "Approved by the boss")
         await expect(page.get_by_text("This title is the agent's own wording")).to_have_count(0)
         await page.goto(f"{place.address}/approvals/{action.id}")
@@ -141,6 +141,19 @@ async def test_t24_what_people_rejected_stands_first_among_what_else_was_asked(c
         await place.desk.cancel(AGENT, one.id)
     async with person(chromium, place, f"/approvals/{now.id}") as page:
         others = page.get_by_role("region", name="Also asked by")
+        await expect(others.locator("summary")).to_contain_text("Last: rejected, “Never.”")
+        await others.locator("summary").click()
         await expect(others.locator("li")).to_have_count(5)
         await expect(others.locator("li").first).to_contain_text("Never.")
         await expect(others).to_contain_text("Of this kind: 1 rejected, 6 cancelled.")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768), (390, 844)])
+async def test_the_buttons_of_a_short_action_are_in_view_with_it(
+    chromium: Browser, place: Place, width: int, height: int
+) -> None:
+    [lunch] = await lunches(place, 1)
+    async with person(chromium, place, f"/approvals/{lunch.id}", viewport={"width": width, "height": height}) as page:
+        for shown in (page.locator("table.payload"), page.get_by_role("button", name="Approve", exact=True)):
+            await expect(shown).to_be_in_viewport(ratio=1 if width > 390 else 0.2)
+        await expect(page.get_by_role("button", name="Reject", exact=True)).to_be_in_viewport(ratio=1)
