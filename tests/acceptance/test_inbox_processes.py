@@ -216,7 +216,9 @@ def test_without_a_terminal_nobody_gets_a_link(database: Path) -> None:
     for arguments in (("inbox",), ("inbox", "--print"), ("inbox", ask(database))):
         done = run(database, *arguments)
         assert (done.returncode, done.stdout) == (2, "")
-        assert "there is none here" in done.stderr and "sign-in" not in done.stderr
+        assert (
+            "there is none here" in done.stderr and "No link was made" in done.stderr and "sign-in#" not in done.stderr
+        )
 
 
 async def test_inbox_with_an_id_opens_that_approval_and_ends_with_ctrl_c(database: Path) -> None:

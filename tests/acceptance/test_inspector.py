@@ -1,4 +1,4 @@
-"""The MCP Inspector's command line, with the very commands that the README prints."""
+"""The MCP Inspector's command line, with the very commands that docs/clients.md prints."""
 
 import json
 import os
@@ -12,10 +12,10 @@ from wires import http_server, unmeasured
 
 require_node()
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
 PRINTED_URL = "http://127.0.0.1:8765/mcp"
 INSPECTOR = "npx @modelcontextprotocol/inspector --cli "
-COMMANDS = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith(INSPECTOR)]
+COMMANDS = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(INSPECTOR)]
 
 
 def inspect(command: str, home: Path) -> Any:

@@ -119,11 +119,11 @@ def test_lift_lets_a_rejected_request_be_asked_again(database: Path) -> None:
         assert person.finish() == 0
     assert ask(database) == rejected
     with at_terminal(database, "lift", rejected) as person:
-        shown = person.answer("May this be asked again? [y/N]: ", "n")
+        shown = person.answer("Allow this to be requested again now? [y/N]: ", "n")
         assert person.finish() == 1
     assert '"description": "Lunch"' in shown and ask(database) == rejected
     with at_terminal(database, "lift", rejected) as person:
-        person.answer("May this be asked again? [y/N]: ", "y")
+        person.answer("Allow this to be requested again now? [y/N]: ", "y")
         assert person.finish() == 0
     assert ask(database) != rejected
 

@@ -124,7 +124,7 @@ def test_an_export_verifies_by_itself_and_is_written_once(database: Path, tmp_pa
     kept = head(database)
     text = file.read_text()
     again = run(database, "audit", "export", str(file))
-    assert again.returncode == 2 and "Name a file that is not there" in again.stderr
+    assert again.returncode == 2 and "Name a file that does not exist yet" in again.stderr
     assert file.read_text() == text and SECRET in text
     verified = run(tmp_path / "nobodys.db", "audit", "verify", str(file), "--expect", kept)
     assert (verified.returncode, verified.stdout) == (0, f"3 entries, unbroken. Head: {kept}\n")

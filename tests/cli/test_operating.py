@@ -99,9 +99,9 @@ def test_t15_whoever_resumes_is_told_what_is_still_stopped_and_how_to_let_it_go_
 def test_reset_clock_asks_a_person_who_sees_the_time(database: Path) -> None:
     ask(database)
     assert run(database, "reset-clock").returncode == 2
-    for typed, code, says in (("n", 1, "Nothing was changed."), ("y", 0, "the clock counts again")):
+    for typed, code, says in (("n", 1, "Nothing was changed."), ("y", 0, "The clock is trusted again")):
         with at_terminal(database, "reset-clock") as person:
-            person.answer("Then what was recorded later was a wrong clock's word. [y/N]: ", typed)
+            person.answer("If yes, later timestamps in the log are treated as wrong. [y/N]: ", typed)
             assert person.finish() == code
         assert says in person.shown
     events = [entry["event"] for entry in json.loads(run(database, "audit", "list", "--json").stdout)]
@@ -127,7 +127,7 @@ def test_reconcile_settles_what_a_person_has_found_out(database: Path, option: s
         shown = person.answer(f"Record that this {outcome}? You cannot change it later. [y/N]: ", "y")
         assert person.finish() == 0
     assert '"send": "it"' in shown
-    assert person.shown.endswith(f"The outcome of {approval_id} is {outcome} now.\n")
+    assert person.shown.endswith(f"The outcome of {approval_id} is now {outcome}.\n")
     assert look(database, approval_id).outcome.state.value == outcome
     with at_terminal(database, "reconcile", approval_id, option) as person:
         person.answer("? [y/N]: ", "y")

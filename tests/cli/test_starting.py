@@ -206,12 +206,12 @@ def test_output_that_nobody_reads_is_no_crash(database: Path) -> None:
 
 
 ODD: dict[str, tuple[str, str]] = {
-    "no input at all": ("{program} --db {folder}/hitl.db <&-", "There is no input."),
+    "no input at all": ("{program} --db {folder}/hitl.db <&-", "Standard input is closed."),
     "nobody to ask": ("{program} --db {folder}/hitl.db lift {id} <&-", "A person has to decide this at a terminal"),
     "nobody's home": ("{program} --db '~nosuch/hitl.db' pending", "there is no such home folder"),
     "a folder that is gone": ("mkdir {folder}/x; cd {folder}/x; rmdir ../x; {program} --db a.db pending", "is gone"),
-    "no text": ("{program} --db {folder}/hitl.db pending --kind $(printf '\\377')", "not text in UTF-8"),
-    "no reason": ("{program} --db {folder}/hitl.db reject {id} --reason ' '", "Say why not, with --reason"),
+    "no text": ("{program} --db {folder}/hitl.db pending --kind $(printf '\\377')", "not valid UTF-8"),
+    "no reason": ("{program} --db {folder}/hitl.db reject {id} --reason ' '", "Give a reason with --reason"),
 }
 
 

@@ -383,7 +383,7 @@ async def test_at_the_terminal_a_person_sees_what_it_was_and_settles_it(rig: Rig
 
     code, shown = await anyio.to_thread.run_sync(person)
     assert code == 0
-    assert f"The outcome of {approval_id} is {state} now." in shown
+    assert f"The outcome of {approval_id} is now {state}." in shown
     assert (await rig.outcome(approval_id)).state.value == state
 
 

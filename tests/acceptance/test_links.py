@@ -1,0 +1,28 @@
+"""Links between the pages of the documentation lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_to_a_file(page: Path) -> None:
+    targets = {target for target, _ in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target}
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_index_names_every_page() -> None:
+    named = set(LINK.findall((ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
+    assert {target for target, _ in named} == {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
+
+
+def test_every_threat_that_the_code_cites_is_in_the_table() -> None:
+    table = set(re.findall(r"^\| (T\d+) ", (ROOT / "docs" / "threats.md").read_text(encoding="utf-8"), re.MULTILINE))
+    sources = [*ROOT.glob("mcp_hitl/**/*.py"), *ROOT.glob("tests/**/*.py")]
+    cited = {f"T{number}" for source in sources for number in re.findall(r"\bT(\d+)\b", source.read_text("utf-8"))}
+    assert cited and cited <= table
