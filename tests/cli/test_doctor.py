@@ -217,7 +217,7 @@ def test_what_a_person_has_to_settle_is_found_and_its_commands_run_as_printed(da
     assert {"clock-ran-ahead", "stopped", "outcome-unknown", "unknown-kinds", "anchor"} <= found.keys()
     assert "by os:bo." in found["stopped"]["what"] and "gone (1)" in found["unknown-kinds"]["what"]
     with terminal(shell("clock-ran-ahead")) as person:
-        person.answer("wrong clock's word. [y/N]: ", "y")
+        person.answer("are treated as wrong. [y/N]: ", "y")
         assert person.finish() == 0
     with terminal(shell("stopped")) as person:
         person.answer("Resume the kind expense? [y/N]: ", "y")
