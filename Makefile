@@ -11,7 +11,7 @@ COMPILE := $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 
 	--no-strip-extras --no-emit-package pip --no-emit-index-url --no-annotate --no-header
 NODE_TESTS := tests/acceptance/typescript
 
-.PHONY: run demo test cover check soak bench format lock node pictures clean
+.PHONY: run demo test cover check soak bench format lock node pictures dist clean
 
 run: $(READY)  ## start the HTTP server and say how to add it to a client (PORT=0: a free port)
 	@exec $(BIN)/mcp-hitl serve $(if $(PORT),--port $(PORT))
@@ -69,5 +69,13 @@ $(DEV_READY): locks/dev.txt $(READY)
 	$(INSTALL) --requirement locks/dev.txt
 	@touch $@
 
+dist: $(DEV_READY)  ## the wheel and the source archive; fails unless building them again gives the same bytes
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist/again .
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	cd dist && for file in *.whl *.tar.gz; do cmp $$file again/$$file || exit 1; done
+	rm -r dist/again
+	$(BIN)/twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) $(NODE_TESTS)/node_modules .coverage* .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf dist $(VENV) $(NODE_TESTS)/node_modules .coverage* .pytest_cache .ruff_cache .import_linter_cache
