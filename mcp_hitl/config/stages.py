@@ -49,7 +49,7 @@ def _read_stage(table: Table, people: People, timeout: timedelta) -> Stage | Non
         return None
     there = len(persons(approvers, people))
     if there < quorum:
-        table.expect("quorum", f"must be at most {there}: so many people does this stage name")
+        table.expect("quorum", f"must be at most {there}, the number of people this stage names")
     escalate = sorted((step for step in steps if step is not None), key=lambda step: step.after)
     return Stage(approvers, quorum, tuple(escalate))
 

@@ -1,4 +1,4 @@
-"""What changes state: ask, decide, edit, take back, use, stop."""
+"""Desk methods that change state: ask, decide, edit, cancel, redeem, stop."""
 
 import secrets
 from collections.abc import Callable

@@ -51,7 +51,7 @@ def edit(tx: Transaction, wanted: Revision, clock: datetime, kind: Kind, ruleboo
     check_shown(approval, wanted.revision, wanted.digest)
     check_right(approval, wanted.editor, wanted.assurance, rulebook)
     if digest == approval.digest:
-        raise Invalid("This is what it says already; there is nothing to edit.")
+        raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")
     comment = checked_comment(wanted.comment)
     payload: JsonObject = read_back(wanted.payload)
     return _revise(

@@ -14,7 +14,7 @@ from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.text import one_line
 from mcp_hitl.store.view import View
 
-_NOBODY = "of whom it names, the policy gives it to nobody any more. Its requester has to cancel it and ask again"
+_NOBODY = "nobody it names may still decide it under the current policy. Its requester has to cancel it and ask again"
 
 
 def check_shown(approval: Approval, revision: int, digest: str, stage: int | None = None) -> None:
@@ -121,7 +121,8 @@ def check_beforehand(
 def _check_assurance(policy: Policy, assurance: Assurance) -> None:
     if not policy.counts(assurance):
         raise NotAllowed(
-            "This policy takes no decision that nobody was asked for (unattended = false). A person has to look at it."
+            "This policy counts no decision that was made without asking a person (unattended = false). A person has to "
+            "look at it."
             if assurance is Assurance.NONE
             else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}. "
             "It is for somebody whom the policy names, where they have signed in as themselves."

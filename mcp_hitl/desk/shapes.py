@@ -1,4 +1,4 @@
-"""What goes into a flow and comes out of its steps: the types that its code names, and the JSON that is kept."""
+"""Converts flow inputs and step results to and from stored JSON."""
 
 import inspect
 import json

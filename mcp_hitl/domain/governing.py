@@ -1,4 +1,4 @@
-"""What governs an approval beside its payload, as digests for the log: whoever changes it in the file is found out."""
+"""Digests of an approval's policy, deadline and wording, so that `audit verify` detects changes made in the file."""
 
 from functools import lru_cache
 

@@ -1,4 +1,4 @@
-"""How an approval is told: one JSON shape for programs, short text for models, a full view for people."""
+"""How an approval is shown: JSON for programs, short text for models, the full view for people."""
 
 import json
 from dataclasses import dataclass
@@ -248,7 +248,7 @@ def revision_wanted(before: Any, after: Any) -> str:
     """
     told = differences(before, after)
     if not told:
-        raise Invalid("This is what it says already; there is nothing to edit.")
+        raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")
     return "\n\n".join([indented(told), "All of it, as it would be then:", indented(json_lines(after))])
 
 

@@ -1,4 +1,4 @@
-"""An object as a cache key by its identity: for what is large, is shared, and is never changed in place."""
+"""Cache key by identity, for large immutable objects."""
 
 from typing import Generic, TypeVar, cast
 

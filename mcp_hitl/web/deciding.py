@@ -88,5 +88,5 @@ def verdict_of(given: Mapping[str, str]) -> tuple[Verdict, str]:
         raise Invalid("Choose: approve or reject.") from None
     comment = given.get("comment", "").replace("\r\n", "\n")
     if verdict is Verdict.REJECT and not comment.strip():
-        raise Invalid("Say why not: whoever asked is told.")
+        raise Invalid("Give a reason. The requester will see it.")
     return verdict, comment

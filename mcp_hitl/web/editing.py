@@ -65,7 +65,7 @@ class Editing:
         digest = digest_of(canonical(wanted, what="payload"))
         told = differences(approval.payload, wanted)
         if not told:
-            raise Invalid("This is what it says already; there is nothing to edit.")
+            raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")
         if given.get("step") != "save":
             return JSONResponse({"difference": told, "wanted": digest})
         if given.get("wanted") != digest:

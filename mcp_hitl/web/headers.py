@@ -19,7 +19,7 @@ _ALWAYS = {
 
 
 class SafeHeaders:
-    """Adds them; what does not say how it may be kept is kept nowhere."""
+    """Adds security headers. Responses without Cache-Control get no-store."""
 
     def __init__(self, app: ASGIApp) -> None:
         """In front of `app`."""

@@ -134,7 +134,7 @@ async def _announce(desk: Desk, address: str) -> None:
 
 
 async def _is_free(port: int) -> bool:
-    """Whether nobody has taken the port, told without the noise of a server that cannot start."""
+    """Return True if the port is free, checked without starting a server."""
     if not _can_bind(port):
         await anyio.sleep(_CLOSING_SECONDS)
         return _can_bind(port)

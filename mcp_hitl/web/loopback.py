@@ -1,4 +1,4 @@
-"""Requests that really mean this machine."""
+"""Rejects requests whose Host header is not a loopback name."""
 
 import re
 

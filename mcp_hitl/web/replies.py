@@ -33,7 +33,7 @@ _STATUS: Mapping[type[HitlError], int] = {
 }
 _SAID = {
     404: ("Not here", "There is no such approval, or none that you may see."),
-    405: ("Not like this", "Nothing is decided by opening a link. Use the page itself."),
+    405: ("Method not allowed", "Opening a link decides nothing. Decide on the page itself."),
 }
 
 
@@ -47,7 +47,7 @@ def refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HitlError)
     status = _STATUS[type(error)]
     if request.method == "GET":
-        heading, words = _SAID.get(status, ("That did not work", str(error)))
+        heading, words = _SAID.get(status, ("Request refused", str(error)))
         return page(request, "message.html", status=status, heading=heading, words=words)
     return JSONResponse({"code": error.code, "message": readable(str(error))}, status_code=status)
 

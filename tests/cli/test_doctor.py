@@ -126,7 +126,7 @@ def test_where_the_inbox_is_and_who_is_signed_in_is_noted_and_the_line_signs_all
     def told() -> dict[str, Any]:
         return doctor(database)["by_code"]["inbox"]
 
-    assert told()["what"] == "No process serves the inbox now. No browser is signed in." and told()["mend"] == []
+    assert told()["what"] == "The inbox is not running. No browser is signed in." and told()["mend"] == []
     code, until = on_desk(database, sign_in)
     with http_server(database) as (endpoint, _):
         address = endpoint.removesuffix("/mcp")
@@ -140,7 +140,7 @@ def test_where_the_inbox_is_and_who_is_signed_in_is_noted_and_the_line_signs_all
         assert told()["what"] == f"The inbox is at {address}. No browser is signed in."
         answer = httpx2.post(f"{address}/sign-in", data={"code": code}, headers={"origin": address})
         assert answer.status_code == 403
-    assert "No process" in told()["what"]
+    assert "The inbox is not running." in told()["what"]
     log = json.loads(run(database, "audit", "list", "--json").stdout)
     assert [entry["event"] for entry in log].count("signed-out") == 3, "of two sessions and of a link"
     assert run(database, "audit", "verify").returncode == 0

@@ -170,14 +170,17 @@ KINDS: list[tuple[str, str]] = [
     ),
     ("stages = [{ approvers = ['cy', ''] }]", "kinds.pay.stages[0].approvers[1]: must be a plain name of 1 to 200 c"),
     ("stages = [{ approvers = ['cy'], quorum = 0 }]", "kinds.pay.stages[0].quorum: must be a whole number of at lea"),
-    ("stages = [{ approvers = ['cy'], quorum = 2 }]", "kinds.pay.stages[0].quorum: must be at most 1: so many peopl"),
+    (
+        "stages = [{ approvers = ['cy'], quorum = 2 }]",
+        "kinds.pay.stages[0].quorum: must be at most 1, the number of peopl",
+    ),
     (
         "stages = [{ approvers = ['ana', 'ana.b', 'group:finance'], quorum = 3 }]",
-        "kinds.pay.stages[0].quorum: must be at most 2: so many people does this stage name",
+        "kinds.pay.stages[0].quorum: must be at most 2, the number of people this stage names",
     ),
     (
         "stages = [{ approvers = ['cy'], quorum = 2, escalate = [{ after = '1 hour', to = ['ana'] }] }]",
-        "kinds.pay.stages[0].quorum: must be at most 1: so many people does this stage name",
+        "kinds.pay.stages[0].quorum: must be at most 1, the number of people this stage names",
     ),
     (
         "stages = [{ approvers = ['cy'], escalate = [{ after = '7 days', to = ['ana'] }] }]",

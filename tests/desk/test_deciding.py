@@ -162,8 +162,8 @@ async def test_a_decision_in_the_last_millisecond_counts(desk: Desk, clock: Cloc
 @pytest.mark.parametrize(
     ("kind", "assurance", "message"),
     [
-        ("action", Assurance.NONE, "takes no decision that nobody was asked for (unattended = false)"),
-        ("strict", Assurance.NONE, "takes no decision that nobody was asked for"),
+        ("action", Assurance.NONE, "counts no decision that was made without asking a person (unattended = false)"),
+        ("strict", Assurance.NONE, "counts no decision that was made without asking a person"),
         (
             "strict",
             Assurance.LOCAL,

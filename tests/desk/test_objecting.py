@@ -47,7 +47,14 @@ CASES: dict[str, tuple[Policy, list[str], str, Verdict, Assurance, str | None]] 
     "their own edit": (STRICT, ["ana edits it to 2"], "ana", APPROVE, SESSION, "You edited"),
     "their own edit, which they reject": (STRICT, ["ana edits it to 2"], "ana", REJECT, SESSION, None),
     "not sure enough": (replace(PAIR, assurance=SESSION), [], "ana", APPROVE, Assurance.LOCAL, "of session; this"),
-    "nobody was asked": (PAIR, [], "ana", APPROVE, Assurance.NONE, "takes no decision that nobody was asked for"),
+    "nobody was asked": (
+        PAIR,
+        [],
+        "ana",
+        APPROVE,
+        Assurance.NONE,
+        "counts no decision that was made without asking a person",
+    ),
     "resolved already": (PAIR, ["ana rejects"], "bo", APPROVE, SESSION, "was rejected"),
     "taken back": (PAIR, ["agent cancels"], "bo", APPROVE, SESSION, "was cancelled"),
 }

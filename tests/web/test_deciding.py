@@ -81,7 +81,7 @@ async def test_a_rejection_needs_a_reason_and_can_be_lifted(chromium: Browser, p
     [approval] = await lunches(place, 1)
     async with person(chromium, place, f"/approvals/{approval.id}", refused=True) as page:
         await page.get_by_role("button", name="Reject").click()
-        await expect(page.get_by_role("alert").first).to_have_text("Say why not: whoever asked is told.")
+        await expect(page.get_by_role("alert").first).to_have_text("Give a reason. The requester will see it.")
         assert (await place.now(approval)).status is Status.PENDING
         await page.get_by_label("Comment").fill("We ate already.")
         await page.get_by_role("button", name="Reject").click()

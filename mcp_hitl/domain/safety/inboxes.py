@@ -7,11 +7,11 @@ from mcp_hitl.domain.safety.finding import Finding, Mend, note
 
 def inbox_findings(examined: Examination, *, served: bool) -> list[Finding]:
     """Both in one note; `served` is whether a process has taken the inbox."""
-    where = "No process serves the inbox now."
+    where = "The inbox is not running."
     if served:
         where = f"The inbox is at {examined.inbox.address}." if examined.inbox else "The inbox is about to be served."
     if not examined.sessions:
-        return [note("inbox", f"{where} No browser is signed in.", "A browser gets in with a link that works once.")]
+        return [note("inbox", f"{where} No browser is signed in.", "Sign-in uses one-time links.")]
     count = len(examined.sessions)
     until = rfc3339(max(session.until for session in examined.sessions))
     return [

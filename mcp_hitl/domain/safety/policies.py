@@ -64,8 +64,8 @@ def _shared_account(rulebook: Rulebook, reach: Reach) -> Finding | None:
     later = "" if reach.sign_in else " (nobody can sign in here yet, so nobody could decide)"
     return unsafe(
         "shared-account",
-        f"For {of_kinds(kinds)} a yes at this machine is enough, and the agent may run in the same account as whoever "
-        "gives it.",
+        f"For {of_kinds(kinds)} an approval by anyone using this account is enough, including an agent that runs "
+        "under it.",
         "An agent with a shell can open a terminal of its own and answer there in your name, or be a client that fills "
         "in its own form. The record would say `local`, as it does when you answer.",
         Mend(f"ask for a sign-in that no agent has{later}, {in_policy(kinds, '').where}", 'assurance = "session"'),
@@ -105,7 +105,7 @@ def _rule(kind: Kind, rule: Rule) -> Iterator[Finding]:
         yield unsafe(
             "rule-without-limit",
             f"The rule {visible(rule.name)!r} of {kind.name} approves as often as it is asked.",
-            "What is too large for it is asked for in small parts, and each of them is approved.",
+            "An agent can split a large request into small ones, and each is approved.",
             Mend(where, "max_per_day = 10"),
         )
     places = open_places(kind.schema, rule.when)
@@ -165,7 +165,7 @@ def _valid_for_ever(rulebook: Rulebook) -> Finding | None:
     return note(
         "no-validity",
         f"What was approved can be carried out at any time later, of {of_kinds(kinds)}.",
-        "An agent keeps an approval until the moment in which nobody would give it any more.",
+        "An agent could use an old approval after circumstances have changed.",
         in_policy(kinds, 'valid_for = "1 day"'),
     )
 
