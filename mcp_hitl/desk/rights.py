@@ -121,8 +121,8 @@ def check_beforehand(
 def _check_assurance(policy: Policy, assurance: Assurance) -> None:
     if not policy.counts(assurance):
         raise NotAllowed(
-            "This policy counts no decision that was made without asking a person (unattended = false). A person has to "
-            "look at it."
+            "This policy counts no decision that was made without asking a person (unattended = false). "
+            "A person has to look at it."
             if assurance is Assurance.NONE
             else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}. "
             "It is for somebody whom the policy names, where they have signed in as themselves."
