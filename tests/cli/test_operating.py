@@ -130,7 +130,7 @@ def test_reconcile_settles_what_a_person_has_found_out(database: Path, option: s
     assert person.shown.endswith(f"The outcome of {approval_id} is now {outcome}.\n")
     assert look(database, approval_id).outcome.state.value == outcome
     with at_terminal(database, "reconcile", approval_id, option) as person:
-        person.answer("? [y/N]: ", "y")
+        person.answer("You cannot change it later. [y/N]: ", "y")
         assert person.finish() == 2
     assert "there is nothing to reconcile" in person.shown
     assert run(database, "audit", "verify").returncode == 0

@@ -166,7 +166,7 @@ async def test_axe_finds_nothing_where_something_went_wrong(
 
     await page.goto(f"{place.address}/approvals/{asked['train'].id}")
     await page.get_by_role("button", name="Reject").click()
-    await expect(page.get_by_role("alert")).to_contain_text("Say why not")
+    await expect(page.get_by_role("alert")).to_contain_text("Give a reason")
     await looker.look("a reason missing")
     await place.desk.edit(
         ANA, asked["train"].id, {**asked["train"].payload, "amount": 1},

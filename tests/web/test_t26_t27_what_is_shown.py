@@ -109,21 +109,23 @@ async def test_t27_the_title_comes_from_the_payload_and_the_claim_is_marked_and_
 
 
 async def marked(page: Page, words: str, within: str = "main") -> None:
-    """The agent's words stand once under their label, below the whole payload and above the buttons."""
+    """The agent's words stand once under their label, below the whole payload; a reader meets them before the buttons."""
     part = page.locator(within)
     claim = part.locator(".claim", has_text=words)
     await expect(claim).to_have_count(1)
     await expect(claim.locator(".label")).to_have_text("The agent's claim, which may be wrong")
     await expect(claim.locator(".label")).to_be_visible()
-    order = await page.evaluate(
-        """([claim, payload, button]) => [payload, claim, button].map((one) => one.getBoundingClientRect().top)""",
+    in_order = await page.evaluate(
+        """([payload, claim, button]) =>
+          payload.getBoundingClientRect().bottom <= claim.getBoundingClientRect().top
+          && Boolean(claim.compareDocumentPosition(button) & Node.DOCUMENT_POSITION_FOLLOWING)""",
         [
-            await claim.element_handle(),
             await part.locator("table.payload").element_handle(),
+            await claim.element_handle(),
             await page.locator("button[value=approve]").element_handle(),
         ],
     )
-    assert order == sorted(order)
+    assert in_order
 
 
 async def test_t27_without_a_title_of_its_own_a_claim_is_no_fact_in_any_list(chromium: Browser, place: Place) -> None:
