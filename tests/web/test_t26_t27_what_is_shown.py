@@ -109,7 +109,7 @@ async def test_t27_the_title_comes_from_the_payload_and_the_claim_is_marked_and_
 
 
 async def marked(page: Page, words: str, within: str = "main") -> None:
-    """The agent's words stand once under their label, below the whole payload; a reader meets them before the buttons."""
+    """The agent's words stand once under their label, below the whole payload and before the buttons."""
     part = page.locator(within)
     claim = part.locator(".claim", has_text=words)
     await expect(claim).to_have_count(1)
