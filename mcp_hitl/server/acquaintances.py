@@ -18,6 +18,7 @@ MOST_A_DAY = 10
 """Different clients that one process records within a day: one that changes its name on each call gets no further."""
 _AGAIN = timedelta(hours=1)
 _DAY = timedelta(days=1)
+_LAST_SECONDS = 1
 
 
 class Acquaintances:
@@ -41,16 +42,25 @@ class Acquaintances:
         return await call_next(ctx)
 
     async def run(self) -> None:
-        """Write until cancelled."""
-        while True:
-            await self._stirred.wait()
-            self._stirred = anyio.Event()
-            while self._new:
-                try:
-                    await self._desk.meet(self._new.pop())
-                except Exception as error:
-                    # Whatever it is, the server goes on; `doctor` will know one client less.
-                    logger.warning("a client was not recorded: %s", error, exc_info=not isinstance(error, HitlError))
+        """Write until cancelled, and then for a second at most what is left: a client may leave at once."""
+        try:
+            while True:
+                await self._stirred.wait()
+                self._stirred = anyio.Event()
+                await self._write()
+        finally:
+            with anyio.move_on_after(_LAST_SECONDS, shield=True):
+                await self._write()
+
+    async def _write(self) -> None:
+        while self._new:
+            client = self._new[0]
+            try:
+                await self._desk.meet(client)
+            except Exception as error:
+                # Whatever it is, the server goes on; `doctor` will know one client less.
+                logger.warning("a client was not recorded: %s", error, exc_info=not isinstance(error, HitlError))
+            self._new.remove(client)  # only now: a write that the end cut off is begun again
 
     def _note(self, client: Client) -> None:
         now = self._desk.clock()
