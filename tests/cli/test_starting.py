@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from terminal import run, terminal
 from wires import environment, launcher, unmeasured
 
 from mcp_hitl import __version__
+from mcp_hitl.cli import running
 from mcp_hitl.config import load
 from mcp_hitl.domain.errors import Invalid
 
@@ -192,6 +194,18 @@ def test_no_command_but_the_servers_loads_the_mcp_sdk(database: Path) -> None:
     ):
         assert loaded_by("--db", str(database), *command) & {"mcp", "mcp_types", "starlette", "uvicorn"} == set()
     assert "mcp" in loaded_by("--db", str(database))
+
+
+def test_a_signal_wakes_the_event_loop_of_every_command() -> None:
+    # Without it, one that comes just before the loop goes to sleep waits for whatever wakes it next.
+    async def woken() -> int:
+        descriptor = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(descriptor)
+        return int(descriptor < 0)
+
+    with pytest.raises(SystemExit) as ended:
+        running.run(woken)
+    assert ended.value.code == 0
 
 
 def test_output_that_nobody_reads_is_no_crash(database: Path) -> None:

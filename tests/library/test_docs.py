@@ -20,7 +20,8 @@ from asked import wait_until_asked
 from desk_samples import AGENT, ANA, Clock, said
 from mcp import Client
 from terminal import terminal
-from wires import content, launcher, unmeasured
+from warm import warm
+from wires import content, unmeasured
 
 from mcp_hitl import Approvals, Assurance, HitlError, Kind, OutcomeState, Status
 from mcp_hitl.config.policy_file import parse
@@ -71,7 +72,7 @@ def at_the_terminal(line: str, folder: Path, approval_id: str) -> None:
     """A person types a line of the page, and says yes where they are asked."""
     name, option, database, *arguments = shlex.split(line.replace("ID", approval_id))
     assert (name, option) == ("mcp-hitl", "--db")
-    with terminal(launcher("--db", str(folder / database), *arguments)) as person:
+    with terminal(warm("--db", str(folder / database), *arguments)) as person:
         if arguments == ["pending"]:
             person.until(approval_id)
         else:

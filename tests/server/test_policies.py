@@ -11,7 +11,8 @@ import pytest
 from mcp import StdioServerParameters
 from mcp_types import ReadResourceResult, TextResourceContents
 from server.rig import GUARD_SECONDS, INBOX, MODERN, Rig, a_rig, refused, valid
-from wires import PROTOCOLS, Person, accept, connect, content, launcher, text, unmeasured
+from warm import warm
+from wires import PROTOCOLS, Person, accept, connect, content, text, unmeasured
 
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
@@ -131,7 +132,7 @@ async def test_t37_a_flood_is_answered_with_too_many_and_the_desk_lives_on(under
 async def test_t37_the_policy_file_that_the_environment_names_counts_on_stdio(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(LIMITS.replace("open_per_requester = 3", "open_per_requester = 1"))
-    command, *arguments = launcher("--db", str(tmp_path / "hitl.db"))
+    command, *arguments = warm("--db", str(tmp_path / "hitl.db"))
     server = StdioServerParameters(command=command, args=arguments, env=unmeasured(MCP_HITL_CONFIG=str(policy)))
     async with connect(server, MODERN) as client:
         assert not (await client.call_tool("request-approval", {"title": "x", "details": {"n": 1}})).is_error
