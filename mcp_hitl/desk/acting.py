@@ -16,6 +16,7 @@ from mcp_hitl.domain.canonical import JsonObject, check_text
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.ids import RANDOM_BITS, approval_id
 from mcp_hitl.domain.kinds import Kind
+from mcp_hitl.domain.payload import Payload
 from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.text import visible
@@ -107,13 +108,13 @@ class Acting(Looking):
         )
         return await self._store.write(lambda tx: editing.edit(tx, wanted, self.clock(), kind, self.rulebook))
 
-    def admit(self, kind_name: str, payload: JsonObject) -> None:
-        """Check a payload without storing anything.
+    def admit(self, kind_name: str, payload: JsonObject) -> Payload:
+        """Check a payload without storing anything; return it as it would be stored.
 
         Raises:
             Invalid: no such kind, or it does not fit.
         """
-        self._kind(kind_name).admit(payload)
+        return self._kind(kind_name).admit(payload)
 
     async def cancel(self, principal: Principal, approval_id: str, reason: str | None = None) -> Approval:
         """End a pending approval of the principal's own.

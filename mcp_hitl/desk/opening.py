@@ -7,10 +7,11 @@ from mcp_hitl.desk.ending import decide_by_rule
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.audit import Event
-from mcp_hitl.domain.canonical import JsonObject, digest_of, read_back
+from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Conflict, TooMany
 from mcp_hitl.domain.governing import rules_of, wording_of
 from mcp_hitl.domain.kinds import Kind
+from mcp_hitl.domain.payload import Payload
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Judgement, Rulebook
 from mcp_hitl.store.transaction import Transaction
@@ -20,11 +21,11 @@ _DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a requester asks for, checked and ready to be stored. `payload` is the kind's canonical form of it."""
+    """What a requester asks for, checked and ready to be stored."""
 
     requester: Principal
     kind: Kind
-    payload: bytes
+    payload: Payload
     claim: str | None
     dedup_key: str | None
     """The digest of the key, as it is kept; so it outlasts the contents, and what was erased is not asked for again."""
@@ -46,7 +47,7 @@ def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: R
     """
     now = begin(tx, clock)
     _check_rate(tx, request, now)
-    asked_before = _earlier(tx, request, digest_of(request.payload), now)
+    asked_before = _earlier(tx, request, request.payload.digest, now)
     if asked_before is not None:
         tx.count_ask(asked_before.id)
         record(tx, asked_before, Event.ASKED_AGAIN, now, request.requester)
@@ -68,7 +69,7 @@ def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, requester:
 
 def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Rulebook) -> Approval:
     """Open a new approval; a rule of the policy may decide it at once."""
-    payload: JsonObject = read_back(request.payload)
+    payload = request.payload.value
     kind = request.kind
     judgement = hold_or_decide(tx, rulebook.judge(kind, payload), kind, request.requester.id, now)
     starts_flow = request.flow is None and kind.flow is not None
@@ -79,7 +80,7 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
         claim=request.claim,
         status=Status.PENDING,
         payload=payload,
-        digest=digest_of(request.payload),
+        digest=request.payload.digest,
         revision=1,
         requester=request.requester.id,
         requested_at=now,
@@ -91,7 +92,7 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
         timed_to=now,
         flow=request.id.replace("apr_", "flw_") if starts_flow else request.flow,
         rule=judgement.rule and judgement.rule.name,
-        asked_digest=digest_of(request.payload),
+        asked_digest=request.payload.digest,
         requested_as=request.requester.established.value,
     )
     tx.insert(approval)

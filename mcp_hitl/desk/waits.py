@@ -11,11 +11,11 @@ from mcp_hitl.desk.opening import Request, open_approval
 from mcp_hitl.desk.recording import locked, record
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.audit import Event
-from mcp_hitl.domain.canonical import canonical, digest_of, read_back
 from mcp_hitl.domain.durations import duration
 from mcp_hitl.domain.errors import Invalid, NotAllowed
 from mcp_hitl.domain.flow import FlowState
 from mcp_hitl.domain.instants import in_words
+from mcp_hitl.domain.payload import Payload, payload_of
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.store import Store
@@ -142,16 +142,16 @@ class Waits:
         """The approval that started the flow; if the flow has completed its payload, at a revision that says so."""
         approval = locked(tx, self._journal.approval.id)
         admitted = self._admitted(approval, payload)
-        if approval.status is Status.PENDING and approval.revision == 1 and digest_of(admitted) != approval.digest:
+        if approval.status is Status.PENDING and approval.revision == 1 and admitted.digest != approval.digest:
             kind = self._rulebook.kinds[approval.kind]
-            return complete(tx, approval, read_back(admitted), kind, self._rulebook, now)
+            return complete(tx, approval, admitted, kind, self._rulebook, now)
         return approval
 
-    def _admitted(self, approval: Approval, payload: Any) -> bytes:
-        """The canonical form of what the flow has made of its payload; what it says already was admitted before."""
-        form = canonical(payload, what="payload")
-        known = digest_of(form) in (approval.digest, approval.asked_digest)
-        return form if known else self._rulebook.kinds[approval.kind].admit(payload)
+    def _admitted(self, approval: Approval, payload: Any) -> Payload:
+        """Return what the flow has made of its payload; what it says already was admitted before."""
+        made = payload_of(payload, {})
+        known = made.digest in (approval.digest, approval.asked_digest)
+        return made if known else self._rulebook.kinds[approval.kind].admit(payload)
 
     def _open(
         self,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import cast
 
-from mcp_hitl.domain.canonical import JsonObject, digest_of
+from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.people import GROUP
@@ -92,7 +92,7 @@ def explain(rulebook: Rulebook, kind_name: str, payload: object) -> Explanation:
         )
     payload = cast("JsonObject", payload)
     try:
-        form = kind.admit(payload)
+        admitted = kind.admit(payload)
     except Invalid as refusal:
         return Explanation(kind=kind, profile=rulebook.profile, ending=Ending.REFUSED, refusal=str(refusal))
     judgement = rulebook.judge(kind, payload)
@@ -102,7 +102,7 @@ def explain(rulebook: Rulebook, kind_name: str, payload: object) -> Explanation:
         profile=rulebook.profile,
         ending=endings[judgement.verdict],
         title=kind.title_of(payload, None),
-        digest=digest_of(form),
+        digest=admitted.digest,
         considered=tuple(_considered(kind, payload, judgement)),
         judgement=judgement,
     )

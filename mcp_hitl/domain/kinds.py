@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from mcp_hitl.domain import forms
-from mcp_hitl.domain.canonical import JsonObject, canonical
+from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.money import amounts_in, money
+from mcp_hitl.domain.payload import Payload, payload_of
 from mcp_hitl.domain.policy import Policy
 from mcp_hitl.domain.rules import Rule
 from mcp_hitl.domain.schemas import check_against
@@ -54,20 +55,20 @@ class Kind:
     acts_itself: bool = False
     """Whether approving is all there is to it: no flow runs, and nobody redeems it."""
 
-    def admit(self, payload: JsonObject) -> bytes:
-        """Check a payload and return its canonical form.
+    def admit(self, payload: JsonObject) -> Payload:
+        """Check a payload, and return it with its canonical form and digest.
 
         Raises:
             Invalid: too large, not plain JSON, or not what the kind's schema describes.
         """
-        form = canonical(payload, what="payload")
-        most = self.limits.payload_bytes
-        if len(form) > most:
-            raise Invalid(f"payload has {len(form):,} bytes; the kind {self.name!r} takes {most:,}.")
+        admitted = payload_of(payload, self.schema)
+        size, most = len(admitted.canonical), self.limits.payload_bytes
+        if size > most:
+            raise Invalid(f"payload has {size:,} bytes; the kind {self.name!r} takes {most:,}.")
         check_against(self.schema, payload, what="payload")
         if self.check is not None:
             self.check(payload)
-        return form
+        return admitted
 
     def title_of(self, payload: JsonObject, claim: str | None) -> str:
         """The title that an approver reads: from the payload where the kind says how, else the agent's."""

@@ -171,7 +171,7 @@ def test_the_first_program_asks_and_is_told(tmp_path: Path) -> None:
         approval_id = wait_until_asked(tmp_path / "approvals.db")
         at_the_terminal("mcp-hitl --db approvals.db approve ID", tmp_path, approval_id)
         told, _ = billing.communicate(timeout=60)
-    assert told == "approved {'amount': 40, 'order': 17}\n"
+    assert told == "approved {'order': 17, 'amount': 40}\n"
 
 
 async def test_a_program_decides_with_its_own_sign_in(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 
 from mcp_hitl.domain.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.audit import Entry, Event, Recorded, content_digest
-from mcp_hitl.domain.canonical import JsonObject, canonical, read_back
+from mcp_hitl.domain.canonical import JsonObject, read_back
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.policy import Assurance, Escalation, Policy, Stage, Verdict
 from mcp_hitl.domain.same import Same
 from mcp_hitl.domain.schedule import next_due
+
+_compact = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 APPROVAL = (
     "id, kind, title, claim, status, payload, digest, revision, requester, requested_at, expires_at, resolved_at, "
@@ -30,7 +32,7 @@ def approval_row(approval: Approval) -> tuple[Any, ...]:
         approval.title,
         approval.claim,
         approval.status.value,
-        canonical(approval.payload, what="payload").decode(),
+        payload_text(approval.payload),
         approval.digest,
         approval.revision,
         approval.requester,
@@ -191,6 +193,11 @@ def outcome_text(outcome: Outcome) -> str:
 def json_or_null(value: JsonObject | None) -> str | None:
     """An optional object as it is stored; field order is kept, since forms are read from top to bottom."""
     return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def payload_text(payload: JsonObject) -> str:
+    """Return a payload as it is stored: its fields stay in the order in which people read them."""
+    return _compact(payload)
 
 
 @lru_cache(maxsize=256)

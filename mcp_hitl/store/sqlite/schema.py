@@ -17,7 +17,7 @@ CREATE TABLE approvals (
     title TEXT NOT NULL,
     claim TEXT,
     status TEXT NOT NULL CHECK (status IN ('pending', 'approved', 'rejected', 'expired', 'cancelled')),
-    payload TEXT NOT NULL,          -- RFC 8785; its SHA-256 is the digest; null once erased
+    payload TEXT NOT NULL,          -- JSON; the digest is of its RFC 8785 form; null once erased
     digest TEXT NOT NULL,
     revision INTEGER NOT NULL CHECK (revision >= 1),
     requester TEXT NOT NULL,
