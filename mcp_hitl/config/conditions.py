@@ -128,6 +128,6 @@ def _expectation(error: Any) -> str:
         case "minItems":
             return "must not be empty"
         case "uniqueItems":
-            return "must not name anything twice"
+            return "must not list anything twice"
         case _:
             return "must be as JSON Schema 2020-12 describes it"

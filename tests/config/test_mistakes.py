@@ -133,7 +133,7 @@ KINDS: list[tuple[str, str]] = [
     ),
     ("schema = { properties = { a = { minLength = -1 } } }", "kinds.pay.schema.properties.a.minLength: must be at l"),
     ("schema = { properties = { a = { multipleOf = 0 } } }", "kinds.pay.schema.properties.a.multipleOf: must be gre"),
-    ("schema = { required = ['a', 'a'] }", "kinds.pay.schema.required: must not name anything twice"),
+    ("schema = { required = ['a', 'a'] }", "kinds.pay.schema.required: must not list anything twice"),
     ("schema = { '$anchor' = '1' }", "kinds.pay.schema.$anchor: must be as JSON Schema 2020-12 describes it"),
     ("schema = { allOf = [] }", "kinds.pay.schema.allOf: must not be empty"),
     ("schema = { requierd = ['a'] }", "kinds.pay.schema.requierd: is no keyword of JSON Schema that counts here; di"),

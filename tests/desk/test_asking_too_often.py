@@ -76,7 +76,7 @@ async def test_t37_what_others_do_with_it_does_not_count_as_asking(under: Under)
 
 async def test_t37_a_payload_beyond_the_kinds_size_is_refused_and_nothing_is_stored(under: Under) -> None:
     desk = under(a_rulebook(PAIR, limits=Limits(payload_bytes=100)))
-    with pytest.raises(Invalid, match=r"payload has 1,000,011 bytes; the kind 'thing' takes 100\."):
+    with pytest.raises(Invalid, match=r"payload has 1,000,011 bytes; the kind 'thing' takes at most 100\."):
         await desk.submit(AGENT, "thing", {"note": "x" * 1_000_000})
     assert await stored(desk) == (0, 0)
 

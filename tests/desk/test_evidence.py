@@ -171,12 +171,12 @@ ATTACKS = [
     ("UPDATE approvals SET requested_at = 1 WHERE id = :pending", ":pending has another requester, kind, beginning"),
     ("UPDATE approvals SET requested_as = 'os-user' WHERE id = :pending", ":pending has another requester"),
     ("UPDATE approvals SET asked_digest = digest WHERE id = :changed", ":changed has another requester, kind"),
-    ("UPDATE approvals SET rule = NULL WHERE id = :tiny", "the rule that took hold of :tiny is not the one"),
-    ("UPDATE approvals SET rule = 'tiny' WHERE id = :paid", "the rule that took hold of :paid is not the one"),
+    ("UPDATE approvals SET rule = NULL WHERE id = :tiny", "the rule that applied to :tiny is not the one"),
+    ("UPDATE approvals SET rule = 'tiny' WHERE id = :paid", "the rule that applied to :paid is not the one"),
     ("UPDATE approvals SET erased_at = 1 WHERE id = :refused", ":refused is stored as erased at another time"),
     ("INSERT INTO expenses VALUES (:pending, '6', 'USD', 'x', NULL)", ":pending, which is pending"),
     ("INSERT INTO expenses VALUES (:refused, '6', 'USD', 'x', NULL)", ":refused, which is rejected"),
-    ("INSERT INTO expenses VALUES (:paid, '6', 'USD', 'x', NULL)", "the expense that is stored for :paid is not"),
+    ("INSERT INTO expenses VALUES (:paid, '6', 'USD', 'x', NULL)", "the expense stored for :paid is not"),
     ("INSERT INTO expenses VALUES ('apr_0', '6', 'USD', 'x', NULL)", "for apr_0, of which the log knows nothing"),
     ("""UPDATE approvals SET answer = '{"center":"8"}' WHERE id = :answered""", "answer or the reason of :answered"),
     ("UPDATE approvals SET answer = NULL WHERE id = :answered", "answer or the reason of :answered"),
@@ -184,9 +184,10 @@ ATTACKS = [
     ("UPDATE approvals SET reason = NULL WHERE id = :changed", "the answer or the reason of :changed"),
     ("""UPDATE approvals SET outcome = '{"state":"none","result":null,"error":null}' WHERE id = :paid""",
      "the outcome of :paid is none; the log says succeeded"),
-    ("UPDATE approvals SET outcome = replace(outcome, '42', '43') WHERE id = :paid", "what the outcome of :paid says"),
+    ("UPDATE approvals SET outcome = replace(outcome, '42', '43') WHERE id = :paid",
+     "the result or error of :paid does not"),
     ("UPDATE approvals SET outcome = replace(outcome, 'No funds', 'Typo') WHERE id = :failed",
-     "what the outcome of :failed says"),
+     "the result or error of :failed does not"),
     ("UPDATE approvals SET policy = replace(policy, '\"quorum\": 2', '\"quorum\": 1') WHERE id = :pending",
      "the policy or the deadline of :pending is not"),
     ("UPDATE approvals SET policy = replace(policy, '\"quorum\": 2', '\"quorum\": 3') WHERE id = :paid",
@@ -194,7 +195,7 @@ ATTACKS = [
     ("UPDATE approvals SET expires_at = expires_at + 86400000 WHERE id = :pending", "the deadline of :pending is not"),
     ("UPDATE approvals SET title = 'Harmless' WHERE id = :pending", "the title, the claim or the form of :pending"),
     ("UPDATE approvals SET claim = 'Harmless' WHERE id = :pending", "the title, the claim or the form of :pending"),
-    ("UPDATE approvals SET asked = 9 WHERE id = :pending", ":pending was asked 1 times by the log, and 9 times"),
+    ("UPDATE approvals SET asked = 9 WHERE id = :pending", ":pending was requested 1 times by the log, but 9 times"),
     ("UPDATE approvals SET escalated = '[\"mallory\"]' WHERE id = :pending", ":pending was escalated to somebody"),
     ("UPDATE approvals SET cooldown_until = 1 WHERE id = :paid", "the cooldown of :paid is not the one"),
     ("INSERT INTO pauses VALUES ('', 'mallory', 1)", "what is stopped is not what the log says"),
@@ -260,7 +261,7 @@ async def test_t35_a_chain_that_was_written_anew_is_found_by_who_kept_the_head(h
 async def test_t35_a_chain_that_was_written_anew_does_not_fit_what_is_stored(history: History) -> None:
     history.attack("UPDATE audit SET actor = 'mallory' WHERE seq = 3")
     history.chain_anew(3)
-    assert await history.verify() == f"the decisions on {history.ids['paid']} are not those that the log has"
+    assert await history.verify() == f"the decisions on {history.ids['paid']} are not those in the log"
 
 
 async def test_t35_another_file_in_its_place_is_found_by_who_kept_the_head(history: History, foreign: Desk) -> None:
