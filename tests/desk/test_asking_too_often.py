@@ -56,7 +56,7 @@ async def test_t37_a_requester_asks_so_often_in_a_minute(under: Under, clock: Cl
     before = await stored(desk)
     assert before == (3, 5)
     assert [await asked(desk, n) for n in (1, 4, 5)] == ["too_many"] * 3
-    with pytest.raises(TooMany, match="5 times in a minute"):
+    with pytest.raises(TooMany, match="5 requests a minute"):
         await desk.submit(AGENT, "thing", {"n": 4})
     assert await stored(desk) == before
     assert (await desk.submit(person("other"), "thing", {"n": 4})).status is Status.PENDING

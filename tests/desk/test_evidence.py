@@ -150,9 +150,9 @@ ATTACKS = [
     ("DELETE FROM audit WHERE seq = 1", "entry 1 is missing"),
     ("DELETE FROM audit WHERE seq = 12", "entry 12 is missing: entry 13 follows entry 11"),
     ("DELETE FROM audit WHERE seq BETWEEN 2 AND 5", "entry 2 is missing: entry 6 follows entry 1"),
-    ("DELETE FROM audit WHERE seq >= 25", ":pending is stored, and no entry opened it"),
+    ("DELETE FROM audit WHERE seq >= 25", ":pending is stored, but no entry opened it"),
     ("DELETE FROM audit WHERE seq >= 24", "the outcome of :failed is failed; the log says running"),
-    ("DELETE FROM audit", "is stored, and no entry opened it"),
+    ("DELETE FROM audit", "is stored, but no entry opened it"),
     ("UPDATE facts SET value = 'other' WHERE name = 'database'", "entry 1 does not continue the chain"),
     # What is stored beside it
     ("UPDATE approvals SET status = 'approved', resolved_at = 1, next_at = NULL WHERE id = :pending",
@@ -177,7 +177,7 @@ ATTACKS = [
     ("INSERT INTO expenses VALUES (:pending, '6', 'USD', 'x', NULL)", ":pending, which is pending"),
     ("INSERT INTO expenses VALUES (:refused, '6', 'USD', 'x', NULL)", ":refused, which is rejected"),
     ("INSERT INTO expenses VALUES (:paid, '6', 'USD', 'x', NULL)", "the expense stored for :paid is not"),
-    ("INSERT INTO expenses VALUES ('apr_0', '6', 'USD', 'x', NULL)", "for apr_0, of which the log knows nothing"),
+    ("INSERT INTO expenses VALUES ('apr_0', '6', 'USD', 'x', NULL)", "for apr_0, which is not in the log"),
     ("""UPDATE approvals SET answer = '{"center":"8"}' WHERE id = :answered""", "answer or the reason of :answered"),
     ("UPDATE approvals SET answer = NULL WHERE id = :answered", "answer or the reason of :answered"),
     ("UPDATE approvals SET reason = 'Because' WHERE id = :changed", "the answer or the reason of :changed"),
@@ -198,9 +198,9 @@ ATTACKS = [
     ("UPDATE approvals SET asked = 9 WHERE id = :pending", ":pending was requested 1 times by the log, but 9 times"),
     ("UPDATE approvals SET escalated = '[\"mallory\"]' WHERE id = :pending", ":pending was escalated to somebody"),
     ("UPDATE approvals SET cooldown_until = 1 WHERE id = :paid", "the cooldown of :paid is not the one"),
-    ("INSERT INTO pauses VALUES ('', 'mallory', 1)", "what is stopped is not what the log says"),
+    ("INSERT INTO pauses VALUES ('', 'mallory', 1)", "the stored pauses are not those in the log"),
     ("UPDATE approvals SET policy = 'no JSON' WHERE id = :paid", ":paid was changed: it cannot be read"),
-    ("DELETE FROM approvals WHERE id = :pending", ":pending is in the log, and is not stored any more"),
+    ("DELETE FROM approvals WHERE id = :pending", ":pending is in the log, but is no longer stored"),
     ("""UPDATE contents SET value = '"Excellent"' WHERE value = '"Fine"'""", "a content of :paid does not match"),
     ("""UPDATE contents SET value = '{"n":1}' WHERE value = '{"n":2}'""", "a content of :changed does not match"),
     ("""DELETE FROM contents WHERE value = '"Fine"'""", "the decisions on :paid are not those"),
@@ -222,7 +222,7 @@ ATTACKS = [
      "revision, requester, requested_at, expires_at, resolved_at, policy, form, dedup_key, cooldown_until, asked, "
      "answer, reason, outcome, stage_since, timed_to, next_at, escalated, flow, rule, erased_at, asked_digest, "
      "requested_as FROM approvals "
-     "WHERE id = :paid", "apr_00000000000000000000000000 is stored, and no entry opened it"),
+     "WHERE id = :paid", "apr_00000000000000000000000000 is stored, but no entry opened it"),
 ]  # fmt: skip
 
 
@@ -240,7 +240,7 @@ async def test_t35_who_stopped_what_and_when_is_what_the_log_says(history: Histo
     await history.desk.pause(CY)
     assert await history.verify() is None
     history.attack(f"UPDATE pauses SET {change}")
-    assert await history.verify() == "what is stopped is not what the log says"
+    assert await history.verify() == "the stored pauses are not those in the log"
 
 
 async def test_t35_a_cut_tail_is_found_by_who_kept_the_head(history: History) -> None:
@@ -362,15 +362,15 @@ async def test_what_changed_in_an_export_is_found_and_placed(history: History, s
         (changed(2, contents={digest: "Excellent"}), "line 3: a content of entry 2", "a content of entry 2"),
         (
             changed(1, contents={content_digest({"n": 5000}): {"n": 5000}}),
-            "line 2: a content of entry 1 is none that its data names",
+            "line 2: the data of entry 1 does not name one of its contents",
             "a content of entry 1 does not match its digest, or is none",
         ),
         (
             changed(2, contents={digest: "Fine", "": "Paid"}),
-            "line 3: a content of entry 2 is none",
+            "line 3: the data of entry 2 does not name one of its contents",
             "a content of entry 2",
         ),
-        (changed(3, verdict="approve"), "line 4: entry 3 has a field that an entry has not", "entry 3 was changed"),
+        (changed(3, verdict="approve"), "line 4: entry 3 has a field that no entry has", "entry 3 was changed"),
         ([*lines[:5], *lines[6:]], "line 6: entry 5 is missing", "entry 5 was changed, or one before it is missing"),
         ([*lines[:5], lines[6], lines[5], *lines[7:]], "line 6: entry 5 is missing", "entry 5 was changed"),
         (changed(0, database="other"), "line 2: entry 1 does not continue the chain", "entry 1 was changed"),
@@ -523,7 +523,7 @@ async def test_what_was_erased_is_gone_from_the_files_too_at_the_latest_after_th
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM approvals").fetchall()
         assert await desk.evidence().erase(None, older_than=timedelta()) == 1
-        assert "keep traces of what was erased until the next erasure" in caplog.text
+        assert "keep traces of the erased contents until the next erasure" in caplog.text
         assert files_with("CANARY", tmp_path) == ["hitl.db-wal"]
     assert await desk.evidence().erase(None, older_than=timedelta()) == 0
     assert files_with("CANARY", tmp_path) == []
