@@ -56,7 +56,7 @@ def test_check_tells_every_mistake_and_exits_2(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.splitlines() == [
         f"mcp-hitl: {tmp_path / 'policy.toml'} has 2 mistakes.",
-        "  profil: is no key here; did you mean 'profile'?",
+        "  profil: is an unknown key; did you mean 'profile'?",
         "  kinds.pay.flow: must be importable here: ModuleNotFoundError: No module named 'no_such_module_of_a_test'",
     ]
 

@@ -238,9 +238,9 @@ HIDDEN = Field(json_schema_extra={"writeOnly": True})
 @pytest.mark.parametrize(
     ("token", "title", "mistake"),
     [
-        (Login, None, r"schema\.\$defs\.Login\.properties\.token\.writeOnly: must stand directly under properties"),
-        (SecretStr | None, None, r"schema\.properties\.token\.anyOf\[0\]\.writeOnly: must stand directly"),
-        (SecretStr, "Use {token}", r"title: \{token\} must not stand in a title"),
+        (Login, None, r"schema\.\$defs\.Login\.properties\.token\.writeOnly: must be directly under properties"),
+        (SecretStr | None, None, r"schema\.properties\.token\.anyOf\[0\]\.writeOnly: must be directly"),
+        (SecretStr, "Use {token}", r"title: \{token\} must not be in a title"),
     ],
 )
 def test_t36_a_kind_that_would_show_what_it_marks_as_secret_is_refused(

@@ -74,7 +74,7 @@ async def test_t16_t18_where_a_policy_asks_for_more_no_form_is_shown_and_the_rea
                 ("edit-approval", {"payload": EXPENSE | {"amount": 6}}),
             ):
                 told = await refused(client, name, {"id": asked["id"], **more}, "needs_person")
-                assert "this policy asks for an assurance of session, which a form here does not give" in told
+                assert "this policy requires the assurance session, which a form here does not give" in told
                 assert INBOX in told and "wait-for-approval" in told
         assert person.shown == [] and rig.rows() == before
         assert await rig.status(asked["id"]) is Status.PENDING
