@@ -38,7 +38,7 @@ def redeem(
     if not caller.is_requester(approval.requester):
         raise NotAllowed(f"{approval.id} was requested by somebody else; only its requester can redeem it.")
     if kind is None or not kind.redeemable or approval.flow is not None:
-        raise NotAllowed(f"{approval.id} is not carried out by its requester, so there is nothing to redeem.")
+        raise NotAllowed(f"{approval.id} is carried out here, not by its requester, so there is nothing to redeem.")
     check_usable(tx, approval, clock, rulebook)
     if digest != approval.digest:
         raise Conflict(
@@ -63,7 +63,7 @@ def report(
     if not caller.is_requester(approval.requester):
         raise NotAllowed(f"{approval.id} was requested by somebody else; only its requester can report on it.")
     if approval.flow is not None:
-        raise NotAllowed(f"A flow carries out {approval.id}, so its requester cannot report the outcome.")
+        raise NotAllowed(f"{approval.id} is carried out here, so its requester cannot report the outcome.")
     outcome = _outcome(succeeded, checked_comment(note))
     if approval.outcome == outcome:
         return approval

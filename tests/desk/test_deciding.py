@@ -197,7 +197,7 @@ async def test_the_assurance_is_recorded_with_the_decision(desk: Desk, kind: str
 async def test_somebody_whom_the_policy_does_not_name_cannot_decide(desk: Desk, stranger: Principal) -> None:
     opened = await desk.submit(AGENT, "pair", {"a": 1})
     for verdict in Verdict:
-        with pytest.raises(NotAllowed, match="at this stage. It needs one of"):
+        with pytest.raises(NotAllowed, match=r"at this stage\. It needs one of"):
             await desk.decide(said(stranger, opened, verdict))
     assert await desk.get(AGENT, opened.id) == opened
 

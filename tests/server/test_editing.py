@@ -74,8 +74,8 @@ async def test_the_form_shows_the_difference_and_the_whole_and_what_is_agreed_to
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (DECLINE, "closed the form undecided"),
-        (CANCEL, "closed the form undecided"),
+        (DECLINE, "closed the form without deciding"),
+        (CANCEL, "closed the form without deciding"),
         (accept(decision="reject"), "left it as it is"),
     ],
     ids=["decline", "cancel", "reject"],
