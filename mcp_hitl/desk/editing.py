@@ -1,4 +1,4 @@
-"""Editing what is pending: a new revision, on which earlier decisions do not count and the policy is asked again."""
+"""Editing a pending approval: a new revision. Earlier decisions don't count for it, and the policy is applied again."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,7 +24,7 @@ from mcp_hitl.store.transaction import Transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """What an editor wants it to be; `revision` and `digest` are of what they were shown, `form` is the new one."""
+    """An editor's new payload; `revision` and `digest` are those they were shown, and `form` is the new form."""
 
     editor: Principal
     approval_id: str
@@ -37,7 +37,7 @@ class Revision:
 
 
 def edit(tx: Transaction, wanted: Revision, clock: datetime, kind: Kind, rulebook: Rulebook) -> Approval:
-    """Replace the payload of a pending approval. The same edit again changes nothing.
+    """Replace the payload of a pending approval. Repeating the same edit changes nothing.
 
     Raises:
         NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
@@ -70,7 +70,7 @@ def edit(tx: Transaction, wanted: Revision, clock: datetime, kind: Kind, ruleboo
 def complete(
     tx: Transaction, approval: Approval, payload: Payload, kind: Kind, rulebook: Rulebook, now: datetime
 ) -> Approval:
-    """Let a flow complete the payload that it was started with, before people have decided on it."""
+    """Let a flow complete its own payload before people have decided on it."""
     return _revise(tx, approval, payload, kind, rulebook, now, None, form=kind.form_of(payload.value))
 
 

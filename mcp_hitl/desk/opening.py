@@ -1,4 +1,4 @@
-"""Opening an approval, or joining the one that was asked for already."""
+"""Opening an approval, or joining an existing one."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,27 +21,27 @@ _DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a requester asks for, checked and ready to be stored."""
+    """A request, checked and ready to be stored."""
 
     requester: Principal
     kind: Kind
     payload: Payload
     claim: str | None
     dedup_key: str | None
-    """The digest of the key, as it is kept; so it outlasts the contents, and what was erased is not asked for again."""
+    """The digest of the deduplication key. It outlasts the contents, so an erased request is not opened again."""
     id: str
-    """The id that the approval gets if it is new."""
+    """The id for the approval if it is new."""
     form: JsonObject | None
-    """What an approver fills in, in the order in which it was defined."""
+    """The form for an approver, with its fields in the order in which they were defined."""
     flow: str | None = None
-    """The flow that waits for it, where one does already."""
+    """The flow that already waits for it, if there is one."""
     timeout: timedelta | None = None
 
 
 def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: Rulebook) -> Approval:
-    """Return the approval that this request belongs to, a new one where there is none.
+    """Return the existing approval for this request, or a new one.
 
-    Raises:
+    Conflict: the deduplication key belongs to another payload.
         Conflict: the key belongs to another payload.
         TooMany: the requester has used up a quota.
     """
@@ -57,7 +57,7 @@ def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: R
 
 
 def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, requester: str, now: datetime) -> Judgement:
-    """The judgement without its verdict where a rule has approved enough for today, or the stop is on."""
+    """Return the judgement, without its verdict if the rule has used up its daily limit or the emergency stop is on."""
     rule = judgement.rule
     if rule is None or judgement.verdict is None:
         return judgement
@@ -68,7 +68,7 @@ def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, requester:
 
 
 def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Rulebook) -> Approval:
-    """Open a new approval; a rule of the policy may decide it at once."""
+    """Open a new approval; a policy rule may decide it at once."""
     payload = request.payload.value
     kind = request.kind
     judgement = hold_or_decide(tx, rulebook.judge(kind, payload), kind, request.requester.id, now)
@@ -122,7 +122,7 @@ def _earlier(tx: Transaction, request: Request, digest: str, now: datetime) -> A
         keyed = tx.keyed(requester, kind.name, request.dedup_key)
         if keyed is not None:
             if digest not in (keyed.digest, keyed.asked_digest):
-                raise Conflict(f"This dedup_key belongs to {keyed.id}, whose payload is another. Use a new key.")
+                raise Conflict(f"This dedup_key belongs to {keyed.id}, which has another payload. Use a new key.")
             return keyed
     elif kind.joins_equal:
         pending = tx.latest_equal(requester, kind.name, digest, Status.PENDING)
@@ -139,7 +139,7 @@ def _check_rate(tx: Transaction, request: Request, now: datetime) -> None:
     most = request.kind.limits.per_minute
     asked = (Event.OPENED.value, Event.ASKED_AGAIN.value)
     if most is not None and tx.count_events(request.requester.id, request.kind.name, asked, now - _MINUTE) >= most:
-        raise TooMany(f"You may ask {most} times in a minute. Wait a minute, and ask for less.")
+        raise TooMany(f"You may make {most} requests a minute. Wait a minute, then make fewer requests.")
 
 
 def _check_open(tx: Transaction, request: Request, now: datetime) -> None:

@@ -79,7 +79,7 @@ def test_nothing_is_changed_by_looking(database: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("Dear diary, " * 100, "not a database"), ("", "no database of mcp-hitl")],
+    [("Dear diary, " * 100, "not a database"), ("", "not a database of mcp-hitl")],
     ids=["text", "empty"],
 )
 def test_a_database_that_cannot_be_read_is_told_and_the_rest_all_the_same(

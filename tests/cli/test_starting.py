@@ -118,7 +118,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     done = run(tmp_path / "file" / "hitl.db", "pending", "--json")
     error = json.loads(done.stdout)
     assert (done.returncode, error["code"]) == (2, "unavailable")
-    assert f"{tmp_path}/file/hitl.db cannot be made" in error["message"]
+    assert f"{tmp_path}/file/hitl.db cannot be created" in error["message"]
 
 
 def test_a_folder_in_place_of_a_database_is_told(tmp_path: Path) -> None:
@@ -223,7 +223,10 @@ ODD: dict[str, tuple[str, str]] = {
     "no input at all": ("{program} --db {folder}/hitl.db <&-", "Standard input is closed."),
     "nobody to ask": ("{program} --db {folder}/hitl.db lift {id} <&-", "A person has to decide this at a terminal"),
     "nobody's home": ("{program} --db '~nosuch/hitl.db' pending", "there is no such home folder"),
-    "a folder that is gone": ("mkdir {folder}/x; cd {folder}/x; rmdir ../x; {program} --db a.db pending", "is gone"),
+    "a folder that is gone": (
+        "mkdir {folder}/x; cd {folder}/x; rmdir ../x; {program} --db a.db pending",
+        "no longer exists",
+    ),
     "no text": ("{program} --db {folder}/hitl.db pending --kind $(printf '\\377')", "not valid UTF-8"),
     "no reason": ("{program} --db {folder}/hitl.db reject {id} --reason ' '", "Give a reason with --reason"),
 }
@@ -245,5 +248,5 @@ def test_an_odd_environment_is_told_in_a_sentence(tmp_path: Path, case: str) -> 
 
 def test_without_a_home_folder_the_database_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mcp_hitl.config.settings.default_database", lambda: Path("~/.local/share/hitl.db"))
-    with pytest.raises(Invalid, match=r"no home folder here\. Name the database with --db or MCP_HITL_DB"):
+    with pytest.raises(Invalid, match=r"no home folder for this user\. Name the database with --db or MCP_HITL_DB"):
         load({})

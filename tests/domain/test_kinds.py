@@ -55,7 +55,7 @@ def test_a_payload_beyond_the_kinds_size_is_refused() -> None:
     assert small.admit({"a": "x" * 12}).canonical == b'{"a":"xxxxxxxxxxxx"}'
     with pytest.raises(Invalid) as refused:
         small.admit({"a": "x" * 13})
-    assert str(refused.value) == "payload has 21 bytes; the kind 'action' takes 20."
+    assert str(refused.value) == "payload has 21 bytes; the kind 'action' takes at most 20."
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_question_brings_its_own_form_or_asks_for_free_text(payload: JsonObjec
 
 
 def test_a_question_with_a_form_outside_the_specification_is_refused_by_its_field() -> None:
-    with pytest.raises(Invalid, match="form field 'secret' of type string may hold only"):
+    with pytest.raises(Invalid, match="form field 'secret' of type string may have only"):
         QUESTION.admit({"question": "?", "form": {"properties": {"secret": {"type": "string", "const": "x"}}}})
 
 

@@ -155,7 +155,7 @@ class ApprovalStatements:
         )
 
     def _keep(self, approval_id: str, content: object) -> None:
-        """Keep what a digest stands for."""
+        """Store the content behind a digest."""
         if content is not None:
             form = canonical(content, what="content")
             self._keep_text(approval_id, digest_of(form), form.decode())
