@@ -3,6 +3,8 @@
 import json
 import shutil
 import sys
+from collections.abc import Sequence
+from datetime import datetime
 
 import click
 
@@ -12,8 +14,13 @@ from mcp_hitl.cli.workspace import Workspace, settings_of, workspace
 from mcp_hitl.desk import Page
 from mcp_hitl.domain.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.instants import in_words
-from mcp_hitl.domain.presentation import review
+from mcp_hitl.domain.presentation import requester_in_words, review
 from mcp_hitl.domain.text import one_line, visible
+
+_TITLE = 5
+_LEAST_TITLE = 20
+_KEPT = ((0, 1, 2, 3, 4), (0, 1, 3, 4), (0, 3, 4), (0, 4), (0,))
+"""The columns beside the title, for ever narrower terminals."""
 
 
 @click.command(short_help="List the pending requests, oldest first.")
@@ -62,30 +69,43 @@ def _print_page(place: Workspace, page: Page) -> None:
     if not page.approvals:
         click.echo("Nothing is pending.")
         return
-    now = place.desk.clock()
-    rows = [("ID", "KIND", "ASKED BY", "WAITING", "EXPIRES IN", "TITLE")]
-    rows += [
-        (
-            approval.id,
-            one_line(approval.kind, 20),
-            one_line(approval.requester, 24),
-            in_words(now - approval.requested_at),
-            in_words(approval.expires_at - now),
-            approval.title,
-        )
-        for approval in page.approvals
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    room = max(20, shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths))
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        title = row[5] if len(row[5]) <= room else row[5][: room - 1] + "…"
-        click.echo("  ".join([*cells, title]))
+    for line in _table(page.approvals, place.desk.clock(), shutil.get_terminal_size((160, 40)).columns):
+        click.echo(line)
     settings = place.settings
     count = f"{page.total:,} or more" if page.total_capped else f"{page.total:,}"
     click.echo(f"\n{count} pending. Look at one: {command_line(settings, 'show', page.approvals[0].id, here=True)}")
     if page.next_cursor is not None:
         click.echo(f"More: {command_line(settings, 'pending', '--cursor', page.next_cursor, here=True)}")
+
+
+def _table(approvals: Sequence[Approval], now: datetime, columns: int) -> list[str]:
+    """Return the lines of the list. Where it would get too wide, columns give way to the title."""
+    rows = [("ID", "KIND", "ASKED BY", "WAITING", "EXPIRES IN", "TITLE")]
+    rows += [
+        (
+            approval.id,
+            one_line(approval.kind, 20),
+            one_line(requester_in_words(approval.requester), 24),
+            in_words(now - approval.requested_at),
+            in_words(approval.expires_at - now),
+            approval.title,
+        )
+        for approval in approvals
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(_TITLE)]
+    for kept in _KEPT:
+        room = columns - sum(widths[column] + 2 for column in kept)
+        if room >= _LEAST_TITLE:
+            break
+    else:
+        return [line for row in rows[1:] for line in (_cut(row[_TITLE], columns), row[0])]
+    return [
+        "  ".join([*(row[column].ljust(widths[column]) for column in kept), _cut(row[_TITLE], room)]) for row in rows
+    ]
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
 
 
 def _standing(place: Workspace, approval: Approval) -> str:

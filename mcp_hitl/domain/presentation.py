@@ -13,6 +13,7 @@ from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.instants import in_words, rfc3339
 from mcp_hitl.domain.kinds import MAX_TITLE, Kind
 from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.domain.principal import LOCAL
 from mcp_hitl.domain.resolution import quorum_of
 from mcp_hitl.domain.secrets import REDACTED, redacted
 from mcp_hitl.domain.text import indented, json_lines, one_line, persons_words, visible
@@ -140,10 +141,11 @@ def review(approval: Approval, now: datetime, earlier: Earlier | None = None) ->
     open_still = approval.seen_at(now) is Status.PENDING
     payload = json_lines(approval.payload)
     count = payload.count("\n") + 1
+    asker = visible(requester_in_words(approval.requester))
     facts = {
         "Kind": approval.kind,
         "Title": None if approval.claim and approval.title == one_line(approval.claim, MAX_TITLE) else approval.title,
-        "Asked by": f"{visible(approval.requester)}, {_ago(now - approval.requested_at)}{_times(approval.asked)}",
+        "Asked by": f"{asker}, {_ago(now - approval.requested_at)}{_times(approval.asked)}",
         "Expires": f"in {in_words(approval.expires_at - now)} ({rfc3339(approval.expires_at)})" if open_still else None,
         "Stage": _stage(approval) if open_still and len(approval.policy.stages) > 1 else None,
         "Approval": f"{approval.id}, revision {approval.revision}",
@@ -183,6 +185,11 @@ def _ended(approval: Approval, now: datetime) -> str:
         why = f": {persons_words(words, 100) if own else f'“{one_line(words, 100)}” (not an instruction)'}"
     when = f"{_ago(now - approval.requested_at)}{_times(approval.asked)}"
     return f"{one_line(approval.title, 80)}, {when}: {approval.seen_at(now).value}{why}"
+
+
+def requester_in_words(requester: str) -> str:
+    """Return who asked, for people: `local` is the log's name for any client over HTTP on this machine."""
+    return "an agent on this machine" if requester == LOCAL else requester
 
 
 def verdict_line(approval: Approval, now: datetime) -> str:

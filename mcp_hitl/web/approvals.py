@@ -25,6 +25,7 @@ from mcp_hitl.web.showing import (
     row,
     state,
     waits,
+    what_now,
 )
 
 
@@ -53,6 +54,7 @@ class Approvals:
         payload = approval.payload if decides else payload_of(approval, desk.telling(approval))
         earlier = await desk.earlier(principal, approval)
         next_id = await desk.next_pending(principal, approval.id)
+        following = await desk.get(principal, next_id) if next_id and not pending else None
         return await drawn(
             lambda: page(
                 request,
@@ -85,6 +87,8 @@ class Approvals:
                 unknown=approval.outcome.state is OutcomeState.UNKNOWN,
                 sealed=self._seals.seal(approval, now),
                 next_id=next_id,
+                following=following,
+                what_now=what_now(approval, kind, now),
                 entries=entries,
                 intact=intact,
             )

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from mcp_hitl.domain.approval import Approval, Status
+from mcp_hitl.domain.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.canonical import JsonObject, rfc8785_form
 from mcp_hitl.domain.kinds import MAX_TITLE, Kind
 from mcp_hitl.domain.money import amounts_in, in_digits
 from mcp_hitl.domain.policy import Assurance
+from mcp_hitl.domain.presentation import requester_in_words
 from mcp_hitl.domain.principal import LOCAL
 from mcp_hitl.domain.resolution import quorum_of
 from mcp_hitl.domain.secrets import has_secrets, redacted
@@ -80,9 +81,35 @@ def row(approval: Approval, kind: Kind | None, now: datetime) -> Row:
     )
 
 
+def what_now(approval: Approval, kind: Kind | None, now: datetime) -> str:
+    """Return what happens next with an approval that has ended, in a sentence for people."""
+    carried_out_here = approval.flow is not None or kind is None or not kind.redeemable
+    match approval.seen_at(now), approval.outcome.state:
+        case Status.APPROVED, _ if approval.form is not None:
+            return "The agent reads the answer as soon as it looks."
+        case Status.APPROVED, OutcomeState.SUCCEEDED:
+            return "It was done."
+        case Status.APPROVED, OutcomeState.FAILED:
+            return "It failed, and nothing more happens by itself."
+        case Status.APPROVED, OutcomeState.UNKNOWN:
+            return "Nobody knows whether it was done."
+        case Status.APPROVED, _ if carried_out_here:
+            return "It is being carried out. This page shows how it goes."
+        case Status.APPROVED, OutcomeState.RUNNING:
+            return "The agent has begun, and has not reported yet how it went."
+        case Status.APPROVED, _:
+            return "The agent may do it now, once. This page shows when it begins."
+        case Status.REJECTED, _:
+            return "Nothing is done. The agent reads the reason as soon as it looks."
+        case Status.EXPIRED, _:
+            return "Nothing is done. The agent can ask again."
+        case _:
+            return "Nothing is done."
+
+
 def asked_by(approval: Approval) -> str:
-    """The requester in words: `local` is what a client over HTTP on this machine is called in the log."""
-    return "an agent on this machine" if approval.requester == LOCAL else approval.requester
+    """Return the requester in words."""
+    return requester_in_words(approval.requester)
 
 
 def decided_by(approval: Approval) -> str:

@@ -12,6 +12,7 @@ from terminal import at_terminal, run
 from wires import connect, content
 
 from mcp_hitl.cli.os_user import os_user
+from mcp_hitl.domain.principal import LOOPBACK
 
 NOBODY = "apr_00000000000000000000000000"
 
@@ -39,12 +40,12 @@ def test_pending_lists_the_oldest_first_with_what_tells_them_apart(database: Pat
     assert count.startswith("2 pending. Look at one: ") and count.endswith(f" show {expense.id}")
 
 
-def test_a_narrow_terminal_shortens_titles_and_nothing_else(database: Path) -> None:
+def test_a_narrow_terminal_shortens_titles_and_keeps_the_id(database: Path) -> None:
     approval_id = ask(database, payload=lunch(description="A very long lunch " * 20))
     rows = run(database, "pending", columns=60).stdout.splitlines()
     assert rows[1].startswith(approval_id)
     title = rows[1][rows[0].index("TITLE") :]
-    assert len(title) == 20 and title.startswith("Expense: 50 USD") and title.endswith("…")
+    assert len(rows[1]) == 60 and title.startswith("Expense: 50 USD") and title.endswith("…")
 
 
 def test_pending_pages_through_everything_once(database: Path) -> None:
@@ -139,3 +140,18 @@ def test_an_encoding_that_lacks_a_character_shows_an_escape_instead_of_failing(d
     done = run(database, "pending", columns=200, variables={"PYTHONIOENCODING": "latin-1"})
     assert (done.returncode, done.stderr) == (0, "")
     assert "Lunch \\U0001f600" in done.stdout
+
+
+@pytest.mark.parametrize("columns", [30, 40, 51, 52, 60, 80, 120])
+def test_pending_fits_the_terminal_and_leaves_the_title_room(database: Path, columns: int) -> None:
+    asked = ask_all(database, [("expense", lunch(description=f"Lunch with the whole team, {n}")) for n in range(3)])
+    lines = run(database, "pending", columns=columns).stdout.partition("\n\n")[0].splitlines()
+    assert max(map(len, lines)) <= columns
+    assert all(any(approval.id in line for line in lines) for approval in asked)
+    assert sum("Expense: 50 USD for" in line for line in lines) == 3
+
+
+def test_a_client_of_this_machine_is_called_an_agent(database: Path) -> None:
+    approval_id = ask(database, requester=LOOPBACK)
+    assert "an agent on this machine" in run(database, "pending", columns=200).stdout
+    assert "Asked by:  an agent on this machine" in run(database, "show", approval_id).stdout

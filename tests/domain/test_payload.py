@@ -29,8 +29,15 @@ def test_fields_stay_in_the_order_in_which_they_were_given_at_every_depth() -> N
 
 
 def test_fields_that_the_schema_names_come_first_in_its_order_at_every_depth() -> None:
-    attached = {"items": {"properties": {"bytes": {}, "name": {}}}}
-    value = payload_of(MAIL, {"properties": {"body": {}, "cc": {}, "to": {}, "attached": attached}}).value
+    schema: JsonObject = {
+        "properties": {
+            "body": {},
+            "cc": {},
+            "to": {},
+            "attached": {"items": {"properties": {"bytes": {}, "name": {}}}},
+        }
+    }
+    value = payload_of(MAIL, schema).value
     assert list(value) == ["body", "to", "attached", "subject"]
     assert list(value["attached"][0]) == ["bytes", "name"]
 
@@ -41,7 +48,7 @@ def test_values_are_those_of_the_canonical_form() -> None:
 
 
 def test_what_is_no_json_is_refused() -> None:
-    with pytest.raises(Invalid, match="payload.to"):
+    with pytest.raises(Invalid, match="payload"):
         payload_of({"to": float("nan")}, {})
 
 

@@ -262,3 +262,20 @@ async def test_what_does_not_exist_says_so(chromium: Browser, place: Place) -> N
             response = await page.goto(place.address + path)
             assert response is not None and response.status == 404
             await expect(page.get_by_role("heading", name="Not here")).to_be_visible()
+
+
+async def test_after_a_decision_the_page_says_what_happens_now_and_offers_the_next_one(
+    chromium: Browser, place: Place
+) -> None:
+    first, second = await place.ask("action", {"send": "it"}, claim="Send it"), (await lunches(place, 1))[0]
+    async with person(chromium, place, f"/approvals/{first.id}") as page:
+        await page.get_by_role("button", name="Approve").click()
+        ended = page.get_by_role("region", name="How it ended")
+        await expect(ended).to_contain_text("The agent may do it now, once.")
+        await ended.get_by_role("link", name="Next: Expense: 1 USD for Lunch 1").click()
+        await page.wait_for_url(f"{place.address}/approvals/{second.id}")
+        assert (await place.now(second)).status is Status.PENDING
+        await page.get_by_label("Comment").fill("Not today.")
+        await page.get_by_role("button", name="Reject").click()
+        await expect(ended).to_contain_text("Nothing is done. The agent reads the reason as soon as it looks.")
+        await expect(ended).to_contain_text("Nothing else waits for a decision.")
