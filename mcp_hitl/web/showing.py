@@ -21,7 +21,7 @@ from mcp_hitl.web.rendering import span_in_words
 _SOON = timedelta(hours=4)
 _DEEPEST = 3
 """Tables in tables that people still read; what is deeper is shown as JSON."""
-_BRIEF_LINES, _BRIEF_CHARACTERS = 12, 600
+_BRIEF_LINES, _BRIEF_CHARACTERS = 20, 900
 """The longest payload whose buttons stand next to it; those of a longer one come after all of it."""
 _LONGEST = 50
 """Items of a list that stand in a table; a longer list is shown as JSON."""

@@ -88,9 +88,9 @@ async def test_a_rejection_needs_a_reason_and_can_be_lifted(chromium: Browser, p
         await ended(page)
         await expect(page.locator("blockquote")).to_have_text("We ate already.")
         assert (await lunches(place, 1))[0].id == approval.id
-        await expect(page.get_by_role("button", name="Let it be asked again now")).to_be_visible()
-        await page.get_by_role("button", name="Let it be asked again now").click()
-        await expect(page.get_by_role("button", name="Let it be asked again now")).to_have_count(0)
+        await expect(page.get_by_role("button", name="Allow the same request again now")).to_be_visible()
+        await page.get_by_role("button", name="Allow the same request again now").click()
+        await expect(page.get_by_role("button", name="Allow the same request again now")).to_have_count(0)
         assert (await lunches(place, 1))[0].id != approval.id
 
 
