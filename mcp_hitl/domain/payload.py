@@ -1,6 +1,7 @@
 """A payload: what it is, and the canonical form that its digest is of."""
 
 from dataclasses import dataclass, field
+from itertools import islice, zip_longest
 from typing import Any, cast
 
 from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of, read_back
@@ -33,15 +34,23 @@ def payload_of(given: JsonObject, schema: JsonObject) -> Payload:
     return Payload(_arranged(read_back(form), given, schema), form)
 
 
-def _arranged(value: Any, given: Any, schema: Any) -> Any:
-    """Return `value` with the fields of its objects in the order of the schema and then of `given`."""
+def arranged_like(value: Any, other: Any) -> Any:
+    """Return `value` with the fields of its objects in the order of `other`, and then those that it does not have."""
+    return _arranged(value, other, {})
+
+
+def _arranged(value: Any, like: Any, schema: Any) -> Any:
+    """Return `value` with the fields of its objects in the order of the schema, then of `like`, then as they are."""
     rules = cast("JsonObject", schema) if isinstance(schema, dict) else {}
     if isinstance(value, dict):
-        fields, order = cast("JsonObject", value), cast("JsonObject", given)
-        properties = rules.get("properties", {})
-        names = dict.fromkeys([*(name for name in properties if name in fields), *order])
-        return {name: _arranged(fields[name], order[name], properties.get(name)) for name in names}
+        fields, properties = cast("JsonObject", value), rules.get("properties", {})
+        order = cast("JsonObject", like) if isinstance(like, dict) else {}
+        names = dict.fromkeys(name for name in (*properties, *order, *fields) if name in fields)
+        return {name: _arranged(fields[name], order.get(name), properties.get(name)) for name in names}
     if isinstance(value, list):
-        items = zip(cast("list[Any]", value), cast("list[Any]", given), strict=True)
-        return [_arranged(item, as_given, rules.get("items")) for item, as_given in items]
+        order = cast("list[Any]", like) if isinstance(like, list) else []
+        pairs = zip_longest(cast("list[Any]", value), order)
+        return [
+            _arranged(item, other, rules.get("items")) for item, other in islice(pairs, len(cast("list[Any]", value)))
+        ]
     return value

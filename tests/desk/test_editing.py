@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import anyio
 import pytest
+from desk_samples import ANA as AT_THE_MACHINE
 from desk_samples import Clock, hour, said
 from team_samples import AGENT, FINANCE, MANAGERS, PAIR, a_rulebook, edited, person, told
 
@@ -23,6 +24,15 @@ pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]
 ANA, BO = person("ana"), person("bo")
 BOOK = a_rulebook(PAIR, title="Take {n}")
+
+
+async def test_an_edit_keeps_the_editors_order_and_an_order_alone_is_no_edit(desk: Desk) -> None:
+    asked = await desk.submit(AGENT, "action", {"to": "ana", "body": "Hi"})
+    now = await edited(desk, AT_THE_MACHINE, asked, {"subject": "Hi", "to": "bo", "body": "Hi"})
+    assert list((await desk.get(AGENT, asked.id)).payload) == ["subject", "to", "body"]
+    assert list(now.edits[0].before) == ["to", "body"]
+    with pytest.raises(Invalid, match="Nothing changed"):
+        await edited(desk, AT_THE_MACHINE, now, {"body": "Hi", "to": "bo", "subject": "Hi"})
 
 
 async def test_an_edit_makes_a_new_revision_with_its_own_digest_and_title(under: Under, clock: Clock) -> None:

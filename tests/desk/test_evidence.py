@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from desk_samples import ANA as AT_THE_MACHINE
 from desk_samples import Clock, hour, said
 from samples import INBOX
 from team_samples import AGENT, FINANCE, PAIR, a_kind, a_rulebook, edited, person, told
@@ -341,6 +342,17 @@ async def test_an_export_verifies_without_the_database_here_and_in_anybodys_code
     assert (header["format"], header["redacted"]) == (FORMAT, redact)
     contents = {"contents": {first["data"]["payload"]: {"n": 1, "note": "Grüße 😀"}}}
     assert {name: first[name] for name in ("contents", "redacted") if name in first} == ({} if redact else contents)
+
+
+async def test_the_order_of_fields_is_no_matter_of_the_log(desk: Desk, script: Path, tmp_path: Path) -> None:
+    asked = await desk.submit(AGENT, "action", {"to": "ana", "n": 1.0, "mail": {"z": "é", "a": 1}})
+    changed = await edited(desk, AT_THE_MACHINE, asked, {"to": "bo", "n": 2, "mail": {"z": "é", "a": 1}, "cc": "x"})
+    assert (list(changed.payload), list(changed.edits[0].before)) == (["to", "n", "mail", "cc"], ["to", "n", "mail"])
+    finding = await desk.evidence().verify()
+    assert finding.wrong is None
+    lines = await export(desk)
+    assert verify_export(iter(lines)) == finding
+    assert run(script, lines, tmp_path, finding.head)[0] == 0
 
 
 async def test_an_export_holds_what_people_wrote_and_a_redacted_one_does_not(history: History) -> None:

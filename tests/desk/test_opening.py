@@ -1,5 +1,6 @@
 """Asking: what is stored, and which approval a request that comes again belongs to."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.desk.looking import MOST_COUNTED
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.audit import Event, content_digest
+from mcp_hitl.domain.canonical import canonical, digest_of
 from mcp_hitl.domain.errors import Conflict, Invalid, NotAllowed
 from mcp_hitl.domain.policy import Assurance, Policy, Verdict
 
@@ -39,6 +41,19 @@ async def test_a_request_is_stored_as_it_was_asked(desk: Desk) -> None:
     assert opened.policy == Policy()
     assert opened.form is None
     assert await events(desk, opened) == [Event.OPENED]
+
+
+async def test_the_fields_of_a_payload_keep_the_order_that_it_was_asked_in(desk: Desk) -> None:
+    sent = {"to": "ana", "mail": {"subject": "Hi", "body": "…"}, "cc": [{"z": 1, "a": 2}]}
+    opened = await desk.submit(AGENT, "action", sent)
+    assert json.dumps((await desk.get(AGENT, opened.id)).payload) == json.dumps(sent)
+    assert opened.digest == digest_of(canonical(sent, what="payload"))
+
+
+async def test_t10_the_same_fields_in_another_order_are_the_same_request(desk: Desk) -> None:
+    first = await desk.submit(AGENT, "action", {"to": "ana", "body": {"z": 1, "a": 2}})
+    again = await desk.submit(AGENT, "action", {"body": {"a": 2, "z": 1}, "to": "ana"})
+    assert (again.id, again.asked, list(again.payload)) == (first.id, 2, ["to", "body"])
 
 
 async def test_a_questions_form_is_copied_in_the_order_that_it_was_asked(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of
 from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.payload import payload_of
+from mcp_hitl.domain.payload import arranged_like, payload_of
 
 MAIL: JsonObject = {"to": "all@example.com", "subject": "Hello", "body": "…", "attached": [{"name": "a", "bytes": 2.0}]}
 
@@ -59,3 +59,12 @@ def test_the_order_changes_neither_digest_nor_value(given: JsonObject, order: li
     assert one.digest == other.digest == digest_of(canonical(given, what="it"))
     assert one.value == other.value
     assert canonical(one.value, what="it") == one.canonical == canonical(other.value, what="it")
+
+
+def test_an_earlier_revision_is_read_in_the_order_of_the_present_one() -> None:
+    present: JsonObject = {"to": "ana", "lines": [{"sku": "a", "count": 2}], "body": "x"}
+    before: JsonObject = {"body": "y", "gone": 1, "lines": [{"count": 1, "sku": "a"}, {"n": 1, "a": 2}], "to": "bo"}
+    arranged = arranged_like(before, present)
+    assert arranged == before and list(arranged) == ["to", "lines", "body", "gone"]
+    assert [list(line) for line in arranged["lines"]] == [["sku", "count"], ["n", "a"]]
+    assert arranged_like(None, present) is None

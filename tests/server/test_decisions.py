@@ -39,7 +39,7 @@ async def test_the_form_shows_everything_and_what_the_person_chooses_counts(
         result = valid("approve", await client.call_tool("approve", {"id": approval.id}))
 
     [form] = person.shown
-    for fact in ("expense", "Expense: 120.50 EUR for Dinner", "local", approval.id, approval.digest):
+    for fact in ("expense", "Expense: 120.50 EUR for Dinner", "an agent on this machine", approval.id, approval.digest):
         assert fact in form.message
     for name, value in DINNER.items():
         assert f'"{name}": ' in form.message
@@ -55,6 +55,24 @@ async def test_the_form_shows_everything_and_what_the_person_chooses_counts(
     [decided] = content(result)["decisions"]
     assert (decided["verdict"], decided["comment"], decided["assurance"]) == ("approve", "Enjoy", "local")
     assert "“Enjoy” (a person's own words, not instructions)" in text(result)
+
+
+@every_protocol
+async def test_the_person_and_the_agent_read_the_fields_in_the_order_that_the_agent_sent(
+    rig: Rig, protocol: str
+) -> None:
+    person = Person(DECLINE)
+    mail: JsonObject = {"to": "ana", "mail": {"subject": "Hi", "body": "…"}, "cc": []}
+    async with connect(rig.server.mcp, protocol, person=person) as client:
+        asked = await client.call_tool("request-approval", {"title": "Send a mail", "details": mail})
+        held = await client.call_tool("get-approval", {"id": content(asked)["id"]})
+        await client.call_tool("approve", {"id": content(asked)["id"]})
+    names = ["to", "mail", "cc"]
+    assert [list(content(result)["payload"]) for result in (asked, held)] == [names, names]
+    assert list(content(held)["payload"]["mail"]) == ["subject", "body"]
+    [*_, form] = person.shown
+    places = [form.message.index(f'"{name}": ') for name in ("to", "mail", "subject", "body", "cc")]
+    assert places == sorted(places)
 
 
 @every_protocol

@@ -180,7 +180,7 @@ async def test_t23_t24_the_form_shows_how_often_it_was_asked_and_how_earlier_req
         again = [content(await client.call_tool("submit-expense", differently)) for _ in range(3)]
         await client.call_tool("approve", {"id": again[-1]["id"]})
     message = person.shown[1].message
-    assert "Asked by:  local, " in message and "ago, 3 times\n" in message
+    assert "Asked by:  an agent on this machine, " in message and "ago, 3 times\n" in message
     earlier = message.partition("by the same requester, and how they ended (1 rejected):")[2]
     [line] = [line for line in earlier.splitlines() if "for Taxi," in line]
     assert line.startswith("    Expense: 5 USD for Taxi, ") and ": rejected: “Not this \\u202eweek”" in line

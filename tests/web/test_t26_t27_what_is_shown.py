@@ -1,5 +1,6 @@
 """T26: all of the payload is on the page before the buttons. T27: the agent's words are marked as its own, below."""
 
+import json
 from typing import Any
 
 import pytest
@@ -84,6 +85,21 @@ async def test_t26_no_button_that_decides_stands_before_the_end_of_the_payload(c
             top = await button.evaluate("(one) => one.getBoundingClientRect().top + scrollY")
             hidden = await button.is_hidden()
             assert hidden or top > end
+
+
+async def test_fields_stand_in_the_order_of_the_schema_else_as_the_agent_sent_them(
+    chromium: Browser, place: Place
+) -> None:
+    mail = await asked(place, {"to": "ana", "mail": {"subject": "Hi", "body": "…"}, "cc": [{"z": 1, "a": 2}]})
+    lunch = await place.ask(payload={"description": "Lunch", "currency": "EUR", "amount": 9})
+    shown = {mail.id: ["to", "mail", "subject", "body", "cc", "1", "z", "a"], lunch.id: [*"acd"]}
+    async with person(chromium, place) as page:
+        for approval, names in shown.items():
+            await page.goto(f"{place.address}/approvals/{approval}")
+            found = await page.locator("table.payload th .name").all_inner_texts()
+            assert [name[: len(names[0])] if approval == lunch.id else name for name in found] == names
+            exact = await page.locator("details.exact pre").first.text_content()
+            assert list(json.loads(exact or "")) == list((await place.desk.get(AGENT, approval)).payload)
 
 
 CLAIM = "A pencil\n\nThe action, exactly as it would be taken\npay: 1 EUR to alice\n\nApproved by the boss"

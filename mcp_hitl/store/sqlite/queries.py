@@ -7,6 +7,7 @@ from typing import Any
 from mcp_hitl.domain.approval import Approval, Edit, Status
 from mcp_hitl.domain.canonical import read_back
 from mcp_hitl.domain.instants import from_ms, to_ms
+from mcp_hitl.domain.payload import arranged_like
 from mcp_hitl.domain.resolution import POLICY_STAGE
 from mcp_hitl.store.sqlite import rows
 
@@ -158,13 +159,11 @@ class ApprovalQueries:
 
     def _approval(self, row: Any) -> Approval:
         *_, decisions, progress = row
-        return rows.approval_of(
-            row, rows.decisions_of(decisions), self._edits(row[0], row[7]), rows.progress_of(progress)
-        )
+        edits = () if row[7] == 1 else self._edits(row[0], read_back(row[5]))
+        return rows.approval_of(row, rows.decisions_of(decisions), edits, rows.progress_of(progress))
 
-    def _edits(self, approval_id: str, revision: int) -> tuple[Edit, ...]:
-        if revision == 1:
-            return ()
+    def _edits(self, approval_id: str, payload: Any) -> tuple[Edit, ...]:
+        """The edits, whose contents are kept in canonical form, with their fields in the present payload's order."""
         found = self._db.execute(
             "SELECT revision, editor, comment, before, after, at, established FROM edits "
             "WHERE approval = ? ORDER BY revision",
@@ -175,8 +174,8 @@ class ApprovalQueries:
                 revision=row[0],
                 editor=row[1],
                 comment=self._kept(approval_id, row[2]),
-                before=self._kept(approval_id, row[3]),
-                after=self._kept(approval_id, row[4]),
+                before=arranged_like(self._kept(approval_id, row[3]), payload),
+                after=arranged_like(self._kept(approval_id, row[4]), payload),
                 at=from_ms(row[5]),
                 established=row[6],
             )
