@@ -61,11 +61,13 @@ class Terminal:
         self.enter(line)
         return shown
 
-    def finish(self) -> int:
-        """Read to the end and return the exit code."""
+    def finish(self, *, saying: Mapping[str, str] | None = None) -> int:
+        """Read to the end and return the exit code; after each prompt in `saying`, type its line."""
         deadline = time.monotonic() + PATIENCE
         while self._read(deadline):
-            pass
+            for prompt, line in (saying or {}).items():
+                if self.shown.endswith(prompt):
+                    self.enter(line)
         return self.process.wait(PATIENCE)
 
     def _read(self, deadline: float) -> bool:
@@ -81,7 +83,11 @@ class Terminal:
 
 @contextmanager
 def terminal(
-    command: Sequence[str], *, columns: int = 100, variables: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    columns: int = 100,
+    variables: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Generator[Terminal]:
     """Run `command` at a terminal of its own; what it prints arrives as it was written, line ends included."""
     screen, line = os.openpty()
@@ -96,6 +102,7 @@ def terminal(
         stderr=line,
         text=True,
         start_new_session=True,
+        cwd=folder,
         env=environment(**(variables or {})),
     )
     os.close(line)

@@ -1,4 +1,4 @@
-"""Reading a policy file: TOML into the `Rulebook`, with every mistake told at once (docs/policies.md)."""
+"""Reading a policy file: TOML into the `Rulebook`, with every mistake told at once (docs/reference/policy-file.md)."""
 
 import re
 import tomllib
