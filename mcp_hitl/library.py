@@ -1,7 +1,8 @@
-"""Approvals for other Python programs: open, await and decide them, and put a function behind one.
+"""Approvals for other Python programs: request, await and decide them, and put a function behind one.
 
-A function behind an approval does not run when it is called. The call asks; once people have approved, the function
-runs with exactly the payload that they approved, at most once, in whichever process serves then, also after a restart.
+A function behind an approval does not run when you call it. The call requests the approval. Once people have approved,
+the function runs with exactly the payload that they approved, at most once, in any process that serves then, even
+after a restart.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ FOREVER = 10 * 365 * 24 * 3600.0
 class Approvals:
     """The approvals in one database, for one program.
 
-    Use it as a context, or hand `lifespan` to the server that you write:
+    Use it as a context, or pass `lifespan` to your server:
 
         approvals = Approvals("approvals.db", name="billing")
         async with approvals.running():
@@ -59,11 +60,11 @@ class Approvals:
         wait_seconds: float = 0,
         tool_error: Callable[[str], Exception] | None = None,
     ) -> None:
-        """Work on `database` (a path; default: the one that `mcp-hitl` uses) as the requester `name`.
+        """Use `database` (a path; default: the one that `mcp-hitl` uses), with `name` as the requester.
 
         `policy` is a policy file. A gated function waits `wait_seconds` for a decision before it answers "pending".
-        Where it refuses, it raises a `HitlError`; with `tool_error`, what that makes of the sentence instead: the
-        error class of your framework whose text a model gets to read, such as the MCP SDK's `ToolError`.
+        If it refuses, it raises a `HitlError`. With `tool_error`, it raises `tool_error(message)` instead: use the
+        error class of your framework whose text a model can read, such as the MCP SDK's `ToolError`.
 
         Raises:
             Invalid: the policy file has mistakes.
@@ -111,14 +112,14 @@ class Approvals:
 
     @asynccontextmanager
     async def lifespan(self, _server: object) -> AsyncGenerator[Approvals]:
-        """`running`, in the shape of a server's lifespan."""
+        """Do the same as `running`, in the form of a server's lifespan."""
         async with self.running():
             yield self
 
     async def request(
         self, title: str, details: JsonObject, *, kind: str = "action", dedup_key: str | None = None
     ) -> Approval:
-        """Ask for an approval, or join the one that was asked for already.
+        """Request an approval, or return the existing one for the same request.
 
         Raises:
             Invalid, Conflict, TooMany: nothing was stored.
@@ -126,26 +127,26 @@ class Approvals:
         return await self.desk.submit(self.requester, kind, details, claim=title, dedup_key=dedup_key)
 
     async def get(self, approval_id: str) -> Approval:
-        """Look at one.
+        """Return one approval.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such approval.
         """
         return await self.desk.get(self.requester, approval_id)
 
     async def wait(self, approval_id: str, *, seconds: float = FOREVER) -> Approval:
-        """Wait until one is resolved, or as it is after `seconds`.
+        """Return an approval once it is resolved, or in its present state after `seconds`.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such approval.
         """
         return await self.desk.wait(self.requester, approval_id, seconds=seconds)
 
     async def outcome(self, approval_id: str, *, seconds: float = FOREVER) -> Approval:
-        """Wait until one is resolved and what it sets going here has ended, or as it is after `seconds`.
+        """Return an approval once its action here has ended too, or in its present state after `seconds`.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such approval.
         """
         changed = anyio.Event()
         async with self.desk.feed.listen(approval_id, lambda _: changed.set()):
@@ -156,7 +157,7 @@ class Approvals:
         return await self.get(approval_id)
 
     def shape(self, approval: Approval) -> JsonObject:
-        """The approval as JSON, for a model or another program: what the tools of `mcp-hitl` return."""
+        """Return the approval as JSON for a model or another program, as the tools of `mcp-hitl` do."""
         return self.desk.shape(approval)
 
     async def approve(
@@ -171,8 +172,8 @@ class Approvals:
     ) -> Approval:
         """Record that `approver`, whom this program has identified, approves exactly what `approval` shows.
 
-        That is its revision, in the stage that it shows. `assurance` is this program's word for how sure it is that a
-        person did so; the policy sets the least. `looked` is how long they had it before them, where that is known.
+        The decision is for the revision and the stage in `approval`. `assurance` says how sure this program is that a
+        person decided; the policy sets the minimum. `looked` is how long they had it on screen, if known.
 
         Raises:
             NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
@@ -188,20 +189,20 @@ class Approvals:
         comment: str,
         looked: timedelta | None = None,
     ) -> Approval:
-        """Record that `approver` rejects it; see `approve`."""
+        """Record that `approver` rejects the approval; see `approve`."""
         return await self._decide(approval, approver, Verdict.REJECT, assurance, comment, None, looked)
 
     def add(self, flow: type[Flow[Any, Any]], kind: Kind | None = None) -> None:
-        """Run a flow of your own, for `kind` or for the kind of its name in the policy file; before `running`.
+        """Run your own flow, for `kind` or for the kind of its name in the policy file. Call this before `running`.
 
         Raises:
-            Invalid: there is no kind of the flow's name, it has a flow already, a team's policy does not name it, or it
-                would show what its schema marks `writeOnly`.
+            Invalid: there is no kind with the flow's name, it has a flow already, a team's policy does not name it, or
+                it would show a field that its schema marks `writeOnly`.
         """
         if flow.kind in self._flows:
-            raise Invalid(f"The kind {flow.kind!r} has a flow already; what is approved for one must not run another.")
+            raise Invalid(f"The kind {flow.kind!r} has a flow already. An approval for one flow must not run another.")
         if self._settings.rulebook.profile is Profile.TEAM and flow.kind not in self._settings.rulebook.kinds:
-            raise Invalid(f"The policy of a team has to say who decides: give it a table [kinds.{flow.kind}].")
+            raise Invalid(f"A team's policy has to say who decides: add a table [kinds.{flow.kind}] to it.")
         if kind is not None:
             check_hidden(kind)
             self._kinds[kind.name] = kind
@@ -218,14 +219,15 @@ class Approvals:
     ) -> Callable[[Callable[P, Awaitable[object]]], Callable[P, Awaitable[JsonObject]]]:
         """Put an async function behind an approval.
 
-        Calling it asks and returns the Approval as JSON; the function runs once people approved, with the payload that
-        they approved (they may have edited it), and what it returns is in the Approval's `outcome`. `title` is a
-        template over its arguments. `kind` (default: the function's name) finds stages and rules in the policy file.
+        A call requests the approval and returns it as JSON. Once people have approved, the function runs with the
+        payload that they approved (they may have edited it), and its result is in the approval's `outcome`. `title` is
+        a template over its arguments. `kind` (default: the function's name) selects stages and rules in the policy
+        file.
         """
 
         def decorate(function: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[JsonObject]]:
             if not inspect.iscoroutinefunction(function):
-                raise TypeError(f"{function.__name__}: a function behind an approval is an async one")
+                raise TypeError(f"{function.__name__}: a function behind an approval must be async")
             name = kind or function.__name__.replace("_", "-")
             arguments = _arguments_of(function)
             gated = self._kinds.get(name) or Kind(name=name, schema=arguments.json_schema())
@@ -257,7 +259,7 @@ class Approvals:
 
     @property
     def desk(self) -> Desk:
-        """The desk behind it all, while `running`.
+        """The desk behind these approvals, while `running`.
 
         Raises:
             Unavailable: it is not running.
@@ -293,19 +295,19 @@ class Approvals:
 
 
 def _over(approval: Approval) -> bool:
-    """Whether nothing more will come of it here."""
+    """Return True if nothing more will happen to the approval here."""
     carried_out = approval.flow is not None and approval.opened_by is None
     going = approval.outcome.state in {OutcomeState.NONE, OutcomeState.RUNNING}
     return not (approval.status is Status.APPROVED and carried_out and going)
 
 
 def _arguments_of(function: Callable[..., Any]) -> TypeAdapter[Any]:
-    """What a function takes, as a strict model of its parameters."""
+    """Return a function's parameters as a strict model."""
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
-            raise TypeError(f"{function.__name__}: a function behind an approval takes named arguments only")
+            raise TypeError(f"{function.__name__}: a function behind an approval can have named arguments only")
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[name] = (hints.get(name, Any), default)
     model = create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
@@ -313,10 +315,10 @@ def _arguments_of(function: Callable[..., Any]) -> TypeAdapter[Any]:
 
 
 def _checked(arguments: TypeAdapter[Any], given: Mapping[str, Any]) -> Any:
-    """The arguments as the function takes them.
+    """Return the arguments as the function takes them.
 
     Raises:
-        Invalid: they do not fit; without what was given.
+        Invalid: they do not fit; the message does not repeat what was sent.
     """
     try:
         # As JSON, and strictly: what is approved is JSON, and "50000" is not 50000.

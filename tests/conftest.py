@@ -15,6 +15,11 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return three for two cores: tests wait nearly half of their time, for a browser, a process or a timer."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was left out; a skipped test is a failure where everything is required."""
     left_out = terminalreporter.stats.get("skipped", [])

@@ -14,8 +14,9 @@ from typing import Any
 import anyio
 from playwright.async_api import Browser, BrowserContext, Page
 from terminal import Terminal, terminal
+from warm import warm
 from web.rig import GUARD_SECONDS
-from wires import launcher, promptly
+from wires import promptly
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.store.sqlite import SqliteStore
@@ -99,7 +100,7 @@ def opening(database: Path, *arguments: str) -> Generator[Opening]:
     given, script = database.with_name("given"), database.with_name("browser.py")
     given.unlink(missing_ok=True)
     script.write_text(f"import sys\nopen({str(given)!r}, 'w').write(sys.argv[1])\nprint({_HANDED_OVER!r})\n")
-    command = launcher("--db", str(database), "inbox", *arguments)
+    command = warm("--db", str(database), "inbox", *arguments)
     with terminal(command, variables={"BROWSER": f"{sys.executable} {script} %s"}) as person:
         yield Opening(person, given)
 

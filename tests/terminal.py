@@ -6,10 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from warm import warm
 from wires import environment, launcher
 
 if sys.platform == "win32":
@@ -25,9 +26,10 @@ END_OF_INPUT = "\x04"
 class Terminal:
     """A running program, what its terminal has shown, and a keyboard."""
 
-    def __init__(self, process: "subprocess.Popen[str]", screen: int) -> None:
-        """`screen` is the terminal's own end of the line."""
+    def __init__(self, process: "subprocess.Popen[str]", screen: int, line: str) -> None:
+        """`screen` is the terminal's own end of the line, and `line` the name of the other."""
         self.process = process
+        self._line = line
         self.shown = ""
         self._screen = screen
         self._read_to = 0
@@ -42,8 +44,10 @@ class Terminal:
 
     def until_it_reads(self) -> None:
         """Wait until the program sleeps in its read: a signal just before would be seen only after the next key."""
-        status = Path(f"/proc/{self.process.pid}/stat")
         deadline = time.monotonic() + PATIENCE
+        while (reader := self._reader()) is None:
+            assert time.monotonic() < deadline, "nobody reads from the terminal"
+        status = Path(f"/proc/{reader}/stat")
         while status.exists() and status.read_text().rpartition(")")[2].split()[0] != "S":
             assert time.monotonic() < deadline, "the program never came to rest"
 
@@ -69,6 +73,14 @@ class Terminal:
                 if self.shown.endswith(prompt):
                     self.enter(line)
         return self.process.wait(PATIENCE)
+
+    def _reader(self) -> str | None:
+        """The process that has the terminal as its input."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # ended meanwhile, or somebody else's
+                if str((process / "fd" / "0").readlink()) == self._line:
+                    return process.name
+        return None
 
     def _read(self, deadline: float) -> bool:
         ready, _, _ = select.select([self._screen], [], [], max(0.0, deadline - time.monotonic()))
@@ -105,9 +117,10 @@ def terminal(
         cwd=folder,
         env=environment(**(variables or {})),
     )
+    name = os.ttyname(line)
     os.close(line)
     try:
-        yield Terminal(process, screen)
+        yield Terminal(process, screen, name)
     finally:
         process.kill()
         process.wait()
@@ -116,7 +129,7 @@ def terminal(
 
 def at_terminal(database: Path, *arguments: str, columns: int = 100) -> AbstractContextManager[Terminal]:
     """`mcp-hitl` on `database`, at a terminal."""
-    return terminal(launcher("--db", str(database), *arguments), columns=columns)
+    return terminal(warm("--db", str(database), *arguments), columns=columns)
 
 
 def run(
@@ -124,8 +137,9 @@ def run(
 ) -> "subprocess.CompletedProcess[str]":
     """`mcp-hitl` with nobody at a terminal: input is empty, output and errors are collected."""
     where = [] if database is None else ["--db", str(database)]
+    of_python = any(name.startswith("PYTHON") for name in variables or ())  # what it reads before anything is imported
     return subprocess.run(
-        launcher(*where, *arguments),
+        (launcher if of_python else warm)(*where, *arguments),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -22,6 +22,7 @@ from mcp_types import (
     ElicitResult,
     FormElicitationCapability,
 )
+from warm import warm
 
 PROTOCOLS = ("2025-06-18", "2025-11-25", "2026-07-28")
 TRANSPORTS = ("stdio", "http")
@@ -92,11 +93,17 @@ def unmeasured(**variables: str) -> dict[str, str]:
 
 @contextmanager
 def http_server(
-    database: Path, *arguments: str, variables: Mapping[str, str] | None = None
+    database: Path,
+    *arguments: str,
+    variables: Mapping[str, str] | None = None,
+    start: Callable[..., list[str]] = warm,
 ) -> Generator[tuple[str, "subprocess.Popen[str]"]]:
-    """Run `mcp-hitl serve` on a free port; gives its endpoint and its process, which is killed in the end."""
+    """Run `mcp-hitl serve` on a free port; gives its endpoint and its process, which is killed in the end.
+
+    A test that needs it dead the moment it is killed starts it with `launcher`.
+    """
     process = subprocess.Popen(
-        launcher("--db", str(database), "serve", "--port", "0", *arguments),
+        start("--db", str(database), "serve", "--port", "0", *arguments),
         stderr=subprocess.PIPE,
         text=True,
         env=unmeasured() if variables is None else variables,
@@ -138,7 +145,7 @@ async def connect(
     """A client on `protocol`, to a URL, a database path (stdio), or a server in this process."""
     target: Any = server
     if isinstance(server, Path):
-        command, *arguments = launcher("--db", str(server))
+        command, *arguments = warm("--db", str(server))
         target = StdioServerParameters(command=command, args=arguments, env=unmeasured())
     modern = protocol == PROTOCOLS[-1]
     client = Client(

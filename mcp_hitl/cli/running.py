@@ -1,7 +1,9 @@
 """Runs a command in an event loop and maps errors to exit codes."""
 
 import json
+import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -18,6 +20,7 @@ def run(main: Callable[[], Awaitable[int]], *, as_json: bool = False) -> NoRetur
     import anyio
 
     async def guarded() -> int:
+        _wake_at_signals()
         try:
             return await main()
         except UnicodeEncodeError:
@@ -31,6 +34,18 @@ def run(main: Callable[[], Awaitable[int]], *, as_json: bool = False) -> NoRetur
         return REFUSED
 
     raise SystemExit(anyio.run(guarded))
+
+
+def _wake_at_signals() -> None:
+    """Have every signal wake the event loop.
+
+    Otherwise Ctrl-C in the moment before the loop goes to sleep has no effect until something else wakes it.
+    """
+    import asyncio
+
+    with suppress(AttributeError, NotImplementedError):  # on Windows the loop does it by itself
+        # Handling any signal through the loop lets all of them wake it; this one means nothing to us.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, lambda: None)
 
 
 def print_json(value: object) -> None:

@@ -1,7 +1,7 @@
-"""The condition of a rule that approves: what a field lacks, or its type, never helps a payload through (THREATS T2).
+"""Checks that a missing field or a wrong type cannot satisfy an approving rule (THREATS T2).
 
-JSON Schema is permissive: `maximum` says nothing about text, `properties` nothing about what is missing, `items`
-nothing about an empty list. Where a person decides, that is harmless; where a rule does, each is a way past it.
+JSON Schema is permissive: `maximum` ignores text, `properties` ignores missing fields, `items` ignores an empty list.
+This is harmless if a person decides; if a rule decides, each is a way past the rule.
 """
 
 import re
@@ -24,14 +24,14 @@ _ABOUT: Mapping[str, frozenset[str]] = {
         frozenset({"object"}),
     ),
 }
-"""The types that a keyword restricts; values of every other type pass it."""
+"""The types that a keyword restricts. Values of every other type pass it."""
 _TYPE_NAMES: Mapping[type, str] = {
     bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object",
 }  # fmt: skip
 _LOOSE = frozenset(
     """not if then else oneOf patternProperties propertyNames dependentSchemas dependentRequired minContains""".split()
 )
-"""Keywords that a payload can satisfy by what it lacks, or by not fitting something else."""
+"""Keywords that a payload can satisfy because something is missing, or because it does not fit another schema."""
 
 _NO_MATTER = frozenset(
     "title description default examples deprecated readOnly writeOnly $comment $schema $defs".split()
@@ -40,7 +40,7 @@ _NO_MATTER = frozenset(
 
 
 def check_approving(when: JsonObject, schema: JsonObject, place: str, mistakes: Mistakes) -> None:
-    """Note every way in which a missing field or another type would pass `when`; `schema` is the kind's own."""
+    """Note every way in which a missing field or another type would satisfy `when`; `schema` is the kind's own."""
     if not when.get("properties"):
         mistakes.add(inside(place, "properties"), "must name the fields that a payload is approved for")
     _Check(when, schema, mistakes).value(when, [{"type": "object"}], [schema], place)
@@ -52,7 +52,7 @@ class _Check:
         self._under: list[Any] = []
 
     def value(self, part: Any, own: list[JsonObject], kinds: list[JsonObject], place: str) -> None:
-        """Check the schema of one value; `own` of the condition and `kinds` of the kind also hold for that value."""
+        """Check the schema of one value, to which the schemas in `own` (condition) and `kinds` (kind) apply too."""
         if not isinstance(part, dict) or any(part is each for each in self._under):
             return
         part = cast("JsonObject", part)
@@ -60,13 +60,13 @@ class _Check:
         own, kinds = [part, *own], self._with_targets(kinds)
         for keyword in sorted(_LOOSE & part.keys()):
             self._note(
-                place, keyword, "must not stand in a condition that approves: what a payload lacks may satisfy it"
+                place, keyword, "must not be in a condition that approves: a payload may satisfy it by a missing field"
             )
         self._check_type(part, own + kinds, place)
         missing = [name for name in part.get("properties", {}) if name not in part.get("required", [])]
         if missing:
             names = ", ".join(repr(name) for name in missing)
-            self._note(place, "required", f"must name {names}: what is missing must not be approved")
+            self._note(place, "required", f"must name {names}: a payload without a field must not be approved")
         for name, schema in part.get("properties", {}).items():
             self.value(schema, _fields(own, name), _fields(kinds, name), inside(place, "properties", name))
         self._check_items(part, own, kinds, place)
@@ -76,7 +76,7 @@ class _Check:
                     self._note(
                         inside(place, keyword),
                         index,
-                        "must say what it is for, or be left out: everything satisfies it",
+                        "must restrict something, or be left out: everything satisfies it",
                     )
                 self.value(branch, own, kinds, inside(place, keyword, index))
         if "$ref" in part:
@@ -102,10 +102,10 @@ class _Check:
         listed: list[Any] = part.get("prefixItems", [])
         least = len(listed) or int("items" in part)
         if all(schema.get("minItems", 0) < least for schema in own + kinds):
-            self._note(place, "minItems", f"must be at least {least}: what is missing must not be approved")
+            self._note(place, "minItems", f"must be at least {least}: a list without its items must not be approved")
         ends = [schema["maxItems"] for schema in own + kinds if "maxItems" in schema]
         if listed and "items" not in part and all(most > len(listed) for most in ends):
-            self._note(place, "items", "must be false, or say what may follow: prefixItems lets anything stand behind")
+            self._note(place, "items", "must be false, or say what may follow: prefixItems lets anything follow")
         for index, schema in enumerate(listed):
             self.value(schema, [], [], inside(place, "prefixItems", index))
         below = _tables(s["items"] for s in kinds if "items" in s and "prefixItems" not in s)
@@ -114,11 +114,11 @@ class _Check:
             self._note(
                 place,
                 "contains",
-                "must be written as items with minItems = 1: one that fits lets any others in with it",
+                "must be written as items with minItems = 1: one item that fits would allow all others",
             )
 
     def _is_empty(self, branch: Any) -> bool:
-        """Whether every value satisfies this branch."""
+        """Return True if every value satisfies this branch."""
         if not isinstance(branch, dict):
             return branch is True
         whole = cast("JsonObject", branch)
@@ -129,7 +129,7 @@ class _Check:
         self._mistakes.add(inside(place, keyword), expected)
 
     def _with_targets(self, kinds: list[JsonObject]) -> list[JsonObject]:
-        """`kinds`, and what the references among them lead to."""
+        """Return `kinds` and the targets of the references in them."""
         found = list(kinds)
         for schema in found:
             reached = target(self._schema, schema["$ref"]) if "$ref" in schema else None
@@ -138,7 +138,7 @@ class _Check:
 
 
 def _anchored(pattern: str) -> bool:
-    """Whether the whole text has to match: `^a|b$` holds neither end for both, and a `\\$` is a dollar sign."""
+    """Return True if the pattern must match the whole text: `^a|b$` ties each branch to one end; `\\$` is a dollar."""
     bare = re.sub(r"\\.|\[(?:\\.|[^\]])+\]", "x", pattern, flags=re.DOTALL)
     depth = 0
     for character in bare:
@@ -157,7 +157,7 @@ def _fields(schemas: list[JsonObject], name: str) -> list[JsonObject]:
 
 
 def _types(schema: JsonObject) -> frozenset[str]:
-    """The types that a schema lets through; empty where it does not say."""
+    """Return the types that a schema allows; empty if it sets none."""
     if "type" in schema:
         named = schema["type"]
         return frozenset([named] if isinstance(named, str) else named)

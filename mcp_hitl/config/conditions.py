@@ -1,7 +1,7 @@
-"""JSON Schemas of a policy file: valid, meant as written, and complete in themselves.
+"""Checks JSON Schemas of a policy file: they must be valid, mean what they say, and be complete in themselves.
 
-JSON Schema passes over what it does not know: a misspelt keyword, a format nobody checks. Here these are mistakes. No
-reference leaves the schema, so that nothing is ever fetched, and none leads in a circle.
+JSON Schema ignores anything that it does not know: a misspelt keyword, or a format that nobody checks. Here these are
+mistakes. No reference leaves the schema, so nothing is ever fetched, and no reference leads in a circle.
 """
 
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from mcp_hitl.domain.canonical import JsonObject
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _BESIDE = frozenset({"allOf", "anyOf", "oneOf"})
-"""Lists of schemas for the same value."""
+"""Keywords with a list of schemas for the same value."""
 _ALSO = frozenset({"not", "if", "then", "else"})
-"""Schemas for the same value."""
+"""Keywords with one schema for the same value."""
 _BELOW = frozenset(
     {"items", "contains", "additionalProperties", "propertyNames", "unevaluatedItems", "unevaluatedProperties"}
 )
@@ -29,7 +29,7 @@ _KEYWORDS = _PLAIN | _ALSO | _BELOW | _NAMED | _LISTED
 
 
 def check_schema(schema: JsonObject, place: str, mistakes: Mistakes) -> bool:
-    """Note what is wrong with a schema; whether nothing was, so that it can be looked into."""
+    """Note the mistakes in a schema. Return True if there are none, so that the schema can be examined further."""
     before = len(mistakes.found)
     # Imported late: a file without a schema of its own is read without it.
     from jsonschema import Draft202012Validator
@@ -42,12 +42,12 @@ def check_schema(schema: JsonObject, place: str, mistakes: Mistakes) -> bool:
         for path, part in walk(schema):
             _check_part(schema, part, inside(place, *path), frozenset(checker.checkers), mistakes)
     if len(mistakes.found) == before and any(_circles(schema, part, ()) for _, part in walk(schema)):
-        mistakes.add(place, "must not refer to itself without going into a field or an item")
+        mistakes.add(place, "must not refer to itself, except inside a field or an item")
     return len(mistakes.found) == before
 
 
 def walk(schema: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], JsonObject]]:
-    """Every schema in `schema`, itself first, with its path."""
+    """Yield every schema in `schema`, itself first, with its path."""
     if not isinstance(schema, dict):
         return
     schema = cast("JsonObject", schema)
@@ -64,7 +64,7 @@ def walk(schema: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[
 
 
 def target(root: JsonObject, reference: str) -> Any:
-    """What `#` or `#/…` leads to in `root`; None where it leads nowhere."""
+    """Return the target of `#` or `#/…` in `root`, or None if there is none."""
     found: Any = root
     for part in reference.removeprefix("#").split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
@@ -79,12 +79,12 @@ def target(root: JsonObject, reference: str) -> Any:
 def _check_part(root: JsonObject, part: JsonObject, place: str, formats: frozenset[str], mistakes: Mistakes) -> None:
     for keyword in part:
         if keyword not in _KEYWORDS:
-            mistakes.add(inside(place, keyword), unknown(keyword, _KEYWORDS, "keyword of JSON Schema that counts here"))
+            mistakes.add(inside(place, keyword), unknown(keyword, _KEYWORDS, "keyword"))
     if part.get("$schema", _DIALECT) != _DIALECT:
         mistakes.add(inside(place, "$schema"), f"must be {_DIALECT}, or left out")
     if "format" in part and part["format"] not in formats:
         mistakes.add(
-            inside(place, "format"), f"must be one that is checked here: {', '.join(sorted(formats))}; or use a pattern"
+            inside(place, "format"), f"must be a supported format ({', '.join(sorted(formats))}), or use a pattern"
         )
     if "$ref" in part:
         _check_reference(root, part["$ref"], inside(place, "$ref"), mistakes)
@@ -98,7 +98,7 @@ def _check_reference(root: JsonObject, reference: str, place: str, mistakes: Mis
 
 
 def _circles(root: JsonObject, part: Any, under: tuple[int, ...]) -> bool:
-    """Whether checking a value would never end: a schema for it leads back to itself for that same value."""
+    """Return True if checking a value would never end, because its schema leads back to itself for the same value."""
     if not isinstance(part, dict):
         return False
     part = cast("JsonObject", part)
@@ -128,6 +128,6 @@ def _expectation(error: Any) -> str:
         case "minItems":
             return "must not be empty"
         case "uniqueItems":
-            return "must not name anything twice"
+            return "must not list anything twice"
         case _:
-            return "must be as JSON Schema 2020-12 describes it"
+            return "must be valid JSON Schema 2020-12"

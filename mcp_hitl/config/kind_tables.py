@@ -1,4 +1,4 @@
-"""Reading `[kinds.NAME]`: a kind of the file's own, or a built-in one with some of its keys changed."""
+"""Reads `[kinds.NAME]`: a new kind, or a built-in kind with some keys changed."""
 
 import importlib
 import re
@@ -18,9 +18,9 @@ from mcp_hitl.domain.people import People
 from mcp_hitl.domain.policy import Assurance, Policy, Profile
 
 ASKING = frozenset({QUESTION.name, COUNTER.name})
-"""Kinds that ask the requester's own person something: in either profile, they begin as on one person's machine."""
+"""Kinds that ask the requester's own person. In either profile, their defaults are those of one person's machine."""
 _COUNTED = (("amount", "number"), ("currency", "string"))
-"""What an expense is checked by beyond its schema; without a type these would be anything."""
+"""Fields that the code checks in an expense. The schema must set their types."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _FLOW = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _TEAM = Policy(
@@ -30,7 +30,7 @@ _TEAM = Policy(
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What every kind of the file has in common."""
+    """The settings that all kinds of the file share."""
 
     profile: Profile
     unattended: bool
@@ -38,13 +38,13 @@ class World:
     check_flows: bool
 
     def begin(self, kind: Kind) -> Kind:
-        """A kind with what the profile says where the file does not."""
+        """Return the kind with the defaults of the profile."""
         policy = kind.policy if self.profile is Profile.SOLO or kind.name in ASKING else _TEAM
         return replace(kind, policy=replace(policy, unattended=self.unattended))
 
 
 def read_kind(table: Table, name: str, base: Kind | None, world: World) -> Kind:
-    """One kind; `base` is the built-in one of this name. Where something is wrong, what is returned is not for use."""
+    """Return one kind; `base` is the built-in kind of this name. Don't use the kind if there are mistakes."""
     if not _NAME.fullmatch(name):
         table.mistakes.add(table.place, "must be named by a-z, 0-9, '_' and '-', beginning with a letter, 40 at most")
     asking = name in ASKING
@@ -70,7 +70,7 @@ def read_kind(table: Table, name: str, base: Kind | None, world: World) -> Kind:
 
 
 def _with(kind: Kind, **given: Any) -> Kind:
-    """The kind with what the file gives; None is what it does not."""
+    """Return the kind with the values that the file gives; None means not given."""
     return replace(kind, **{key: value for key, value in given.items() if value is not None})
 
 
@@ -88,7 +88,7 @@ def _read_schema(table: Table, base: Kind | None) -> JsonObject | None:
     for name, kind in _COUNTED if base is EXPENSE else ():
         field: Any = schema.get("properties", {}).get(name)
         if not isinstance(field, dict) or field != field | {"type": kind} or name not in schema.get("required", []):
-            table.expect("schema", f"must require a field {name!r} with type = {kind!r}: expenses are checked by it")
+            table.expect("schema", f"must require a field {name!r} with type = {kind!r}, because the code checks it")
     return schema
 
 
@@ -108,7 +108,7 @@ def _read_policy(table: Table, kind: Kind, world: World) -> Policy:
     if policy.stages:
         check_numbers(table, policy, world.people)
     elif "stages" not in table:
-        table.expect("stages", "must be given: in the profile 'team' nobody decides by default")
+        table.expect("stages", "must be given: in the profile 'team' there are no default approvers")
     return policy
 
 

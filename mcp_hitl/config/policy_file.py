@@ -1,4 +1,4 @@
-"""Reading a policy file: TOML into the `Rulebook`, with every mistake told at once (docs/reference/policy-file.md)."""
+"""Reads a policy file: TOML to the `Rulebook`, with all mistakes reported together (docs/reference/policy-file.md)."""
 
 import re
 import tomllib
@@ -23,17 +23,17 @@ _WHERE = re.compile(r"(.*) \(at (line \d+, column \d+|end of document)\)", re.DO
 
 @dataclass(frozen=True, slots=True)
 class PolicyFile:
-    """What a policy file says. `retention` is how long contents are kept after an approval has ended."""
+    """The contents of a policy file. `retention` is how long contents are kept after an approval has ended."""
 
     rulebook: Rulebook
     retention: timedelta | None = None
 
 
 def read(path: Path, *, check_flows: bool = False) -> PolicyFile:
-    """Read the policy file at `path`; `check_flows` also imports the flows that it names.
+    """Return the policy in the file at `path`; `check_flows` also imports the flows that it names.
 
     Raises:
-        InvalidPolicy: with every mistake and its place.
+        InvalidPolicy: the message lists every mistake and its place.
         Invalid: there is no such file, or it cannot be read.
     """
     try:
@@ -51,10 +51,10 @@ def read(path: Path, *, check_flows: bool = False) -> PolicyFile:
 
 
 def parse(text: str, *, source: str = "The policy", check_flows: bool = False) -> PolicyFile:
-    """Read a policy from its text; `source` is what messages call it.
+    """Return the policy in `text`; `source` is its name in messages.
 
     Raises:
-        InvalidPolicy: with every mistake and its place.
+        InvalidPolicy: the message lists every mistake and its place.
     """
     mistakes = Mistakes()
     root = Table(_toml(text, source), "", mistakes)
@@ -68,7 +68,7 @@ def _toml(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except RecursionError:
-        mistake = Mistake("the file", "must not be nested so deeply")
+        mistake = Mistake("the file", "is nested too deeply")
     except ValueError as error:
         found = _WHERE.fullmatch(str(error))
         said, place = (found[1], found[2]) if found else (str(error), "the file")
@@ -91,7 +91,7 @@ def _read(root: Table, check_flows: bool) -> PolicyFile:
 
 
 def _read_kinds(kinds: Table | None, world: World) -> Mapping[str, Kind]:
-    """The file's kinds, and those built-in ones that somebody can decide without it saying more."""
+    """Return the file's kinds, and the built-in kinds that somebody can decide without being in the file."""
     named = kinds.named() if kinds else []
     alone = [kind for kind in BUILT_IN.values() if kind.name not in named]
     found = {kind.name: world.begin(kind) for kind in alone if world.profile is Profile.SOLO or kind.name in ASKING}

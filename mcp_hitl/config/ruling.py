@@ -1,4 +1,4 @@
-"""Reading rules: a condition on the payload, and what becomes of the payloads that satisfy it."""
+"""Reads rules: a condition on the payload, and what happens to the payloads that satisfy it."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ MAX_NAME = 100
 def read_rules(
     table: Table, kind: Kind, schema: JsonObject | None, people: People, *, decides: bool
 ) -> tuple[Rule, ...] | None:
-    """The rules of a kind, in order; `schema` is its own, None where that is a mistake already."""
+    """Return the rules of a kind, in order; `schema` is the kind's own, None if it has a mistake already."""
     tables = table.tables("rules")
     if tables is None:
         return None
@@ -28,9 +28,9 @@ def read_rules(
     for number, each in enumerate(tables, start=1):
         rule = _read_rule(each, f"rule {number}", kind, schema, people)
         if any(rule.name == other.name for other in rules):
-            each.expect("name", f"must be another: an earlier rule is called {rule.name!r}")
+            each.expect("name", f"must be unique: an earlier rule is called {rule.name!r}")
         if rule.decide is Verdict.APPROVE and not decides:
-            each.expect("decide", f"must not be 'approve': a {kind.name} needs an answer, and a rule has none")
+            each.expect("decide", f"must not be 'approve': a {kind.name} needs an answer, and a rule cannot give one")
         rules.append(rule)
     return tuple(rules)
 
@@ -45,13 +45,13 @@ def _read_rule(table: Table, name: str, kind: Kind, schema: JsonObject | None, p
         check_numbers(table, replace(kind.policy, stages=stages), people)
     most = table.count("max_per_day")
     if "max_per_day" in table and table.content.get("decide") != Verdict.APPROVE:
-        table.expect("max_per_day", "must stand beside decide = 'approve': it bounds what the rule approves")
+        table.expect("max_per_day", "needs decide = 'approve' in the same rule: it limits how many the rule approves")
     if ("decide" in table) == ("stages" in table):
-        table.mistakes.add(table.place, "must have either decide or stages: a rule decides, or says who does")
+        table.mistakes.add(table.place, "must have either decide or stages: a rule decides itself, or says who does")
     when = table.json("when")
     table.close()
     if "when" not in table:
-        table.expect("when", "must be given: the JSON Schema of the payloads that the rule is for")
+        table.expect("when", "must be given: the JSON Schema of the payloads that the rule applies to")
     elif when is not None and check_schema(when, table.at("when"), table.mistakes) and schema is not None:
         _check_fields(table, when, schema)
         if verdict is Verdict.APPROVE:
@@ -60,11 +60,11 @@ def _read_rule(table: Table, name: str, kind: Kind, schema: JsonObject | None, p
 
 
 def _check_fields(table: Table, when: JsonObject, schema: JsonObject) -> None:
-    """Note fields that no payload of the kind can have: the rule would never hold, or always."""
+    """Note fields that no payload of the kind can have: with them, the rule would never apply, or always."""
     if schema.get("additionalProperties") is not False or "patternProperties" in schema:
         return
     known: JsonObject = schema.get("properties", {})
     for name in when.get("properties", {}):
         if name not in known:
             place = inside(table.at("when"), "properties", name)
-            table.mistakes.add(place, unknown(name, known, "field of the kind's schema, which allows no others"))
+            table.mistakes.add(place, unknown(name, known, "field: the kind's schema allows no others"))

@@ -1,4 +1,4 @@
-"""What the environment says: which database, which key, which policy file."""
+"""The settings from the environment: database, key and policy file."""
 
 import os
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ _KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the approvals live, the key that seals the state of forms (None: the one beside the database), the policy.
+    """The database's path, the key that seals the state of forms (None: the key next to the database), and the policy.
 
-    `retention` is how long contents are kept after an approval has ended; None keeps them.
+    `retention` is how long contents are kept after an approval has ended; None keeps them forever.
     """
 
     database: Path
@@ -25,14 +25,14 @@ class Settings:
     rulebook: Rulebook = field(default_factory=Rulebook)
     retention: timedelta | None = None
     policy: Path | None = None
-    """The policy file that the rulebook was read from."""
+    """The path of the policy file behind the rulebook."""
 
 
 def load(environment: Mapping[str, str], *, database: str | None = None, configuration: str | None = None) -> Settings:
-    """Read the settings; what the command line names goes before the environment.
+    """Return the settings; values from the command line take precedence over the environment.
 
     Raises:
-        Invalid: a setting that cannot be followed, and what would be right; each mistake of the policy file.
+        Invalid: a setting is wrong, and the message says what is right; or the policy file has mistakes.
     """
     path = _path(database or environment.get(DATABASE) or "")
     key = _key(environment.get(KEY))
@@ -48,7 +48,7 @@ def load(environment: Mapping[str, str], *, database: str | None = None, configu
 
 
 def default_database() -> Path:
-    """`hitl.db` in the platform's folder for a user's data."""
+    """Return the path of `hitl.db` in the platform's folder for user data."""
     # Imported late: needed only where nobody names a database.
     from platformdirs import user_data_path
 
@@ -59,21 +59,21 @@ def _path(named: str) -> Path:
     if not named:
         usual = default_database()
         if not usual.is_absolute():
-            raise Invalid(f"You have no home folder here. Name the database with --db or {DATABASE}.")
+            raise Invalid(f"There is no home folder for this user. Name the database with --db or {DATABASE}.")
         return usual
     if "://" in named:
         raise Invalid("The database must be the path of a file. PostgreSQL is not supported yet.")
     try:
         return Path(os.path.abspath(_expanded(named)))
     except OSError:
-        raise Invalid("The current folder is gone. Name the database by its whole path.") from None
+        raise Invalid("The current folder no longer exists. Name the database by its absolute path.") from None
 
 
 def _expanded(named: str) -> Path:
     try:
         return Path(named).expanduser()
     except RuntimeError:
-        raise Invalid("A path begins with ~, and there is no such home folder. Write it out.") from None
+        raise Invalid("A path begins with ~, but there is no such home folder. Write the whole path.") from None
 
 
 def _key(text: str | None) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Reading stages: who decides, how many of them, and who joins when it takes long."""
+"""Reads stages: who decides, how many people must, and who may decide later."""
 
 from datetime import timedelta
 
@@ -9,34 +9,36 @@ from mcp_hitl.domain.policy import Escalation, Policy, Stage
 
 
 def read_stages(table: Table, people: People, timeout: timedelta) -> tuple[Stage, ...] | None:
-    """The `stages` of a kind or of a rule; None where the file does not give any that can be used."""
+    """Return the `stages` of a kind or of a rule; None if the file has none that can be used."""
     tables = table.tables("stages")
     if tables is None:
         return None
     if not table.content["stages"]:
-        table.expect("stages", "must hold at least one stage")
+        table.expect("stages", "must have at least one stage")
     stages = [_read_stage(stage, people, timeout) for stage in tables]
     return tuple(stage for stage in stages if stage is not None) or None
 
 
 def check_timing(table: Table, key: str, spans: tuple[timedelta, ...], timeout: timedelta) -> None:
-    """Note what would come only when the approval has expired."""
+    """Note reminders and other times that come only after the approval has expired."""
     for index, span in enumerate(spans):
         if span >= timeout:
             table.mistakes.add(table.at(key, index), "must be shorter than the timeout: nothing happens after that")
 
 
 def check_numbers(table: Table, policy: Policy, people: People) -> None:
-    """Note what these stages could never reach with the people that they name."""
+    """Note quorums and rejections that the named people can never reach."""
     crowds = [persons(stage.approvers, people) for stage in policy.stages]
     needed, there = sum(stage.quorum for stage in policy.stages), len({who for crowd in crowds for who in crowd})
     if policy.one_stage_each and len(crowds) > 1 and needed > there:
-        table.expect("stages", f"must name {needed} different people or more, not {there}: each counts in one stage")
+        table.expect(
+            "stages", f"must name {needed} different people or more, not {there}: each counts in one stage only"
+        )
     smallest = min(len(crowd) for crowd in crowds)
     if policy.rejections > smallest:
         table.mistakes.add(
             table.at("stages" if "rejections" not in table else "rejections"),
-            f"must let a stage's people reject: rejections is {policy.rejections}, and one stage has {smallest}",
+            f"must let every stage's people reject: rejections is {policy.rejections}, but one stage has {smallest}",
         )
 
 
@@ -57,7 +59,7 @@ def _read_stage(table: Table, people: People, timeout: timedelta) -> Stage | Non
 def _read_escalation(table: Table, people: People, timeout: timedelta) -> Escalation | None:
     after = table.length("after")
     if "after" not in table:
-        table.expect("after", "must be given: how long the stage has waited by then")
+        table.expect("after", "must be given: how long the stage waits before it escalates")
     elif after is not None and after >= timeout:
         table.expect("after", "must be shorter than the timeout: nothing happens after that")
     to = read_approvers(table, "to", people)

@@ -1,4 +1,4 @@
-"""One table of a policy file: keys are read with the type they must have, and what is left over is unknown."""
+"""One table of a policy file. Each key is read with its type; keys that nobody read are unknown."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,25 +14,25 @@ T = TypeVar("T")
 Choice = TypeVar("Choice", bound=StrEnum)
 
 NONE = "none"
-"""In place of a value that a kind has by default and that is not wanted, since TOML has no null."""
+"""A value that removes a kind's default, since TOML has no null."""
 
 
 class Table:
-    """Each reading method returns None where the key is absent, and where it is wrong, after noting the mistake."""
+    """A table. Each method returns None if the key is missing or wrong, and notes a mistake if it is wrong."""
 
     def __init__(self, content: Mapping[str, Any], place: str, mistakes: Mistakes) -> None:
-        """Read `content`, which stands at `place`."""
+        """Read `content`, whose place in the file is `place`."""
         self.content = content
         self.place = place
         self.mistakes = mistakes
         self._known: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
-        """Whether the file says anything at `key`, right or wrong."""
+        """Return True if the file has `key`, with any value."""
         return key in self.content
 
     def at(self, *path: str | int) -> str:
-        """The place of what stands below this table."""
+        """Return the place of `path` inside this table."""
         return inside(self.place, *path)
 
     def expect(self, key: str, expected: str) -> None:
@@ -40,7 +40,7 @@ class Table:
         self.mistakes.add(self.at(key), expected)
 
     def text(self, key: str) -> str | None:
-        """A text that is not empty."""
+        """Return a text that is not empty."""
         value = self._take(key, str, "must be text in quotes")
         if value is not None and not value.strip():
             self.expect(key, "must not be empty")
@@ -48,11 +48,11 @@ class Table:
         return value
 
     def flag(self, key: str) -> bool | None:
-        """True or false."""
+        """Return true or false."""
         return self._take(key, bool, "must be true or false, without quotes")
 
     def count(self, key: str) -> int | None:
-        """A whole number of at least 1."""
+        """Return a whole number of at least 1."""
         value = self._take(key, int, "must be a whole number of at least 1")
         if value is not None and not 1 <= value < 2**53:
             self.expect(key, "must be a whole number of at least 1")
@@ -60,12 +60,12 @@ class Table:
         return value
 
     def length(self, key: str) -> timedelta | None:
-        """A length of time."""
+        """Return a length of time."""
         value = self._take(key, str, "must be a length of time in quotes, such as '7 days'")
         return None if value is None else self._duration(value, self.at(key))
 
     def lengths(self, key: str) -> tuple[timedelta, ...] | None:
-        """Several of them."""
+        """Return a list of lengths of time."""
         values = self._list(key, str, "lengths of time in quotes, such as ['4 hours', '1 day']")
         if values is None:
             return None
@@ -73,18 +73,18 @@ class Table:
         return tuple(span for span in found if span is not None)
 
     def says_none(self, key: str) -> bool:
-        """Whether the file says that there is to be none."""
+        """Return True if the value is 'none'."""
         if self.content.get(key) == NONE:
             self._known.add(key)
             return True
         return False
 
     def texts(self, key: str) -> list[str] | None:
-        """A list of texts."""
+        """Return a list of texts."""
         return self._list(key, str, "texts in quotes")
 
     def choice(self, key: str, options: list[Choice]) -> Choice | None:
-        """One of `options`."""
+        """Return one of `options`."""
         value = self._take(key, str, "must be text in quotes")
         found = next((option for option in options if option.value == value), None)
         if value is not None and found is None:
@@ -92,7 +92,7 @@ class Table:
         return found
 
     def json(self, key: str) -> dict[str, Any] | None:
-        """A table that means a JSON object."""
+        """Return a table that represents a JSON object."""
         value = self._take(key, dict[str, Any], "must be a table, such as { properties = { … } }")
         if value is None:
             return None
@@ -104,27 +104,27 @@ class Table:
         return value
 
     def table(self, key: str) -> "Table | None":
-        """A table below this one."""
+        """Return a table inside this one."""
         value = self._take(key, dict[str, Any], "must be a table")
         return None if value is None else Table(value, self.at(key), self.mistakes)
 
     def tables(self, key: str) -> list["Table"] | None:
-        """A list of tables."""
+        """Return a list of tables."""
         values = self._list(key, dict[str, Any], "tables")
         if values is None:
             return None
         return [Table(value, self.at(key, index), self.mistakes) for index, value in enumerate(values)]
 
     def named(self) -> list[str]:
-        """Every key, for a table whose keys are names that the file gives."""
+        """Return all keys, for a table whose keys are names chosen by the author of the file."""
         self._known.update(self.content)
         return list(self.content)
 
     def close(self) -> None:
-        """Note every key that nobody has read."""
+        """Note every key that was not read."""
         for key in self.content:
             if key not in self._known:
-                self.expect(key, unknown(key, self._known, "key here"))
+                self.expect(key, unknown(key, self._known, "key"))
 
     def _take(self, key: str, kind: type[T], expected: str) -> T | None:
         self._known.add(key)
@@ -142,7 +142,7 @@ class Table:
             return None
         for index, value in enumerate(values):
             if not _is(value, kind):
-                self.mistakes.add(self.at(key, index), f"must be one of a list of {what}")
+                self.mistakes.add(self.at(key, index), f"must fit a list of {what}")
         return [value for value in values if _is(value, kind)]
 
     def _duration(self, text: str, place: str) -> timedelta | None:
@@ -154,5 +154,5 @@ class Table:
 
 
 def _is(value: Any, kind: type[Any]) -> bool:
-    """Whether `value` is of exactly this type: true is no whole number here."""
+    """Return True if `value` is of exactly this type: true is not a whole number here."""
     return type(value) is getattr(kind, "__origin__", kind)

@@ -1,4 +1,4 @@
-"""What people read of a payload: the fields of a title, and the secrets that are kept out of it."""
+"""Checks what people read of a payload: the fields of a title, and secrets, which must not be shown."""
 
 import string
 
@@ -8,20 +8,20 @@ from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.kinds import Kind
 
-_SHOWN = "must not stand in a title: the schema marks it writeOnly"
+_SHOWN = "must not be in a title: the schema marks it writeOnly"
 
 
 def check_title(title: str, schema: JsonObject, place: str, mistakes: Mistakes) -> None:
-    """Note the fields that a title cannot show: unknown ones, and secrets (THREATS T36)."""
+    """Note fields that a title cannot show: unknown ones, and secrets (THREATS T36)."""
     properties: JsonObject = schema.get("properties", {})
     try:
         fields = [(name, spec, how) for _, name, spec, how in string.Formatter().parse(title) if name is not None]
     except ValueError:
-        mistakes.add(place, "must have fields such as {amount}; a brace that is meant as such is written twice")
+        mistakes.add(place, "must have fields such as {amount}; write a literal brace twice")
         return
     for name, spec, conversion in fields:
         if spec or conversion:
-            mistakes.add(place, f"must hold fields as plain {{name}}, without ':' or '!': {name!r}")
+            mistakes.add(place, f"must have fields as plain {{name}}, without ':' or '!': {name!r}")
         if name not in properties:
             mistakes.add(place, f"{{{name}}} {unknown(name, properties, 'field under properties of the schema')}")
         elif _is_secret(properties[name]):
@@ -29,7 +29,7 @@ def check_title(title: str, schema: JsonObject, place: str, mistakes: Mistakes) 
 
 
 def check_secrets(schema: JsonObject, place: str, mistakes: Mistakes) -> None:
-    """Note marks at places where they would not be found: only fields, and items of lists, are kept secret."""
+    """Note marks at places where they have no effect: only fields, and items of lists, can be kept secret."""
     hidden: list[tuple[str | int, ...]] = []
     for path, part in walk(schema):
         if part.get("writeOnly") is not True or any(path[: len(one)] == one for one in hidden):
@@ -38,15 +38,16 @@ def check_secrets(schema: JsonObject, place: str, mistakes: Mistakes) -> None:
             hidden.append(path)
         else:
             mistakes.add(
-                inside(place, *path, "writeOnly"), "must stand directly under properties or items, or it hides nothing"
+                inside(place, *path, "writeOnly"),
+                "must be directly under properties or items, otherwise it hides nothing",
             )
 
 
 def check_hidden(kind: Kind) -> None:
-    """Refuse a kind of a program's own that would show what its schema marks as secret (THREATS T36).
+    """Refuse a program's own kind if it would show a field that its schema marks as secret (THREATS T36).
 
     Raises:
-        Invalid: with the places of the marks.
+        Invalid: the message names the places of the marks.
     """
     mistakes = Mistakes()
     check_secrets(kind.schema, "schema", mistakes)

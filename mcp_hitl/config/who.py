@@ -1,4 +1,4 @@
-"""Reading `[people]` and `[aliases]`, and the names that stages call approvers by."""
+"""Reads `[people]` and `[aliases]`, and the approvers that stages name."""
 
 from mcp_hitl.config.mistakes import Mistakes, inside, unknown
 from mcp_hitl.config.table import Table
@@ -10,7 +10,7 @@ MAX_ID = 200
 
 
 def read_people(people: Table | None, aliases: Table | None, mistakes: Mistakes) -> People:
-    """Groups, with each person in them once, whichever of their accounts is listed."""
+    """Return the groups. Each person is in a group once, whichever of their accounts are listed."""
     mapping = _read_aliases(aliases, mistakes) if aliases else {}
     groups: dict[str, frozenset[str]] = {}
     people = people or Table({}, "people", mistakes)
@@ -26,7 +26,7 @@ def read_people(people: Table | None, aliases: Table | None, mistakes: Mistakes)
 
 
 def read_approvers(table: Table, key: str, people: People) -> tuple[str, ...] | None:
-    """A stage's approvers, each as the person or group that it means, once; None where there is a mistake."""
+    """Return a stage's approvers, each person or group once; None if there is a mistake."""
     before = len(table.mistakes.found)
     entries = table.texts(key)
     if key not in table:
@@ -49,7 +49,7 @@ def read_approvers(table: Table, key: str, people: People) -> tuple[str, ...] | 
 
 
 def persons(entries: tuple[str, ...], people: People) -> frozenset[str]:
-    """The different people whom approver entries mean; `local` is one."""
+    """Return the different people whom approver entries mean; `local` counts as one."""
     in_groups = frozenset(person for members in people.members(entries).values() for person in members)
     return in_groups | {entry for entry in entries if not entry.startswith(GROUP)}
 
@@ -65,10 +65,10 @@ def _read_aliases(table: Table, mistakes: Mistakes) -> dict[str, str]:
                 mistakes.add(place, "must be another account: this is the person's own id")
             elif account in table.content:
                 mistakes.add(
-                    place, f"must not be a person with aliases of its own; list its accounts under {inside('', person)}"
+                    place, f"must not be a person with aliases; list those accounts under {inside('', person)}"
                 )
             elif mapping.setdefault(account, person) != person:
-                mistakes.add(place, f"must belong to one person: it is an alias of {mapping[account]!r} already")
+                mistakes.add(place, f"must belong to one person: it is already an alias of {mapping[account]!r}")
     return mapping
 
 
@@ -76,6 +76,6 @@ def _check_id(text: str, place: str, mistakes: Mistakes) -> None:
     if not text or len(text) > MAX_ID or visible(text) != text or text != text.strip():
         mistakes.add(place, f"must be a plain name of 1 to {MAX_ID} characters")
     elif text.startswith(GROUP):
-        mistakes.add(place, "must be one person's id: groups do not hold groups")
+        mistakes.add(place, "must be one person's id: groups cannot contain groups")
     elif text == LOCAL:
-        mistakes.add(place, f"must be one person's id: {LOCAL!r} is whoever is at the machine, and only an approver")
+        mistakes.add(place, f"must be one person's id: {LOCAL!r} means anyone at the machine; only an approver")

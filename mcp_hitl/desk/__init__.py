@@ -1,4 +1,4 @@
-"""The one door to state: submit, decide, cancel, wait. Front-ends come through here, acting principal first."""
+"""The one door to state: submit, decide, cancel, wait. Front-ends pass the acting principal first."""
 
 from mcp_hitl.desk.desk import Desk
 from mcp_hitl.desk.looking import Page

@@ -16,6 +16,7 @@ from mcp_hitl.domain.canonical import JsonObject, check_text
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.ids import RANDOM_BITS, approval_id
 from mcp_hitl.domain.kinds import Kind
+from mcp_hitl.domain.payload import Payload
 from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.text import visible
@@ -29,7 +30,7 @@ MAX_CLAIM = 500
 
 
 class Acting(Looking):
-    """The part of the desk that changes state; each method is one transaction, with the acting principal first."""
+    """The part of the desk that changes state. Each method is one transaction; the acting principal comes first."""
 
     async def submit(
         self,
@@ -40,12 +41,12 @@ class Acting(Looking):
         claim: str | None = None,
         dedup_key: str | None = None,
     ) -> Approval:
-        """Open an approval, or join the one that was asked for already.
+        """Open an approval, or return the existing one for the same request.
 
         Raises:
-            Invalid: no such kind, or a payload that does not fit it; nothing was stored.
+            Invalid: there is no such kind, or the payload does not fit it; nothing was stored.
             Conflict: `dedup_key` belongs to another payload.
-            TooMany: a quota is used up.
+            TooMany: the requester has used up a quota.
         """
         kind = self._kind(kind_name)
         if claim is not None:
@@ -69,7 +70,7 @@ class Acting(Looking):
         return await self._store.write(lambda tx: opening.open_or_join(tx, request, clock, self.rulebook))
 
     async def decide(self, said: Said) -> Approval:
-        """Record what an approver said; see `deciding.decide`.
+        """Record an approver's decision; see `deciding.decide`.
 
         Raises:
             NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
@@ -107,16 +108,16 @@ class Acting(Looking):
         )
         return await self._store.write(lambda tx: editing.edit(tx, wanted, self.clock(), kind, self.rulebook))
 
-    def admit(self, kind_name: str, payload: JsonObject) -> None:
-        """Check a payload without storing anything.
+    def admit(self, kind_name: str, payload: JsonObject) -> Payload:
+        """Check a payload without storing anything; return it as it would be stored.
 
         Raises:
-            Invalid: no such kind, or it does not fit.
+            Invalid: there is no such kind, or the payload does not fit it.
         """
-        self._kind(kind_name).admit(payload)
+        return self._kind(kind_name).admit(payload)
 
     async def cancel(self, principal: Principal, approval_id: str, reason: str | None = None) -> Approval:
-        """End a pending approval of the principal's own.
+        """Cancel a pending approval that the principal requested.
 
         Raises:
             NotFound, NotAllowed, AlreadyResolved, Invalid: nothing was changed.
@@ -125,7 +126,7 @@ class Acting(Looking):
         return await self._change(approval_id, lambda tx: deciding.cancel(tx, who, approval_id, reason, self.clock()))
 
     async def lift_cooldown(self, approver: Principal, approval_id: str, *, assurance: Assurance) -> Approval:
-        """Let a rejected payload be asked anew, with as much assurance as deciding it takes.
+        """Allow a rejected payload to be requested again; this needs the same assurance as a decision.
 
         Raises:
             NotFound, NotAllowed, Conflict: nothing was changed.
@@ -136,10 +137,10 @@ class Acting(Looking):
         )
 
     async def redeem(self, caller: Principal, approval_id: str, digest: str) -> Approval:
-        """Use an approval for its one time; see `redeeming.redeem`.
+        """Use an approval once; see `redeeming.redeem`.
 
         Raises:
-            NotFound, NotAllowed, Conflict, Paused: it cannot be used; nothing was changed.
+            NotFound, NotAllowed, Conflict, Paused: it cannot be used, and nothing was changed.
         """
         who = self._who(caller)
 
@@ -151,7 +152,7 @@ class Acting(Looking):
         return await self._change(approval_id, work)
 
     async def report(self, caller: Principal, approval_id: str, succeeded: bool, note: str | None = None) -> Approval:
-        """Record how the redeemed action went.
+        """Record the outcome of a redeemed action.
 
         Raises:
             NotFound, NotAllowed, Conflict, Invalid: nothing was changed.
@@ -164,7 +165,7 @@ class Acting(Looking):
     async def reconcile(
         self, person: Principal, approval_id: str, succeeded: bool, *, assurance: Assurance
     ) -> Approval:
-        """Settle an outcome that nobody could tell; see `redeeming.reconcile`.
+        """Record the true outcome where it is unknown; see `redeeming.reconcile`.
 
         Raises:
             NotFound, NotAllowed, Conflict: nothing was changed.
@@ -176,10 +177,10 @@ class Acting(Looking):
         )
 
     async def pause(self, who: Principal, kind: str | None = None) -> bool:
-        """Stop a kind, or everything; False where it was stopped already.
+        """Pause a kind, or everything. Return False if it was paused already.
 
         Raises:
-            Invalid: no such kind.
+            Invalid: the name cannot be a kind's name.
         """
         # Any name: an emergency stop must not need the policy that the kind is in.
         if kind is not None and (not 1 <= len(kind) <= MAX_KIND or visible(kind) != kind):
@@ -187,11 +188,11 @@ class Acting(Looking):
         return await self._store.write(lambda tx: pausing.pause(tx, self._who(who), kind, self.clock()))
 
     async def resume(self, who: Principal, kind: str | None = None) -> bool:
-        """End a stop; False where there was none."""
+        """Resume a kind, or everything. Return False if it was not paused."""
         return await self._store.write(lambda tx: pausing.resume(tx, self._who(who), kind, self.clock()))
 
     async def reset_clock(self, who: Principal) -> datetime:
-        """Take the clock's word against the latest instant ever recorded; returns that one."""
+        """Trust the clock again instead of the latest instant ever recorded. Return that instant."""
         return await self._store.write(lambda tx: pausing.reset_clock(tx, self._who(who), self.clock()))
 
     def _kind(self, name: str) -> Kind:

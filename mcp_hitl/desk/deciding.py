@@ -1,4 +1,4 @@
-"""Deciding, and taking a request back. Each function is one transaction's work."""
+"""Deciding, and cancelling a request. Each function runs inside one transaction."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,17 +20,17 @@ from mcp_hitl.domain.text import visible
 from mcp_hitl.store.transaction import Transaction
 
 MAX_COMMENT = 2_000
-"""Characters of a comment or a reason."""
+"""The most characters in a comment or a reason."""
 
 _MS = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What an approver said, and on exactly what: `revision` and `digest` are those that were shown.
+    """An approver's decision, with the `revision` and `digest` that they were shown.
 
-    `stage` is the one that was shown, where that is known: it must still be the one that is decided. `looked` is how
-    long they had it before them.
+    `stage` is the stage that they were shown, if known; the approval must still be in it. `looked` is how long they
+    had the approval on screen.
     """
 
     approver: Principal
@@ -47,9 +47,9 @@ class Said:
 
 
 def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> Approval:
-    """Record a decision and resolve the approval if it now adds up. The same form's answer again changes nothing.
+    """Record a decision, and resolve the approval if it is now complete. Repeating a form's answer changes nothing.
 
-    Another answer on a form that was answered is refused, or whoever gave it would believe that it counted.
+    A different answer to a form that was answered already is refused. Otherwise its sender would think that it counted.
 
     Raises:
         NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: see each; nothing was changed.
@@ -58,8 +58,8 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
     if said.nonce is not None and (given := given_on(approval, said.nonce)) is not None:
         if (given.verdict, given.revision, given.approver) != (said.verdict, said.revision, said.approver.id):
             raise Conflict(
-                f"What was shown here was answered already: {visible(given.approver)} said {given.verdict.value}. "
-                "That stands; nothing was changed."
+                f"This form was answered already: {visible(given.approver)} said {given.verdict.value}. "
+                "That decision counts; nothing was changed."
             )
         return approval
     now = begin(tx, clock)
@@ -83,7 +83,7 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
         at=now,
     )
     if not tx.add_decision(decision):
-        raise Conflict(f"You have already decided {approval.id}; it waits for others.")
+        raise Conflict(f"You have already decided {approval.id}; it is waiting for others.")
     record(
         tx,
         approval,
@@ -104,19 +104,19 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
 
 
 def given_on(approval: Approval, nonce: str) -> Decision | None:
-    """The decision that was given on the form with this mark."""
+    """Return the decision that was made on the form with this nonce, or None."""
     return next((decision for decision in approval.decisions if decision.nonce == nonce), None)
 
 
 def cancel(tx: Transaction, principal: Principal, approval_id: str, reason: str | None, clock: datetime) -> Approval:
-    """End a pending approval on its requester's behalf.
+    """Cancel a pending approval for its requester.
 
     Raises:
         NotFound, NotAllowed, AlreadyResolved, Invalid: nothing was changed.
     """
     approval = locked(tx, approval_id)
     if not principal.is_requester(approval.requester):
-        raise NotAllowed(f"{approval.id} was asked by somebody else; only its requester can cancel it.")
+        raise NotAllowed(f"{approval.id} was requested by somebody else; only its requester can cancel it.")
     now = begin(tx, clock)
     check_open(approval, now)
     end(tx, approval, Status.CANCELLED, now, principal, reason=checked_comment(reason))
@@ -126,7 +126,7 @@ def cancel(tx: Transaction, principal: Principal, approval_id: str, reason: str 
 def lift_cooldown(
     tx: Transaction, approver: Principal, approval_id: str, assurance: Assurance, clock: datetime, rulebook: Rulebook
 ) -> Approval:
-    """Let a rejected payload be asked anew before its cooldown is over.
+    """Allow a rejected payload to be requested again before its cooldown is over.
 
     Raises:
         NotFound, NotAllowed, Conflict: nothing was changed.
@@ -135,7 +135,7 @@ def lift_cooldown(
     now = begin(tx, clock)
     check_is_an_approver(approval, approver, assurance, rulebook, "lift its cooldown")
     if approval.cooldown_until is None or now >= approval.cooldown_until:
-        raise Conflict(f"{approval.id} has no cooldown; the same can be asked again already.")
+        raise Conflict(f"{approval.id} has no cooldown, so the same request can already be made again.")
     tx.lift_cooldown(approval.id)
     until = rfc3339(approval.cooldown_until)
     record(tx, approval, Event.COOLDOWN_LIFTED, now, approver, assurance=assurance, until=until)
@@ -143,10 +143,10 @@ def lift_cooldown(
 
 
 def checked_comment(comment: str | None) -> str | None:
-    """Return a comment or reason as it is kept: bounded, and none where it is empty.
+    """Return a comment or reason in the form in which it is stored; None if it is empty.
 
     Raises:
-        Invalid: too long, or text that cannot be stored.
+        Invalid: it is too long, or contains text that cannot be stored.
     """
     if comment is None or not comment.strip():
         return None

@@ -1,4 +1,4 @@
-"""The desk: every way in which a front-end reads or changes what is pending."""
+"""The desk: everything that a front-end can read or change."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 def system_clock() -> datetime:
-    """The present instant in UTC, in the store's precision."""
+    """Return the present instant in UTC, with the precision of the store."""
     return from_ms(to_ms(datetime.now(UTC)))
 
 
 class Desk(Acting, Entering, Searching):
-    """The one door to state. `open` starts what waiting needs; without it, everything but `wait` works."""
+    """The one door to state. `open` starts the change feed, which only `wait` needs."""
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class Desk(Acting, Entering, Searching):
         retention: timedelta | None = None,
         clock: Clock = system_clock,
     ) -> None:
-        """Serve what `store` holds, by `rulebook`; `inbox` says in words where a person decides.
+        """Serve the approvals in `store` by `rulebook`; `inbox` tells people in words where to decide.
 
-        `retention` is how long contents are kept after an approval has ended; None keeps them.
+        `retention` is how long contents are kept after an approval has ended; None keeps them forever.
         """
         self._store = store
         self.rulebook = rulebook or Rulebook()
@@ -69,7 +69,7 @@ class Desk(Acting, Entering, Searching):
 
     @asynccontextmanager
     async def serve(self, flows: "Mapping[str, type[Flow[Any, Any]]] | None" = None) -> AsyncGenerator["Desk"]:
-        """Follow the feed, let time do its work, and run flows while the block runs: what a server does."""
+        """Follow the feed, run the timers and run flows while the block runs: everything that a server does."""
         timers, runner = self.timers(), self.runner(flows)
         async with self.open(), anyio.create_task_group() as tasks:
             tasks.start_soon(timers.run)
@@ -80,22 +80,22 @@ class Desk(Acting, Entering, Searching):
                 tasks.cancel_scope.cancel()
 
     def stop(self) -> None:
-        """Let everybody who waits go now, with what is known."""
+        """Make everybody who is waiting return now, with the present state."""
         self.stopping.set()
         self.feed.stir()
 
     async def check_policy(self) -> None:
-        """Keep what a policy file governs from being used without one, and a team's place from being one person's.
+        """Refuse to use a database without its policy file, or a team's database with a solo policy.
 
         Raises:
-            NotAllowed: it was, and is not to be.
+            NotAllowed: the database needs a policy file, or a team policy.
         """
         profile, governed = await self._store.read(lambda view: (view.profile(), view.governed()))
         if governed and not self.rulebook.written:
-            raise NotAllowed("A policy file governs this database. Name it with --config or in MCP_HITL_CONFIG.")
+            raise NotAllowed("This database has a policy file. Name it with --config or in MCP_HITL_CONFIG.")
         if profile is Profile.TEAM and self.rulebook.profile is Profile.SOLO:
             raise NotAllowed(
-                'This database belongs to a team, and the policy says profile = "solo". Name the right one.'
+                'This database belongs to a team, but the policy has profile = "solo". Name the team policy.'
             )
         if (profile, governed) != (self.rulebook.profile, self.rulebook.written):
             await self._store.write(self._remember_policy)
@@ -106,11 +106,11 @@ class Desk(Acting, Entering, Searching):
             tx.set_governed()
 
     async def meet(self, client: Client) -> None:
-        """Record that a client is connected, for `doctor`; it has no part in what is decided."""
+        """Record that a client is connected, for `doctor`. This has no influence on decisions."""
         await self._store.write(lambda tx: tx.meet(client, self.clock()))
 
     def timers(self) -> "Timers":
-        """What lets time do its work on this desk."""
+        """Return the timers of this desk: reminders, escalations, expiry, and erasing."""
         from mcp_hitl.desk.timing import Timers
 
         kept = self._retention
@@ -118,14 +118,14 @@ class Desk(Acting, Entering, Searching):
         return Timers(self._store, self.clock, erase=erase)
 
     def runner(self, flows: "Mapping[str, type[Flow[Any, Any]]] | None" = None) -> "Runner":
-        """What runs flows on this desk: those of the rulebook's kinds, and `flows` by kind."""
+        """Return the runner for this desk's flows: those of the rulebook's kinds, and `flows` by kind."""
         from mcp_hitl.desk.runner import Runner, load_flows
 
         known = load_flows(self.rulebook, flows or {})
         return Runner(self._store, self.feed, clock=self.clock, rulebook=self.rulebook, flows=known)
 
     def evidence(self) -> "Evidence":
-        """What an auditor asks."""
+        """Return the evidence: what an auditor needs."""
         from mcp_hitl.desk.evidence import Evidence
 
         return Evidence(self._store, self.rulebook, self.clock)

@@ -1,4 +1,4 @@
-"""Editing what is pending: a new revision, on which earlier decisions do not count and the policy is asked again."""
+"""Editing a pending approval: a new revision. Earlier decisions don't count for it, and the policy is applied again."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,11 +10,12 @@ from mcp_hitl.desk.recording import begin, check_open, check_running, locked, re
 from mcp_hitl.desk.rights import check_right, check_shown
 from mcp_hitl.domain.approval import Approval, Edit
 from mcp_hitl.domain.audit import SYSTEM, Event, content_digest
-from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of, read_back
+from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.changes import named
 from mcp_hitl.domain.errors import Conflict, Invalid
 from mcp_hitl.domain.governing import rules_of, wording_of
 from mcp_hitl.domain.kinds import Kind
+from mcp_hitl.domain.payload import Payload
 from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Rulebook
@@ -23,11 +24,11 @@ from mcp_hitl.store.transaction import Transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """What an editor wants it to be; `revision` and `digest` are of what they were shown, `form` is the new one."""
+    """An editor's new payload; `revision` and `digest` are those they were shown, and `form` is the new form."""
 
     editor: Principal
     approval_id: str
-    payload: bytes
+    payload: Payload
     revision: int
     digest: str
     assurance: Assurance
@@ -36,28 +37,26 @@ class Revision:
 
 
 def edit(tx: Transaction, wanted: Revision, clock: datetime, kind: Kind, rulebook: Rulebook) -> Approval:
-    """Replace the payload of a pending approval. The same edit again changes nothing.
+    """Replace the payload of a pending approval. Repeating the same edit changes nothing.
 
     Raises:
         NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
     """
     approval = locked(tx, wanted.approval_id)
-    digest = digest_of(wanted.payload)
-    if approval.digest == digest and approval.revision == wanted.revision + 1:
+    if approval.digest == wanted.payload.digest and approval.revision == wanted.revision + 1:
         return approval
     now = begin(tx, clock)
     check_open(approval, now)
     check_running(tx, approval.kind)
     check_shown(approval, wanted.revision, wanted.digest)
     check_right(approval, wanted.editor, wanted.assurance, rulebook)
-    if digest == approval.digest:
+    if wanted.payload.digest == approval.digest:
         raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")
     comment = checked_comment(wanted.comment)
-    payload: JsonObject = read_back(wanted.payload)
     return _revise(
         tx,
         approval,
-        payload,
+        wanted.payload,
         kind,
         rulebook,
         now,
@@ -69,16 +68,16 @@ def edit(tx: Transaction, wanted: Revision, clock: datetime, kind: Kind, ruleboo
 
 
 def complete(
-    tx: Transaction, approval: Approval, payload: JsonObject, kind: Kind, rulebook: Rulebook, now: datetime
+    tx: Transaction, approval: Approval, payload: Payload, kind: Kind, rulebook: Rulebook, now: datetime
 ) -> Approval:
-    """Let a flow complete the payload that it was started with, before people have decided on it."""
-    return _revise(tx, approval, payload, kind, rulebook, now, None, form=kind.form_of(payload))
+    """Let a flow complete its own payload before people have decided on it."""
+    return _revise(tx, approval, payload, kind, rulebook, now, None, form=kind.form_of(payload.value))
 
 
 def _revise(
     tx: Transaction,
     approval: Approval,
-    payload: JsonObject,
+    payload: Payload,
     kind: Kind,
     rulebook: Rulebook,
     now: datetime,
@@ -88,14 +87,13 @@ def _revise(
     assurance: Assurance | None = None,
     comment: str | None = None,
 ) -> Approval:
-    digest = digest_of(canonical(payload, what="payload"))
-    judgement = hold_or_decide(tx, rulebook.judge(kind, payload), kind, approval.requester, now)
+    judgement = hold_or_decide(tx, rulebook.judge(kind, payload.value), kind, approval.requester, now)
     revised = replace(
         approval,
-        payload=payload,
-        digest=digest,
+        payload=payload.value,
+        digest=payload.digest,
         revision=approval.revision + 1,
-        title=kind.title_of(payload, approval.claim),
+        title=kind.title_of(payload.value, approval.claim),
         policy=judgement.policy,
         form=form,
         rule=judgement.rule and judgement.rule.name,
@@ -108,7 +106,7 @@ def _revise(
         editor=editor.id if editor else SYSTEM,
         comment=comment,
         before=approval.payload,
-        after=payload,
+        after=payload.value,
         at=now,
         established=editor.established.value if editor else None,
     )
@@ -122,8 +120,8 @@ def _revise(
         editor,
         assurance=assurance,
         before=approval.digest,
-        payload=digest,
-        **named(approval.payload, payload, kind.schema),
+        payload=payload.digest,
+        **named(approval.payload, payload.value, kind.schema),
         comment=content_digest(comment),
         rule=revised.rule,
         **rules_of(revised),

@@ -1,4 +1,4 @@
-"""What happens inside the very transaction that approves: once, or not at all."""
+"""Effects that happen inside the transaction that approves: once, or not at all."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -13,13 +13,13 @@ from mcp_hitl.domain.money import as_json, check_digits, number
 from mcp_hitl.store.transaction import Transaction
 
 MAX_COUNTER = 10**15
-"""So that it is an integer which every JSON reader keeps."""
+"""The largest value; every JSON reader keeps such an integer exact."""
 
 Effect = Callable[[Transaction, Approval, JsonObject | None, datetime], None]
 
 
 def increase_counter(tx: Transaction, approval: Approval, answer: JsonObject | None, now: datetime) -> None:
-    """Count what the person typed; the outcome tells every later caller the same result.
+    """Increase the counter by the number that the person entered, and store the result as the outcome.
 
     Raises:
         Invalid: the sum would have more digits than a JSON number keeps.
@@ -35,4 +35,4 @@ def increase_counter(tx: Transaction, approval: Approval, answer: JsonObject | N
 
 
 EFFECTS: Mapping[str, Effect] = {COUNTER.name: increase_counter}
-"""By kind."""
+"""The effect of each kind that has one."""

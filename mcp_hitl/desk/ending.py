@@ -1,4 +1,4 @@
-"""How an approval leaves `pending`: the status, its entry, and whoever waits for it, in one transaction."""
+"""Ends the status `pending`: the new status, its audit entry, and the waiting flow, in one transaction."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -35,10 +35,10 @@ def end(
     reason: str | None = None,
     cooldown: timedelta | None = None,
 ) -> Approval:
-    """Resolve a pending approval, and let the flow that waits for it go on; returns it as it is now.
+    """Resolve a pending approval, and wake the flow that waits for it. Return the resolved approval.
 
     Raises:
-        AlreadyResolved: it is not pending any more.
+        AlreadyResolved: it is no longer pending.
     """
     until = None if cooldown is None or status is not Status.REJECTED else now + cooldown
     if not tx.resolve(approval.id, status, now, answer=answer, reason=reason, cooldown_until=until):
@@ -68,7 +68,7 @@ def settle(
     answer: JsonObject | None = None,
     cooldown: timedelta | None = None,
 ) -> Approval:
-    """Draw the consequences of a decision that was just added: a status, or the next stage; returns what it is now."""
+    """Apply a decision that was just added: resolve, or move to the next stage. Return the resulting approval."""
     decisions = (*approval.decisions_in_force, decision)
     status = resolve(approval, decisions, now)
     decided = replace(approval, decisions=(*approval.decisions, decision))
@@ -87,7 +87,7 @@ def settle(
 def decide_by_rule(
     tx: Transaction, approval: Approval, rule: str, verdict: Verdict, now: datetime, *, cooldown: timedelta | None
 ) -> None:
-    """Record what a rule of the policy decided, under the rule's name."""
+    """Record a policy rule's decision, under the rule's name."""
     decision = Decision(
         approval=approval.id,
         revision=approval.revision,

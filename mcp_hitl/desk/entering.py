@@ -1,4 +1,4 @@
-"""Signing in at the inbox, and where the inbox is."""
+"""Signing in at the inbox, and the inbox's address."""
 
 import hashlib
 import secrets
@@ -15,14 +15,14 @@ from mcp_hitl.domain.session import LINK_LIFE, SESSION_LIFE, LinkEnd, Session, W
 from mcp_hitl.store.transaction import Transaction
 
 INBOX = "inbox"
-"""What the process that serves it has hold of."""
+"""The name of the lock that the process serving the inbox holds."""
 _BYTES = 32
 _ENTERING = frozenset({Event.SIGNED_IN, Event.SIGNED_OUT})
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session that has just begun: the secret for its cookie, the token for its pages, and the session itself."""
+    """A new session: the secret for its cookie, the token for its pages, and the session itself."""
 
     secret: str
     token: str
@@ -30,7 +30,7 @@ class SignedIn:
 
 
 class Entering(Looking):
-    """The part of the desk that lets people in and knows its own address."""
+    """The part of the desk that handles sign-in and the inbox's address."""
 
     async def offer_link(self, who: Principal) -> str:
         """Return a code with which one browser can sign in as `who`, within `LINK_LIFE`."""
@@ -46,10 +46,10 @@ class Entering(Looking):
         return code
 
     async def sign_in(self, code: str, *, at: str = "") -> SignedIn:
-        """Use a link up and begin a session, whose token counts at one address alone.
+        """Use up a link and begin a session. Its token is valid at one address only.
 
         Raises:
-            NotAllowed: it was used, or is too old, or never was one.
+            NotAllowed: the link was used already, is too old, or never existed.
         """
         secret, token = secrets.token_urlsafe(_BYTES), secrets.token_urlsafe(_BYTES)
 
@@ -58,8 +58,8 @@ class Entering(Looking):
             who = tx.take_link(digest(code), now)
             if who is None:
                 raise NotAllowed(
-                    "This sign-in link was used already, or is more than ten minutes old. Run mcp-hitl inbox for "
-                    "another one."
+                    "This sign-in link was used already, or is more than ten minutes old. Run mcp-hitl inbox to get "
+                    "a new one."
                 )
             session = Session(
                 digest=digest(secret), token_digest=digest(at + token), who=who, since=now, until=now + SESSION_LIFE
@@ -72,7 +72,7 @@ class Entering(Looking):
         return SignedIn(secret, token, await self._store.write(work))
 
     async def link_end(self, code: str, *, seconds: float) -> LinkEnd:
-        """Wait until somebody has signed in with a link, or has voided it; `UNUSED` where that took longer."""
+        """Wait until somebody has signed in with a link, or has voided it. Return `UNUSED` if that takes longer."""
         changed = anyio.Event()
         with anyio.move_on_after(seconds):
             async with self.feed.listen(NOWHERE, lambda _: changed.set(), events=_ENTERING):
@@ -88,13 +88,13 @@ class Entering(Looking):
         return LinkEnd.UNUSED
 
     async def session(self, secret: str) -> Session | None:
-        """The session that a cookie's secret stands for, None where there is none any more."""
+        """Return the session that belongs to a cookie's secret, or None if there is none any more."""
         clock = self.clock()
         held, now = await self._store.read(lambda view: (view.session(digest(secret)), instant(view, clock)))
         return held if held is not None and now < held.until else None
 
     async def lasts(self, session: Session) -> bool:
-        """Whether a session that was there is not over, here or by a sign-out at another process."""
+        """Return True if a session is still valid: not expired, and not signed out by any process."""
         clock = self.clock()
         held, now = await self._store.read(lambda view: (view.session(session.digest), instant(view, clock)))
         return held is not None and now < held.until
@@ -110,31 +110,31 @@ class Entering(Looking):
         await self._store.write(work)
 
     async def sign_everybody_out(self, who: Principal | None) -> int:
-        """End every session and void every link, for `who` (None: the system); returns how many sessions that were."""
+        """End every session and void every link, for `who` (None: the system). Return the number of sessions ended."""
         return await self._store.write(lambda tx: self._shut_out(tx, who))
 
     async def database_id(self) -> str:
-        """What tells this database from every other."""
+        """Return the id that distinguishes this database from every other."""
         return await self._store.read(lambda view: view.database_id())
 
     def take_inbox(self) -> bool:
-        """Become the process that serves the inbox of this database; False where another one is."""
+        """Become the process that serves this database's inbox. Return False if another process serves it."""
         return self._store.hold(INBOX)
 
     async def announce_inbox(self, address: str | None, *, free: bool = False) -> None:
-        """Record for all processes where the inbox is; only for the one that has taken it.
+        """Record the inbox's address for all processes; only the process that has taken the inbox may do this.
 
-        With `free`, nobody has named its port, and another process may go on there.
+        With `free`, nobody chose its port, and another process may take it over.
         """
         where = None if address is None else Whereabouts(address, free)
         await self._store.write(lambda tx: tx.set_inbox(where))
         self.address = address
 
     async def abandon_inbox(self) -> None:
-        """Never go back to the recorded address: a stranger listens there. Only for who has taken the inbox.
+        """Never use the recorded address again, because a stranger listens there. Call it only after taking the inbox.
 
-        A browser sends its cookie, and even the code of a link, to whoever answers at an address that it knows. So
-        these are worth nothing from now on; the token counts only where it was given anyway.
+        A browser sends its cookie, and even the code of a link, to any program at an address that it knows. So these
+        become void; a token is valid only at its own address anyway.
         """
 
         def work(tx: Transaction) -> None:
@@ -145,18 +145,18 @@ class Entering(Looking):
         self.address = None
 
     def leave_inbox(self) -> None:
-        """Let another process serve the inbox. The address stays recorded; it counts while somebody has hold of it."""
+        """Let another process serve the inbox. The address stays recorded; it is valid while a process serves it."""
         self.address = None
         self._store.let_go(INBOX)
 
     async def find_inbox(self) -> str | None:
-        """Learn where the inbox is; None where nobody serves it now."""
+        """Return the inbox's address and remember it; None if no process serves the inbox now."""
         where = await self.last_inbox()
         self.address = where.address if where is not None and self._store.is_held(INBOX) else None
         return self.address
 
     async def last_inbox(self) -> Whereabouts | None:
-        """Where the inbox is or was last, whoever answers there now."""
+        """Return the inbox's present or last address, whatever program answers there now."""
         return await self._store.read(lambda view: view.inbox())
 
     def _shut_out(self, tx: Transaction, who: Principal | None) -> int:
@@ -171,5 +171,5 @@ class Entering(Looking):
 
 
 def digest(secret: str) -> str:
-    """What is kept of a secret. It is random, so that a plain hash does."""
+    """Return the hash that is stored instead of a secret. Secrets are random, so a plain hash is enough."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The evidence: check it, take it elsewhere, and erase contents without breaking it."""
+"""The evidence: verify it, export it, and erase contents without breaking it."""
 
 import json
 import logging
@@ -29,12 +29,12 @@ FORMAT = "mcp-hitl-audit/1"
 _PAGE = 1_000
 _ERASED_TOGETHER = 100
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, Invalid)
-"""What reading a row raises that somebody has written past this program."""
+"""The errors of reading a row that somebody changed with another program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How a check went: entries read, the head's hash, and the first thing that is wrong, None where nothing is."""
+    """The result of a check: the number of entries, the head's hash, and the first fault, None if there is none."""
 
     entries: int
     head: str
@@ -42,27 +42,27 @@ class Finding:
 
 
 class Evidence:
-    """What an auditor asks of a database."""
+    """Everything that an auditor needs of a database."""
 
     def __init__(self, store: Store, rulebook: Rulebook, clock: Callable[[], datetime]) -> None:
-        """On `store`; `rulebook` says which fields are secret."""
+        """Read from `store`; `rulebook` says which fields are secret."""
         self._store = store
         self._rulebook = rulebook
         self._clock = clock
 
     async def head(self) -> tuple[int, str]:
-        """The number of entries and the hash of the newest: an anchor to keep elsewhere."""
+        """Return the number of entries and the hash of the newest: an anchor to keep elsewhere."""
         return await self._store.read(lambda view: view.head())
 
     async def entries(self) -> list[Recorded]:
-        """Every entry, oldest first."""
+        """Return every entry, oldest first."""
         return await self._store.survey(lambda view: list(_chain(view)))
 
     async def verify(self, *, expect: str | None = None) -> Finding:
-        """Check the whole chain, and everything stored against it.
+        """Check the whole chain, and compare everything stored with it.
 
-        `expect` is a head that was kept elsewhere: it must still be in the chain, or its tail was cut or the file was
-        exchanged for another.
+        `expect` is a head that you kept elsewhere. It must still be in the chain; otherwise the end was cut off, or
+        the file was replaced by another.
         """
         try:
             return await self._store.survey(lambda view: _verify(view, expect))
@@ -70,7 +70,7 @@ class Evidence:
             return Finding(0, "", f"the database cannot be read: {error}")
 
     async def export(self, write: Callable[[str], Any], *, redact: bool = False) -> int:
-        """Write the log as JSON Lines, with the contents beside each entry unless `redact`; how many entries."""
+        """Write the log as JSON Lines, with each entry's contents unless `redact`. Return the number of entries."""
 
         def work(view: View) -> int:
             write(json.dumps({"format": FORMAT, "database": view.database_id(), "redacted": redact}))
@@ -86,7 +86,7 @@ class Evidence:
         return await self._store.survey(work)
 
     async def trail(self, approval_id: str) -> tuple[list[Recorded], bool]:
-        """The entries of one approval, and whether each is what its hash says and stands where it stood.
+        """Return the entries of one approval, and whether each has its own hash and is in its original place.
 
         Raises:
             NotFound: there is no such approval.
@@ -101,10 +101,10 @@ class Evidence:
         return await self._store.read(work)
 
     async def erase(self, who: Principal | None, *, older_than: timedelta) -> int:
-        """Erase the contents of what was resolved longer ago than that; the log still verifies. How many.
+        """Erase payloads, comments and answers of approvals resolved before `older_than`. Return the number erased.
 
-        What a flow still needs is kept until it has ended, and what nobody can tell until somebody has reconciled it.
-        `who` is None where the policy's retention time does it. Traces that readers have kept in the files go too.
+        Contents are kept while a flow needs them, and while an outcome is unknown. The log still verifies. `who` is
+        None if the policy's retention time causes the erasure. Traces that readers left in the files are erased too.
         """
         erased, after = 0, ""
         until = self._clock() - older_than
@@ -113,7 +113,7 @@ class Evidence:
             erased += await self._store.write(partial(self._erase, page=page, who=who, older_than=older_than))
         if not await self._store.scrub() and erased:
             logger.warning(
-                "the database is being read: its files keep traces of what was erased until the next erasure"
+                "the database is being read, so its files keep traces of the erased contents until the next erasure"
             )
         return erased
 
@@ -131,7 +131,7 @@ class Evidence:
         return erased
 
     def _contents(self, view: View, recorded: Recorded) -> JsonObject:
-        """What the digests of an entry stand for, as far as it is kept and no secret."""
+        """Return the contents behind an entry's digests, unless they were erased or are secret."""
         approval = view.get(recorded.entry.approval) if recorded.entry.approval != NOWHERE else None
         if approval is None or approval.erased_at is not None:
             return {}
@@ -149,7 +149,7 @@ class Evidence:
 
 
 def _is_over(view: View, approval: Approval) -> bool:
-    """Whether nothing will be done with it any more."""
+    """Return True if nothing more will happen with the approval."""
     going_on = {FlowState.RUNNABLE, FlowState.WAITING, FlowState.SLEEPING, FlowState.UNKNOWN}
     if approval.flow is not None and view.flow_state(approval.flow) in going_on:
         return False
@@ -157,7 +157,7 @@ def _is_over(view: View, approval: Approval) -> bool:
 
 
 def _payloads(approval: Approval) -> set[str]:
-    """The digests of every payload that it has had."""
+    """Return the digests of all payloads that the approval has had."""
     edited = {content_digest(payload) or "" for edit in approval.edits for payload in (edit.before, edit.after)}
     return {approval.digest, approval.asked_digest} | edited
 
@@ -167,7 +167,7 @@ def _erasable(view: View, *, until: datetime, after: str) -> list[str]:
 
 
 def _in_place(view: View, recorded: Recorded) -> bool:
-    """Whether an entry is what its hash says, and the entries beside it are those that stood there."""
+    """Return True if an entry matches its hash, and its neighbours are the original ones."""
     following = next(iter(view.chain(recorded.seq, 1)), None)
     return (
         recorded.intact
@@ -189,7 +189,7 @@ def _verify(view: View, expect: str | None) -> Finding:
         ledger.check_end(expect)
         _check_every(view, ledger)
         if {stop.kind or "": (stop.by, stop.at) for stop in view.stops()} != ledger.paused:
-            raise Broken("what is stopped is not what the log says")
+            raise Broken("the stored pauses are not those in the log")
     except Broken as broken:
         return Finding(ledger.seq, ledger.head, str(broken))
     return Finding(ledger.seq, ledger.head)
@@ -201,7 +201,7 @@ def _check_every(view: View, ledger: Ledger) -> None:
         try:
             approval = view.get(approval_id)
             if approval is None:
-                raise Broken(f"{approval_id} is in the log, and is not stored any more")
+                raise Broken(f"{approval_id} is in the log, but is no longer stored")
             check_stored(ledger.approvals[approval_id], approval, view.content(approval_id))
             if (paid := expenses.pop(approval_id, None)) is not None:
                 check_expense(approval, paid)
@@ -212,9 +212,9 @@ def _check_every(view: View, ledger: Ledger) -> None:
         after = page[-1].id
         for approval in page:
             if approval.id not in ledger.approvals:
-                raise Broken(f"{approval.id} is stored, and no entry opened it")
+                raise Broken(f"{approval.id} is stored, but no entry opened it")
     for approval_id in expenses:
-        raise Broken(f"an expense is stored for {approval_id}, of which the log knows nothing")
+        raise Broken(f"an expense is stored for {approval_id}, which is not in the log")
 
 
 def _chain(view: View, after: int = 0, *, page: int = _PAGE) -> Iterator[Recorded]:

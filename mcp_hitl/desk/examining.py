@@ -1,4 +1,4 @@
-"""Examining a database for `doctor`: one snapshot of what it holds, read and judged by nobody here."""
+"""Reads the facts for `doctor` in one snapshot of the database, without judging them."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ _MOST_UNSETTLED = 5
 
 
 def examine(view: View, clock: datetime) -> Examination:
-    """The facts at `clock`, the computer's own time."""
+    """Return the facts at `clock`, the computer's own time."""
     now = instant(view, clock)
     return Examination(
         now=clock,

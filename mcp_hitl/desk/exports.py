@@ -1,4 +1,4 @@
-"""An export of the log, checked by itself: without the database it came from."""
+"""Verifies an export of the log without the database that it came from."""
 
 import json
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from mcp_hitl.domain.ledger import Broken, Ledger, recorded_of
 
 
 def verify_export(lines: Iterator[str], *, expect: str | None = None) -> Finding:
-    """Check an export by itself: the chain, and each content against its digest in the entry's data.
+    """Check an export on its own: the chain, and each content against its digest in the entry's data.
 
     Raises:
-        Broken: it is not an export.
+        Broken: the lines are not an export.
     """
     try:
         header = json.loads(next(lines))
@@ -29,10 +29,10 @@ def verify_export(lines: Iterator[str], *, expect: str | None = None) -> Finding
             recorded = recorded_of(line)
             ledger.read([recorded], expect=expect)
             if line.keys() - recorded.as_json().keys() - {"contents", "redacted"}:
-                raise Broken(f"entry {ledger.seq} has a field that an entry has not")
+                raise Broken(f"entry {ledger.seq} has a field that no entry has")
             for digest, value in line.get("contents", {}).items():
                 if digest not in recorded.entry.data.values():
-                    raise Broken(f"a content of entry {ledger.seq} is none that its data names")
+                    raise Broken(f"the data of entry {ledger.seq} does not name one of its contents")
                 if content_digest(value) != digest:
                     raise Broken(f"a content of entry {ledger.seq} does not match its digest {digest}")
         ledger.check_end(expect)

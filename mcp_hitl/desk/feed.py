@@ -1,4 +1,4 @@
-"""The change feed: one reader of the audit log per process, on which everybody who waits hangs."""
+"""The change feed: one reader of the audit log per process, shared by everybody who waits."""
 
 import logging
 from collections import defaultdict
@@ -14,7 +14,7 @@ from mcp_hitl.store.store import Store
 logger = logging.getLogger(__name__)
 
 ANY = "*"
-"""The topic of those who want to hear of every approval."""
+"""The topic for listeners who want the changes of every approval."""
 _AT_ONCE = 500
 _PAUSE_AFTER_FAILURE = 1.0
 
@@ -22,9 +22,9 @@ Listener = Callable[[str], None]
 
 
 class Feed:
-    """Tells listeners, by approval id, that an audit entry was committed, here or in another process.
+    """Calls listeners, by approval id, when an audit entry was committed, here or in another process.
 
-    It reads nothing while nobody listens, and once per change however many do.
+    It reads nothing while nobody listens. For each change it reads once, however many listeners there are.
     """
 
     def __init__(self, store: Store) -> None:
@@ -50,9 +50,9 @@ class Feed:
     async def listen(
         self, topic: str, listener: Listener, *, events: Collection[Event] | None = None
     ) -> AsyncGenerator[None]:
-        """Have `listener` called with the id of each approval of `topic` (an id, or `ANY`) that changes from now on.
+        """Call `listener` with the id of each approval of `topic` (an id, or `ANY`) that changes from now on.
 
-        With `events`, only for these.
+        With `events`, only for these events.
         """
         wish = (listener, events)
         self._listeners[topic].append(wish)
@@ -74,7 +74,7 @@ class Feed:
                 self._reading.cancel()
 
     def stir(self) -> None:
-        """Call the listeners of single approvals as if theirs had changed, so that they look around."""
+        """Call every listener of a single approval as if it had changed, so that each checks its state again."""
         for topic in [topic for topic in self._listeners if topic != ANY]:
             for listener, _ in list(self._listeners[topic]):
                 listener(topic)

@@ -1,7 +1,7 @@
 """Flows: plain async functions that survive restarts and can wait for people.
 
-A flow is run from the top each time it goes on. Steps that are in its journal return what they returned then; the
-first one that is not is where it really goes on.
+Each time a flow continues, it runs from the top. A step that is in the journal returns its stored result; the flow
+really continues at the first step that is not.
 """
 
 from __future__ import annotations
@@ -35,68 +35,68 @@ Output = TypeVar("Output")
 T = TypeVar("T")
 
 MOST_WHY = 500
-"""Characters of why a step failed."""
+"""The most characters of a step's error."""
 RETRIES = 2
 BACKOFF = 0.5
 
 
 class Flow(Generic[Input, Output]):
-    """A durable process for the approvals of one kind. Subclass it, name the `kind`, and write `run`."""
+    """A durable process for the approvals of one kind. Subclass it, set the `kind`, and write `run`."""
 
     kind: ClassVar[str]
 
     @abstractmethod
     async def run(self, value: Input, step: Step) -> Output:
-        """What happens, from what was asked for to its result. Everything that acts goes through `step`."""
+        """Do the work, from the requested payload to the result. Use `step` for everything that acts."""
         ...
 
 
 class NotApproved(Exception):
-    """Raise it to end a flow because a person did not approve; the approval says how and why."""
+    """Raise it to end a flow because a person did not approve. The approval says how and why."""
 
     def __init__(self, approval: Approval) -> None:
-        """End over this approval."""
+        """End the flow because of this approval."""
         super().__init__(verdict_line(approval, approval.expires_at))
         self.approval = approval
 
 
 class Failed(Exception):
-    """Raise it in a step to say that the action was certainly not taken: nothing is unknown, nor tried again.
+    """Raise it in a step if the action certainly did not happen. The outcome is known; the step is not tried again.
 
-    It is in the journal. A flow that catches it may take another way, and gets it again, with the same words, each time
-    that it is run; one that does not fails.
+    It is stored in the journal. A flow that catches it can continue another way; each later run raises it again with
+    the same message. A flow that does not catch it fails.
     """
 
 
 class Unknown(Exception):
-    """A step acted, or did not: nobody can tell. The flow stops until a person reconciles it."""
+    """We don't know whether a step acted. The flow stops until a person reconciles it."""
 
 
 class FlowChanged(Exception):
-    """The code does not do what its journal says it did; going on would be a guess."""
+    """The code differs from what its journal recorded. Continuing would be a guess."""
 
 
 class Suspended(Exception):
-    """The flow waits; it holds no thread and no memory until it goes on."""
+    """The flow waits. It uses no thread and no memory until it continues."""
 
 
 class Held(Suspended):
-    """The emergency stop is on: the flow is let go of, and goes on after it."""
+    """The emergency stop is on. The flow is released and continues after the stop."""
 
 
 class Interrupted(Suspended):
-    """The run was cancelled from inside while it wrote: its journal says what was written, and the next run goes on."""
+    """The run was cancelled from inside during a write. The journal has what was written; the next run continues."""
 
 
 class LeaseLost(Exception):
-    """Another process has the flow now; this one has written nothing and must stop."""
+    """Another process runs the flow now. This process has written nothing and must stop."""
 
 
 class Step:
-    """What a flow does things with. Each step has a name, and is found in the journal by its place and name."""
+    """The operations of a flow. Each step has a name, and the journal finds it by its position and name."""
 
     def __init__(self, journal: Journal, waits: Waits) -> None:
-        """Work on the journal of one flow, and on what it waits for."""
+        """Use the journal and the waits of one flow."""
         self._journal, self._waits = journal, waits
 
     async def do(
@@ -108,15 +108,15 @@ class Step:
         retries: int = RETRIES,
         backoff: float = BACKOFF,
     ) -> T:
-        """Run `action(*arguments)` and journal what it returns.
+        """Run `action(*arguments)` and store its result in the journal.
 
-        It runs at least once: again after a crash, and up to `retries` times more when it raises, after `backoff`
-        seconds, then twice that, and so on. A parameter called `idempotency_key` is given a text that is the same each
-        time. With `at_most_once` it is claimed before it runs, and runs at most once: if it raises anything but
-        `Failed`, or the process dies in it, the flow stops as unknown.
+        It runs at least once: again after a crash, and up to `retries` more times if it raises, after `backoff`
+        seconds, then twice that, and so on. A parameter called `idempotency_key` gets a text that is the same each
+        time. With `at_most_once` the step is claimed before it runs, and runs at most once: if it raises anything but
+        `Failed`, or the process dies in it, the outcome is unknown and the flow stops.
 
         Raises:
-            Unknown: an earlier run was interrupted, or this one raised, with `at_most_once`.
+            Unknown: with `at_most_once`, an earlier run was interrupted, or this one raised.
         """
         with self._journal.stopping():
             place = self._journal.next("do", name)
@@ -156,11 +156,11 @@ class Step:
             except (LeaseLost, Suspended, HitlError):
                 raise
             except Exception as error:
-                raise Unknown(f"step {name!r} acted, and its result could not be recorded") from error
+                raise Unknown(f"step {name!r} acted, but its result could not be recorded") from error
             return result
 
     async def write(self, name: str, action: Callable[..., T], *arguments: Any) -> T:
-        """Run `action(transaction, *arguments)` in the transaction that journals it: both happen, once, or neither."""
+        """Run `action(transaction, *arguments)` in the transaction that stores the step: both happen or neither."""
         with self._journal.stopping():
             place = self._journal.next("write", name)
             shape = returned(action)
@@ -183,11 +183,11 @@ class Step:
         kind: str | None = None,
         title: str | None = None,
     ) -> Approval:
-        """Wait until people have decided on `payload`; return the approval, whose own payload may have been edited.
+        """Wait until people have decided on `payload`. Return the approval; its payload may have been edited.
 
-        The first wait of a flow is for the approval that started it: with the kind's title, and the kind's timeout,
-        than which `timeout` (`"7 days"`) must not be shorter. Every other one opens an approval, of the flow's kind or
-        of `kind`, which expires after `timeout`.
+        The first wait of a flow is for the approval that started it. It has the kind's title and timeout, and `timeout`
+        (`"7 days"`) must not be shorter. Every other wait opens an approval of the flow's kind, or of `kind`, which
+        expires after `timeout`.
         """
         with self._journal.stopping():
             place = self._journal.next("wait", name)
@@ -195,14 +195,14 @@ class Step:
             return await self._waits.wait_for(place, plain, expires_in=timeout, kind=kind, title=title)
 
     async def report(self, step: str, message: str) -> None:
-        """Tell how far the flow is; the approval shows it."""
+        """Report the flow's progress; the approval shows it."""
         with self._journal.stopping():
             place = self._journal.next("report", step)
             if place.entry is None:
                 self._journal.report_later(place, message)
 
     async def sleep(self, name: str, length: str | timedelta) -> None:
-        """Go on after this length of time; restarts do not lengthen it."""
+        """Continue after this length of time. Restarts do not make it longer."""
         with self._journal.stopping():
             await self._journal.sleep(self._journal.next("sleep", name), length)
 
@@ -228,22 +228,22 @@ class Step:
 
 
 class Place:
-    """Where a step stands: its position, what it does, its name, and what the journal has there."""
+    """The place of a step: its position, its operation, its name, and its journal entry if there is one."""
 
     def __init__(self, position: int, step: str, name: str, entry: JournalEntry | None) -> None:
-        """A place in a journal."""
+        """Make a place in a journal."""
         self.position, self.step, self.name, self.entry = position, step, name, entry
 
     def claimed(self) -> JournalEntry:
-        """The entry that says: about to act."""
+        """Return the journal entry for a step that is about to act."""
         return JournalEntry(self.position, self.step, self.name, StepState.CLAIMED)
 
     def done(self, output: str | None) -> JournalEntry:
-        """The entry that says: acted, with this result."""
+        """Return the journal entry for a step that acted, with this result."""
         return JournalEntry(self.position, self.step, self.name, StepState.DONE, output)
 
     def failed(self, why: Failed) -> JournalEntry:
-        """The entry that says: did certainly not act."""
+        """Return the journal entry for a step that certainly did not act."""
         return JournalEntry(self.position, self.step, self.name, StepState.FAILED, one_line(str(why), MOST_WHY))
 
 
@@ -260,11 +260,11 @@ async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, .
         # Something that the action waited for was cancelled: that is the action's failure, not the server's end.
         raise RuntimeError("it was cancelled from inside") from None
     except SystemExit as error:
-        raise RuntimeError("it wanted to end the whole program") from error
+        raise RuntimeError("it tried to end the whole program") from error
 
 
 def _wants_key(action: Callable[..., Any]) -> bool:
-    """Whether the action has a parameter for its idempotency key."""
+    """Return True if the action has a parameter for its idempotency key."""
     return "idempotency_key" in (_signature if inspect.isroutine(action) else inspect.signature)(action).parameters
 
 

@@ -1,4 +1,4 @@
-"""One flow's journal while a process runs it. Every write is conditional on the lease."""
+"""The journal of one flow while a process runs it. Every write depends on the lease."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -25,11 +25,11 @@ from mcp_hitl.store.view import View
 T = TypeVar("T")
 
 MOST_PROGRESS = 500
-"""Characters of one report."""
+"""The most characters of one progress report."""
 
 
 class Journal:
-    """What the steps of one run read and write."""
+    """The journal that the steps of one run read and write."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Journal:
         clock: Callable[[], datetime],
         rulebook: Rulebook,
     ) -> None:
-        """Run under `lease`, over what the journal holds already; `approval` is the one that started the flow."""
+        """Run under `lease` with the existing `entries`; `approval` is the one that started the flow."""
         self.lease = lease
         self.approval = approval
         self._store = store
@@ -55,7 +55,7 @@ class Journal:
 
     @contextmanager
     def stopping(self) -> Generator[None]:
-        """Around a step: what stops the flow stops it for good, also where the flow's code catches everything."""
+        """Wrap a step: an error that stops the flow stops it permanently, even if its code catches everything."""
         try:
             yield
         except (Suspended, LeaseLost, Unknown, FlowChanged, Unavailable) as stop:
@@ -63,14 +63,14 @@ class Journal:
             raise
 
     def stop(self, stop: Exception) -> None:
-        """Stop the flow for good, whatever its code makes of it; the first word stands."""
+        """Stop the flow permanently, even if its code catches the error. The first error counts."""
         self._stop = self._stop or stop
 
     def next(self, step: str, name: str) -> Place:
-        """The place of the next step.
+        """Return the place of the next step.
 
         Raises:
-            FlowChanged: the journal has another step there.
+            FlowChanged: the journal has a different step there.
         """
         if self._stop is not None:
             raise self._stop
@@ -83,45 +83,45 @@ class Journal:
         return Place(position, step, name, entry)
 
     def finish(self) -> None:
-        """Check that the run came to the journal's end.
+        """Check that the run reached the end of the journal.
 
         Raises:
-            FlowChanged: the journal has steps that the code does not have any more.
+            FlowChanged: the journal has steps that the code no longer has.
             Exception: the one that stopped the run, if its code caught it.
         """
         if self._stop is not None:
             raise self._stop
         if any(position >= self._position for position in self._entries):
-            raise FlowChanged("the flow's code changed: it ended before the steps that its journal holds")
+            raise FlowChanged("the flow's code changed: it ended before the last steps in its journal")
 
     def went_on(self, place: Place) -> bool:
-        """Whether an earlier run came to a step behind this one."""
+        """Return True if an earlier run reached a step after this one."""
         return any(position > place.position for position in self._entries)
 
     def rely_on(self, approval: Approval) -> None:
-        """From here on, steps act because this was approved: only as long as it may be acted on."""
+        """Make later steps depend on this approval: they may act only while it is still valid."""
         self._relied_on.append(approval)
 
     @property
     def held_back(self) -> bool:
-        """Whether something was put off."""
+        """True if some entries are still waiting to be written."""
         return bool(self._later)
 
     def key(self, place: Place) -> str:
-        """The idempotency key of a step."""
+        """Return the idempotency key of a step."""
         return f"{self.lease.flow}:{place.position}"
 
     async def check(self) -> None:
-        """Make sure that a step may act now (THREATS T13, T15, T21).
+        """Check that a step may act now (THREATS T13, T15, T21).
 
         Raises:
-            Held: the emergency stop is on; the flow stays runnable and goes on after it.
-            NotAllowed: what was approved may not be acted on any more.
+            Held: the emergency stop is on; the flow stays runnable and continues after the stop.
+            NotAllowed: the approval is no longer valid.
         """
         await self._store.read(self.check_in)
 
     def write_later(self, entry: JournalEntry) -> None:
-        """Write an entry together with the next one: before anything else acts."""
+        """Write an entry together with the next one, before anything else acts."""
         self._later.append(lambda tx, now: self.put(tx, entry))
 
     def report_later(self, place: Place, message: str) -> None:
@@ -137,12 +137,12 @@ class Journal:
         self._later.append(work)
 
     async def flush(self) -> None:
-        """Write what was put off."""
+        """Write the entries that are waiting to be written."""
         if self.held_back:
             await self.transact(lambda tx, now: None)
 
     async def write(self, entry: JournalEntry, *, checked: bool = False) -> None:
-        """Write an entry; `checked` makes sure in the same transaction that the step may act."""
+        """Write an entry. With `checked`, the same transaction checks that the step may act."""
 
         def work(tx: Transaction, now: datetime) -> None:
             if checked:
@@ -152,7 +152,7 @@ class Journal:
         await self.transact(work)
 
     async def write_with(self, place: Place, action: Callable[[Transaction], tuple[str, T]]) -> T:
-        """Run `action` and write the entry with its output, in one transaction; returns what else it returns."""
+        """Run `action` and write the entry with its output, in one transaction. Return the action's other result."""
 
         def work(tx: Transaction, now: datetime) -> T:
             self.check_in(tx)
@@ -163,7 +163,7 @@ class Journal:
         return await self.transact(work)
 
     async def sleep(self, place: Place, length: str | timedelta) -> None:
-        """Sleep until the time that the journal says, or says from now on."""
+        """Sleep until the time in the journal; if there is none, store the time and sleep until then."""
         if place.entry is not None and place.entry.output is not None:
             wake_at = from_ms(int(place.entry.output))
             if wake_at > self._clock() and await self.transact(lambda tx, now: self._sleep_on(tx, wake_at, now)):
@@ -180,7 +180,7 @@ class Journal:
         raise Suspended
 
     async def transact(self, work: Callable[[Transaction, datetime], T]) -> T:
-        """Run `work` in a transaction, behind what was put off; it is waited for, whoever cancels meanwhile."""
+        """Run `work` in a transaction, after the waiting entries. It completes even if the caller is cancelled."""
         later, self._later = self._later, []  # other steps may put off more while this is written
 
         def everything(tx: Transaction) -> T:
@@ -201,16 +201,16 @@ class Journal:
             raise
 
     def drop_held_back(self) -> None:
-        """Give up what was held back: it cannot be written."""
+        """Discard the waiting entries, because they cannot be written."""
         self._later = []
 
     def write_held_back(self, tx: Transaction, now: datetime) -> None:
-        """Write what was put off, in this transaction."""
+        """Write the waiting entries in this transaction."""
         for earlier in self._later:
             earlier(tx, now)
 
     def check_in(self, view: View, *approvals: Approval) -> None:
-        """`check`, in this view, relying on these approvals too."""
+        """Make the check of `check` in this view, for these approvals too."""
         relied_on = (*self._relied_on, *approvals)
         try:
             if view.paused(self.lease.kind):
@@ -229,16 +229,16 @@ class Journal:
         """Write an entry in this transaction.
 
         Raises:
-            LeaseLost: another process has the flow.
+            LeaseLost: another process runs the flow.
         """
         if not tx.write_journal(self.lease, entry):
             raise LeaseLost
 
     def leave(self, tx: Transaction, state: FlowState, wake_at: datetime | None = None) -> None:
-        """Let go of the flow in another state.
+        """Release the flow in another state.
 
         Raises:
-            LeaseLost: another process has it.
+            LeaseLost: another process runs it.
         """
         if not tx.leave_flow(self.lease, state, wake_at=wake_at):
             raise LeaseLost

@@ -1,4 +1,4 @@
-"""What reads state: look at one, wait; and the words and shapes in which an approval is told."""
+"""Desk methods that read state: get an approval, wait for it, and return it as JSON or text."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from mcp_hitl.store.view import View
 
 Clock = Callable[[], datetime]
 Tick = Callable[[float], Awaitable[None]]
-"""Told every so often, with the seconds waited so far, while somebody waits."""
+"""Called from time to time while somebody waits, with the seconds waited so far."""
 
 MOST_COUNTED = 1_000
 TICK_SECONDS = 15.0
@@ -32,28 +32,28 @@ _STOPPING = frozenset({Event.PAUSED, Event.RESUMED})
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some pending approvals, the cursor of the next page, and how many there are (counted to `MOST_COUNTED`)."""
+    """Some pending approvals, the cursor of the next page, and the total (counted up to `MOST_COUNTED`)."""
 
     approvals: list[Approval]
     next_cursor: str | None
     total: int
     counted_all: bool = True
-    """False where a search stopped before it had looked at all that is pending: `total` is of what it looked at."""
+    """False if a search stopped before it had checked all pending approvals; `total` counts only those it checked."""
 
     @property
     def total_capped(self) -> bool:
-        """Whether counting stopped, so that there may be more than `total`."""
+        """True if counting stopped, so that there may be more than `total`."""
         return self.total >= MOST_COUNTED or not self.counted_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """What has changed since a place in the feed: the newest place, each approval that changed, and what else was."""
+    """The changes since a place in the feed: the newest place, each changed approval, and other changes."""
 
     seq: int
     approvals: list[Approval]
     stops: bool
-    """Whether something was stopped or resumed."""
+    """True if something was paused or resumed."""
     signed_out: bool
 
 
@@ -63,7 +63,7 @@ class Looking:
     _store: Store
     _inbox: str
     address: str | None
-    """The inbox's, such as `http://127.0.0.1:8765`; None where there is none."""
+    """The inbox's address, such as `http://127.0.0.1:8765`; None if there is no inbox."""
     rulebook: Rulebook
     clock: Clock
     feed: Feed
@@ -73,14 +73,14 @@ class Looking:
         """Return one approval.
 
         Raises:
-            NotFound: there is none that the principal may see.
+            NotFound: there is none, or the principal may not see it.
         """
         check_id(approval_id)
         clock = self.clock()
         return await self._store.read(lambda view: as_seen(_found(view, approval_id), instant(view, clock)))
 
     async def earlier(self, principal: Principal, approval: Approval) -> Earlier:
-        """What the same requester asked of the same kind beside this (THREATS T24)."""
+        """Return past requests of the same kind by the same requester (THREATS T24)."""
         clock = self.clock()
 
         def look(view: View) -> Earlier:
@@ -94,7 +94,7 @@ class Looking:
         """Return the audit entries of one approval, oldest first.
 
         Raises:
-            NotFound: there is none that the principal may see.
+            NotFound: there is none, or the principal may not see it.
         """
         check_id(approval_id)
 
@@ -104,11 +104,11 @@ class Looking:
         return await self._store.read(look)
 
     async def seq(self) -> int:
-        """The place of the newest change in the feed."""
+        """Return the place of the newest change in the feed."""
         return await self._store.read(lambda view: view.last_seq())
 
     async def news(self, principal: Principal, after: int, most: int) -> News | None:
-        """What has changed behind that place, as it is now; None where that is more than `most` entries."""
+        """Return the changes after that place, in their present state; None if there are more than `most` entries."""
         clock = self.clock()
 
         def look(view: View) -> News | None:
@@ -128,7 +128,7 @@ class Looking:
         return await self._store.read(look)
 
     async def counter(self) -> Decimal:
-        """What the counter stands at."""
+        """Return the counter's value."""
         return await self._store.read(lambda view: view.counter())
 
     async def wait(
@@ -140,12 +140,12 @@ class Looking:
         tick: Tick | None = None,
         until: Callable[[Approval], bool] | None = None,
     ) -> Approval:
-        """Return the approval as soon as it has left `pending` or `until` says that this will do.
+        """Return the approval as soon as it has left `pending` or `until` returns True.
 
-        Or as it is, after `seconds` or when the desk stops.
+        After `seconds`, or when the desk stops, return it in its present state.
 
         Raises:
-            NotFound: there is none that the principal may see.
+            NotFound: there is none, or the principal may not see it.
         """
         check_id(approval_id)
         started = anyio.current_time()
@@ -163,11 +163,11 @@ class Looking:
                 await self._until(changed, left, started, tick)
 
     def shape(self, approval: Approval) -> JsonObject:
-        """The approval as programs get it."""
+        """Return the approval as JSON for programs."""
         return shape(approval, self.telling(approval))
 
     def page_shape(self, page: Page) -> JsonObject:
-        """A page as programs get it, without secrets."""
+        """Return a page as JSON for programs, without secrets."""
         content: JsonObject = {
             "approvals": [shape(approval, self.telling(approval), redact=True) for approval in page.approvals],
             "total": page.total,
@@ -176,24 +176,24 @@ class Looking:
         return content if page.next_cursor is None else content | {"next_cursor": page.next_cursor}
 
     def summary(self, approval: Approval) -> str:
-        """The approval in the words that a model reads."""
+        """Return the approval as text for a model."""
         return summary(approval, self.telling(approval))
 
     def telling(self, approval: Approval) -> Telling:
-        """What telling this approval needs."""
+        """Return what is needed to show this approval: the time, its kind, and where to decide it."""
         kind = self.rulebook.kinds.get(approval.kind)
         return Telling(self.clock(), self._inbox, kind, self.page_of(approval.id))
 
     def page_of(self, approval_id: str) -> str | None:
-        """The URL of an approval's page in the inbox, without any secret; None where there is no inbox."""
+        """Return the URL of an approval's page in the inbox, without any secret; None if there is no inbox."""
         return None if self.address is None else f"{self.address}/approvals/{approval_id}"
 
     def where(self, approval_id: str) -> str:
-        """Where a person decides it, in words."""
+        """Return in words where a person decides it."""
         return where(self.page_of(approval_id), self._inbox)
 
     async def _until(self, changed: anyio.Event, seconds: float, started: float, tick: Tick | None) -> None:
-        """Wait for a change or the time; tick meanwhile."""
+        """Wait for a change or until the time is over, and call `tick` meanwhile."""
         end = anyio.current_time() + max(seconds, 0.001)
         while not changed.is_set() and (now := anyio.current_time()) < end:
             next_tick = started + TICK_SECONDS * ((now - started) // TICK_SECONDS + 1)
@@ -216,6 +216,6 @@ def _found(view: View, approval_id: str) -> Approval:
 
 
 def as_seen(approval: Approval, now: datetime) -> Approval:
-    """The approval as it stands at `now`: a clock that is set back later does not bring it back (THREATS T14)."""
+    """Return the approval with its status at `now`. Setting the clock back later does not revive it (THREATS T14)."""
     status = approval.seen_at(now)
     return approval if status is approval.status else replace(approval, status=status)

@@ -1,4 +1,4 @@
-"""Opening an approval, or joining the one that was asked for already."""
+"""Opening an approval, or joining an existing one."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,10 +7,11 @@ from mcp_hitl.desk.ending import decide_by_rule
 from mcp_hitl.desk.recording import begin, record
 from mcp_hitl.domain.approval import Approval, Status
 from mcp_hitl.domain.audit import Event
-from mcp_hitl.domain.canonical import JsonObject, digest_of, read_back
+from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Conflict, TooMany
 from mcp_hitl.domain.governing import rules_of, wording_of
 from mcp_hitl.domain.kinds import Kind
+from mcp_hitl.domain.payload import Payload
 from mcp_hitl.domain.principal import Principal
 from mcp_hitl.domain.rulebook import Judgement, Rulebook
 from mcp_hitl.store.transaction import Transaction
@@ -20,33 +21,33 @@ _DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a requester asks for, checked and ready to be stored. `payload` is the kind's canonical form of it."""
+    """A request, checked and ready to be stored."""
 
     requester: Principal
     kind: Kind
-    payload: bytes
+    payload: Payload
     claim: str | None
     dedup_key: str | None
-    """The digest of the key, as it is kept; so it outlasts the contents, and what was erased is not asked for again."""
+    """The digest of the deduplication key. It outlasts the contents, so an erased request is not opened again."""
     id: str
-    """The id that the approval gets if it is new."""
+    """The id for the approval if it is new."""
     form: JsonObject | None
-    """What an approver fills in, in the order in which it was defined."""
+    """The form for an approver, with its fields in the order in which they were defined."""
     flow: str | None = None
-    """The flow that waits for it, where one does already."""
+    """The flow that already waits for it, if there is one."""
     timeout: timedelta | None = None
 
 
 def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: Rulebook) -> Approval:
-    """Return the approval that this request belongs to, a new one where there is none.
+    """Return the existing approval for this request, or a new one.
 
-    Raises:
+    Conflict: the deduplication key belongs to another payload.
         Conflict: the key belongs to another payload.
         TooMany: the requester has used up a quota.
     """
     now = begin(tx, clock)
     _check_rate(tx, request, now)
-    asked_before = _earlier(tx, request, digest_of(request.payload), now)
+    asked_before = _earlier(tx, request, request.payload.digest, now)
     if asked_before is not None:
         tx.count_ask(asked_before.id)
         record(tx, asked_before, Event.ASKED_AGAIN, now, request.requester)
@@ -56,7 +57,7 @@ def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: R
 
 
 def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, requester: str, now: datetime) -> Judgement:
-    """The judgement without its verdict where a rule has approved enough for today, or the stop is on."""
+    """Return the judgement, without its verdict if the rule has used up its daily limit or the emergency stop is on."""
     rule = judgement.rule
     if rule is None or judgement.verdict is None:
         return judgement
@@ -67,8 +68,8 @@ def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, requester:
 
 
 def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Rulebook) -> Approval:
-    """Open a new approval; a rule of the policy may decide it at once."""
-    payload: JsonObject = read_back(request.payload)
+    """Open a new approval; a policy rule may decide it at once."""
+    payload = request.payload.value
     kind = request.kind
     judgement = hold_or_decide(tx, rulebook.judge(kind, payload), kind, request.requester.id, now)
     starts_flow = request.flow is None and kind.flow is not None
@@ -79,7 +80,7 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
         claim=request.claim,
         status=Status.PENDING,
         payload=payload,
-        digest=digest_of(request.payload),
+        digest=request.payload.digest,
         revision=1,
         requester=request.requester.id,
         requested_at=now,
@@ -91,7 +92,7 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
         timed_to=now,
         flow=request.id.replace("apr_", "flw_") if starts_flow else request.flow,
         rule=judgement.rule and judgement.rule.name,
-        asked_digest=digest_of(request.payload),
+        asked_digest=request.payload.digest,
         requested_as=request.requester.established.value,
     )
     tx.insert(approval)
@@ -121,7 +122,7 @@ def _earlier(tx: Transaction, request: Request, digest: str, now: datetime) -> A
         keyed = tx.keyed(requester, kind.name, request.dedup_key)
         if keyed is not None:
             if digest not in (keyed.digest, keyed.asked_digest):
-                raise Conflict(f"This dedup_key belongs to {keyed.id}, whose payload is another. Use a new key.")
+                raise Conflict(f"This dedup_key belongs to {keyed.id}, which has another payload. Use a new key.")
             return keyed
     elif kind.joins_equal:
         pending = tx.latest_equal(requester, kind.name, digest, Status.PENDING)
@@ -138,7 +139,7 @@ def _check_rate(tx: Transaction, request: Request, now: datetime) -> None:
     most = request.kind.limits.per_minute
     asked = (Event.OPENED.value, Event.ASKED_AGAIN.value)
     if most is not None and tx.count_events(request.requester.id, request.kind.name, asked, now - _MINUTE) >= most:
-        raise TooMany(f"You may ask {most} times in a minute. Wait a minute, and ask for less.")
+        raise TooMany(f"You may make {most} requests a minute. Wait a minute, then make fewer requests.")
 
 
 def _check_open(tx: Transaction, request: Request, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""The emergency stop, in which nothing is decided, redeemed or run; and the clock that has to be set right."""
+"""The emergency stop, during which nothing is decided, redeemed or run; and resetting the clock."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from mcp_hitl.store.transaction import Transaction
 
 
 def pause(tx: Transaction, who: Principal, kind: str | None, clock: datetime) -> bool:
-    """Stop a kind, or everything; False where it was stopped already."""
+    """Pause a kind, or everything. Return False if it was paused already."""
     now = begin(tx, clock)
     stopped = tx.pause(kind, who.id, now)
     if stopped:
@@ -19,7 +19,7 @@ def pause(tx: Transaction, who: Principal, kind: str | None, clock: datetime) ->
 
 
 def resume(tx: Transaction, who: Principal, kind: str | None, clock: datetime) -> bool:
-    """End a stop; False where there was none."""
+    """Resume a kind, or everything. Return False if it was not paused."""
     now = begin(tx, clock)
     resumed = tx.resume(kind)
     if resumed:
@@ -28,9 +28,9 @@ def resume(tx: Transaction, who: Principal, kind: str | None, clock: datetime) -
 
 
 def reset_clock(tx: Transaction, who: Principal, clock: datetime) -> datetime:
-    """Take the clock's word against the latest instant ever recorded; returns that one.
+    """Trust the clock again instead of the latest instant ever recorded. Return that instant.
 
-    For when a clock ran far ahead and came back: until then approvals with a `valid_for` count as used up.
+    Use it after a clock ran far ahead and was corrected; until then, approvals with a `valid_for` count as used up.
     """
     mark = tx.mark()
     tx.remember(clock)

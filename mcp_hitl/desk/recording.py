@@ -1,4 +1,4 @@
-"""What every change does: take the time, and write its audit entry in the same transaction."""
+"""The parts of every change: take the time, and write the audit entry in the same transaction."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,11 +14,11 @@ from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
 
 GRAIN = timedelta(seconds=1)
-"""How exactly the latest instant is kept: it is not written anew for every change."""
+"""The precision of the latest instant, so that it is not written again for every change."""
 
 
 def begin(tx: Transaction, clock: datetime) -> datetime:
-    """The instant of this transaction; the latest one ever recorded is raised to it."""
+    """Return the instant of this transaction, and raise the latest recorded instant to it."""
     mark = tx.mark()
     if clock >= mark + GRAIN:
         tx.remember(clock)
@@ -26,7 +26,7 @@ def begin(tx: Transaction, clock: datetime) -> datetime:
 
 
 def instant(view: View, clock: datetime) -> datetime:
-    """The instant of this reading."""
+    """Return the instant of this reading."""
     return present(clock, view.mark())
 
 
@@ -40,7 +40,7 @@ def record(
     assurance: Assurance | None = None,
     **data: Any,
 ) -> None:
-    """Append an entry; `who` is None for what no principal did, and data that is None is left out."""
+    """Append an audit entry. `who` is None if no principal acted; data that is None is left out."""
     tx.append(
         Entry(
             approval=approval.id if approval else NOWHERE,
@@ -56,10 +56,10 @@ def record(
 
 
 def locked(tx: Transaction, approval_id: str) -> Approval:
-    """The approval, held until the commit.
+    """Return the approval, locked until the commit.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such approval.
     """
     approval = tx.lock(approval_id)
     if approval is None:
@@ -68,20 +68,20 @@ def locked(tx: Transaction, approval_id: str) -> Approval:
 
 
 def check_open(approval: Approval, now: datetime) -> None:
-    """Refuse what has left `pending`.
+    """Refuse an approval that has left `pending`.
 
     Raises:
-        AlreadyResolved: with how, when and by whom.
+        AlreadyResolved: the message says how, when and by whom.
     """
     if approval.seen_at(now) is not Status.PENDING:
-        raise AlreadyResolved(f"{verdict_line(approval, now)}. That stands; nothing was changed.")
+        raise AlreadyResolved(f"{verdict_line(approval, now)}. That is final; nothing was changed.")
 
 
 def check_running(view: View, kind: str) -> None:
     """Refuse while the emergency stop is on (THREATS T15).
 
     Raises:
-        Paused: for this kind or for everything.
+        Paused: it is on for this kind or for everything.
     """
     if view.paused(kind):
         raise Paused("The emergency stop is on: nothing is decided, redeemed or run until somebody resumes it.")

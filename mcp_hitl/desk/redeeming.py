@@ -1,4 +1,4 @@
-"""Taking the approved action: once, while it is valid, and never blindly again."""
+"""Carrying out the approved action: once, while the approval is valid, and never again on a guess."""
 
 from datetime import datetime
 
@@ -29,24 +29,24 @@ def redeem(
     kind: Kind | None,
     rulebook: Rulebook,
 ) -> Approval:
-    """Use an approval, for its one time; from here on the caller performs the action.
+    """Use an approval, which is possible once. From here on the caller performs the action.
 
     Raises:
-        NotFound, NotAllowed, Conflict, Paused: it cannot be used; nothing was changed.
+        NotFound, NotAllowed, Conflict, Paused: it cannot be used, and nothing was changed.
     """
     approval = locked(tx, approval_id)
     if not caller.is_requester(approval.requester):
-        raise NotAllowed(f"{approval.id} was asked by somebody else; only its requester can redeem it.")
+        raise NotAllowed(f"{approval.id} was requested by somebody else; only its requester can redeem it.")
     if kind is None or not kind.redeemable or approval.flow is not None:
-        raise NotAllowed(f"{approval.id} is carried out here, not by its requester; there is nothing to redeem.")
+        raise NotAllowed(f"{approval.id} is carried out here, not by its requester, so there is nothing to redeem.")
     check_usable(tx, approval, clock, rulebook)
     if digest != approval.digest:
         raise Conflict(
-            f"{approval.id} was approved with another payload. Do what its payload says now, and send its digest."
+            f"{approval.id} was approved with another payload. Carry out its present payload, and send its digest."
         )
     now = begin(tx, clock)
     if not tx.set_outcome(approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)):
-        raise Conflict(f"{approval.id} was redeemed already, and an approval is used once. Ask for a new one.")
+        raise Conflict(f"{approval.id} was redeemed already, and an approval can be used only once. Ask for a new one.")
     record(tx, approval, Event.STARTED, now, caller, digest=approval.digest)
     return tx.get(approval.id) or approval
 
@@ -54,16 +54,16 @@ def redeem(
 def report(
     tx: Transaction, caller: Principal, approval_id: str, succeeded: bool, note: str | None, clock: datetime
 ) -> Approval:
-    """Record how the action went that the caller redeemed. The same report again changes nothing.
+    """Record the outcome of an action that the caller redeemed. Repeating the same report changes nothing.
 
     Raises:
         NotFound, NotAllowed, Conflict, Invalid: nothing was changed.
     """
     approval = locked(tx, approval_id)
     if not caller.is_requester(approval.requester):
-        raise NotAllowed(f"{approval.id} was asked by somebody else; only its requester can report on it.")
+        raise NotAllowed(f"{approval.id} was requested by somebody else; only its requester can report on it.")
     if approval.flow is not None:
-        raise NotAllowed(f"{approval.id} is carried out here; its outcome is not the requester's to report.")
+        raise NotAllowed(f"{approval.id} is carried out here, so its requester cannot report the outcome.")
     outcome = _outcome(succeeded, checked_comment(note))
     if approval.outcome == outcome:
         return approval
@@ -83,11 +83,11 @@ def reconcile(
     clock: datetime,
     rulebook: Rulebook,
 ) -> Approval:
-    """Settle an outcome that nobody could tell, on the word of one of its approvers who has looked.
+    """Record the true outcome of an action whose outcome is unknown, as reported by an approver who has checked.
 
     Raises:
-        NotFound, Conflict: there is nothing to settle.
-        NotAllowed: it is for others to say, or not like this.
+        NotFound, Conflict: there is nothing to reconcile.
+        NotAllowed: the person may not do this, or needs more assurance.
     """
     approval = locked(tx, approval_id)
     now = begin(tx, clock)
@@ -96,7 +96,7 @@ def reconcile(
     open_states = (OutcomeState.UNKNOWN,) if approval.flow else (OutcomeState.UNKNOWN, OutcomeState.RUNNING)
     if not tx.set_outcome(approval.id, outcome, was=open_states):
         raise Conflict(
-            f"The outcome of {approval.id} is {approval.outcome.state.value}; there is nothing to reconcile."
+            f"The outcome of {approval.id} is {approval.outcome.state.value}, so there is nothing to reconcile."
         )
     if approval.flow is not None:
         tx.settle_flow(approval.flow, FlowState.DONE if succeeded else FlowState.FAILED)
@@ -105,10 +105,10 @@ def reconcile(
 
 
 def check_usable(view: View, approval: Approval, clock: datetime, rulebook: Rulebook) -> None:
-    """Refuse what may not be acted on now, although somebody once approved it (THREATS T13, T15, T21).
+    """Refuse an approval that may not be used now, even if it was approved (THREATS T13, T15, T21).
 
     Raises:
-        NotAllowed: not approved, approved too long ago, or by somebody whose right is gone.
+        NotAllowed: it is not approved, was approved too long ago, or an approver has lost the right since.
         Paused: the emergency stop is on.
     """
     if approval.status is not Status.APPROVED:
@@ -118,10 +118,10 @@ def check_usable(view: View, approval: Approval, clock: datetime, rulebook: Rule
 
 
 def check_valid(view: View, approval: Approval, clock: datetime, rulebook: Rulebook) -> None:
-    """Refuse what was approved too long ago, or by somebody whose right is gone (THREATS T13, T21).
+    """Refuse an approval that was given too long ago, or by a person who has lost the right since (THREATS T13, T21).
 
     Raises:
-        NotAllowed: with which it is.
+        NotAllowed: the message says which of the two.
     """
     valid_for = approval.policy.valid_for
     if valid_for is not None and approval.resolved_at is not None:

@@ -1,4 +1,4 @@
-"""Who may decide what now: the one place that refuses, for deciding itself and for pages that ask before."""
+"""Checks who may decide now. Only this module refuses, both for decisions and for pages that check in advance."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -14,32 +14,32 @@ from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.domain.text import one_line
 from mcp_hitl.store.view import View
 
-_NOBODY = "nobody it names may still decide it under the current policy. Its requester has to cancel it and ask again"
+_NOBODY = "Nobody it names may still decide it under the current policy. Its requester has to cancel it and ask again"
 
 
 def check_shown(approval: Approval, revision: int, digest: str, stage: int | None = None) -> None:
-    """Refuse a decision about anything but what is there now (THREATS T7).
+    """Refuse a decision about an earlier revision or stage than the present one (THREATS T7).
 
-    A `stage` that was shown is the one to be decided: an answer to the first must not count for the second. Others who
-    decide in the same stage change nothing of what is asked.
+    If a `stage` was shown, the approval must still be in it: an answer to the first must not count for the second.
+    Other people's decisions in the same stage change nothing.
 
     Raises:
-        Conflict: it was edited since, or is in another stage.
+        Conflict: it was edited since, or is now in another stage.
     """
     if (revision, digest) != (approval.revision, approval.digest):
         raise Conflict(f"{approval.id} was edited after this was shown. Look at it again before you decide.")
     if stage is not None and stage != stage_of(approval):
         raise Conflict(
-            f"{approval.id} was decided on by somebody after this was shown: it was in stage {stage} and is in stage "
-            f"{stage_of(approval)} now. Look at it again before you decide."
+            f"Somebody decided on {approval.id} after this was shown: it was in stage {stage} and is now in stage "
+            f"{stage_of(approval)}. Look at it again before you decide."
         )
 
 
 def check_right(approval: Approval, approver: Principal, assurance: Assurance, rulebook: Rulebook) -> int:
-    """The stage that the approver may decide now, with this assurance.
+    """Return the stage that the approver may decide now, with this assurance.
 
     Raises:
-        NotAllowed: not this stage, not any more, not like this, or not one's own request.
+        NotAllowed: another stage is open, the right is gone, the assurance is too low, or it is their own request.
     """
     policy = approval.policy
     _check_assurance(policy, assurance)
@@ -51,19 +51,19 @@ def check_right(approval: Approval, approver: Principal, assurance: Assurance, r
     rights = rulebook.rights(approval.kind, approval.payload)
     if not policy.admits(entries, approver, rights):
         left = [entry for entry in entries if entry in rights.entries]
-        who = f"{_told(left)}. Ask one of them to look at it in the inbox" if left else _NOBODY
-        raise NotAllowed(f"{approval.id} is for others to decide now: {who}.")
+        who = f"It needs one of: {_told(left)}. Ask one of them to look at it in the inbox" if left else _NOBODY
+        raise NotAllowed(f"You can't decide {approval.id} at this stage. {who}.")
     return number
 
 
 def check_may_decide(
     approval: Approval, approver: Principal, verdict: Verdict, assurance: Assurance, rulebook: Rulebook
 ) -> int:
-    """The stage in which this verdict of the approver would count now, with this assurance.
+    """Return the stage in which the approver's verdict would count now, with this assurance.
 
     Raises:
         NotAllowed: see `check_right`; or it is their own edit, or they approved an earlier stage.
-        Conflict: they have decided already.
+        Conflict: they have already decided.
     """
     stage = check_right(approval, approver, assurance, rulebook)
     _check_counts(approval, approver, verdict, stage, rulebook.people)
@@ -73,22 +73,20 @@ def check_may_decide(
 def check_is_an_approver(
     approval: Approval, person: Principal, assurance: Assurance, rulebook: Rulebook, what: str
 ) -> None:
-    """Refuse what is for whoever might decide it if it was asked today, such as to `lift its cooldown`.
+    """Refuse an action that needs somebody who could decide such a request today, such as to `lift its cooldown`.
 
-    Its own approvers may all have left, and somebody must still be able to. Of a kind that is not configured here, only
-    those of them who count still.
+    We don't ask its own approvers, since they may all have left, and somebody must still be able to act. For a kind
+    that is not configured here, we ask those of its own approvers whose right is still valid.
 
     Raises:
-        NotAllowed: for others, not like this, or one's own request where another pair of eyes has to look.
+        NotAllowed: the person may not, needs more assurance, or made the request and four eyes are required.
     """
     policy, rights = approval.policy, rulebook.rights(approval.kind, approval.payload)
     _check_assurance(policy, assurance)
     known = approval.kind in rulebook.kinds
     if not (rights.name(person) if known else policy.admits(tuple(policy.named()), person, rights)):
         who = _told(sorted(rights.entries) if known else policy.named())
-        where = (
-            "in the inbox" if known else f"under a policy that has the kind {approval.kind!r}, which this one has not"
-        )
+        where = "in the inbox" if known else f"under a policy that has the kind {approval.kind!r}; this policy does not"
         raise NotAllowed(f"Only somebody who may decide {approval.id} can {what}: {who}. Ask one of them, {where}.")
     requester = rulebook.people.person(approval.requester)
     if policy.four_eyes and person.may_be(requester, approval.requested_as):
@@ -104,7 +102,7 @@ def check_beforehand(
     clock: datetime,
     rulebook: Rulebook,
 ) -> None:
-    """Refuse what `decide` would refuse of this verdict on what was shown, whatever its comment and answer.
+    """Refuse what `decide` would refuse for this verdict on the shown approval, apart from the comment and the answer.
 
     Raises:
         NotFound, AlreadyResolved, Paused, Conflict, NotAllowed: as `decide` would.
@@ -121,11 +119,11 @@ def check_beforehand(
 def _check_assurance(policy: Policy, assurance: Assurance) -> None:
     if not policy.counts(assurance):
         raise NotAllowed(
-            "This policy counts no decision that was made without asking a person (unattended = false). "
+            "This policy accepts no decision that was made without asking a person (unattended = false). "
             "A person has to look at it."
             if assurance is Assurance.NONE
-            else f"This policy asks for an assurance of {policy.assurance.value}; this would be {assurance.value}. "
-            "It is for somebody whom the policy names, where they have signed in as themselves."
+            else f"This policy requires the assurance {policy.assurance.value}; this decision would have "
+            f"{assurance.value}. It has to be decided by somebody whom the policy names, after they have signed in."
         )
 
 
@@ -135,20 +133,20 @@ def _told(entries: Iterable[str]) -> str:
 
 
 def _check_counts(approval: Approval, approver: Principal, verdict: Verdict, stage: int, people: People) -> None:
-    """Refuse what would not count: a second decision, an approval of one's own edit, or of a second stage.
+    """Refuse what would not count: a second decision, an approval of one's own edit, or an approval in a second stage.
 
-    Who two accounts belong to is asked now: they may have been mapped to one person since (THREATS T19).
+    We look up now who owns two accounts, since they may have been mapped to one person since (THREATS T19).
     """
     policy = approval.policy
     own = [
         held for held in approval.decisions_in_force if approver.may_be(people.person(held.approver), held.established)
     ]
     if any(held.stage == stage for held in own):
-        raise Conflict(f"You have already decided {approval.id}; it waits for others.")
+        raise Conflict(f"You have already decided {approval.id}; it is waiting for others.")
     if verdict is Verdict.REJECT:
         return
     edited = any(approver.may_be(people.person(edit.editor), edit.established) for edit in approval.edits)
     if edited and not policy.editor_may_approve:
-        raise NotAllowed(f"You edited {approval.id}; somebody else has to approve what it is now.")
+        raise NotAllowed(f"You edited {approval.id}, so somebody else has to approve it.")
     if policy.one_stage_each and own:
-        raise NotAllowed(f"You approved an earlier stage of {approval.id}; this one is for somebody else.")
+        raise NotAllowed(f"You approved an earlier stage of {approval.id}, so somebody else has to approve this one.")

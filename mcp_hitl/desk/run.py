@@ -1,4 +1,4 @@
-"""One run of a flow, from its claim to where it waits or ends."""
+"""One run of a flow, from its claim until it waits or ends."""
 
 import logging
 import secrets
@@ -32,23 +32,23 @@ logger = logging.getLogger(__name__)
 
 MOST_ERROR = 500
 _LOOK_AGAIN = timedelta(seconds=1)
-"""Until a flow is claimed again that another kind's stop has met, or that was interrupted."""
+"""The time until a flow is claimed again after another kind's pause or an interruption."""
 
 AnyFlow = Flow[Any, Any]
 
 
 class Claimed:
-    """A flow that this process holds, with what it needs to go on."""
+    """A flow that this process has claimed, with everything it needs to continue."""
 
     def __init__(
         self, lease: Lease, approval: Approval, journal: list[JournalEntry], refused: NotAllowed | None
     ) -> None:
-        """Held under `lease`; `refused` is why the approval may not be acted on, where it was approved."""
+        """Make a claim under `lease`; `refused` says why the approval may no longer be used, if it was approved."""
         self.lease, self.approval, self.journal, self.refused = lease, approval, journal, refused
 
 
 class Run:
-    """Carries a flow on under its lease, and records how it ended."""
+    """Continues a flow under its lease, and records how it ended."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Run:
         clock: Callable[[], datetime],
         rulebook: Rulebook,
     ) -> None:
-        """Carry on what was claimed; `flow` is its code."""
+        """Continue the claimed flow; `flow` is its code."""
         self._store = store
         self._claimed = claimed
         self._flow = flow
@@ -68,16 +68,16 @@ class Run:
         self._waits = Waits(store, self._journal, rulebook=rulebook, new_id=_new_id, refused=claimed.refused)
 
     async def carry_on(self) -> None:
-        """Run the flow to where it waits or ends; stop where the lease or the database is lost."""
+        """Run the flow until it waits or ends. Stop if the lease or the database is lost."""
         try:
             await self._conclude()
         except LeaseLost:
-            logger.info("another process carries %s on", self._claimed.lease.flow)
+            logger.info("another process continues %s", self._claimed.lease.flow)
         except Unavailable as error:
             logger.warning("%s stops for now: %s", self._claimed.lease.flow, error)
 
     async def _conclude(self) -> None:
-        """Run the flow to where it waits or ends, and record how it ended."""
+        """Run the flow until it waits or ends, and record how it ended."""
         try:
             result = await self._run()
         except Interrupted:
@@ -115,16 +115,16 @@ class Run:
             raise RuntimeError("it was cancelled from inside") from None
         except SystemExit as error:
             self._journal.finish()
-            raise RuntimeError("it wanted to end the whole program") from error
+            raise RuntimeError("it tried to end the whole program") from error
         self._journal.finish()
         return result
 
     def _look_again(self, tx: Transaction) -> None:
-        """Let go of a flow whose write was interrupted; it goes on from its journal in a while."""
+        """Release a flow whose write was interrupted; it continues from its journal after a while."""
         tx.renew(self._claimed.lease, begin(tx, self._clock()) + _LOOK_AGAIN)
 
     def _let_go(self, tx: Transaction) -> None:
-        """Let go of a flow that the emergency stop has met; if it is not its own kind's, to look again in a while."""
+        """Release a flow because of the emergency stop; if another kind is paused, try again after a while."""
         now = begin(tx, self._clock())
         self._journal.write_held_back(tx, now)
         lease = self._claimed.lease
@@ -162,7 +162,7 @@ class Run:
                 raise
             # What it came to cannot be recorded; that it ran can, and a person finds out the rest.
             self._journal.drop_held_back()
-            text = f"it ended as {outcome.state.value}, and that could not be recorded: {told(error)}"
+            text = f"it ended as {outcome.state.value}, but that could not be recorded: {told(error)}"
             await self._finish(FlowState.UNKNOWN, Outcome(OutcomeState.UNKNOWN, None, text))
 
 
@@ -179,6 +179,6 @@ def _as_object(result: object) -> dict[str, Any] | None:
 
 
 def in_words(error: Exception) -> str:
-    """An error as the approval tells it."""
+    """Return an error as the approval shows it."""
     ours = isinstance(error, HitlError | NotApproved | Unknown | FlowChanged)
     return one_line(str(error) if ours else told(error), MOST_ERROR)

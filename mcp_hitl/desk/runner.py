@@ -1,4 +1,4 @@
-"""Runs flows: claims what is runnable, runs it under a lease, and records how it ended."""
+"""Runs flows: claims those that are runnable, runs each under a lease, and records how it ended."""
 
 import importlib
 import logging
@@ -25,7 +25,7 @@ from mcp_hitl.store.view import View
 logger = logging.getLogger(__name__)
 
 _STIRRING = RESOLVING | {Event.OPENED, Event.RESUMED}
-"""After these there may be something to run; what time makes runnable is found by looking."""
+"""After these events there may be something to run. A regular check finds the flows that became due by time."""
 LEASE = timedelta(seconds=30)
 _RENEW_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
@@ -33,7 +33,7 @@ AT_ONCE = 16
 
 
 class Runner:
-    """Runs the flows of the kinds that this process knows. Any number of processes may, side by side."""
+    """Runs the flows of the kinds that this process knows. Any number of processes may do this at the same time."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Runner:
         self._held: dict[Lease, anyio.CancelScope] = {}
 
     async def run(self) -> None:
-        """Run until cancelled: at once when something changed, and every second for what time does."""
+        """Run until cancelled: immediately after a change, and every second for flows that became due."""
         async with anyio.create_task_group() as tasks, self._feed.listen(ANY, self._stir, events=_STIRRING):
             tasks.start_soon(self._keep)
             while True:
@@ -70,7 +70,7 @@ class Runner:
                     await self._stirred.wait()
 
     async def catch_up(self) -> int:
-        """Run everything that is runnable now to where it waits or ends; how many runs that were."""
+        """Run every flow that is runnable now until it waits or ends. Return the number of runs."""
         runs = 0
         while batch := await self._claim():
             for claimed in batch:
@@ -114,7 +114,7 @@ class Runner:
         return claimed
 
     def _refused(self, view: View, approval: Approval) -> NotAllowed | None:
-        """Why what was approved may not be acted on any more, where that is so; what is stopped is not claimed."""
+        """Return why an approval may no longer be used, or None. Paused flows are not claimed at all."""
         if approval.status is Status.APPROVED:
             try:
                 check_valid(view, approval, self._clock(), self._rulebook)
@@ -134,7 +134,7 @@ class Runner:
             logger.warning("%s stops for now", claimed.lease.flow, exc_info=error)
 
     async def _hold(self, claimed: Claimed) -> None:
-        """Carry a flow on while `_keep` keeps hold of it; leave it alone once somebody else has it."""
+        """Continue a flow while `_keep` renews its lease; stop when another process has it."""
         async with self._room:
             with anyio.CancelScope() as scope:
                 self._held[claimed.lease] = scope
@@ -145,7 +145,7 @@ class Runner:
         self._stirred.set()
 
     async def _keep(self) -> None:
-        """Lengthen the leases of what runs; let go of a flow that somebody else has."""
+        """Renew the leases of running flows; cancel a flow that another process has taken."""
         while True:
             await anyio.sleep(_RENEW_SECONDS)
             leases = list(self._held)
@@ -155,7 +155,7 @@ class Runner:
                         self._held[lease].cancel()
 
     async def _renew(self, leases: list[Lease]) -> list[Lease]:
-        """Lengthen the leases; those that are lost."""
+        """Renew the leases. Return those that are lost."""
 
         def work(tx: Transaction) -> list[Lease]:
             until = begin(tx, self._clock()) + LEASE
@@ -172,7 +172,7 @@ class Runner:
         await Run(self._store, claimed, flow, clock=self._clock, rulebook=self._rulebook).carry_on()
 
     async def _give_back(self, lease: Lease) -> None:
-        """Let go of a flow because this process stops, so that the next one need not wait for the lease to run out."""
+        """Release a flow because this process stops, so that the next process need not wait until the lease expires."""
         try:
             await self._store.write(lambda tx: tx.renew(lease, begin(tx, self._clock())))
         except Unavailable as error:
@@ -180,10 +180,10 @@ class Runner:
 
 
 def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[str, type[AnyFlow]]:
-    """The flow of each kind that has one: the one that is `given`, else imported from where the kind says.
+    """Return the flow of each kind that has one: the one in `given`, or else the one imported from the kind's path.
 
     Raises:
-        Invalid: it is not there, or is no flow.
+        Invalid: it cannot be imported, or is not a flow.
     """
     flows = dict(given)
     for kind in rulebook.kinds.values():
@@ -195,13 +195,13 @@ def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[s
             except Exception as error:  # whatever its module does when it is imported
                 raise Invalid(f"{where} cannot be imported: {in_words(error)}") from None
             if not (isinstance(found, type) and issubclass(found, Flow)):
-                raise Invalid(f"{where} is no Flow: it must be a class that derives from mcp_hitl.Flow.")
+                raise Invalid(f"{where} is not a Flow: it must be a class that derives from mcp_hitl.Flow.")
             flows[kind.name] = found
     return flows
 
 
 def _readable(view: View, approval_id: str) -> Approval | None:
-    """An approval; None, and a line in the log, where somebody has written past this program."""
+    """Return an approval; None, with a line in the log, if somebody changed it with another program."""
     try:
         return view.get(approval_id)
     except (ValueError, KeyError, TypeError) as error:
@@ -210,5 +210,5 @@ def _readable(view: View, approval_id: str) -> Approval | None:
 
 
 def _going(view: View, kinds: Sequence[str]) -> list[str]:
-    """Those of the kinds that are not stopped."""
+    """Return those kinds that are not paused."""
     return [kind for kind in kinds if not view.paused(kind)]

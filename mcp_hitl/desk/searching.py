@@ -1,4 +1,4 @@
-"""What finds things: lists of what is pending and of what was, who and what is among it, and the numbers of it all."""
+"""Desk methods that search: lists of pending and resolved approvals, their people and kinds, and statistics."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ from mcp_hitl.domain.stop import Stop
 from mcp_hitl.store.view import View
 
 MOST_SEARCHED = 10_000
-"""Approvals that one search looks at; the next page goes on from there."""
+"""The most approvals that one search checks; the next page continues from there."""
 MOST_NAMED = 100
 MOST_NUMBERED = 100_000
 MOST_DAYS = 3_660
@@ -33,8 +33,8 @@ MOST_DAYS = 3_660
 class Past:
     """Some resolved approvals, newest request first, and the cursor of the next page.
 
-    `looked_back_to` is set where the search stopped before the page was full: what was asked before then is not looked
-    at yet, so a short or empty page with a `next_cursor` goes on there.
+    `looked_back_to` is set if the search stopped before the page was full: it has not checked older requests.
+    A short or empty page with a `next_cursor` continues there.
     """
 
     approvals: list[Approval]
@@ -43,7 +43,7 @@ class Past:
 
 
 class Searching(Looking):
-    """The part of the desk that finds approvals and adds them up; it changes nothing."""
+    """The part of the desk that searches approvals and counts them; it changes nothing."""
 
     async def pending(
         self,
@@ -55,13 +55,13 @@ class Searching(Looking):
         limit: int = 20,
         cursor: str | None = None,
     ) -> Page:
-        """Return the oldest pending approvals behind `cursor`, of a kind, of a requester, in which all words occur.
+        """Return the oldest pending approvals after `cursor`, of a kind, of a requester, that contain all words.
 
-        With `requester` or `text`, one page looks at `MOST_SEARCHED` at most: it may be short, even empty, and still
-        have a `next_cursor`. Its `total` is then of the oldest `MOST_SEARCHED`; see `Page.counted_all`.
+        With `requester` or `text`, one page checks at most `MOST_SEARCHED`: it may be short or even empty, and still
+        have a `next_cursor`. Its `total` then counts the oldest `MOST_SEARCHED`; see `Page.counted_all`.
 
         Raises:
-            Invalid: the cursor is none of ours, or the text cannot be searched for.
+            Invalid: the cursor is not one of ours, or the text cannot be searched for.
         """
         _check_cursor(cursor, "list-pending")
         if requester is None and not words_of(text):
@@ -70,7 +70,7 @@ class Searching(Looking):
         return await self._store.survey(partial(self._search, sought=sought, limit=limit, cursor=cursor))
 
     async def next_pending(self, principal: Principal, after: str | None) -> str | None:
-        """The id of the pending approval behind `after`, or else of the first that is not `after` itself."""
+        """Return the id of the pending approval after `after`, or else of the first one that is not `after` itself."""
         _check_cursor(after, "list-pending")
 
         def look(view: View) -> str | None:
@@ -82,13 +82,13 @@ class Searching(Looking):
         return await self._store.read(look)
 
     async def requesters(self, principal: Principal) -> list[str]:
-        """Who asked for what is pending, in order; `MOST_NAMED` at most."""
+        """Return the requesters of pending approvals, sorted; at most `MOST_NAMED`."""
         return await self._store.read(
             lambda view: view.pending_requesters(instant(view, self.clock()), limit=MOST_NAMED)
         )
 
     async def pending_kinds(self, principal: Principal) -> list[str]:
-        """The kinds of what is pending, in order; `MOST_NAMED` at most."""
+        """Return the kinds of pending approvals, sorted; at most `MOST_NAMED`."""
         return await self._store.read(lambda view: view.pending_kinds(instant(view, self.clock()), limit=MOST_NAMED))
 
     async def history(
@@ -103,17 +103,17 @@ class Searching(Looking):
         limit: int = 50,
         cursor: str | None = None,
     ) -> Past:
-        """Return what has left `pending` or is overdue, before `cursor`; the newest request first.
+        """Return approvals that have left `pending` or are overdue, before `cursor`; the newest request first.
 
-        `approver` is who decided on it, whatever they said and whether or not it settled it. One page looks at
-        `MOST_SEARCHED` approvals at most; see `Past`.
+        `approver` is a person who decided on it, with any verdict, whether or not this settled it. One page checks at
+        most `MOST_SEARCHED` approvals; see `Past`.
 
         Raises:
-            Invalid: the cursor is none of ours, the text cannot be searched for, or the status is `pending`.
+            Invalid: the cursor is not one of ours, the text cannot be searched for, or the status is `pending`.
         """
         _check_cursor(cursor, "the history")
         if status is Status.PENDING:
-            raise Invalid("The history is of what is resolved: approved, rejected, expired or cancelled.")
+            raise Invalid("The history has only resolved approvals: approved, rejected, expired or cancelled.")
         sought = _sought(self.rulebook, status=status, kind=kind, requester=requester, approver=approver, text=text)
         if approver is not None:
             sought = replace(sought, approver=self.rulebook.people.person(approver))
@@ -129,12 +129,12 @@ class Searching(Looking):
         return await (self._store.read if sought == Sought() else self._store.survey)(look)
 
     async def numbers(self, principal: Principal, *, days: int = 30) -> Numbers:
-        """How deciding went with what was resolved within the last `days`, by kind and by person.
+        """Return statistics about approvals resolved within the last `days`, by kind and by person.
 
-        The newest `MOST_NUMBERED` are counted; see `Numbers.complete`.
+        At most the newest `MOST_NUMBERED` are counted; see `Numbers.complete`.
 
         Raises:
-            Invalid: not 1 to `MOST_DAYS` days.
+            Invalid: `days` is not 1 to `MOST_DAYS`.
         """
         if not 1 <= days <= MOST_DAYS:
             raise Invalid(f"days must be 1 to {MOST_DAYS:,}.")
@@ -142,7 +142,7 @@ class Searching(Looking):
         return await self._store.survey(lambda view: _numbers(view, instant(view, clock), timedelta(days=days), people))
 
     async def paused(self, principal: Principal) -> list[Stop]:
-        """What is stopped now, by whom and since when; everything first, then by kind."""
+        """Return what is paused now, by whom and since when; everything first, then by kind."""
         return await self._store.read(lambda view: view.stops())
 
     async def check_beforehand(
@@ -152,9 +152,9 @@ class Searching(Looking):
         assurance: Assurance,
         verdict: Verdict = Verdict.APPROVE,
     ) -> None:
-        """Refuse what `decide` would refuse of this verdict on `approval` as it was shown.
+        """Refuse what `decide` would refuse for this verdict on `approval` as it was shown.
 
-        It looks at who, when and how sure; at a form's answer and a comment only the decision itself does.
+        It checks the person, the time and the assurance. Only the decision itself checks a form's answer and a comment.
 
         Raises:
             NotFound, AlreadyResolved, Paused, Conflict, NotAllowed: as `decide` would.
@@ -171,7 +171,7 @@ class Searching(Looking):
         assurance: Assurance,
         verdict: Verdict = Verdict.APPROVE,
     ) -> str | None:
-        """The words in which `check_beforehand` refuses; None where it does not."""
+        """Return the message with which `check_beforehand` refuses, or None."""
         try:
             await self.check_beforehand(principal, approval, assurance, verdict)
         except HitlError as error:
@@ -215,7 +215,7 @@ def _sought(rulebook: Rulebook, *, text: str | None, status: Status | None = Non
 
 
 def _open_kinds(rulebook: Rulebook) -> frozenset[str]:
-    """The kinds of which nothing is secret: nobody finds out a secret by searching for it (THREATS T36)."""
+    """Return the kinds without secret fields, so that a search cannot find out a secret (THREATS T36)."""
     return frozenset(name for name, kind in rulebook.kinds.items() if not has_secrets(kind.schema))
 
 
@@ -225,7 +225,7 @@ def _check_cursor(cursor: str | None, where: str) -> None:
 
 
 def _behind(found: Sifted, limit: int) -> str | None:
-    """The cursor of the next page, where there may be one."""
+    """Return the cursor of the next page, or None if there is none."""
     return found.ids[limit - 1] if len(found.ids) > limit else found.stopped_at
 
 

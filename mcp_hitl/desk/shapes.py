@@ -13,31 +13,31 @@ from mcp_hitl.domain.canonical import canonical
 
 
 def taken(run: Callable[..., Any], payload: Any) -> Any:
-    """The payload as the type that a flow's `run` takes."""
+    """Return the payload as the type of the parameter of a flow's `run`."""
     return _taken(run).validate_python(payload)
 
 
 @lru_cache(maxsize=256)
 def _taken(run: Callable[..., Any]) -> TypeAdapter[Any]:
-    """What the first parameter of a flow's `run` takes."""
+    """Return the type adapter for the first parameter of a flow's `run`."""
     value = list(inspect.signature(run).parameters)[1]
     return TypeAdapter(get_type_hints(run, include_extras=True).get(value, Any))
 
 
 def encoded(value: object) -> str:
-    """What a step returned, as JSON that every reader reads alike; what is none fails inside the step."""
+    """Return a step's result as JSON that every reader reads alike. Anything else fails inside the step."""
     plain = to_jsonable_python(value, by_alias=True)
     canonical(plain, what="the result")
     return json.dumps(plain, ensure_ascii=False)
 
 
 def decoded(shape: TypeAdapter[Any], output: str | None) -> Any:
-    """What a step returns: always from JSON, so that the first run and a replay cannot differ."""
+    """Return a step's result, always from its JSON, so that the first run and a replay cannot differ."""
     return shape.validate_python(None if output is None else json.loads(output))
 
 
 def returned(action: Callable[..., Any]) -> TypeAdapter[Any]:
-    """What a step's action says that it returns; read before it acts, so that a mistake in it is found in time."""
+    """Return the declared return type of a step's action. We read it before the action runs, to find mistakes early."""
     while isinstance(action, partial):
         action = action.func
     return _adapter(action if inspect.isroutine(action) else type(action).__call__)
@@ -49,7 +49,7 @@ def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any]:
 
 
 def told(error: Exception) -> str:
-    """An error in a few words, without the values that pydantic would repeat (THREATS T36)."""
+    """Return an error in a few words, without the values that pydantic would repeat (THREATS T36)."""
     if isinstance(error, ValidationError):
         mistakes = error.errors(include_input=False, include_context=False, include_url=False)
         return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in mistakes[:5])[:300]

@@ -1,4 +1,4 @@
-"""What time does: reminders, escalations and expiry, each once however many processes run them."""
+"""Timers: reminders, escalations and expiry, each once, however many processes run them."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -21,13 +21,13 @@ from mcp_hitl.store.transaction import Transaction
 logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 1.0
-"""How often a server looks whether something has fallen due: one query on an index."""
+"""A server checks this often whether something is due, with one query on an index."""
 ERASE_SECONDS = 3_600.0
 _AT_ONCE = 100
 
 
 def pass_time(tx: Transaction, approval_id: str, clock: datetime) -> bool:
-    """Do what has fallen due to an approval, in order; False where there was nothing, or another process was first."""
+    """Handle the due events of an approval, in order. Return False if there was none, or another process was first."""
     approval = tx.lock(approval_id)
     if approval is None or approval.status is not Status.PENDING:
         return False
@@ -56,17 +56,17 @@ def _happen(tx: Transaction, approval: Approval, event: TimedEvent, now: datetim
 
 
 class Timers:
-    """Runs what falls due, in any process that serves; which one does it makes no difference."""
+    """Handles due events in any process that serves; it makes no difference which one."""
 
     def __init__(
         self, store: Store, clock: Callable[[], datetime], *, erase: Callable[[], Awaitable[object]] | None = None
     ) -> None:
-        """Work on `store` by `clock`; `erase`, where contents are kept for a time only, is called every hour."""
+        """Work on `store` by `clock`; `erase` is called every hour if contents are kept only for a time."""
         self._store = store
         self._clock = clock
         self._erase = erase
         self._left_out: set[str] = set()
-        """What could not be read, so that it is told once, and asked for beside what can be."""
+        """Ids of unreadable approvals: logged once, then skipped."""
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -83,7 +83,7 @@ class Timers:
             await anyio.sleep(TURN_SECONDS)
 
     async def catch_up(self) -> int:
-        """Do everything that has fallen due by now, longest due first; how many approvals that concerned."""
+        """Handle everything that is due now, longest due first. Return the number of approvals that this concerned."""
         done = 0
         while ids := await self._due():
             moved, left_out = 0, len(self._left_out)
@@ -106,7 +106,7 @@ class Timers:
             # Whatever somebody has written past this program, the others have their time all the same.
             if approval_id not in self._left_out:
                 self._left_out.add(approval_id)
-                logger.error("%s cannot be read, so that time does nothing to it: %r", approval_id, error)
+                logger.error("%s cannot be read, so its timers do not run: %r", approval_id, error)
             return False
         self._left_out.discard(approval_id)
         return passed

@@ -1,4 +1,4 @@
-"""The approvals that a flow waits for: the one that started it, and those that it opens on its way."""
+"""The approvals that a flow waits for: the one that started it, and those that it opens itself."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -11,11 +11,11 @@ from mcp_hitl.desk.opening import Request, open_approval
 from mcp_hitl.desk.recording import locked, record
 from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.audit import Event
-from mcp_hitl.domain.canonical import canonical, digest_of, read_back
 from mcp_hitl.domain.durations import duration
 from mcp_hitl.domain.errors import Invalid, NotAllowed
 from mcp_hitl.domain.flow import FlowState
 from mcp_hitl.domain.instants import in_words
+from mcp_hitl.domain.payload import Payload, payload_of
 from mcp_hitl.domain.principal import Established, Principal
 from mcp_hitl.domain.rulebook import Rulebook
 from mcp_hitl.store.store import Store
@@ -24,7 +24,7 @@ from mcp_hitl.store.view import View
 
 
 def start(tx: Transaction, approval: Approval, now: datetime) -> None:
-    """Say, once, that what was approved is being carried out."""
+    """Record, once, that an approved action is being carried out."""
     if approval.status is Status.APPROVED and tx.set_outcome(
         approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)
     ):
@@ -32,7 +32,7 @@ def start(tx: Transaction, approval: Approval, now: datetime) -> None:
 
 
 class Waits:
-    """What one run of a flow waits for."""
+    """The approvals that one run of a flow waits for."""
 
     def __init__(
         self,
@@ -45,8 +45,8 @@ class Waits:
     ) -> None:
         """Write to `journal`.
 
-        `refused` is why the approval that started the flow may not be acted on although it was approved, as the claim
-        found it.
+        `refused` is the reason why the approval that started the flow may no longer be used although it was approved,
+        as found when the flow was claimed.
         """
         self._store = store
         self._journal = journal
@@ -58,12 +58,12 @@ class Waits:
     async def wait_for(
         self, place: Place, payload: Any, *, expires_in: str | timedelta | None, kind: str | None, title: str | None
     ) -> Approval:
-        """The approval of this place, resolved; opened first where it is not yet.
+        """Return the resolved approval of this place, and open it first if necessary.
 
         Raises:
             Suspended: it is pending.
             Held: the emergency stop is on.
-            NotAllowed: it was approved and may not be acted on any more; also later, by the step that would act.
+            NotAllowed: it was approved but may no longer be used; the step that would act can raise this later, too.
         """
         first, self._count = self._count == 0, self._count + 1
         span = duration(expires_in) if isinstance(expires_in, str) else expires_in
@@ -113,21 +113,21 @@ class Waits:
         return approval
 
     def _check_first(self, kind: str | None, title: str | None, span: timedelta | None) -> None:
-        """Refuse what the approval that started the flow cannot have any more: its policy gave it all that."""
+        """Refuse arguments that the approval that started the flow cannot take any more: its policy has set them."""
         approval = self._journal.approval
         if kind not in (None, approval.kind) or title is not None:
             raise Invalid(
-                "The first wait of a flow is for the approval that started it, so it takes no other kind or title."
+                "The first wait of a flow is for the approval that started it, so it cannot have another kind or title."
             )
         given = approval.expires_at - approval.requested_at
         if span is not None and span < given:
             raise Invalid(
                 f"The first wait of a flow is for the approval that started it, which was given {in_words(given)}. "
-                f"If {in_words(span)} is all it may have, say so in its kind: timeout."
+                f"To give it only {in_words(span)}, set the timeout of its kind."
             )
 
     def _resolved(self, place: Place, payload: Any, *, went_on: bool) -> Approval:
-        """The approval that started the flow, which stays as the claim found it."""
+        """Return the approval that started the flow, in the state in which the claim found it."""
         approval = self._journal.approval
         if place.entry is None:
             self._admitted(approval, payload)
@@ -139,19 +139,19 @@ class Waits:
         return approval
 
     def _adopt(self, tx: Transaction, payload: Any, now: datetime) -> Approval:
-        """The approval that started the flow; if the flow has completed its payload, at a revision that says so."""
+        """Return the approval that started the flow. If the flow has completed its payload, that is a new revision."""
         approval = locked(tx, self._journal.approval.id)
         admitted = self._admitted(approval, payload)
-        if approval.status is Status.PENDING and approval.revision == 1 and digest_of(admitted) != approval.digest:
+        if approval.status is Status.PENDING and approval.revision == 1 and admitted.digest != approval.digest:
             kind = self._rulebook.kinds[approval.kind]
-            return complete(tx, approval, read_back(admitted), kind, self._rulebook, now)
+            return complete(tx, approval, admitted, kind, self._rulebook, now)
         return approval
 
-    def _admitted(self, approval: Approval, payload: Any) -> bytes:
-        """The canonical form of what the flow has made of its payload; what it says already was admitted before."""
-        form = canonical(payload, what="payload")
-        known = digest_of(form) in (approval.digest, approval.asked_digest)
-        return form if known else self._rulebook.kinds[approval.kind].admit(payload)
+    def _admitted(self, approval: Approval, payload: Any) -> Payload:
+        """Return the payload that the flow completed. A stored payload is not checked again."""
+        made = payload_of(payload, {})
+        known = made.digest in (approval.digest, approval.asked_digest)
+        return made if known else self._rulebook.kinds[approval.kind].admit(payload)
 
     def _open(
         self,

@@ -1,1 +1,1 @@
-"""What an approval is and who may decide it: pure functions and frozen values, without I/O."""
+"""Pure functions and frozen values, without I/O: what an approval is, and who may decide it."""

@@ -1,4 +1,4 @@
-"""Approvals, their decisions and the one table of their lifecycle."""
+"""Approvals, their decisions, and the one table of their lifecycle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from mcp_hitl.domain.policy import Assurance, Policy, Verdict
 
 
 class Status(StrEnum):
-    """Where an approval stands; every status but `pending` is final."""
+    """The status of an approval; every status but `pending` is final."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -27,11 +27,11 @@ LIFECYCLE: Mapping[Status, frozenset[Status]] = {
     Status.EXPIRED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
-"""From each status, the ones it may become."""
+"""Maps each status to the statuses that may follow it."""
 
 
 class OutcomeState(StrEnum):
-    """What is known of the approved action itself."""
+    """What we know about the approved action itself."""
 
     NONE = "none"
     RUNNING = "running"
@@ -42,7 +42,7 @@ class OutcomeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the approved action went: `result` where it succeeded, `error` where it failed."""
+    """The result of the approved action: `result` if it succeeded, `error` if it failed."""
 
     state: OutcomeState = OutcomeState.NONE
     result: JsonObject | None = None
@@ -50,11 +50,11 @@ class Outcome:
 
 
 HASTY = timedelta(seconds=2)
-"""Less than anybody needs to read what they decide."""
+"""A person needs longer than this to read what they decide."""
 
 
 def is_hasty(looked: timedelta | None) -> bool:
-    """Whether a decision after so long a look came faster than a person reads (THREATS T18)."""
+    """Return True if the approver decided faster than a person can read (THREATS T18)."""
     return looked is not None and looked < HASTY
 
 
@@ -62,7 +62,7 @@ def is_hasty(looked: timedelta | None) -> bool:
 class Decision:
     """One approver's verdict on one revision; immutable.
 
-    `nonce` marks the form it was given on, so that the same answer sent again is recognised (THREATS T38).
+    `nonce` identifies the form that was answered, so that a repeated answer is recognised (THREATS T38).
     """
 
     approval: str
@@ -76,17 +76,17 @@ class Decision:
     at: datetime
     nonce: str | None = None
     looked: timedelta | None = None
-    """How long the approver had it before them."""
+    """How long the approver had the approval on screen before deciding."""
 
     @property
     def hasty(self) -> bool:
-        """Whether it came faster than a person reads (THREATS T18)."""
+        """True if the decision came faster than a person can read (THREATS T18)."""
         return is_hasty(self.looked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """A revision that a person made: what was there before and what is there now."""
+    """One edit by a person: the payload before and after it."""
 
     revision: int
     editor: str
@@ -95,12 +95,12 @@ class Edit:
     after: Any
     at: datetime
     established: str | None = None
-    """How the editor was established; None where a flow completed it."""
+    """How the editor was identified; None if a flow completed the payload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What a flow reported of itself."""
+    """A progress report from a flow."""
 
     step: str
     message: str
@@ -109,7 +109,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """One held action: what it is, who asks, and how far it has come.
+    """One held action: the payload, the requester, and the state of the decision.
 
     `claim` is the agent's own wording; `policy` and `form` are copies made when it was opened. `stage` counts from 1.
     """
@@ -128,7 +128,7 @@ class Approval:
     policy: Policy
     form: JsonObject | None
     dedup_key: str | None
-    """The digest of the requester's key."""
+    """The digest of the deduplication key that the requester sent."""
     cooldown_until: datetime | None = None
     resolved_at: datetime | None = None
     asked: int = 1
@@ -141,35 +141,35 @@ class Approval:
     stage_since: datetime
     timed_to: datetime
     escalated: tuple[str, ...] = ()
-    """Who may decide the present stage beside its own approvers, by escalation."""
+    """People who may also decide the present stage because it was escalated to them."""
     flow: str | None = None
-    """The id of the flow that waits for it."""
+    """The id of the flow that waits for this approval."""
     rule: str | None = None
-    """The rule of the policy that decided it or chose its stages."""
+    """The policy rule that decided the approval or chose its stages."""
     erased_at: datetime | None = None
     asked_digest: str = ""
-    """The digest of what was asked for, before anybody edited it: asking the same again is recognised by it."""
+    """The digest of the original payload, before any edit. A repeated request is recognised by it."""
     requested_as: str | None = None
-    """How the requester was established."""
+    """How the requester was identified."""
 
     @property
     def decisions_in_force(self) -> tuple[Decision, ...]:
-        """The decisions on the present revision; an edit leaves earlier ones behind."""
+        """The decisions on the current revision. Decisions on earlier revisions do not count."""
         return tuple(decision for decision in self.decisions if decision.revision == self.revision)
 
     @property
     def opened_by(self) -> str | None:
-        """The approval that started the flow which asked for this one on its way; None where nothing but people did."""
+        """The id of the approval whose flow asked for this one; None if this approval did not come from such a flow."""
         first = None if self.flow is None else self.flow.replace("flw_", "apr_")
         return None if first == self.id else first
 
     @property
     def why_ended(self) -> str | None:
-        """The words it ended with: those of whoever rejected it last, or else `reason`; None where nobody gave any."""
+        """The comment of the last rejection, or else `reason`; None if nobody gave a reason."""
         rejections = [d.comment for d in self.decisions_in_force if d.verdict is Verdict.REJECT and d.comment]
         return rejections[-1] if rejections else self.reason
 
     def seen_at(self, now: datetime) -> Status:
-        """The status as anybody must read it at `now`: what is overdue has expired, recorded or not."""
+        """Return the status at `now`: an overdue approval is expired, even if the expiry is not recorded yet."""
         overdue = self.status is Status.PENDING and now >= self.expires_at
         return Status.EXPIRED if overdue else self.status

@@ -1,4 +1,4 @@
-"""The record of what happened: one entry for each event, holding digests and never contents."""
+"""The audit log: one entry for each event, with digests instead of contents."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,11 +11,11 @@ from mcp_hitl.domain.policy import Assurance
 from mcp_hitl.domain.principal import Principal
 
 SYSTEM = "system"
-"""The actor of what no principal did, such as an expiry."""
+"""The actor of events that no principal caused, such as an expiry."""
 
 
 class Event(StrEnum):
-    """What an entry reports."""
+    """The type of an audit entry."""
 
     OPENED = "opened"
     ASKED_AGAIN = "asked-again"
@@ -42,15 +42,15 @@ class Event(StrEnum):
 
 
 RESOLVING = frozenset({Event.APPROVED, Event.REJECTED, Event.EXPIRED, Event.CANCELLED})
-"""What ends an approval's being pending."""
+"""The events that end the status `pending`."""
 
 NOWHERE = ""
-"""The approval of an entry that concerns none in particular, such as a pause."""
+"""The `approval` of an entry that concerns no particular approval, such as a pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One entry as it is appended; the store gives it its `seq`, which is also its place in the change feed."""
+    """An entry before it is stored. The store assigns its `seq`, which is also its position in the change feed."""
 
     approval: str
     event: Event
@@ -64,7 +64,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An entry in its place in the chain: `hash` covers everything else, and `previous` the entry before."""
+    """An entry in the chain: `hash` covers all other fields, and `previous` is the hash of the entry before."""
 
     seq: int
     entry: Entry
@@ -72,12 +72,12 @@ class Recorded:
     hash: str
 
     def as_json(self) -> JsonObject:
-        """The entry as tools, resources and exports show it."""
+        """Return the entry in the JSON form of tools, resources and exports."""
         return body(self.seq, self.entry, self.previous) | {"hash": self.hash}
 
     @property
     def intact(self) -> bool:
-        """Whether the hash is that of the rest."""
+        """True if `hash` matches the other fields."""
         try:
             return self.hash == hash_of(self.seq, self.entry, self.previous)
         except ValueError:  # it has no canonical form
@@ -85,7 +85,7 @@ class Recorded:
 
 
 def body(seq: int, entry: Entry, previous: str) -> JsonObject:
-    """What an entry's hash covers."""
+    """Return the fields of an entry that its hash covers."""
     return {
         "seq": seq,
         "approval": entry.approval,
@@ -101,14 +101,14 @@ def body(seq: int, entry: Entry, previous: str) -> JsonObject:
 
 
 def hash_of(seq: int, entry: Entry, previous: str) -> str:
-    """The hash of an entry: SHA-256 of the RFC 8785 form of its body."""
+    """Return the hash of an entry: SHA-256 of the RFC 8785 form of its body."""
     return digest_of(rfc8785_form(body(seq, entry, previous)))
 
 
 def sealed(seq: int, entry: Entry, previous: str) -> tuple[str, str]:
-    """The RFC 8785 form of a new entry's data, and the entry's hash.
+    """Return the RFC 8785 form of a new entry's data, and the entry's hash.
 
-    It is `hash_of`, with the form of the body put together around that of the data: each change writes several entries.
+    The hash is the one of `hash_of`. Each change writes several entries, so we build the body's form around the data's.
     """
     data = canonical(entry.data, what="data").decode()
     form = (
@@ -124,15 +124,15 @@ def _text(text: str | None) -> str:
 
 
 def genesis(database: str) -> str:
-    """What the first entry has as its `previous`: the digest of the database's id."""
+    """Return the `previous` of the first entry: the digest of the database's id."""
     return content_digest(database) or ""
 
 
 def by(principal: Principal) -> JsonObject:
-    """The fields of an entry that say who acted."""
+    """Return the fields of an entry that name the principal who acted."""
     return {"actor": principal.id, "established": principal.established.value}
 
 
 def content_digest(content: object) -> str | None:
-    """What an entry holds in place of a comment, a reason or an answer."""
+    """Return the digest that an entry stores instead of a comment, a reason or an answer; None for None."""
     return None if content is None else digest_of(canonical(content, what="content"))

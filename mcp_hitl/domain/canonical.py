@@ -1,7 +1,7 @@
-"""JSON as we store and digest it: RFC 8785, after a check that it has exactly one meaning.
+"""JSON as we store and digest it: RFC 8785, after a check that every reader understands it the same way.
 
-Refused are what JSON itself does not know (NaN, infinities), integers that other readers would round
-(beyond 2^53 - 1), lone surrogates and NUL in text (no database stores them all), and deep nesting.
+We refuse values that JSON itself does not have (NaN, infinities), integers that other readers would round
+(beyond 2^53 - 1), lone surrogates and NUL in text (not every database can store them), and deep nesting.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ JsonObject = dict[str, Any]
 MAX_DEPTH = 32
 _SAFE_INTEGER = 2**53 - 1
 _EXPONENT_FROM = 1e21
-"""From here on, RFC 8785 writes a number with an exponent, which everybody reads as a float."""
+"""From this number on, RFC 8785 writes numbers with an exponent, and every reader takes them for floats."""
 
 _PLAIN_FROM = 1e-4
-"""From here on, Python writes a number without an exponent."""
+"""From this number on, Python writes numbers without an exponent."""
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")).encode
 
 
@@ -40,26 +40,26 @@ def canonical(value: object, *, what: str) -> bytes:
 
 
 def rfc8785_form(value: object) -> bytes:
-    """The RFC 8785 form of what need not be checked, since it is ours or was read back.
+    """Return the RFC 8785 form of a value that we wrote ourselves or read back, without checking it.
 
     Raises:
-        ValueError: it has none.
+        ValueError: the value has no RFC 8785 form.
     """
     return _common_form(value) or rfc8785.dumps(cast("Any", value))
 
 
 def digest_of(canonical_form: bytes) -> str:
-    """`sha256:` and the hexadecimal SHA-256 of a canonical form."""
+    """Return `sha256:` and the hexadecimal SHA-256 of a canonical form."""
     return "sha256:" + hashlib.sha256(canonical_form).hexdigest()
 
 
 def read_back(text: str | bytes) -> Any:
-    """Parse JSON that this program wrote."""
+    """Parse JSON that this program wrote, without the checks for JSON from outside."""
     return json.loads(text)
 
 
 def check_text(text: str, what: str) -> None:
-    """Refuse text that not every store and every reader would keep as it is.
+    """Refuse text that some stores or readers would not keep unchanged.
 
     Raises:
         Invalid: `text` has a NUL character or a lone surrogate.
@@ -74,7 +74,7 @@ def check_text(text: str, what: str) -> None:
 
 
 def _common_form(value: object) -> bytes | None:
-    """The form of a value that raises no question, many times faster than the library; None for every other value."""
+    """Return the RFC 8785 form of an ordinary value, many times faster than the library; None for any other value."""
     if not _is_common(value, MAX_DEPTH):
         return None
     text = _encode(value)
@@ -85,10 +85,10 @@ def _common_form(value: object) -> bytes | None:
 
 
 def _is_common(value: object, depth: int) -> bool:
-    """Whether Python's own JSON is RFC 8785 for it, and every reader's: no key, number or nesting out of the ordinary.
+    """Return True if Python's own JSON for `value` is RFC 8785 and every reader reads it alike: an ordinary value.
 
-    Sorted as Python sorts them, ASCII keys are in the order of UTF-16; between a ten-thousandth and 2^53, Python
-    writes a fraction as ECMAScript does.
+    Python sorts ASCII keys in the same order as UTF-16, and writes a fraction between a ten-thousandth and 2^53
+    the same way as ECMAScript.
     """
     kind = type(value)
     if kind is str or value is None or kind is bool:
@@ -145,4 +145,4 @@ def _check(value: object, place: str, depth: int) -> None:
 
 
 def _unsafe(place: str) -> Invalid:
-    return Invalid(f"{place} is an integer beyond ±(2^53 - 1), which not every reader keeps. Send it as text.")
+    return Invalid(f"{place} is an integer beyond ±(2^53 - 1), which not every reader keeps exact. Send it as text.")

@@ -1,4 +1,4 @@
-"""What an edit changed, field by field."""
+"""The changes that an edit made, field by field."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -9,9 +9,9 @@ _ABSENT = object()
 
 
 def changes(before: Any, after: Any, place: str = "") -> list[JsonObject]:
-    """`[{field, before, after}]` wherever two payloads differ; None stands for absent as well as for null.
+    """Return `[{field, before, after}]` for every place where two payloads differ; None means absent or null.
 
-    Where the one is absent and the other null, both are None: even that is another payload, and no change is left out.
+    If a field is absent in one and null in the other, both are None. The payloads differ, so the change is listed.
     """
     if isinstance(before, dict) and isinstance(after, dict):
         old, new = cast("dict[str, Any]", before), cast("dict[str, Any]", after)
@@ -27,9 +27,9 @@ def changes(before: Any, after: Any, place: str = "") -> list[JsonObject]:
 
 
 def named(before: JsonObject, after: JsonObject, schema: Mapping[str, Any]) -> JsonObject:
-    """`{fields, others}` for the log: which changed fields the schema names at the top level, and how many it does not.
+    """Return `{fields, others}` for the log: changed top-level fields that the schema names, and the number of others.
 
-    What it does not name may be a content itself, such as the keys by which people are found in an object, or a secret.
+    A field name that the schema does not know may itself be content, such as the name of a person, or a secret.
     """
     changed = {name for name in {*before, *after} if not _same(before.get(name, _ABSENT), after.get(name, _ABSENT))}
     fields = sorted(changed & {*schema.get("properties", {})})
@@ -41,7 +41,7 @@ def _told(value: Any) -> Any:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values are one in JSON, where true is not 1: Python would call [1] and [true] equal."""
+    """Return True if two values are equal in JSON, where true is not 1. Python would call [1] and [true] equal."""
     if isinstance(one, dict) and isinstance(other, dict):
         mine, theirs = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
         return mine.keys() == theirs.keys() and all(_same(value, theirs[name]) for name, value in mine.items())

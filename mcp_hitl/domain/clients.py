@@ -1,4 +1,4 @@
-"""The programs that have connected: what they say of themselves, and how they can put a question to their person."""
+"""The programs that have connected: what they report about themselves, and how they can show a question to a person."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from enum import StrEnum
 from mcp_hitl.domain.text import visible
 
 MOST_CLIENTS = 50
-"""How many a database keeps; the one that was not seen for longest goes first."""
+"""How many clients a database keeps. It drops the client that has been away longest first."""
 _MOST_CHARACTERS = 80
 
 
@@ -20,31 +20,31 @@ class Transport(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One sort of client. Name, version and revision are its own words, made safe to keep by `told`."""
+    """One type of client. It chose its own name, version and revision; `told` makes them safe to store."""
 
     name: str
     version: str
     protocol: str
     transport: Transport
     forms: bool
-    """Whether it declares that it shows forms."""
+    """True if it declares that it can show forms."""
     url: bool
-    """Whether it declares that it leads its person to a page."""
+    """True if it declares that it can send its person to a web page."""
 
     @staticmethod
     def told(name: str, version: str, protocol: str, transport: Transport, *, forms: bool, url: bool) -> "Client":
-        """A client by what it says of itself, which may be anything: cut, and with escapes for what deceives."""
+        """Return a client from what it reports, which may be anything: cut to length, deceptive characters escaped."""
         return Client(_kept(name), _kept(version), _kept(protocol), transport, forms, url)
 
     @property
     def title(self) -> str:
-        """`Claude Desktop 1.2`, as far as it says; to be read, so what deceives is shown here too."""
+        """The name and version to show, such as `Claude Desktop 1.2`, with deceptive characters escaped again."""
         return " ".join(filter(None, (visible(self.name), visible(self.version)))) or "A client without a name"
 
 
 @dataclass(frozen=True, slots=True)
 class Acquaintance:
-    """A client, and when it was first and last seen on this database."""
+    """A client, and the times when it was first and last seen on this database."""
 
     client: Client
     first_seen: datetime

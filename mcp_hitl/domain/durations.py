@@ -12,10 +12,10 @@ LONGEST = timedelta(days=3660)
 
 
 def duration(text: str) -> timedelta:
-    """Read a length of time; more than nothing, at most ten years.
+    """Return the length of time that `text` describes: more than zero, at most ten years.
 
     Raises:
-        Invalid: it cannot be read so.
+        Invalid: `text` is not such a length of time.
     """
     seconds = 0
     if words := _WORDS.fullmatch(text.strip()):

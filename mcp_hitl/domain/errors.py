@@ -1,20 +1,20 @@
-"""What a caller can act on. Each error has a stable `code` and a sentence that says what to do next."""
+"""Errors that a caller can act on. Each has a stable `code` and a message that says what to do next."""
 
 
 class HitlError(Exception):
-    """Base of every refusal; `str(error)` is meant for the caller and never echoes what was sent."""
+    """Base of every refusal. `str(error)` is written for the caller and never repeats the caller's input."""
 
     code = "error"
 
 
 class Invalid(HitlError):
-    """An argument, payload, form or answer that does not fit; nothing was stored."""
+    """An argument, payload, form or answer is not valid; nothing was stored."""
 
     code = "invalid"
 
 
 class NotFound(HitlError):
-    """No such approval here, or none that the caller may see."""
+    """No approval has this id, or the caller may not see it."""
 
     code = "not_found"
 
@@ -23,42 +23,42 @@ class NotFound(HitlError):
 
 
 class NotAllowed(HitlError):
-    """The caller is known and may not do this."""
+    """We know the caller, and the caller may not do this."""
 
     code = "not_allowed"
 
 
 class AlreadyResolved(HitlError):
-    """The approval has left `pending`; the message says how, when and by whom."""
+    """The approval is no longer `pending`; the message says how, when and by whom it was resolved."""
 
     code = "already_resolved"
 
 
 class Conflict(HitlError):
-    """The request contradicts what is stored: another payload under the key, another revision, a second decision."""
+    """The request contradicts stored data: another payload under the same key, another revision, a second decision."""
 
     code = "conflict"
 
 
 class NeedsPerson(HitlError):
-    """A decision needs a person, and none can be asked this way."""
+    """Only a person can decide this, and no person can be asked this way."""
 
     code = "needs_person"
 
 
 class TooMany(HitlError):
-    """A quota of the requester is used up."""
+    """The requester has used up a quota."""
 
     code = "too_many"
 
 
 class Paused(HitlError):
-    """The emergency stop is on: nothing is decided, redeemed or run; asking goes on."""
+    """The emergency stop is on. Nothing is decided, redeemed or run, but new requests are still accepted."""
 
     code = "paused"
 
 
 class Unavailable(HitlError):
-    """The store could not take the request; nothing was changed and the same call may be made again."""
+    """The store could not handle the request; nothing was changed, and the caller may try again."""
 
     code = "unavailable"

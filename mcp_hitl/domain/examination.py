@@ -1,4 +1,4 @@
-"""What a database holds beside its approvals, as `doctor` examines it: facts, without a judgement."""
+"""Facts about a database that `doctor` examines, apart from its approvals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from mcp_hitl.domain.stop import Stop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """The facts, at one instant. `open_kinds` counts what is pending or still runs, by kind."""
+    """The facts at one instant. `open_kinds` counts the approvals that are pending or still running, by kind."""
 
     now: datetime
-    """By the computer's clock."""
+    """The present time of the computer's clock."""
     mark: datetime
-    """The latest instant ever recorded."""
+    """The latest instant ever recorded in the database."""
     profile: Profile
     governed: bool
-    """Whether a policy file has governed this database."""
+    """True if a policy file has ever been in force for this database."""
     stops: tuple[Stop, ...]
     unsettled: tuple[str, ...]
-    """Approvals whose outcome nobody knows: the first few."""
+    """The first few approvals whose outcome is unknown."""
     open_kinds: Mapping[str, int]
     clients: tuple[Acquaintance, ...]
-    """The newest first."""
+    """The most recent client first."""
     inbox: Whereabouts | None = None
-    """Where it is or was last, whether or not a process serves it."""
+    """The inbox's present or last address, even if no process serves it."""
     sessions: tuple[Session, ...] = ()
-    """Who is signed in there."""
+    """The people who are signed in at the inbox."""

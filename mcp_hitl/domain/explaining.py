@@ -1,4 +1,4 @@
-"""What would happen to a payload, and why: the answer of `policy explain`, without asking anybody."""
+"""Explains what would happen to a payload, and why, without asking anybody: the answer of `policy explain`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import cast
 
-from mcp_hitl.domain.canonical import JsonObject, digest_of
+from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.people import GROUP
@@ -16,21 +16,21 @@ from mcp_hitl.domain.schemas import check_against
 
 
 class Ending(StrEnum):
-    """What becomes of a payload at once."""
+    """What happens to a payload immediately."""
 
     REFUSED = "refused"
-    """It does not fit its kind; nothing is stored."""
+    """The payload does not fit its kind; nothing is stored."""
     APPROVED = "approved"
-    """A rule approves it; people are asked when the rule's day is used up."""
+    """A rule approves it. People are asked instead once the rule has used up its daily limit."""
     REJECTED = "rejected"
     """A rule rejects it."""
     HELD = "held"
-    """People decide."""
+    """People have to decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """A rule that was asked, and why it does not hold; None for the one that does."""
+    """A rule that was checked, and the reason why it does not apply; None for the rule that does."""
 
     name: str
     because: str | None
@@ -38,7 +38,7 @@ class Considered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """The whole answer; what follows `refusal` is there for payloads that are not refused."""
+    """The complete answer. The fields after `refusal` are set only if the payload is not refused."""
 
     kind: Kind
     profile: Profile
@@ -50,7 +50,7 @@ class Explanation:
     judgement: Judgement | None = None
 
     def shape(self) -> JsonObject:
-        """The answer for programs; lengths of time as a policy file has them."""
+        """Return the answer as JSON for programs, with lengths of time written as in a policy file."""
         shape: JsonObject = {"kind": self.kind.name, "profile": self.profile.value, "outcome": self.ending.value}
         if self.judgement is None:
             return shape | {"refusal": self.refusal}
@@ -78,10 +78,10 @@ class Explanation:
 
 
 def explain(rulebook: Rulebook, kind_name: str, payload: object) -> Explanation:
-    """Say what would happen to `payload`, and why.
+    """Return what would happen to `payload`, and why.
 
     Raises:
-        Invalid: no such kind.
+        Invalid: there is no such kind.
     """
     kind = rulebook.kinds.get(kind_name)
     if kind is None:
@@ -92,7 +92,7 @@ def explain(rulebook: Rulebook, kind_name: str, payload: object) -> Explanation:
         )
     payload = cast("JsonObject", payload)
     try:
-        form = kind.admit(payload)
+        admitted = kind.admit(payload)
     except Invalid as refusal:
         return Explanation(kind=kind, profile=rulebook.profile, ending=Ending.REFUSED, refusal=str(refusal))
     judgement = rulebook.judge(kind, payload)
@@ -102,14 +102,14 @@ def explain(rulebook: Rulebook, kind_name: str, payload: object) -> Explanation:
         profile=rulebook.profile,
         ending=endings[judgement.verdict],
         title=kind.title_of(payload, None),
-        digest=digest_of(form),
+        digest=admitted.digest,
         considered=tuple(_considered(kind, payload, judgement)),
         judgement=judgement,
     )
 
 
 def written(span: timedelta) -> str:
-    """A length of time exactly, as a policy file may have it: `36 hours`, `7 days`."""
+    """Return a length of time exactly, the way a policy file may write it: `36 hours`, `7 days`."""
     seconds = round(span.total_seconds())
     unit, length = next(
         (unit, length) for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -119,7 +119,7 @@ def written(span: timedelta) -> str:
 
 
 def people_of(policy: Policy, entries: Iterable[str]) -> list[str]:
-    """Who approver entries mean, by the policy's own copy of its groups, in order."""
+    """Return the people whom approver entries mean, sorted, by the groups that are copied onto the policy."""
     found: set[str] = set()
     for entry in entries:
         found |= policy.members.get(entry.removeprefix(GROUP), frozenset()) if entry.startswith(GROUP) else {entry}

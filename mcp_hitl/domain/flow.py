@@ -1,37 +1,37 @@
-"""Flows as they are stored: where one stands, and what its journal says of each step."""
+"""The stored form of a flow: its state, and the journal of its steps."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class FlowState(StrEnum):
-    """Where a flow stands."""
+    """The state of a flow."""
 
     RUNNABLE = "runnable"
-    """A server may claim it, or has."""
+    """A server may claim it, or has claimed it."""
     WAITING = "waiting"
-    """An approval has to be resolved first."""
+    """It waits until an approval is resolved."""
     SLEEPING = "sleeping"
-    """A time has to come first."""
+    """It waits until a certain time."""
     DONE = "done"
     FAILED = "failed"
     UNKNOWN = "unknown"
-    """It stopped where nobody can tell what happened; a person reconciles it."""
+    """It stopped, and we cannot know what happened. A person has to reconcile it."""
 
 
 class StepState(StrEnum):
-    """What the journal says of a step."""
+    """The state of a step in the journal."""
 
     CLAIMED = "claimed"
-    """It was about to act; whether it did is not known."""
+    """The step was about to act; we don't know whether it did."""
     DONE = "done"
     FAILED = "failed"
-    """It did certainly not act; its output says why."""
+    """The step certainly did not act; its output says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One step: its place, what it does (`do`, `write`, …), its name, and its output as JSON."""
+    """One step: its position, its operation (`do`, `write`, …), its name, and its output as JSON."""
 
     position: int
     step: str
@@ -42,7 +42,7 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One process's hold on a runnable flow; whoever claims it next has a higher epoch."""
+    """One process's claim on a runnable flow. The next process to claim it gets a higher epoch."""
 
     flow: str
     kind: str

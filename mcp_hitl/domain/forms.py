@@ -1,7 +1,7 @@
 """Forms that a person fills in: the flat JSON Schema that MCP elicitation allows, and nothing else.
 
 Source: https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation (requested schema), unchanged in
-2026-07-28. Protocol 2025-06-18 knows less; `for_client` says what can be shown there.
+2026-07-28. Protocol 2025-06-18 allows less; `for_client` returns what a client there can show.
 """
 
 import math
@@ -18,7 +18,7 @@ from mcp_hitl.domain.text import visible
 OLDEST_PROTOCOL = "2025-06-18"
 MAX_FIELDS = 40
 MAX_ANSWER = 10_000
-"""Characters in one text of an answer, unless the form asks for fewer (THREATS T34)."""
+"""The most characters that one text of an answer may have, unless the form sets a lower limit (THREATS T34)."""
 
 _COMMON = frozenset({"type", "title", "description", "default"})
 _KEYWORDS: Mapping[str, frozenset[str]] = {
@@ -37,12 +37,12 @@ FREE_TEXT: JsonObject = {
     "properties": {"answer": {"type": "string", "title": "Answer", "minLength": 1, "maxLength": MAX_ANSWER}},
     "required": ["answer"],
 }
-"""The form of a question that comes without one."""
+"""The form of a question that has no form of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One option of a field: the value that is sent, and what the person reads."""
+    """One option of a field: the value that is sent, and the title that the person reads."""
 
     value: str
     title: str
@@ -50,7 +50,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a form, read off its schema."""
+    """One field of a form, read from its schema."""
 
     name: str
     schema: JsonObject
@@ -58,17 +58,17 @@ class Field:
 
     @property
     def type(self) -> str:
-        """`string`, `number`, `integer`, `boolean` or `array` (several of the choices)."""
+        """The type of the field: `string`, `number`, `integer`, `boolean` or `array` (several choices)."""
         return str(self.schema["type"])
 
     @property
     def label(self) -> str:
-        """What to call the field in front of a person."""
+        """The name of the field to show to a person."""
         return visible(str(self.schema.get("title") or self.name))
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """What can be chosen; empty where anything that fits the type may be typed."""
+        """The options to choose from; empty if the person may enter any value of the type."""
         holder = self.schema.get("items", self.schema)
         titled = holder.get("oneOf") or holder.get("anyOf")
         if titled:
@@ -77,29 +77,29 @@ class Field:
         return tuple(Choice(v, visible(n)) for v, n in zip(holder.get("enum", []), names, strict=True))
 
     def check(self, value: object) -> None:
-        """Check one value.
+        """Check one value against the field.
 
         Raises:
-            Invalid: with what was expected.
+            Invalid: the value does not fit; the message says what was expected.
         """
         _check_values({self.name: value})
         check_against(_enforced(self.schema), value, what=self.label)
 
 
 def define(form: Mapping[str, Any]) -> JsonObject:
-    """Check a form's definition and return it complete (`type` and `required` filled in).
+    """Check a form's definition and return it complete, with `type` and `required` filled in.
 
-    What generators of schemas add is taken: a dialect, a title and a description of the whole, a ban of other fields,
-    and `anyOf` of a type and null, which makes the field optional.
+    It accepts what schema generators add: a dialect, a title and a description of the whole form, a ban on other
+    fields, and `anyOf` of a type and null, which makes the field optional.
 
     Raises:
-        Invalid: naming the field and what the specification allows there.
+        Invalid: the message names the field and what the specification allows there.
     """
     canonical(dict(form), what="form")
     extra = set(form) - {"type", "properties", "required", "$schema", "title", "description", "additionalProperties"}
     if extra or form.get("additionalProperties", False) is not False:
         raise Invalid(
-            "form may hold only type, properties and required (with additionalProperties false): "
+            "form may have only type, properties and required (with additionalProperties false): "
             "forms are flat lists of fields."
         )
     properties = form.get("properties")
@@ -110,7 +110,7 @@ def define(form: Mapping[str, Any]) -> JsonObject:
         raise Invalid(f"form has more than {MAX_FIELDS} fields. Ask for less at once.")
     required: Any = form.get("required", [])
     if not isinstance(required, list) or any(name not in list(properties) for name in cast("list[Any]", required)):
-        raise Invalid("form's required must be a list of names that stand under properties.")
+        raise Invalid("form's required must be a list of names that are listed under properties.")
     fields = {name: _without_null(schema) for name, schema in properties.items()}
     for name, schema in fields.items():
         _check_field(name, schema)
@@ -119,7 +119,7 @@ def define(form: Mapping[str, Any]) -> JsonObject:
 
 
 def _without_null(schema: Any) -> Any:
-    """Return T with what is written around it for `anyOf: [T, {"type": "null"}]`, and any other schema as it is."""
+    """Return T with its surrounding keywords for `anyOf: [T, {"type": "null"}]`, and any other schema unchanged."""
     if not isinstance(schema, dict):
         return schema
     around = dict(cast("JsonObject", schema))
@@ -135,15 +135,15 @@ def _without_null(schema: Any) -> Any:
 
 
 def fields_of(form: JsonObject) -> tuple[Field, ...]:
-    """The fields of a defined form, in order."""
+    """Return the fields of a defined form, in order."""
     return tuple(Field(n, schema, n in form["required"]) for n, schema in form["properties"].items())
 
 
 def number_typed(field: Field, typed: str) -> int | float:
-    """The number that a person typed into a field.
+    """Return the number that a person typed into a field.
 
     Raises:
-        Invalid: it is none.
+        Invalid: the text is not a number.
     """
     try:
         if "_" in typed or not typed.isascii():
@@ -154,10 +154,10 @@ def number_typed(field: Field, typed: str) -> int | float:
 
 
 def check_answer(form: JsonObject, answer: object) -> JsonObject:
-    """Check what a person sent against a defined form; null or empty text in an optional field counts as left out.
+    """Return a person's answer, checked against a defined form; null or empty text leaves an optional field out.
 
     Raises:
-        Invalid: with each field that does not fit and what was expected there.
+        Invalid: the message names each field that does not fit, and what was expected there.
     """
     if not isinstance(answer, dict):
         raise Invalid("The answer must be an object with the form's fields.")
@@ -175,9 +175,9 @@ def check_answer(form: JsonObject, answer: object) -> JsonObject:
 
 
 def for_client(form: JsonObject, protocol: str) -> JsonObject | None:
-    """The form as a client on `protocol` can show it, or None where it cannot (several choices on 2025-06-18).
+    """Return the form as a client on `protocol` can show it, or None if it cannot (several choices on 2025-06-18).
 
-    Titles and descriptions lose what could deceive the reader (THREATS T25); names and values stay.
+    Titles and descriptions have deceptive characters escaped (THREATS T25); names and values stay as they are.
     """
     shown = {name: _readable(schema) for name, schema in form["properties"].items()}
     if protocol == OLDEST_PROTOCOL:
@@ -201,7 +201,7 @@ def _check_field(name: str, schema: Any) -> None:
     schema = cast("JsonObject", schema)
     unknown = sorted(set(schema) - _KEYWORDS[kind])
     if unknown:
-        raise refuse(f"of type {kind} may hold only {', '.join(sorted(_KEYWORDS[kind]))}")
+        raise refuse(f"of type {kind} may have only {', '.join(sorted(_KEYWORDS[kind]))}")
     for keyword in ("title", "description"):
         if not isinstance(schema.get(keyword, ""), str) or len(schema.get(keyword, "")) > 500:
             raise refuse(f"has a {keyword} that is not text of at most 500 characters")
@@ -211,9 +211,9 @@ def _check_field(name: str, schema: Any) -> None:
     ):  # fmt: skip
         value = schema.get(keyword, 0)
         if not isinstance(value, types) or isinstance(value, bool) or ("imum" not in keyword and value < 0):
-            raise refuse(f"has a {keyword} that is not a number it can be compared with")
+            raise refuse(f"has a {keyword} that is not a valid number for it")
     if "pattern" in schema and not patterns.is_linear(schema["pattern"]):
-        raise refuse("has a pattern that RE2 does not know: it takes no look-around and no reference to a group")
+        raise refuse("has a pattern that RE2 does not support: look-around and references to a group are not allowed")
     if schema.get("format", "email") not in tuple(_FORMATS):
         raise refuse(f"has a format other than {', '.join(sorted(_FORMATS))}")
     _check_choices(schema, refuse)
@@ -225,25 +225,25 @@ def _check_field(name: str, schema: Any) -> None:
             raise refuse(f"has a default that does not fit the field itself: {mistake}".rstrip(".")) from None
         texts: Any = schema["default"] if kind == "array" else [schema["default"]]
         if any(isinstance(text, str) and visible(text) != text for text in texts):
-            raise refuse("has a default that is not plain text: the person could not see what they agree to")
+            raise refuse("has a default that is not plain text, so the person could not see what they agree to")
 
 
 def _check_answerable(field: Field, refuse: Any) -> None:
-    """Refuse a field that no answer fits, and options that a person or we could mistake for one another."""
+    """Refuse a field that no answer can fit, and options that a person or this program could mix up."""
     schema = field.schema
     for least, most in (("minLength", "maxLength"), ("minItems", "maxItems"), ("minimum", "maximum")):
         low, high = schema.get(least, -math.inf), schema.get(most, math.inf)
         if field.type == "integer" and math.isfinite(low) and math.isfinite(high):
             low, high = math.ceil(low), math.floor(high)
         if low > high:
-            raise refuse(f"has a {least} that its {most} does not leave room for, so that nobody can answer")
+            raise refuse(f"has a {least} that is greater than its {most}, so nobody can answer")
     if schema.get("minLength", 0) > MAX_ANSWER:
-        raise refuse(f"has a minLength of more than {MAX_ANSWER:,}, so that nobody can answer")
+        raise refuse(f"has a minLength of more than {MAX_ANSWER:,}, so nobody can answer")
     choices = field.choices
     if not choices:
         return
     if schema.get("minItems", 0) > len(choices):
-        raise refuse("has a minItems of more than the values that it offers, so that nobody can answer")
+        raise refuse("has a minItems that is greater than the number of values it offers, so nobody can answer")
     if len({choice.title for choice in choices}) < len(choices):
         raise refuse("must offer values with different titles")
     values = {choice.value for choice in choices}
@@ -315,7 +315,7 @@ def _check_values(answer: JsonObject) -> None:
 
 
 def _enforced(schema: JsonObject) -> JsonObject:
-    """The schema that an answer must satisfy: a choice among several counts each value once."""
+    """Return the schema that an answer must satisfy: in a choice of several, each value may occur once."""
     return schema | {"uniqueItems": True} if schema["type"] == "array" else schema
 
 

@@ -11,7 +11,7 @@ from mcp_hitl.domain.same import Same
 
 
 def rules_of(approval: Approval) -> JsonObject:
-    """The policy's copy and the deadline."""
+    """Return the digest of the policy's copy, and the deadline."""
     return {"policy": _policy_digest(Same(approval.policy)), "expires_at": rfc3339(approval.expires_at)}
 
 
@@ -21,7 +21,7 @@ def _policy_digest(policy: Same[Policy]) -> str | None:
 
 
 def wording_of(approval: Approval) -> JsonObject:
-    """What the approver reads and fills in beside the payload; erased together with the contents."""
+    """Return the digests of the title, the claim and the form, which are erased together with the contents."""
     return {
         "title": content_digest(approval.title),
         "claim": content_digest(approval.claim),

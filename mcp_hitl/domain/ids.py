@@ -1,4 +1,4 @@
-"""Approval ids: sortable by time, unguessable, safe in URLs and file names."""
+"""Approval ids: sortable by time, impossible to guess, safe in URLs and file names."""
 
 import re
 from datetime import datetime
@@ -17,7 +17,7 @@ def approval_id(at: datetime, randomness: int) -> str:
 
 
 def is_approval_id(text: str) -> bool:
-    """Whether `text` has the shape of an approval id; it may still belong to nobody."""
+    """Return True if `text` has the form of an approval id. An approval with this id need not exist."""
     return _SHAPE.fullmatch(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""Instants: aware UTC datetimes inside, milliseconds in the store, RFC 3339 with `Z` outside."""
+"""Instants: aware UTC datetimes in the code, milliseconds in the store, RFC 3339 with `Z` for everybody else."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,22 +7,22 @@ _MS = timedelta(milliseconds=1)
 
 
 def to_ms(at: datetime) -> int:
-    """Milliseconds since the Unix epoch, rounded down."""
+    """Return the milliseconds since the Unix epoch, rounded down."""
     return (at - _EPOCH) // _MS
 
 
 def from_ms(ms: int) -> datetime:
-    """The instant `ms` milliseconds after the Unix epoch."""
+    """Return the instant `ms` milliseconds after the Unix epoch."""
     return _EPOCH + ms * _MS
 
 
 def rfc3339(at: datetime) -> str:
-    """`2026-11-22T12:35:13.120Z`."""
+    """Return the instant as text with milliseconds, such as `2026-11-22T12:35:13.120Z`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def in_words(span: timedelta) -> str:
-    """A length of time for people, rounded to its largest unit: `3 hours`, `1 minute`, `0 seconds`."""
+    """Return a length of time for people, rounded to its largest unit: `3 hours`, `1 minute`, `0 seconds`."""
     seconds = max(0, round(span.total_seconds()))
     for unit, length, smaller in (("day", 86_400, 3_600), ("hour", 3_600, 60), ("minute", 60, 1)):
         if seconds >= length - smaller / 2:  # what rounds to a whole one is one: not "60 minutes"

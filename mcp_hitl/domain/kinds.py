@@ -1,4 +1,4 @@
-"""Kinds: what can be asked for, the shape of its payload, and the rules it brings along."""
+"""Kinds: the types of action that can be requested, with their payload schemas and their rules."""
 
 import string
 from collections.abc import Callable, Mapping
@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from mcp_hitl.domain import forms
-from mcp_hitl.domain.canonical import JsonObject, canonical
+from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.money import amounts_in, money
+from mcp_hitl.domain.payload import Payload, payload_of
 from mcp_hitl.domain.policy import Policy
 from mcp_hitl.domain.rules import Rule
 from mcp_hitl.domain.schemas import check_against
@@ -17,12 +18,12 @@ from mcp_hitl.domain.text import one_line
 
 MAX_TITLE = 200
 COOLDOWN = timedelta(hours=24)
-"""Of a kind that says nothing else, and of one that is not configured in the process that decides."""
+"""The cooldown of a kind that sets none, and of a kind that the deciding process has not configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one requester may ask of a kind (THREATS T37); None where there is no limit."""
+    """Limits on one requester's use of a kind (THREATS T37); None means no limit."""
 
     open_per_requester: int | None = 10_000
     payload_bytes: int = 65_536
@@ -33,9 +34,9 @@ class Limits:
 class Kind:
     """A type of action.
 
-    `title` is a template over the payload's top-level fields (`{amount} {currency}`); a kind without one takes the
-    agent's title, as its claim. `cooldown` is how long a rejected payload stays rejected. `check` refuses what a
-    schema cannot say. `form` is what an approver fills in; a question brings its own.
+    `title` is a template over the payload's top-level fields (`{amount} {currency}`); a kind without one shows the
+    agent's title, marked as its claim. `cooldown` is how long a rejected payload stays rejected. `check` refuses
+    payloads that a schema cannot exclude. `form` is the form for the approver; a question brings its own.
     """
 
     name: str
@@ -48,29 +49,29 @@ class Kind:
     rules: tuple[Rule, ...] = ()
     limits: Limits = field(default_factory=Limits)
     flow: str | None = None
-    """Where the flow is that carries an approval out, as `package.module:Class`."""
+    """The flow that carries out an approval, as `package.module:Class`."""
     joins_equal: bool = True
     check: Callable[[JsonObject], None] | None = None
     acts_itself: bool = False
-    """Whether approving is all there is to it: no flow runs, and nobody redeems it."""
+    """True if approving completes the action: no flow runs, and nobody redeems the approval."""
 
-    def admit(self, payload: JsonObject) -> bytes:
-        """Check a payload and return its canonical form.
+    def admit(self, payload: JsonObject) -> Payload:
+        """Check a payload, and return it with its canonical form and digest.
 
         Raises:
-            Invalid: too large, not plain JSON, or not what the kind's schema describes.
+            Invalid: the payload is too large, is not plain JSON, or does not fit the kind's schema.
         """
-        form = canonical(payload, what="payload")
-        most = self.limits.payload_bytes
-        if len(form) > most:
-            raise Invalid(f"payload has {len(form):,} bytes; the kind {self.name!r} takes {most:,}.")
+        admitted = payload_of(payload, self.schema)
+        size, most = len(admitted.canonical), self.limits.payload_bytes
+        if size > most:
+            raise Invalid(f"payload has {size:,} bytes; the kind {self.name!r} takes at most {most:,}.")
         check_against(self.schema, payload, what="payload")
         if self.check is not None:
             self.check(payload)
-        return form
+        return admitted
 
     def title_of(self, payload: JsonObject, claim: str | None) -> str:
-        """The title that an approver reads: from the payload where the kind says how, else the agent's."""
+        """Return the title that an approver reads: from the payload if the kind has a template, else the agent's."""
         if self.title is None:
             return one_line(claim or self.name, MAX_TITLE)
         shown = payload | amounts_in(payload)
@@ -79,23 +80,23 @@ class Kind:
 
     @property
     def redeemable(self) -> bool:
-        """Whether the caller itself performs the approved action, once, after redeeming it."""
+        """True if the requester performs the approved action itself, once, after redeeming the approval."""
         return self.flow is None and not self.acts_itself
 
     def entries(self) -> frozenset[str]:
-        """Every approver that the kind's policy names now, wherever."""
+        """Return every approver that the kind's policy names now, in any stage or rule."""
         ruled = (name for rule in self.rules for stage in rule.stages for name in stage.everybody)
         return frozenset((*self.policy.named(), *ruled))
 
     def form_of(self, payload: JsonObject) -> JsonObject | None:
-        """The form that an approver of this payload fills in."""
+        """Return the form for an approver of this payload, or None if there is none."""
         if self.name == QUESTION.name:
             return forms.define(payload["form"]) if "form" in payload else forms.FREE_TEXT
         return self.form
 
 
 class _Template(string.Formatter):
-    """`{name}` alone: no attributes, indexes or format specifications reach into a payload."""
+    """A template that fills in `{name}` only: no attributes, indexes or format specifications reach into a payload."""
 
     def get_field(self, field_name: str, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, str]:
         return kwargs.get(field_name, "?"), field_name

@@ -1,4 +1,4 @@
-"""The log read from its beginning: the chain is checked by itself, and what it tells is remembered."""
+"""Reads the log from its beginning, checks the hash chain, and collects what the log records of each approval."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from mcp_hitl.domain.policy import Assurance
 
 
 class Broken(Exception):
-    """The evidence does not hold; the message names the place and what is wrong there."""
+    """The evidence is not intact; the message names the place and the fault."""
 
 
 POLICY = "policy"
-"""How the approver of a decision is established that a rule made, and no principal."""
+"""The `established` of a decision that a policy rule made instead of a principal."""
 
 _ENDS: Mapping[Event, Status] = {
     Event.APPROVED: Status.APPROVED,
@@ -33,11 +33,11 @@ _OUTCOMES: Mapping[Event, OutcomeState] = {
 
 @dataclass(slots=True)
 class Told:
-    """What the log tells of one approval."""
+    """What the log records of one approval."""
 
     digest: str
     opened: tuple[object, ...]
-    """Requester and how they were established, kind, instant, and the digest of what was asked for."""
+    """The requester and how they were identified, the kind, the instant, and the digest of the original payload."""
     revision: int = 1
     status: Status = Status.PENDING
     ended_at: datetime | None = None
@@ -59,21 +59,21 @@ class Told:
 
 
 class Ledger:
-    """Reads the chain from its beginning and remembers what it tells."""
+    """Reads the chain from its beginning and collects what it records."""
 
     def __init__(self, genesis: str) -> None:
-        """Begin with `genesis` as the hash before the first entry."""
+        """Start with `genesis` as the hash before the first entry."""
         self.seq = 0
         self.start: str = genesis
         self.head: str = genesis
         self.met_expected = False
-        """Whether the hash that somebody expects has come by."""
+        """True once an entry had the hash that the caller expects."""
         self.approvals: dict[str, Told] = {}
         self.paused: dict[str, tuple[str, datetime]] = {}
-        """What is stopped, by whom and since when; the empty text stands for everything."""
+        """What is paused, by whom and since when; the empty text means everything."""
 
     def read(self, entries: Iterable[Recorded], *, expect: str | None = None) -> None:
-        """Read on.
+        """Read the next entries.
 
         Raises:
             Broken: an entry is missing, changed, out of place, or does not follow from the ones before.
@@ -83,7 +83,7 @@ class Ledger:
             if recorded.seq != self.seq + 1:
                 raise Broken(f"{place} is missing: entry {recorded.seq} follows entry {self.seq}")
             if not recorded.intact:
-                raise Broken(f"{place} was changed: its hash is not that of what it says")
+                raise Broken(f"{place} was changed: its hash does not match its contents")
             if recorded.previous != self.head:
                 raise Broken(f"{place} does not continue the chain: the entry before it was replaced")
             self.seq, self.head = recorded.seq, recorded.hash
@@ -91,13 +91,13 @@ class Ledger:
             try:
                 self._follow(recorded, place)
             except (KeyError, TypeError, AttributeError):
-                raise Broken(f"{place} lacks what its event needs") from None
+                raise Broken(f"{place} lacks a field that its event needs") from None
 
     def check_end(self, expect: str | None) -> None:
-        """Check that the hash which somebody expects was there, if only as the beginning.
+        """Check that the expected hash was in the chain, or was its beginning.
 
         Raises:
-            Broken: it was not.
+            Broken: it was in neither.
         """
         if expect not in (None, self.start) and not self.met_expected:
             raise Broken(
@@ -149,7 +149,7 @@ class Ledger:
 
 
 def _note(told: Told, entry: Entry) -> None:
-    """What neither ends nor decides."""
+    """Record an event that neither resolves nor decides an approval."""
     match entry.event:
         case Event.ASKED_AGAIN:
             told.asked += 1
@@ -187,10 +187,10 @@ def _decided(entry: Entry) -> tuple[object, ...]:
 
 
 def recorded_of(line: JsonObject) -> Recorded:
-    """An entry as an export has it.
+    """Return the entry that one line of an export describes.
 
     Raises:
-        Broken: it is none.
+        Broken: the line is not an entry.
     """
     try:
         entry = Entry(

@@ -1,16 +1,16 @@
-"""Which time it is: a clock that is set back revives nothing, and one that ran ahead expires nothing (THREATS T14)."""
+"""The present time: setting a clock back revives nothing, and a clock that ran ahead expires nothing (THREATS T14)."""
 
 from datetime import datetime, timedelta
 
 BELIEVABLE = timedelta(days=1)
-"""How far the stored high-water mark may be ahead of the clock before the mark, not the clock, is doubted."""
+"""If the stored latest instant is further ahead of the clock than this, we doubt the stored instant, not the clock."""
 
 
 def present(clock: datetime, mark: datetime | None) -> datetime:
-    """The instant to work with, given the clock and the latest instant ever recorded.
+    """Return the instant to work with, given the clock and the latest instant ever recorded (the mark).
 
-    A clock behind the mark was set back, and time stands still until it catches up. A mark that is more than a day
-    ahead came from a clock that ran ahead; it is disregarded, so that nothing expires by mistake.
+    If the clock is behind the mark, it was set back, and we use the mark until the clock catches up. If the mark is
+    more than a day ahead, it came from a clock that ran ahead; we ignore it, so that nothing expires by mistake.
     """
     if mark is None or clock >= mark or mark - clock > BELIEVABLE:
         return clock
@@ -18,5 +18,5 @@ def present(clock: datetime, mark: datetime | None) -> datetime:
 
 
 def latest(clock: datetime, mark: datetime | None) -> datetime:
-    """The later of both, for what must never be used too long: an approval's validity (THREATS T13)."""
+    """Return the later of the two, for limits that must never be exceeded: an approval's validity (THREATS T13)."""
     return clock if mark is None else max(clock, mark)

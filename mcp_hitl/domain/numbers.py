@@ -1,4 +1,4 @@
-"""How deciding went in a span of time: counts, rates and medians, by kind and by person."""
+"""Statistics about decisions in a span of time: counts, rates and medians, by kind and by person."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -11,32 +11,32 @@ from mcp_hitl.domain.policy import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """One approval that has left `pending`, as far as numbers need it."""
+    """One approval that has left `pending`, with the fields that the statistics need."""
 
     kind: str
     status: Status
     waited: timedelta
-    """From the request to the resolution."""
+    """The time from the request to the resolution."""
     by_rule: bool
-    """Whether a rule of the policy decided it."""
+    """True if a policy rule decided it."""
     ended_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One decision of a person on such an approval, as far as numbers need it."""
+    """One decision by a person on such an approval, with the fields that the statistics need."""
 
     kind: str
     approver: str
     verdict: Verdict
     waited: timedelta
-    """From the request to the decision."""
+    """The time from the request to the decision."""
     looked: timedelta | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindNumbers:
-    """What became of one kind's approvals. `rate` is approved / (approved + rejected), None where that is nothing."""
+    """The results of one kind. `rate` is approved / (approved + rejected), None if both are 0."""
 
     kind: str
     resolved: int
@@ -45,17 +45,17 @@ class KindNumbers:
     expired: int
     cancelled: int
     by_rule: int
-    """How many of them a rule of the policy decided."""
+    """The number of approvals that a policy rule decided."""
     hasty: int
-    """Decisions of people that came faster than anybody reads (THREATS T18)."""
+    """The number of decisions that people made faster than a person can read (THREATS T18)."""
     rate: float | None
     median_wait: timedelta
-    """From request to resolution."""
+    """The median time from request to resolution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonNumbers:
-    """What one person decided, also in stages and on revisions that did not settle it."""
+    """One person's decisions, including those on stages and revisions that did not settle the approval."""
 
     person: str
     decided: int
@@ -65,16 +65,16 @@ class PersonNumbers:
     rate: float
     """approved / decided"""
     median_wait: timedelta
-    """From request to their decision."""
+    """The median time from request to this person's decision."""
     median_looked: timedelta | None
-    """How long they had it before them, None where no front-end said so."""
+    """The median time that the person had the approval on screen; None if no front-end measured it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
-    """What was resolved from `since` to `until`; the busiest first.
+    """The approvals resolved from `since` to `until`, the most frequent kinds and people first.
 
-    `complete` is False where there was more than is counted; `since` then says how far back it goes.
+    `complete` is False if there was more than we count; `since` is then the instant from which we counted.
     """
 
     since: datetime
@@ -85,7 +85,7 @@ class Numbers:
 
 
 def by_kind(ended: Iterable[Ended], given: Iterable[Given]) -> tuple[KindNumbers, ...]:
-    """One row for each kind of which something ended."""
+    """Return one row for each kind that has a resolved approval, the most frequent kind first."""
     grouped: defaultdict[str, list[Ended]] = defaultdict(list)
     for one in ended:
         grouped[one.kind].append(one)
@@ -95,7 +95,7 @@ def by_kind(ended: Iterable[Ended], given: Iterable[Given]) -> tuple[KindNumbers
 
 
 def by_person(given: Iterable[Given]) -> tuple[PersonNumbers, ...]:
-    """One row for each person who decided something."""
+    """Return one row for each person who decided something, the most active person first."""
     grouped: defaultdict[str, list[Given]] = defaultdict(list)
     for decision in given:
         grouped[decision.approver].append(decision)
@@ -104,7 +104,7 @@ def by_person(given: Iterable[Given]) -> tuple[PersonNumbers, ...]:
 
 
 def median(spans: Sequence[timedelta]) -> timedelta:
-    """The middle one, or the mean of the two in the middle; of at least one."""
+    """Return the middle value, or the mean of the two middle ones. `spans` must not be empty."""
     ordered, middle = sorted(spans), len(spans) // 2
     return ordered[middle] if len(spans) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 

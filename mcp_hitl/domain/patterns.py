@@ -1,22 +1,22 @@
-"""Patterns of JSON Schema, matched by RE2 in time that grows with the text alone: no pattern can stall the desk."""
+"""JSON Schema patterns, matched by RE2 in time linear in the text, so that no pattern can stall the desk."""
 
 import re
 from functools import lru_cache
 from typing import Any
 
 MAX_PATTERN = 500
-"""Characters in a pattern that an agent may send."""
+"""The most characters in a pattern that an agent may send."""
 
 
 def is_linear(pattern: object) -> bool:
-    """Whether RE2 can match the pattern: text of at most 500 characters, without look-around and back-references."""
+    """Return True if RE2 can match the pattern: at most 500 characters, without look-around and back-references."""
     return isinstance(pattern, str) and len(pattern) <= MAX_PATTERN and _linear(pattern) is not None
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether the pattern matches somewhere in the text; `$` is the end of the text, `\\d` an ASCII digit.
+    """Return True if the pattern matches anywhere in the text; `$` is the end of the text, `\\d` an ASCII digit.
 
-    A pattern that RE2 cannot match, which only a policy or a program can bring, is matched by Python's `re`.
+    Python's `re` matches a pattern that RE2 does not support. Only a policy or a program can supply one.
     """
     linear = _linear(pattern)
     if linear is not None:

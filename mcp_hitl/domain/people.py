@@ -1,4 +1,4 @@
-"""Who is who: groups, and several accounts of one person."""
+"""Groups, and several accounts that belong to one person."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,22 +10,22 @@ GROUP = "group:"
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The people that a policy knows. `aliases` maps another id of a person to the one they count under."""
+    """The people that a policy knows. `aliases` maps each further id of a person to their main id."""
 
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def identify(self, principal: Principal) -> Principal:
-        """The principal as the one person they are, with the groups that they are in now."""
+        """Return the principal under their main id, with the groups that they are in now."""
         person = self.person(principal.id)
         groups = frozenset(name for name, members in self.groups.items() if person in members)
         return replace(principal, id=person, groups=groups)
 
     def person(self, account: str) -> str:
-        """The id that a person counts under, whichever account they use (THREATS T19)."""
+        """Return a person's main id, whichever account they use (THREATS T19)."""
         return self.aliases.get(account, account)
 
     def members(self, approvers: Iterable[str]) -> dict[str, frozenset[str]]:
-        """Who is in each `group:NAME` among `approvers` now: the copy that an approval keeps."""
+        """Return the present members of each `group:NAME` among `approvers`: the copy that an approval keeps."""
         names = [entry.removeprefix(GROUP) for entry in approvers if entry.startswith(GROUP)]
         return {name: self.groups.get(name, frozenset()) for name in names}

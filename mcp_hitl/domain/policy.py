@@ -1,4 +1,4 @@
-"""Who may decide, in which order, how many, and how sure we must be that a person did."""
+"""Who may decide, in which order, how many people must, and how sure we must be that a person did."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from mcp_hitl.domain.principal import LOCAL, Principal
 
 
 class Verdict(StrEnum):
-    """What an approver can say."""
+    """The two possible decisions."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -21,22 +21,22 @@ class Assurance(StrEnum):
     """How sure we are that a person other than the agent decided; in ascending order."""
 
     NONE = "none"
-    """Nobody was asked: a script with `--yes`, or a rule of the policy."""
+    """Nobody was asked: a script used `--yes`, or a policy rule decided."""
     LOCAL = "local"
-    """Somebody at the requester's own machine: a form in the client, the terminal."""
+    """Somebody at the requester's own machine, in a form of the client or in the terminal."""
     SESSION = "session"
-    """Signed in as a person, with a credential that the requester does not hold."""
+    """A person who signed in with a credential that the requester does not have."""
     STEP_UP = "step-up"
-    """Freshly re-authenticated."""
+    """A person who has just authenticated again."""
 
     def at_least(self, least: "Assurance") -> bool:
-        """Whether this is as much as `least` or more."""
+        """Return True if this assurance is equal to `least` or higher."""
         order = list(Assurance)
         return order.index(self) >= order.index(least)
 
 
 class Profile(StrEnum):
-    """What kind of place this is."""
+    """The type of installation."""
 
     SOLO = "solo"
     """One person's machine: the person at it may approve what their own agent asks."""
@@ -54,7 +54,7 @@ class Escalation:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A step of the decision: `quorum` approvals by people whom `approvers` names (ids, `group:NAME`, `local`)."""
+    """A step of the decision: `quorum` approvals by people whom `approvers` lists (ids, `group:NAME`, `local`)."""
 
     approvers: tuple[str, ...] = (LOCAL,)
     quorum: int = 1
@@ -62,15 +62,15 @@ class Stage:
 
     @property
     def everybody(self) -> tuple[str, ...]:
-        """Everybody whom it names, also those it escalates to."""
+        """Every approver entry of the stage, including those it escalates to."""
         return (*self.approvers, *(name for step in self.escalate for name in step.to))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The rules of one approval, copied onto it when it is opened. The defaults are those of one person's machine.
+    """The rules of one approval, copied onto it when it is opened. The defaults suit one person's machine.
 
-    `members` is who was in each group then. Reminders and escalations count from the moment a stage began.
+    `members` lists who was in each group then. Reminders and escalations count from the moment a stage began.
     """
 
     stages: tuple[Stage, ...] = (Stage(),)
@@ -85,7 +85,7 @@ class Policy:
     members: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
 
     def as_json(self) -> JsonObject:
-        """The policy as it is stored, and as its digest stands in the log."""
+        """Return the policy in the form that is stored and digested for the log."""
         return {
             "stages": [
                 {
@@ -107,37 +107,37 @@ class Policy:
         }
 
     def counts(self, assurance: Assurance) -> bool:
-        """Whether a decision of this assurance is taken at all."""
+        """Return True if a decision with this assurance is accepted at all."""
         return assurance.at_least(self.assurance) or (assurance is Assurance.NONE and self.unattended)
 
     def named(self) -> Iterator[str]:
-        """Every approver entry of every stage."""
+        """Yield every approver entry of every stage."""
         for stage in self.stages:
             yield from stage.everybody
 
     def with_members(self, people: People) -> "Policy":
-        """The copy for an approval that is opened now; the very same where nobody stands for others."""
+        """Return the copy for an approval that is opened now; the same object if no entry is a group."""
         members = people.members(self.named())
         return self if members == self.members else replace(self, members=members)
 
     def admits(self, entries: tuple[str, ...], principal: Principal, rights: "Rights") -> bool:
-        """Whether one of `entries` means this principal: when the approval was opened, and still (THREATS T21)."""
+        """Return True if an entry meant this principal when the approval was opened and still does (THREATS T21)."""
         return any(_means(entry, principal, self.members) and rights.still(entry, principal) for entry in entries)
 
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a policy gives to people now, of one payload: taken away means gone, also for what is pending."""
+    """The rights that a policy gives people now, for one payload. A removed right is gone for pending approvals too."""
 
     entries: frozenset[str]
     people: People
 
     def still(self, entry: str, principal: Principal) -> bool:
-        """Whether `entry` still stands in a stage of such a payload, and still means this principal."""
+        """Return True if `entry` is still in a stage for such a payload and still means this principal."""
         return entry in self.entries and _means(entry, principal, self.people.groups)
 
     def name(self, principal: Principal) -> bool:
-        """Whether this principal may decide such a payload if it is asked for now, in whichever stage."""
+        """Return True if this principal could decide such a payload, in any stage, if it were requested now."""
         return any(self.still(entry, principal) for entry in self.entries)
 
 

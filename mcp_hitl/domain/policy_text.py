@@ -1,4 +1,4 @@
-"""Policies as people read them: what a file comes to, and what would happen to one payload."""
+"""Policies as text for people: a summary of the policy in force, and what would happen to one payload."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from mcp_hitl.domain.text import visible
 
 
 def summary(rulebook: Rulebook) -> str:
-    """What is configured: each kind, who decides it, and what its rules do."""
+    """Return a summary of the configuration: each kind, who decides it, and what its rules do."""
     count = "1 kind" if len(rulebook.kinds) == 1 else f"{len(rulebook.kinds)} kinds"
     lines = [f"{count}, profile {rulebook.profile.value}."]
     for name in sorted(rulebook.kinds):
@@ -26,22 +26,22 @@ def summary(rulebook: Rulebook) -> str:
 
 
 def explanation(explained: Explanation) -> str:
-    """The answer of `policy explain` for a person."""
+    """Return the answer of `policy explain` for a person."""
     kind, judgement = explained.kind, explained.judgement
     if judgement is None:
         return f"Refused: {visible(explained.refusal or '')}\nNothing is stored, and nobody is asked."
     policy, rule = judgement.policy, judgement.rule
     lines = [_headline(explained), "", f"Title     {explained.title}", f"Digest    {explained.digest}", "", "Why"]
     lines += [
-        f"    {visible(each.name)} " + ("holds" if each.because is None else f"does not hold: {visible(each.because)}")
+        f"    {visible(each.name)} " + ("applies" if each.because is None else f"does not: {visible(each.because)}")
         for each in explained.considered
     ]
     if rule is None:
-        lines.append("    No rule holds: the kind's own stages." if kind.rules else "    This kind has no rules.")
+        lines.append("    No rule applies: the kind's own stages." if kind.rules else "    This kind has no rules.")
     if explained.ending is Ending.REJECTED:
         return "\n".join([*lines, _cooldown(kind)])
     if rule is not None and rule.max_per_day is not None:
-        lines.append(f"    After {rule.max_per_day} of one requester in 24 hours, people are asked:")
+        lines.append(f"    After {rule.max_per_day} approvals for one requester in 24 hours, people are asked:")
     if explained.ending is Ending.HELD or (rule is not None and rule.max_per_day is not None):
         lines += ["", "Who decides", *_who(policy), "", "Time", *_time(kind, policy)]
     return "\n".join([*lines, "", "Afterwards", *_afterwards(kind, policy)])
@@ -66,12 +66,12 @@ def _who(policy: Policy) -> list[str]:
         lines += [
             f"        after {written(step.after)} of waiting also {_names(policy, step.to)}" for step in stage.escalate
         ]
-    lines.append(f"    Least assurance: {policy.assurance.value}" + ("; --yes counts" if policy.unattended else ""))
-    lines.append(f"    Rejected by: {policy.rejections}")
+    lines.append(f"    Minimum assurance: {policy.assurance.value}" + ("; --yes counts" if policy.unattended else ""))
+    lines.append(f"    Rejections needed: {policy.rejections}")
     lines.append(f"    The requester {'may not' if policy.four_eyes else 'may'} decide (four_eyes)")
-    lines.append(f"    Who edited it {'may' if policy.editor_may_approve else 'may not'} approve the edit")
+    lines.append(f"    A person who edited it {'may' if policy.editor_may_approve else 'may not'} approve the edit")
     if policy.one_stage_each and len(policy.stages) > 1:
-        lines.append("    Each person counts in one stage")
+        lines.append("    Each person counts in one stage only")
     return lines
 
 
@@ -84,8 +84,8 @@ def _time(kind: Kind, policy: Policy) -> list[str]:
 
 def _cooldown(kind: Kind) -> str:
     if kind.cooldown is None:
-        return "    Once rejected, it may be asked again at once"
-    return f"    Once rejected, it stays rejected for {written(kind.cooldown)}"
+        return "    If rejected, it can be requested again immediately"
+    return f"    If rejected, it stays rejected for {written(kind.cooldown)}"
 
 
 def _afterwards(kind: Kind, policy: Policy) -> list[str]:
@@ -94,7 +94,7 @@ def _afterwards(kind: Kind, policy: Policy) -> list[str]:
         return [f"    The flow {visible(kind.flow)} carries it out, {for_how_long}"]
     if kind.redeemable:
         return [f"    The requester carries it out, once, {for_how_long}"]
-    return ["    That is all: nothing else happens"]
+    return ["    Nothing else happens"]
 
 
 def _rule(rule: Rule, policy: Policy, people: People) -> str:
@@ -118,7 +118,7 @@ def _names(policy: Policy, entries: tuple[str, ...]) -> str:
     named: list[str] = []
     for entry in entries:
         if entry == LOCAL:
-            named.append("whoever is at the requester's machine")
+            named.append("anyone at the requester's machine")
         elif entry.startswith(GROUP):
             named.append(f"{visible(entry.removeprefix(GROUP))} ({visible(', '.join(people_of(policy, [entry])))})")
         else:

@@ -1,23 +1,23 @@
-"""Who is acting, and how we know. Never taken from a tool argument."""
+"""Who is acting, and how we know. This never comes from a tool argument."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 LOCAL = "local"
-"""In a stage's approvers: whoever is at this machine. As an id: the requester on loopback without a token."""
+"""In a stage's approvers: anyone at this machine. As an id: the requester on loopback without a token."""
 
 
 class Established(StrEnum):
-    """How a principal was established; it decides how much its word can count."""
+    """How a principal was identified. This decides how much their decision can count."""
 
     OS_USER = "os-user"
-    """The operating system says who runs this process."""
+    """The operating system reports the user who runs this process."""
     LOOPBACK = "loopback"
-    """Somebody on this machine reached the loopback endpoint; nobody said who."""
+    """Somebody on this machine used the loopback endpoint; we don't know who."""
     SIGN_IN_LINK = "sign-in-link"
-    """Somebody opened a link that was made at this machine, once."""
+    """Somebody opened a link that was made at this machine and that works once."""
     PROGRAM = "program"
-    """A program that uses this package says who acts."""
+    """A program that uses this package names the principal."""
 
 
 _AT_THIS_MACHINE = frozenset({Established.OS_USER, Established.LOOPBACK, Established.SIGN_IN_LINK})
@@ -25,7 +25,7 @@ _AT_THIS_MACHINE = frozenset({Established.OS_USER, Established.LOOPBACK, Establi
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An acting party: an id such as `os:ana` or `local`, its groups, and how it was established."""
+    """Somebody who acts: an id such as `os:ana` or `local`, their groups, and how they were identified."""
 
     id: str
     established: Established
@@ -33,18 +33,18 @@ class Principal:
 
     @property
     def is_local(self) -> bool:
-        """Whether all we know is that somebody is at this machine."""
+        """True if we only know that this principal is somebody at this machine."""
         return self.established in _AT_THIS_MACHINE
 
     def may_be(self, other: str, established: str | None = None) -> bool:
-        """Whether this could be the same person as `other`: somebody at the machine, of whom nobody said who it is."""
+        """Return True if this may be the same person as `other`: both are at this machine, and one is unidentified."""
         if self.id == other:
             return True
         other_is_local = other == LOCAL or established in _AT_THIS_MACHINE
         return self.is_local and other_is_local and LOCAL in {self.id, other}
 
     def is_requester(self, requester: str) -> bool:
-        """Whether `requester` is this principal; somebody at the machine stands for whoever asked on loopback."""
+        """Return True if this principal is `requester`; anyone at the machine counts as a requester on loopback."""
         return self.id == requester or (requester == LOCAL and self.is_local)
 
 

@@ -1,4 +1,4 @@
-"""The one place where a status comes from: what the decisions add up to."""
+"""The one place that computes a status from decisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from mcp_hitl.domain.approval import Approval, Decision, Status
 from mcp_hitl.domain.policy import Verdict
 
 POLICY_STAGE = 0
-"""The stage of a decision that a rule of the policy made."""
+"""The stage of a decision that a policy rule made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quorum:
-    """How far the present stage is: approvals needed and given, rejections of the whole approval."""
+    """The progress of the present stage: approvals needed and given, and rejections of the whole approval."""
 
     stage: int
     needed: int
@@ -22,7 +22,7 @@ class Quorum:
 
 
 def quorum_of(approval: Approval, decisions: Sequence[Decision]) -> Quorum:
-    """Count the decisions in force; `stage` (from 1) is the first that still lacks approvals, or the last.
+    """Count the decisions in force; `stage` (from 1) is the first that still needs approvals, or the last.
 
     Rejections count across stages, once for each person.
     """
@@ -37,15 +37,15 @@ def quorum_of(approval: Approval, decisions: Sequence[Decision]) -> Quorum:
 
 
 def stage_of(approval: Approval) -> int:
-    """The stage that an approval is in, from 1."""
+    """Return the stage that an approval is in, counted from 1."""
     return quorum_of(approval, approval.decisions_in_force).stage
 
 
 def resolve(approval: Approval, decisions: Sequence[Decision], now: datetime) -> Status | None:
-    """Return the status that `decisions` on the present revision give a pending approval at `now`, None for still open.
+    """Return the status that `decisions` on the current revision give a pending approval at `now`; None if still open.
 
-    The deadline comes first: a decision that arrives after it decides nothing. What the policy decides itself (stage 0)
-    stands alone.
+    The deadline comes first: a decision that arrives later has no effect. If the policy itself decided (stage 0), its
+    decision alone counts.
     """
     if now >= approval.expires_at:
         return Status.EXPIRED

@@ -1,4 +1,4 @@
-"""Everything that is configured: kinds, people, profile. What has been opened keeps its own copy of what it needs."""
+"""The whole configuration: kinds, people, profile. An open approval keeps its own copy of the parts it needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from mcp_hitl.domain.rules import Rule, first_match
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the policy makes of a payload: the rule that matched, its verdict if it decides, and the policy to copy."""
+    """The policy's answer for a payload: the rule that matched, its verdict if it decides, and the policy to copy."""
 
     rule: Rule | None
     verdict: Verdict | None
@@ -28,19 +28,20 @@ class Rulebook:
     people: People = field(default_factory=People)
     profile: Profile = Profile.SOLO
     written: bool = False
-    """Whether somebody has written it, in a policy file."""
+    """True if the rulebook comes from a policy file."""
 
     def judge(self, kind: Kind, payload: JsonObject) -> Judgement:
-        """Ask the rules about a payload that its kind has admitted; the first that matches counts."""
+        """Return the policy's answer for a payload that its kind has admitted; the first matching rule counts."""
         rule = first_match(kind.rules, payload)
         policy = kind.policy if rule is None or not rule.stages else replace(kind.policy, stages=rule.stages)
         return Judgement(rule, rule and rule.decide, policy.with_members(self.people))
 
     def rights(self, kind: str, payload: JsonObject | None) -> Rights:
-        """What the policy gives to people now of this payload: all its stages, and whom they escalate to.
+        """Return the rights that the policy now gives people for this payload: all its stages and their escalations.
 
-        Of one that was erased (None): of any payload of the kind. For a kind that is not configured here: on one
-        person's machine to that person, since another program's code may define it; in a team to nobody.
+        For an erased payload (None), these are the rights for any payload of the kind. If the kind is not configured
+        here, the person at the machine may decide it in the solo profile, since another program may define it; in a
+        team nobody may.
         """
         found = self.kinds.get(kind)
         if found is None:

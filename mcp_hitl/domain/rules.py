@@ -1,4 +1,4 @@
-"""Rules: what a policy decides by itself, or puts before other people. Every condition is a JSON Schema."""
+"""Rules: what a policy decides itself, or sends to other people. Every condition is a JSON Schema."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from mcp_hitl.domain.schemas import satisfies
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """The payloads that satisfy `when`, and what becomes of them: decided at once, or put before `stages`.
+    """A rule for the payloads that satisfy `when`: it decides them at once, or sends them to `stages`.
 
-    `max_per_day` bounds how many of a requester's it approves in 24 hours; the rest is held for people.
+    `max_per_day` limits how many requests of one requester it approves in 24 hours; people decide the others.
     """
 
     name: str
@@ -22,5 +22,5 @@ class Rule:
 
 
 def first_match(rules: tuple[Rule, ...], payload: JsonObject) -> Rule | None:
-    """The first rule that the payload, which satisfies its kind's schema, also satisfies."""
+    """Return the first rule that the payload satisfies; the payload must satisfy its kind's schema."""
     return next((rule for rule in rules if satisfies(rule.when, payload)), None)

@@ -6,12 +6,12 @@ T = TypeVar("T")
 
 
 class Same(Generic[T]):
-    """Equal to another one around the very same object, which it keeps alive."""
+    """A key that equals only keys of the same object; it keeps the object alive."""
 
     __slots__ = ("it",)
 
     def __init__(self, it: T) -> None:
-        """A key for `it`."""
+        """Make a key for `it`."""
         self.it = it
 
     def __hash__(self) -> int:

@@ -1,4 +1,4 @@
-"""What time does to a pending approval: reminders, escalations, expiry; in order, each once."""
+"""Timed events of a pending approval: reminders, escalations, expiry; in order, each once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from mcp_hitl.domain.resolution import quorum_of
 
 
 class Timed(IntEnum):
-    """The kinds of timed events, in the order in which they happen at one instant."""
+    """The types of timed events, in the order in which they happen at the same instant."""
 
     REMINDER = 1
     ESCALATION = 2
@@ -19,7 +19,7 @@ class Timed(IntEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class TimedEvent:
-    """One thing that falls due: `number` counts reminders and escalations of the stage from 0."""
+    """One timed event; `number` counts the stage's reminders or escalations from 0."""
 
     at: datetime
     what: Timed
@@ -27,7 +27,7 @@ class TimedEvent:
 
 
 def due(approval: Approval, now: datetime) -> list[TimedEvent]:
-    """What has fallen due since `timed_to`, oldest first, up to and including expiry; nothing after that."""
+    """Return the events that became due since `timed_to`, oldest first, up to and including expiry."""
     events: list[TimedEvent] = []
     for event in _ahead(approval):
         if event.at > now:
@@ -39,7 +39,7 @@ def due(approval: Approval, now: datetime) -> list[TimedEvent]:
 
 
 def next_due(approval: Approval) -> datetime:
-    """When the next of them falls due: at the latest, expiry."""
+    """Return the instant of the next event; at the latest, that is expiry."""
     return next(_ahead(approval)).at
 
 

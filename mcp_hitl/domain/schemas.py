@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) with messages that say what was expected and never what was sent."""
+"""JSON Schema (2020-12), with messages that say what was expected and never repeat the input."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -35,7 +35,7 @@ def check_against(schema: JsonObject, value: object, *, what: str) -> None:
     """Check `value` against `schema`.
 
     Raises:
-        Invalid: with up to five mistakes, each with its place (beginning at `what`) and what was expected.
+        Invalid: the message lists up to five mistakes, each with its place (starting at `what`) and what was expected.
     """
     found = cast("Any", _validator(Same(schema))).iter_errors(value)
     errors: list[ValidationError] = sorted(found, key=lambda error: str(error.json_path))
@@ -46,7 +46,7 @@ def check_against(schema: JsonObject, value: object, *, what: str) -> None:
 
 
 def satisfies(schema: JsonObject, value: object) -> bool:
-    """Whether `value` satisfies `schema`."""
+    """Return True if `value` satisfies `schema`."""
     return bool(cast("Any", _validator(Same(schema))).is_valid(value))
 
 
@@ -103,7 +103,7 @@ def _expectation(error: "ValidationError") -> str:
         case "minItems" | "maxItems":
             return f"must have at {'least' if error.validator == 'minItems' else 'most'} {expected} items"
         case "uniqueItems":
-            return "must not name anything twice"
+            return "must not list anything twice"
         case "pattern":
             return f"must match the pattern {expected}"
         case "anyOf" | "oneOf":

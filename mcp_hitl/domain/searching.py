@@ -1,4 +1,4 @@
-"""What a list is narrowed to, and when an approval's words meet it."""
+"""The filters of a list, and the check whether an approval matches the words."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from mcp_hitl.domain.canonical import check_text
 from mcp_hitl.domain.errors import Invalid
 
 MAX_TEXT = 200
-"""Characters of what is searched for."""
+"""The most characters that a search text may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
-    """What is looked for: None and no words ask for everything. `approver` is anybody who decided on it."""
+    """A search: None and no words match everything. `approver` matches anybody who decided on the approval."""
 
     status: Status | None = None
     kind: str | None = None
@@ -20,10 +20,10 @@ class Sought:
     approver: str | None = None
     words: tuple[str, ...] = ()
     open_kinds: frozenset[str] | None = None
-    """The kinds whose payloads the words are looked for in, since nothing in them is secret; None for every kind."""
+    """The kinds whose payloads may be searched, because nothing in them is secret; None for every kind."""
 
     def met_by(self, *texts: str | None) -> bool:
-        """Whether every word occurs somewhere in `texts`, in small or capital letters."""
+        """Return True if every word occurs somewhere in `texts`, ignoring case."""
         # A word has no blanks, so none is found across the end of a text.
         everything = "\n".join(text for text in texts if text).casefold()
         return all(word in everything for word in self.words)
@@ -31,17 +31,17 @@ class Sought:
 
 @dataclass(frozen=True, slots=True)
 class Sifted:
-    """The ids that were found; `stopped_at` is the last id that was looked at where looking stopped before the end."""
+    """The ids that were found. `stopped_at` is the last id checked if the search stopped before the end."""
 
     ids: list[str]
     stopped_at: str | None = None
 
 
 def words_of(text: str | None) -> tuple[str, ...]:
-    """The words of what somebody searches for, as they are compared (Unicode's case folding).
+    """Return the words of a search text in the form in which they are compared (Unicode's case folding).
 
     Raises:
-        Invalid: too long, or text that no approval can hold.
+        Invalid: the text is too long, or contains characters that no approval can have.
     """
     if text is None:
         return ()

@@ -1,4 +1,4 @@
-"""Fields that a kind's schema marks `writeOnly`: shown to whoever decides, and nowhere else (THREATS T36)."""
+"""Fields that a kind's schema marks `writeOnly`: shown to the approvers, and nowhere else (THREATS T36)."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -7,7 +7,7 @@ REDACTED = "[redacted]"
 
 
 def has_secrets(schema: Mapping[str, Any]) -> bool:
-    """Whether a schema marks anything."""
+    """Return True if a schema marks any field."""
     if schema.get("writeOnly") is True:
         return True
     parts: list[object] = [*_mapping(schema.get("properties")).values(), schema.get("items")]
@@ -15,7 +15,7 @@ def has_secrets(schema: Mapping[str, Any]) -> bool:
 
 
 def redacted(schema: Mapping[str, Any], payload: Any) -> Any:
-    """The payload with every marked value replaced; unmarked payloads come back as they are."""
+    """Return the payload with every marked value replaced; a payload without marked fields is unchanged."""
     if schema.get("writeOnly") is True:
         return REDACTED
     if isinstance(payload, dict):

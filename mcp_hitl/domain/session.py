@@ -1,4 +1,4 @@
-"""Being signed in at the inbox: what a page's cookie stands for; and where the inbox is."""
+"""Sign-in at the inbox: links, sessions, and the inbox's address."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,12 +7,12 @@ from enum import Enum
 from mcp_hitl.domain.principal import Principal
 
 LINK_LIFE = timedelta(minutes=10)
-"""How long a sign-in link can be opened, once."""
+"""A sign-in link can be opened once within this time."""
 SESSION_LIFE = timedelta(days=7)
 
 
 class LinkEnd(Enum):
-    """What became of a sign-in link."""
+    """How a sign-in link ended."""
 
     USED = "used"
     VOIDED = "voided"
@@ -21,10 +21,10 @@ class LinkEnd(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A browser that somebody has signed in with.
+    """A browser in which somebody is signed in.
 
-    `digest` is of the secret in its cookie, `token_digest` of the token that its pages send along with what they do:
-    cookies go to every port of a host, the token stays with the pages of one.
+    `digest` is the digest of the secret in its cookie, `token_digest` that of the token that its pages send with every
+    action: cookies go to every port of a host, but only the pages of one port have the token.
     """
 
     digest: str
@@ -36,9 +36,9 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """Where the inbox is. `free` is a port that nobody asked for: another process may go on there.
+    """The inbox's address. `free` is True if nobody chose the port: another process may take it over.
 
-    A port that somebody has named is kept for the server that is told to use it.
+    A port that somebody chose is kept for the server that is configured to use it.
     """
 
     address: str

@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """What is stopped (`kind`, or everything where it is None), by whom and since when."""
+    """What is paused (`kind`, or everything if it is None), by whom and since when."""
 
     kind: str | None
     by: str

@@ -1,4 +1,4 @@
-"""JSON that we parse ourselves: with one meaning, or refused (THREATS T3)."""
+"""JSON that we parse ourselves: it has exactly one meaning, or it is refused (THREATS T3)."""
 
 import json
 from typing import Any, NoReturn
@@ -8,10 +8,10 @@ from mcp_hitl.domain.errors import Invalid
 
 
 def parse(text: str | bytes, *, what: str) -> Any:
-    """Read JSON in UTF-8; `what` is what messages call it.
+    """Parse JSON in UTF-8; `what` is its name in messages.
 
     Raises:
-        Invalid: not JSON, a key that stands twice in one object, or a value that other readers could read otherwise.
+        Invalid: not JSON, a key that occurs twice in one object, or a value that other readers could read differently.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -19,11 +19,11 @@ def parse(text: str | bytes, *, what: str) -> Any:
         if len(found) < len(pairs):
             twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
             named = repr(twice) if twice.isidentifier() and len(twice) <= 40 else "a key"
-            raise Invalid(f"{what} has {named} twice in one object. Which of them counts is anybody's guess.")
+            raise Invalid(f"{what} has {named} twice in one object. Use each key once.")
         return found
 
     def no_number(_: str) -> NoReturn:
-        raise Invalid(f"{what} has a number that is not finite, which JSON does not know.")
+        raise Invalid(f"{what} has a number that is not finite, which JSON does not allow.")
 
     try:
         # Not `json.loads(bytes)`, which would also take UTF-16 and UTF-32.

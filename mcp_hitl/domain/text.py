@@ -1,4 +1,4 @@
-"""Text from others, made safe to read: what deceives the eye is shown as an escape (THREATS T25, T34)."""
+"""Makes text from others safe to read: characters that deceive the eye are shown as escapes (THREATS T25, T34)."""
 
 import json
 import re
@@ -8,10 +8,10 @@ from functools import cache
 from itertools import groupby
 
 _INVISIBLE_LETTERS = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f\U00016fe4\U0001d159")
-"""Letters, marks and symbols that Unicode does not call format characters and that still print as nothing."""
+"""Letters, marks and symbols that Unicode does not list as format characters but that print as nothing."""
 _VARIATION_SELECTORS = (range(0xFE00, 0xFE0F), range(0xE0100, 0xE01F0), range(0x180B, 0x1810))
 _EMOJI_STYLE, _KEYCAP = "\ufe0f", "\u20e3"
-"""The one variation selector that ordinary text needs; what makes a keycap of a digit and that selector."""
+"""The one variation selector that ordinary text needs, and the character that turns a digit with it into a keycap."""
 _MARKS = frozenset({"Mn", "Me"})
 _MARKS_IN_A_ROW = 3
 _TABLE = 0x10000
@@ -30,7 +30,7 @@ def visible(text: str, *, keep: str = "") -> str:
 
 
 def _escaped(found: re.Match[str], keep: str) -> str:
-    """What `_suspects` has found, with what is hidden of it escaped."""
+    """Return the text that `_suspects` found, with its hidden characters escaped."""
     text = found.string
     out: list[str] = []
     marks = 0
@@ -53,10 +53,10 @@ def _escaped(found: re.Match[str], keep: str) -> str:
 
 @cache
 def _suspects(keep: str) -> re.Pattern[str]:
-    """What has to be looked at letter by letter: marks, as many as stand in a row, and each of the others that hide.
+    """Return a pattern for characters that need a closer look: runs of marks, and each other character that could hide.
 
-    A pattern, since a page may hold megabytes of text, of which next to nothing is suspect. It looks characters up in
-    a table as long as they are below U+10000; those above (emoji, rare letters) are left to the closer look.
+    We use a pattern because a page may have megabytes of text with almost no suspect characters. It looks characters up
+    in a table if they are below U+10000; all others (emoji, rare letters) get the closer look.
     """
     marks = [code for code in range(_TABLE) if unicodedata.category(chr(code)) in _MARKS]
     known = {*marks, *map(ord, keep)}
@@ -69,7 +69,7 @@ def _suspects(keep: str) -> re.Pattern[str]:
 
 
 def _ranges(codes: list[int]) -> str:
-    """The inside of a character class."""
+    """Return the inside of a character class."""
     parts: list[str] = []
     for _, run in groupby(enumerate(codes), key=lambda pair: pair[1] - pair[0]):
         members = [code for _, code in run]
@@ -78,12 +78,12 @@ def _ranges(codes: list[int]) -> str:
 
 
 def _is_pictorial(char: str) -> bool:
-    """Whether an emoji style shows on `char`: on a symbol or a sign, and on the one letter that is an emoji."""
+    """Return True if an emoji style shows on `char`: on a symbol or a sign, and on the one letter that is an emoji."""
     return char == "\u2139" or (not char.isascii() and unicodedata.category(char)[0] in "SP")
 
 
 def one_line(text: str, limit: int) -> str:
-    """`visible` text on one line of at most `limit` characters; what is cut is said."""
+    """Return `visible` text on one line of at most `limit` characters, with a note if it was cut."""
     shown = visible(text)
     if len(shown) <= limit:
         return shown
@@ -92,7 +92,7 @@ def one_line(text: str, limit: int) -> str:
 
 
 def json_lines(value: object) -> str:
-    """`value` as indented JSON in which every string stays on one line and hides nothing."""
+    """Return `value` as indented JSON in which every string stays on one line and hides nothing."""
     return visible(json.dumps(value, indent=2, ensure_ascii=False), keep="\n")
 
 
@@ -103,5 +103,5 @@ def persons_words(text: str, limit: int = 500) -> str:
 
 
 def indented(text: str) -> str:
-    """Indent every line by four spaces: plain where text is plain, and literal where it is read as Markdown."""
+    """Indent every line by four spaces: plain text stays plain, and Markdown shows it literally."""
     return "\n".join("    " + line for line in text.split("\n"))

@@ -1,4 +1,4 @@
-"""Checking what is stored against what the log tells of it."""
+"""Compares the stored approvals with the log."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,7 +14,7 @@ from mcp_hitl.domain.resolution import resolve
 
 
 def _decision(decision: Decision) -> tuple[object, ...]:
-    """The same facts as the ledger's, as they are stored."""
+    """Return the facts of a stored decision in the form of the ledger's."""
     return (
         decision.revision,
         decision.stage,
@@ -29,7 +29,7 @@ def _decision(decision: Decision) -> tuple[object, ...]:
 
 
 def check_stored(told: Told, approval: Approval, contents: Mapping[str, str]) -> None:
-    """Compare an approval, as it is stored, with what the log tells of it.
+    """Compare a stored approval with the log's record of it.
 
     Raises:
         Broken: they differ.
@@ -56,7 +56,7 @@ def check_stored(told: Told, approval: Approval, contents: Mapping[str, str]) ->
     erased = told.erased_at is not None
     logged = [(*decision[:-1], None) if erased else decision for decision in told.decisions]
     if [_decision(decision) for decision in approval.decisions] != logged:
-        raise Broken(f"the decisions on {approval.id} are not those that the log has")
+        raise Broken(f"the decisions on {approval.id} are not those in the log")
     if erased:
         _check_erased(approval, contents)
     else:
@@ -64,10 +64,10 @@ def check_stored(told: Told, approval: Approval, contents: Mapping[str, str]) ->
 
 
 def check_expense(approval: Approval, paid: JsonObject) -> None:
-    """Compare a reimbursement, as it is stored, with the approval that it stands for.
+    """Compare a stored reimbursement with its approval.
 
     Raises:
-        Broken: that was not approved, or says something else.
+        Broken: the approval was not approved, or differs from the reimbursement.
     """
     if approval.status is not Status.APPROVED:
         raise Broken(f"an expense is stored for {approval.id}, which is {approval.status.value}")
@@ -78,49 +78,49 @@ def check_expense(approval: Approval, paid: JsonObject) -> None:
         if isinstance(amount := expected["amount"], int | float):
             expected["amount"] = str(as_json(number(amount, "amount")))
     if paid != expected:
-        raise Broken(f"the expense that is stored for {approval.id} is not the one that was approved")
+        raise Broken(f"the expense stored for {approval.id} is not the one that was approved")
 
 
 def _check_rules(told: Told, approval: Approval) -> None:
-    """Compare what governs it: whoever changes that decides without deciding."""
+    """Compare the stored rules of an approval: someone who changes them in the file decides without a decision."""
     if approval.rule != told.rule:
-        raise Broken(f"the rule that took hold of {approval.id} is not the one that the log has")
+        raise Broken(f"the rule that applied to {approval.id} is not the one in the log")
     if rules_of(approval) != told.rules:
-        raise Broken(f"the policy or the deadline of {approval.id} is not the one that the log has")
+        raise Broken(f"the policy or the deadline of {approval.id} is not the one in the log")
     if (approval.cooldown_until and rfc3339(approval.cooldown_until)) != told.cooldown_until:
-        raise Broken(f"the cooldown of {approval.id} is not the one that the log has")
+        raise Broken(f"the cooldown of {approval.id} is not the one in the log")
     if approval.asked != told.asked:
         raise Broken(
-            f"{approval.id} was asked {told.asked} times by the log, and {approval.asked} times as it is stored"
+            f"{approval.id} was requested {told.asked} times by the log, but {approval.asked} times by its stored count"
         )
     if not set(approval.escalated) <= told.escalated:
-        raise Broken(f"{approval.id} was escalated to somebody of whom the log knows nothing")
+        raise Broken(f"{approval.id} was escalated to somebody who is not in the log")
 
 
 def _check_erased(approval: Approval, contents: Mapping[str, str]) -> None:
     left = (approval.payload, approval.answer, approval.reason, approval.outcome.result, approval.outcome.error)
     if contents or any(content is not None for content in left) or approval.progress:
-        raise Broken(f"{approval.id} was erased, and has contents again")
+        raise Broken(f"{approval.id} was erased, but has contents again")
 
 
 def _check_contents(told: Told, approval: Approval) -> None:
     if wording_of(approval) != told.wording:
-        raise Broken(f"the title, the claim or the form of {approval.id} is not the one that the log has")
+        raise Broken(f"the title, the claim or the form of {approval.id} is not the one in the log")
     if [content_digest([one.step, one.message]) for one in approval.progress] != told.progress:
-        raise Broken(f"the progress of {approval.id} is not what the log has")
+        raise Broken(f"the progress of {approval.id} is not the one in the log")
     if content_digest(approval.payload) != approval.digest:
         raise Broken(f"the payload of {approval.id} does not match its digest")
     if content_digest(approval.answer) != told.answer or content_digest(approval.reason) != told.reason:
         raise Broken(f"the answer or the reason of {approval.id} does not match its digest")
     outcome = approval.outcome
     if (content_digest(outcome.result), content_digest(outcome.error)) != (told.result, told.error):
-        raise Broken(f"what the outcome of {approval.id} says does not match its digest")
+        raise Broken(f"the result or error of {approval.id} does not match its digest")
     edits = [
         (e.revision, e.editor, content_digest(e.before), content_digest(e.after), content_digest(e.comment), e.at)
         for e in approval.edits
     ]
     if edits != told.edits:
-        raise Broken(f"the edits of {approval.id} are not those that the log has")
+        raise Broken(f"the edits of {approval.id} are not those in the log")
     decided = approval.resolved_at if approval.status in {Status.APPROVED, Status.REJECTED} else None
     if decided and resolve(approval, approval.decisions_in_force, decided) is not approval.status:
-        raise Broken(f"{approval.id} is {approval.status.value}, and its decisions do not say so")
+        raise Broken(f"{approval.id} is {approval.status.value}, but its decisions do not add up to that")

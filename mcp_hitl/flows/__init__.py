@@ -1,1 +1,1 @@
-"""Flows that come with the program."""
+"""The flows that this package includes."""

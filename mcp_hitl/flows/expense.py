@@ -1,4 +1,4 @@
-"""What `submit-expense` sets going: validate, wait for people, reimburse once."""
+"""The flow behind `submit-expense`: validate, wait for people, reimburse once."""
 
 from decimal import Decimal
 from typing import Annotated, Any
@@ -17,11 +17,11 @@ def _decimal(value: Any) -> Any:
 
 
 Amount = Annotated[Decimal, BeforeValidator(_decimal), PlainSerializer(as_json)]
-"""A JSON number outside, a `Decimal` inside."""
+"""A JSON number outside the program, a `Decimal` inside."""
 
 
 class Expense(BaseModel):
-    """What is asked for."""
+    """The requested expense."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,7 +32,7 @@ class Expense(BaseModel):
 
 
 class Reimbursement(BaseModel):
-    """What was done: one row in `expenses`."""
+    """The completed reimbursement: one row in `expenses`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,12 +41,12 @@ class Reimbursement(BaseModel):
 
 
 class ExpenseFlow(Flow[Expense, Reimbursement]):
-    """Validate, report, wait, process, complete."""
+    """Validate the expense, report progress, wait for approval, reimburse."""
 
     kind = EXPENSE.name
 
     async def run(self, value: Expense, step: Step) -> Reimbursement:
-        """Reimburse what was approved, which may differ from what was asked for."""
+        """Reimburse the approved expense, which may differ from the requested one."""
         validated = await step.do("validate", validate, value)
         amount = f"{in_digits(as_json(validated.amount), validated.currency)} {validated.currency}"
         await step.report("approval", f"Awaiting approval for {amount}")
@@ -57,17 +57,17 @@ class ExpenseFlow(Flow[Expense, Reimbursement]):
 
 
 async def validate(expense: Expense) -> Expense:
-    """Check the amount against its currency.
+    """Return the expense if its amount fits its currency.
 
     Raises:
-        Invalid: it has more decimals than the currency.
+        Invalid: the amount has more decimals than the currency.
     """
     money(as_json(expense.amount), expense.currency, "amount")
     return expense
 
 
 def reimburse(tx: Transaction, approval_id: str, payload: dict[str, Any]) -> Reimbursement:
-    """Write the one row that stands for the payment."""
+    """Write the one row that represents the payment, and return what was paid."""
     amount = number(payload["amount"], "amount")
     tx.add_expense(approval_id, amount, payload)
     return Reimbursement(amount=amount, currency=payload["currency"])

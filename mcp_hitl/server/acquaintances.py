@@ -1,4 +1,4 @@
-"""Remembering which clients are connected, for `mcp-hitl doctor`; no call waits for it, or fails with it."""
+"""Records the connected clients for `mcp-hitl doctor`. No call waits for this, or fails because of it."""
 
 import logging
 from datetime import datetime, timedelta
@@ -15,24 +15,24 @@ from mcp_hitl.server.call import shows_forms
 logger = logging.getLogger(__name__)
 
 MOST_A_DAY = 10
-"""Different clients that one process records within a day: one that changes its name on each call gets no further."""
+"""The most different clients that one process records a day, in case a client changes its name on each call."""
 _AGAIN = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _LAST_SECONDS = 1
 
 
 class Acquaintances:
-    """Middleware that notes who speaks; `run` writes down what is new, or was last written an hour ago."""
+    """Middleware that notes each client. `run` records new clients, and those last recorded an hour ago."""
 
     def __init__(self, desk: Desk) -> None:
-        """Record on `desk`."""
+        """Record clients on `desk`."""
         self._desk = desk
         self._known: dict[Client, datetime] = {}
         self._new: list[Client] = []
         self._stirred = anyio.Event()
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Serve one message."""
+        """Note the client of one message, and serve the message."""
         try:
             client = _client(ctx)
             if client is not None:
@@ -42,7 +42,7 @@ class Acquaintances:
         return await call_next(ctx)
 
     async def run(self) -> None:
-        """Write until cancelled, and then for a second at most what is left: a client may leave at once."""
+        """Record clients until cancelled, then for one more second at most, since a client may leave at once."""
         try:
             while True:
                 await self._stirred.wait()
@@ -77,7 +77,7 @@ class Acquaintances:
 
 
 def _client(ctx: ServerRequestContext[Any, Any]) -> Client | None:
-    """Who sent this message; None before the handshake, and where it declares nothing."""
+    """Return the client that sent this message; None before the handshake, or if it declares nothing."""
     session = ctx.session
     capabilities = session.client_capabilities
     if capabilities is None:

@@ -1,4 +1,4 @@
-"""The MCP server over a desk: everything that a client can call, for every protocol revision."""
+"""The MCP server for a desk: everything that a client can call, in every protocol revision."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -30,7 +30,7 @@ from mcp_hitl.server.resources import Resources
 from mcp_hitl.server.tools import TOOLS
 
 NAME = "mcp-hitl"
-"""Also the audience of sealed request state, so it is the same on every replica."""
+"""The server's name, and the audience of sealed request state, so it is the same on every replica."""
 
 STATE_SECONDS = 7 * 24 * 3600.0
 """How long a form on 2026-07-28 can be answered."""
@@ -56,9 +56,9 @@ class ApprovalServer:
         form_seconds: float = FORM_SECONDS,
         hurry: Callable[[], None] = lambda: None,
     ) -> None:
-        """Serve `desk` to callers that act as `caller`; `key` (32 bytes or more) seals the state of forms.
+        """Serve `desk` to callers who act as `caller`; `key` (32 bytes or more) seals the state of forms.
 
-        `hurry` is called when the server stops: the store should not wait for long any more.
+        `hurry` is called when the server stops, so that the store does not wait much longer.
         """
         self._hurry = hurry
         self.desk = desk
@@ -91,11 +91,11 @@ class ApprovalServer:
         self.mcp.middleware.append(self._acquaintances)
 
     def add_middleware(self, middleware: Sequence[ServerMiddleware[Any]]) -> None:
-        """Wrap every message from a client."""
+        """Wrap every message from a client in these handlers."""
         self.mcp.middleware.extend(middleware)
 
     def stop(self) -> None:
-        """Answer every waiting call and end every listening stream, each with its proper last word."""
+        """Answer every waiting call and end every listening stream, each with its proper result."""
         self._hurry()
         self.desk.stop()
         self._notices.close()
@@ -118,7 +118,7 @@ class ApprovalServer:
     ) -> CallToolResult | InputRequiredResult:
         tool = TOOLS.get(params.name)
         if tool is None:
-            raise MCPError(code=INVALID_PARAMS, message="Unknown tool. Call tools/list to see which there are.")
+            raise MCPError(code=INVALID_PARAMS, message="Unknown tool. Call tools/list to see the tools.")
         call = Call(self.desk, self._caller, context, params, self._form_seconds)
         try:
             outcome = await tool.run(call)

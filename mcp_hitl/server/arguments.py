@@ -1,4 +1,4 @@
-"""What each tool takes: strict, so that `"50000"` is not 50000, and described for a model to read."""
+"""The arguments of each tool: strict, so that `"50000"` is not 50000, and described for a model."""
 
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -25,7 +25,7 @@ Comment = Annotated[str | None, Field(max_length=MAX_COMMENT)]
 
 
 def _as_sent(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    """Check a number and keep it as it was sent: as a float, a long whole number would lose digits unseen."""
+    """Check a number and return it as it was sent: as a float, a long whole number would lose digits unnoticed."""
     check(value)
     return value
 
@@ -41,7 +41,7 @@ class Arguments(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_empty(cls, sent: dict[str, Any]) -> dict[str, Any]:
-        """Leave out optional texts that are null or empty: models send both for "nothing"."""
+        """Leave out optional texts that are null or empty, since models send both for "nothing"."""
         optional = {
             name
             for name, field in cls.model_fields.items()
@@ -51,23 +51,23 @@ class Arguments(BaseModel):
 
 
 class Confirm(Arguments):
-    """increase-counter."""
+    """The arguments of `increase-counter`."""
 
-    confirm: Annotated[bool, Field(description="true to ask the person by how much; false to leave it.")]
+    confirm: Annotated[bool, Field(description="true to ask the person for the amount; false to do nothing.")]
 
 
 class Expense(Arguments):
-    """submit-expense."""
+    """The arguments of `submit-expense`."""
 
     amount: Amount
-    description: Annotated[str, Field(description="What it is for.")]
+    description: Annotated[str, Field(description="The purpose of the expense.")]
     currency: Annotated[str, Field(description="Three-letter code (ISO 4217).")] = "USD"
-    category: Annotated[str | None, Field(description="Such as travel or software.")] = None
+    category: Annotated[str | None, Field(description="For example, travel or software.")] = None
     dedup_key: DedupKey = None
 
 
 class Action(Arguments):
-    """request-approval."""
+    """The arguments of `request-approval`."""
 
     title: Annotated[str, Field(min_length=1, max_length=200, description="What you want to do, in one line.")]
     details: Annotated[
@@ -79,7 +79,7 @@ class Action(Arguments):
 
 
 class Question(Arguments):
-    """ask-human."""
+    """The arguments of `ask-human`."""
 
     question: Annotated[str, Field(description="The question, complete in itself.")]
     form: Annotated[
@@ -93,7 +93,7 @@ class Question(Arguments):
 
 
 class Listing(Arguments):
-    """list-pending."""
+    """The arguments of `list-pending`."""
 
     kind: Annotated[str | None, Field(max_length=64, description="Only this kind.")] = None
     limit: Annotated[int, Field(ge=1, le=100)] = 20
@@ -101,13 +101,13 @@ class Listing(Arguments):
 
 
 class One(Arguments):
-    """get-approval and audit-trail."""
+    """The arguments of `get-approval` and `audit-trail`."""
 
     id: Id
 
 
 class Wait(Arguments):
-    """wait-for-approval."""
+    """The arguments of `wait-for-approval`."""
 
     id: Id
     timeout_seconds: Annotated[
@@ -116,14 +116,14 @@ class Wait(Arguments):
 
 
 class Approve(Arguments):
-    """approve."""
+    """The arguments of `approve`."""
 
     id: Id
     comment: Annotated[Comment, Field(description="A comment to propose to the person, who may change it.")] = None
 
 
 class Reject(Arguments):
-    """reject."""
+    """The arguments of `reject`."""
 
     id: Id
     reason: Annotated[
@@ -135,43 +135,43 @@ class Reject(Arguments):
 
 
 class Edit(Arguments):
-    """edit-approval."""
+    """The arguments of `edit-approval`."""
 
     id: Id
-    payload: Annotated[dict[str, Any], Field(description="The whole new payload, not only what changes.")]
-    comment: Annotated[Comment, Field(description="Why, for the person to see.")] = None
+    payload: Annotated[dict[str, Any], Field(description="The complete new payload, not only the changes.")]
+    comment: Annotated[Comment, Field(description="The reason, for the person to see.")] = None
 
 
 class Redeem(Arguments):
-    """redeem-approval."""
+    """The arguments of `redeem-approval`."""
 
     id: Id
     digest: Annotated[str, Field(max_length=80, description="The digest of the payload that you are about to act on.")]
 
 
 class Report(Arguments):
-    """report-outcome."""
+    """The arguments of `report-outcome`."""
 
     id: Id
-    succeeded: Annotated[bool, Field(description="Whether the action was taken and worked.")]
-    note: Annotated[Comment, Field(description="What came of it, or what went wrong.")] = None
+    succeeded: Annotated[bool, Field(description="true if the action was carried out and worked.")]
+    note: Annotated[Comment, Field(description="The result, or what went wrong.")] = None
 
 
 class Cancel(Arguments):
-    """cancel-approval."""
+    """The arguments of `cancel-approval`."""
 
     id: Id
-    reason: Annotated[Comment, Field(description="Why it is not wanted any more.")] = None
+    reason: Annotated[Comment, Field(description="Why you no longer want it.")] = None
 
 
 A = TypeVar("A", bound=Arguments)
 
 
 def parse(model: type[A], arguments: dict[str, Any]) -> A:
-    """Check a call's arguments.
+    """Return a call's arguments, checked.
 
     Raises:
-        Invalid: naming each argument and what was expected, and nothing of what was sent.
+        Invalid: the message names each wrong argument and what was expected, and repeats nothing of what was sent.
     """
     try:
         return model.model_validate(arguments)
@@ -182,7 +182,7 @@ def parse(model: type[A], arguments: dict[str, Any]) -> A:
 
 
 def schema_of(model: type[Arguments]) -> JsonObject:
-    """The input schema, without the titles that pydantic makes of names."""
+    """Return the input schema, without the titles that pydantic derives from names."""
     schema = model.model_json_schema()
     properties = {name: _plain(field) for name, field in schema.get("properties", {}).items()}
     return {

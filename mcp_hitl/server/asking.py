@@ -1,8 +1,8 @@
-"""Putting a form to the person inside a call, the way each protocol revision has for it.
+"""Shows the person a form during a call, in the way of each protocol revision.
 
-On 2026-07-28 the form is the call's result and the answer comes with the next call, whenever that is. On the older
-revisions it is a request in the middle of the call; it is withdrawn when its time is up, when somebody decides
-elsewhere, or when the server stops.
+On 2026-07-28 the form is the call's result, and the answer comes with the next call, whenever that is. On the older
+revisions it is a request during the call; it is withdrawn when its time is over, when somebody decides elsewhere, or
+when the server stops.
 """
 
 import logging
@@ -26,22 +26,22 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The person did something with the form: accept, decline or cancel."""
+    """The person answered the form: accept, decline or cancel."""
 
     result: ElicitResult
     state: FormState
-    """What they were shown."""
+    """The state of the form that they were shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """There was no form, or it was withdrawn; the approval may have been decided elsewhere."""
+    """There was no form, or it was withdrawn. Somebody may have decided the approval elsewhere."""
 
 
 async def ask(
     call: Call, approval: Approval, message: str, form: JsonObject
 ) -> Answered | Unanswered | InputRequiredResult:
-    """Put `form` about a pending approval to the person; pass an `InputRequiredResult` on as the call's own result."""
+    """Show the person `form` about a pending approval. An `InputRequiredResult` is the call's own result."""
     state = call.state
     answer = call.answer
     if state is not None and answer is not None:

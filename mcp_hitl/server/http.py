@@ -14,7 +14,7 @@ from mcp_hitl.server.app import ApprovalServer
 
 
 def http_app(server: ApprovalServer, hosts: Sequence[str], routes: Sequence[BaseRoute] = ()) -> ASGIApp:
-    """The protocol's endpoint, reached by one of the names `hosts`, the two probes, and `routes` behind them."""
+    """Return the app: the protocol's endpoint under the names `hosts`, two probes, and `routes` after them."""
 
     async def healthz(request: Request) -> Response:
         return JSONResponse({"status": "ok"})

@@ -1,7 +1,7 @@
-"""Change notifications of resources, on every revision, for changes made by any process.
+"""Change notifications for resources, on every revision, for changes made by any process.
 
-All of them hang on the desk's feed, which is read only while somebody has subscribed: on 2026-07-28 by an open
-`subscriptions/listen` stream, before that by `resources/subscribe` on a connection.
+All notifications come from the desk's feed, which is read only while somebody has subscribed: on 2026-07-28 with an
+open `subscriptions/listen` stream, before that with `resources/subscribe` on a connection.
 """
 
 import logging
@@ -33,10 +33,10 @@ _PAUSE_AFTER_FAILURE = 1.0
 
 
 class Notices:
-    """Turns the desk's feed into `notifications/resources/updated` for those who subscribed."""
+    """Turns the desk's feed into `notifications/resources/updated` for subscribers."""
 
     def __init__(self, desk: Desk) -> None:
-        """Follow `desk`; `run` does it."""
+        """Prepare to follow `desk`; `run` does the work."""
         self._desk = desk
         self._bus = InMemorySubscriptionBus()
         self._handler = ListenHandler(self._bus)
@@ -49,7 +49,7 @@ class Notices:
     async def listen(
         self, context: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
     ) -> SubscriptionsListenResult:
-        """Serve `subscriptions/listen` of 2026-07-28: one call is one stream."""
+        """Serve `subscriptions/listen` of 2026-07-28; each call is one stream."""
         self._streams += 1
         try:
             await self._follow()
@@ -92,7 +92,7 @@ class Notices:
         return EmptyResult()
 
     async def run(self) -> None:
-        """Notify until cancelled."""
+        """Send notifications until cancelled."""
         while True:
             await self._next_stir()
             try:
@@ -103,7 +103,7 @@ class Notices:
                             await self._send()
                             await self._next_stir()
             except Unavailable as error:
-                logger.warning("changes cannot be followed: %s", error)
+                logger.warning("the change feed cannot be read: %s", error)
                 await anyio.sleep(_PAUSE_AFTER_FAILURE)
                 self._stirred.set()
             if self._following.is_set():
@@ -111,7 +111,7 @@ class Notices:
             self._changed.clear()
 
     async def _follow(self) -> None:
-        """Return once every change from now on is noticed: only then may a subscription be confirmed."""
+        """Return once every later change will be noticed. Only then may a subscription be confirmed."""
         self._stirred.set()
         await self._following.wait()
 
@@ -140,4 +140,4 @@ class Notices:
                 try:
                     await session.send_resource_updated(uri)
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    logger.debug("a connection closed before it was told of a change")
+                    logger.debug("a connection closed before a notification was sent")

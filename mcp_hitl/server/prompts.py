@@ -1,4 +1,4 @@
-"""The prompt `review-pending`: go through what waits, together with the person."""
+"""The prompt `review-pending`: review the pending approvals together with the person."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from mcp_hitl.domain.principal import Principal
 REVIEW_PENDING = Prompt(
     name="review-pending",
     title="Review what is pending",
-    description="Go through the approvals and questions that wait for you, one by one.",
+    description="Review the approvals and questions that are waiting for you, one by one.",
 )
 
 
@@ -30,20 +30,20 @@ class Prompts:
     """The handlers of `prompts/…`."""
 
     def __init__(self, desk: Desk, caller: Principal) -> None:
-        """Read from `desk` on behalf of `caller`."""
+        """Read from `desk` for `caller`."""
         self._desk = desk
         self._caller = caller
 
     async def list(
         self, context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
     ) -> ListPromptsResult:
-        """The one prompt."""
+        """Return the only prompt."""
         return ListPromptsResult(prompts=[REVIEW_PENDING])
 
     async def get(self, context: ServerRequestContext[Any, Any], params: GetPromptRequestParams) -> GetPromptResult:
-        """The prompt, with what is pending now."""
+        """Return the prompt with the approvals that are pending now."""
         if params.name != REVIEW_PENDING.name:
-            raise MCPError(code=INVALID_PARAMS, message="Unknown prompt. Call prompts/list to see which there are.")
+            raise MCPError(code=INVALID_PARAMS, message="Unknown prompt. Call prompts/list to see the prompts.")
         page = await self._desk.pending(self._caller)
         now = self._desk.clock()
         listed = "\n".join(

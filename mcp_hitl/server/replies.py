@@ -1,4 +1,4 @@
-"""What a tool answers, and the one table from errors to MCP."""
+"""A tool's result, and the one table that turns errors into MCP."""
 
 import logging
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A success: structured content, and the same facts as short text."""
+    """A successful result: structured content, and the same facts as short text."""
 
     content: JsonObject
     text: str
 
     def as_result(self) -> CallToolResult:
-        """The reply on the wire."""
+        """Return the reply as an MCP result."""
         return CallToolResult(content=[TextContent(type="text", text=self.text)], structured_content=self.content)
 
 
 def error_result(error: Exception) -> CallToolResult:
-    """A tool error that the caller can act on: its stable code, and a sentence that says what to do next."""
+    """Return a tool error that the caller can act on: its stable code, and a message that says what to do next."""
     if isinstance(error, HitlError):
         code, message = error.code, str(error)
     else:
         logger.error("a tool failed", exc_info=error)
-        code, message = "internal", "The server failed at this; see its log. Look with get-approval at what is stored."
+        code, message = "internal", "The server failed; see its log. Call get-approval to see what is stored."
     return CallToolResult(
         content=[TextContent(type="text", text=message)],
         structured_content={"code": code, "message": message},

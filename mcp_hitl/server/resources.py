@@ -1,4 +1,4 @@
-"""Resources: what is pending, one approval, one audit trail; as the JSON that the tools return."""
+"""Resources: the pending approvals, one approval, one audit trail; as the JSON that the tools return."""
 
 import json
 import re
@@ -30,12 +30,12 @@ _PAGE = 100
 
 
 def uris_of(approval_id: str) -> tuple[str, ...]:
-    """The resources that a change of this approval changes."""
+    """Return the resources that change when this approval changes."""
     return (f"approvals://{approval_id}", f"audit://{approval_id}", PENDING)
 
 
 def is_ours(uri: str) -> bool:
-    """Whether a URI is one that this server could have."""
+    """Return True if this server could have a resource with this URI."""
     return uri == PENDING or _ONE.fullmatch(uri) is not None
 
 
@@ -43,19 +43,19 @@ class Resources:
     """The handlers of `resources/…`."""
 
     def __init__(self, desk: Desk, caller: Principal) -> None:
-        """Read from `desk` on behalf of `caller`."""
+        """Read from `desk` for `caller`."""
         self._desk = desk
         self._caller = caller
 
     async def list(
         self, context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
     ) -> ListResourcesResult:
-        """The one resource that is always there."""
+        """Return the one resource that always exists."""
         pending = Resource(
             uri=PENDING,
             name="pending",
             title="Pending approvals",
-            description=f"What waits for a person, oldest first, at most {_PAGE}.",
+            description=f"The approvals and questions that are waiting for a person, oldest first, at most {_PAGE}.",
             mime_type=_MIME,
         )
         return ListResourcesResult(resources=[pending])
@@ -63,21 +63,21 @@ class Resources:
     async def list_templates(
         self, context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
     ) -> ListResourceTemplatesResult:
-        """One approval and its audit trail, by id."""
+        """Return the templates for one approval and its audit trail, by id."""
         return ListResourceTemplatesResult(
             resource_templates=[
                 ResourceTemplate(
                     uri_template="approvals://{id}",
                     name="approval",
                     title="Approval",
-                    description="One approval as it stands.",
+                    description="One approval in its present state.",
                     mime_type=_MIME,
                 ),
                 ResourceTemplate(
                     uri_template="audit://{id}",
                     name="audit-trail",
                     title="Audit trail",
-                    description="Everything that happened to one approval.",
+                    description="Every audit entry of one approval.",
                     mime_type=_MIME,
                 ),
             ]
@@ -86,7 +86,7 @@ class Resources:
     async def read(
         self, context: ServerRequestContext[Any, Any], params: ReadResourceRequestParams
     ) -> ReadResourceResult:
-        """The JSON of one resource."""
+        """Return one resource as JSON."""
         uri = str(params.uri)
         try:
             content = await self._content(uri)

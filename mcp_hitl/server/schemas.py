@@ -1,8 +1,8 @@
-"""Output schemas of the tools: a branch for each success and one for errors.
+"""The output schemas of the tools: a branch for each success and one for errors.
 
-Clients validate structured content against these on errors too (the TypeScript SDK v1 does), so no branch may be
-missing. A model pays for each byte of them in every conversation, so they name what a caller relies on and stay short;
-`tests/server/shapes.py` has the full shapes, and every result in the tests is checked against those as well.
+Some clients also validate the structured content of errors against these (the TypeScript SDK v1 does), so no branch may
+be missing. A model pays for each byte of them in every conversation, so they have only the fields that a caller relies
+on. `tests/server/shapes.py` has the full shapes, and the tests check every result against those as well.
 """
 
 from mcp_hitl.domain.approval import Status

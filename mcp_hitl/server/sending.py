@@ -1,8 +1,8 @@
-"""Sending the person to an approval's page, the way each protocol revision from 2025-11-25 on has for it.
+"""Sends the person to an approval's page, in the way of each protocol revision from 2025-11-25 on.
 
-The client only says whether the person agrees to go there. What they decide they decide on the page, which knows who
-they are; nothing that a client answers here decides anything (THREATS T16, T18). The URL names the approval and has no
-secret in it, and none of the agent's words.
+The client only says whether the person agrees to go there. The person decides on the page, which knows who they are;
+no answer of a client decides anything (THREATS T16, T18). The URL names the approval. It has no secret in it, and none
+of the agent's words.
 """
 
 import logging
@@ -24,14 +24,14 @@ from mcp_hitl.server.state import PageState
 logger = logging.getLogger(__name__)
 
 _TITLE = 200
-"""Characters of the title that stand beside the URL; the page has all of it."""
+"""The most characters of the title shown next to the URL; the page shows all of it."""
 
 
 async def send(call: Call, approval: Approval, lead: str) -> Outcome | Call:
-    """Send the person to the page of a pending approval, and return it once its page was answered or time is up.
+    """Send the person to the page of a pending approval. Return the approval once its page is answered or time is over.
 
-    `lead` says in our words what the page is for. Where there is no page, or the client opens none or refuses to, the
-    call itself comes back: it goes on with a form, in the time that it has left.
+    `lead` introduces the page in our own words. If there is no page, or the client cannot or will not open it, this
+    returns the call itself, which continues with a form in the time that is left.
     """
     sent, answer = call.sent, call.answer
     if call.state is not None:
@@ -58,7 +58,7 @@ async def _come_back(call: Call, sent: PageState, *, closed: bool) -> Reply:
 
 
 async def _elicit(call: Call, state: PageState, message: str, page: str) -> Outcome | Call:
-    """Ask inside the call, and wait for the page beside that: the person may be there before the client answers."""
+    """Ask during the call and watch the page at the same time: the person may be there before the client answers."""
     session, request = call.context.session, call.context.request_id
     mark = secrets.token_urlsafe(16)
     closed = refused = False
@@ -73,7 +73,7 @@ async def _elicit(call: Call, state: PageState, message: str, page: str) -> Outc
                 if state.answered(held):
                     await session.send_elicit_complete(mark, related_request_id=request)
             except HitlError as error:
-                logger.warning("a page is no longer waited for: %s", error)
+                logger.warning("stopped waiting for an answer on a page: %s", error)
             tasks.cancel_scope.cancel()
 
         tasks.start_soon(watch)

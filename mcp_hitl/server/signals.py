@@ -1,4 +1,4 @@
-"""The signals that end a program, as a call on its event loop."""
+"""Turns the signals that end a program into a call on its event loop."""
 
 import asyncio
 import signal
@@ -9,7 +9,7 @@ from types import FrameType
 
 @contextmanager
 def on_signals(stop: Callable[[], None]) -> Generator[None]:
-    """Call `stop` on the running event loop at SIGTERM or SIGINT; works wherever Python has signals at all."""
+    """Call `stop` on the running event loop at SIGTERM or SIGINT, on every system on which Python has signals."""
     loop = asyncio.get_running_loop()
 
     def handle(_number: int, _frame: FrameType | None) -> None:

@@ -16,18 +16,18 @@ from mcp_hitl.server.stopping import GRACE_SECONDS, Unanswered
 
 _READ = 65_536
 _AHEAD = 64
-"""Lines read before they are served; then the client's writes wait."""
+"""The most lines read ahead of serving; after that the client has to wait before it can write more."""
 
 
 _LEAVE_SECONDS = GRACE_SECONDS + 0.3
-"""From the stop on: a client that takes no answers is left then."""
+"""Counted from the stop on. After this time we leave a client that reads no answers."""
 
 
 async def serve_stdio(server: ApprovalServer) -> bool:
-    """Serve until the client closes our input or the process is told to stop; then answer who waits, and return.
+    """Serve until the client closes our input or the process is asked to stop; then answer waiting calls, and return.
 
-    Returns False where the client does not read: a thread is blocked in writing to it, which cannot be cancelled, so
-    that only `os._exit` ends the process.
+    Return False if the client does not read. Then a thread is blocked in writing to it and cannot be cancelled, so only
+    `os._exit` ends the process.
     """
     unanswered = Unanswered()
     server.add_middleware([unanswered])
@@ -61,20 +61,20 @@ async def serve_stdio(server: ApprovalServer) -> bool:
 
 
 class _Lines:
-    """The lines of a file descriptor, which can be ended while a read is blocked.
+    """The lines of a file descriptor. Reading can be ended even while it is blocked.
 
-    A thread of its own does the reading and is left behind blocked when the process ends: reads of a pipe cannot be
-    cancelled, and a stop must not wait for the client to write.
+    A separate thread does the reading and stays blocked when the process ends: reads of a pipe cannot be cancelled, and
+    a stop must not wait until the client writes.
     """
 
     def __init__(self, descriptor: int, finish: Callable[[], Awaitable[None]]) -> None:
-        """Read `descriptor`; `finish` is awaited before the last line counts as the last."""
+        """Read `descriptor`; `finish` is awaited before the iteration ends."""
         self._descriptor = descriptor
         self._finish = finish
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
         self.ending = asyncio.Event()
-        """Set once there will be no more lines."""
+        """Set when no more lines will come."""
         self._room = threading.Semaphore(_AHEAD)
 
     def __aiter__(self) -> AsyncIterator[str]:
@@ -82,7 +82,7 @@ class _Lines:
         return self._iterate()
 
     def end(self) -> None:
-        """Let the iteration end now."""
+        """End the iteration now."""
         self.ending.set()
         self._lines.put_nowait(None)
 
@@ -119,5 +119,5 @@ class _Lines:
 
 
 def is_person(stream: Any) -> bool:
-    """Whether a standard stream is a terminal rather than a client's pipe."""
+    """Return True if a standard stream is a terminal and not a client's pipe."""
     return bool(stream.isatty())

@@ -1,4 +1,4 @@
-"""A clean stop: those who wait are answered, then the process ends, within seconds."""
+"""A clean stop: waiting calls are answered, then the process ends, within seconds."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -10,23 +10,23 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCError, JSONRPCResponse, RequestId
 
 GRACE_SECONDS = 2.0
-"""How long requests that are being served may take to finish after a stop."""
+"""How long requests in progress may take to finish after a stop."""
 
 
 class Unanswered:
     """The requests of one connection that have no answer on the wire yet.
 
-    Middleware for what comes in and, through `watch`, for what goes out: a handler that has returned is not enough,
-    since the transport takes one message at a time and drops at the end of input what still waits for its turn.
+    It is middleware for incoming messages and, through `watch`, for outgoing ones. A handler that has returned is not
+    enough: the transport takes one message at a time, and at the end of input it drops messages that are still queued.
     """
 
     def __init__(self) -> None:
-        """Nothing was asked yet."""
+        """Start without requests."""
         self._requests: set[RequestId] = set()
         self._fewer = anyio.Event()
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Serve one message."""
+        """Serve one message, and remember its request until it is answered."""
         if ctx.request_id is None:
             return await call_next(ctx)
         self._requests.add(ctx.request_id)
@@ -37,7 +37,7 @@ class Unanswered:
             raise
 
     def watch(self, stream: Any) -> "_Watched":
-        """The transport's stream to answer on, so that it is known what has been handed to the transport."""
+        """Return the transport's output stream, wrapped so that we know which answers it has taken."""
         return _Watched(stream, self._answered)
 
     async def drain(self) -> None:
@@ -53,7 +53,7 @@ class Unanswered:
 
 
 class _Watched:
-    """A stream that tells of each answer once it has been taken."""
+    """A stream that reports each answer once the transport has taken it."""
 
     def __init__(self, stream: Any, answered: Callable[[RequestId], None]) -> None:
         self._stream = stream

@@ -1,1 +1,1 @@
-"""Where approvals live: protocols, and the databases that keep them."""
+"""Where approvals are stored: protocols, and the databases that implement them."""

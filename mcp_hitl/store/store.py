@@ -1,8 +1,8 @@
-"""What the desk asks of a database. SQLite keeps it now; nothing here is something that only SQLite can do.
+"""What the desk needs of a database. SQLite is the only one now, but nothing here needs SQLite.
 
-Each `read` is one consistent snapshot, each `write` one transaction. The work is a plain function that is handed a
-view or a transaction and may be called from any thread; what it returns comes back after the commit, and what it
-raises undoes it.
+Each `read` is one consistent snapshot, each `write` one transaction. The work is a plain function with a view or a
+transaction as its argument, and may be called from any thread. Its result comes back after the commit; if it raises,
+its changes are undone.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class Store(Protocol):
-    """A database that is open."""
+    """An open database."""
 
     async def read(self, work: Callable[[View], T]) -> T:
-        """Run `work` on one snapshot.
+        """Return the result of `work` on one snapshot.
 
         Raises:
             Unavailable: the database cannot be read now.
@@ -26,7 +26,7 @@ class Store(Protocol):
         ...
 
     async def survey(self, work: Callable[[View], T]) -> T:
-        """Run `work` on one snapshot beside every `read`, which may take long; cancelling it or `close` ends it early.
+        """Return the result of `work`, which may take long, on its own snapshot. Cancelling or `close` ends it early.
 
         Raises:
             Unavailable: the database cannot be read now, or was closed meanwhile.
@@ -34,7 +34,7 @@ class Store(Protocol):
         ...
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in one transaction and return once it is durable.
+        """Run `work` in one transaction, and return its result once the changes are durable.
 
         Raises:
             Unavailable: nothing was changed; the database stayed locked, or the disk is full.
@@ -42,25 +42,25 @@ class Store(Protocol):
         ...
 
     async def scrub(self) -> bool:
-        """Leave nothing in the files of what was erased; False where that cannot be done now."""
+        """Remove all traces of erased contents from the files. Return False if that cannot be done now."""
         ...
 
     async def changed(self) -> None:
-        """Wait until something may have been committed since the last call, by this process or another."""
+        """Wait until somebody may have committed since the last call, in this process or another."""
         ...
 
     def hold(self, name: str) -> bool:
-        """Take hold of something that one process has at a time, until it lets go or ends; False: another has it."""
+        """Take a lock that one process can hold, until it releases it or ends. Return False if another has it."""
         ...
 
     def let_go(self, name: str) -> None:
-        """Let go of it."""
+        """Release the lock."""
         ...
 
     def is_held(self, name: str) -> bool:
-        """Whether a process has hold of it."""
+        """Return True if a process holds the lock."""
         ...
 
     async def close(self) -> None:
-        """Finish the writes that are queued, end the surveys, and let go of the database."""
+        """Finish the queued writes, end the surveys, and close the database."""
         ...

@@ -1,5 +1,6 @@
-"""What can be changed in a database, in one transaction. Rows that a write depends on are read with `lock`, which no
-other write passes until the commit.
+"""The changes that one transaction can make to a database.
+
+Use `lock` to read rows that a write depends on: no other write can change them until the commit.
 """
 
 from datetime import datetime
@@ -18,10 +19,10 @@ from mcp_hitl.store.view import View
 
 
 class Transaction(View, Protocol):
-    """What can be changed."""
+    """The possible changes."""
 
     def lock(self, approval_id: str) -> Approval | None:
-        """`get`, held until the commit."""
+        """Return the same as `get`, locked until the commit."""
         ...
 
     def insert(self, approval: Approval) -> None:
@@ -29,7 +30,7 @@ class Transaction(View, Protocol):
         ...
 
     def add_decision(self, decision: Decision) -> bool:
-        """Store a decision; False where this approver already decided this stage of this revision."""
+        """Store a decision. Return False if this approver has already decided this stage of this revision."""
         ...
 
     def resolve(
@@ -42,67 +43,67 @@ class Transaction(View, Protocol):
         reason: str | None = None,
         cooldown_until: datetime | None = None,
     ) -> bool:
-        """End a pending approval; False where it was not pending any more."""
+        """End a pending approval. Return False if it is no longer pending."""
         ...
 
     def revise(self, approval: Approval, edit: Edit) -> bool:
-        """Replace payload, policy and timing of a pending approval; False if it is resolved or revised by now."""
+        """Replace payload, policy and timing of a pending approval. Return False if it is resolved or revised now."""
         ...
 
     def set_timing(self, approval: Approval) -> None:
-        """Store `stage_since`, `timed_to`, `escalated` and what follows from them of a pending approval."""
+        """Store `stage_since`, `timed_to` and `escalated` of a pending approval, and what is derived from them."""
         ...
 
     def set_outcome(self, approval_id: str, outcome: Outcome, *, was: tuple[OutcomeState, ...] | None = None) -> bool:
-        """Record how the approved action went; False where it is in none of the states `was`."""
+        """Record the outcome of an approved action. Return False if the present state is none of `was`."""
         ...
 
     def add_progress(self, approval_id: str, progress: Progress) -> None:
-        """Record what a flow reports."""
+        """Record a flow's progress report."""
         ...
 
     def pause(self, kind: str | None, by: str, at: datetime) -> bool:
-        """Stop a kind, or everything; False where it was stopped already."""
+        """Pause a kind, or everything. Return False if it was paused already."""
         ...
 
     def resume(self, kind: str | None) -> bool:
-        """End a stop; False where there was none."""
+        """Resume a kind, or everything. Return False if it was not paused."""
         ...
 
     def erase(self, approval_id: str, at: datetime) -> None:
-        """Remove the contents of a resolved approval; the log stays."""
+        """Erase the contents of a resolved approval; the log stays."""
         ...
 
     def insert_flow(self, flow_id: str, kind: str, approval_id: str, lease_until: datetime) -> Lease:
-        """Store a new flow, held until then."""
+        """Store a new flow, claimed until `lease_until`."""
         ...
 
     def claim_flow(self, flow_id: str, now: datetime, until: datetime) -> Lease | None:
-        """Take hold of a runnable flow that nobody holds at `now`."""
+        """Claim a runnable flow that nobody has claimed at `now`; None if that fails."""
         ...
 
     def renew(self, lease: Lease, until: datetime) -> bool:
-        """Keep hold of it; False where somebody else has it."""
+        """Renew a claim. Return False if somebody else has the flow."""
         ...
 
     def leave_flow(self, lease: Lease, state: FlowState, *, wake_at: datetime | None = None) -> bool:
-        """Let go of a flow in another state; False where somebody else has it."""
+        """Release a flow in another state. Return False if somebody else has it."""
         ...
 
     def wake_flow(self, flow_id: str) -> bool:
-        """Make a waiting flow runnable."""
+        """Make a waiting flow runnable. Return False if it was not waiting."""
         ...
 
     def wake_sleepers(self, now: datetime) -> int:
-        """Make runnable whose time has come; how many."""
+        """Make flows runnable whose sleep is over. Return the number of them."""
         ...
 
     def settle_flow(self, flow_id: str, state: FlowState) -> bool:
-        """End a flow that stopped as unknown."""
+        """End a flow that stopped as unknown. Return False if it is not unknown."""
         ...
 
     def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:
-        """Write a step, or finish a claimed one; False where somebody else has the flow or the step is done."""
+        """Write a step, or complete a claimed one. Return False if somebody else has the flow, or the step is done."""
         ...
 
     def add_expense(self, approval_id: str, amount: Decimal, expense: JsonObject) -> None:
@@ -110,15 +111,15 @@ class Transaction(View, Protocol):
         ...
 
     def execute(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-        """Run a statement on tables of a flow's own, with `?` for each value.
+        """Return the rows of a statement on a flow's own tables, with `?` for each value.
 
         Raises:
-            Invalid: it would begin or end a transaction.
+            Invalid: the statement would begin or end a transaction.
         """
         ...
 
     def meet(self, client: Client, now: datetime) -> None:
-        """Record that a client is connected; of those seen longest ago, all but `MOST_CLIENTS` are forgotten."""
+        """Record that a client is connected. Only the `MOST_CLIENTS` seen last are kept."""
         ...
 
     def remember(self, now: datetime) -> None:
@@ -126,19 +127,19 @@ class Transaction(View, Protocol):
         ...
 
     def set_governed(self) -> None:
-        """Record that a policy file governs this database."""
+        """Record that this database has a policy file."""
         ...
 
     def set_profile(self, profile: Profile) -> None:
-        """Record what kind of place this is."""
+        """Record the profile of this database."""
         ...
 
     def count_ask(self, approval_id: str) -> None:
-        """Add one to how often it was asked."""
+        """Count one more request for the approval."""
         ...
 
     def lift_cooldown(self, approval_id: str) -> None:
-        """Let the payload of a rejected approval be asked anew."""
+        """Allow the payload of a rejected approval to be requested again."""
         ...
 
     def append(self, entry: Entry) -> None:
@@ -146,15 +147,15 @@ class Transaction(View, Protocol):
         ...
 
     def increase_counter(self, amount: Decimal) -> Decimal:
-        """Add to the counter and return what it stands at."""
+        """Add to the counter, and return its new value."""
         ...
 
     def add_link(self, digest: str, who: Principal, until: datetime) -> None:
-        """Store that whoever has what has this digest may sign in as `who`, once."""
+        """Store a link: anybody who has the code with this digest may sign in as `who`, once."""
         ...
 
     def take_link(self, digest: str, now: datetime) -> Principal | None:
-        """Use a link up and return who it signs in; None where there is none any more."""
+        """Use up a link, and return the principal whom it signs in; None if it does not exist any more."""
         ...
 
     def add_session(self, session: Session) -> None:
@@ -162,17 +163,17 @@ class Transaction(View, Protocol):
         ...
 
     def end_session(self, digest: str) -> bool:
-        """Remove a session; False where there was none."""
+        """Remove a session. Return False if there was none."""
         ...
 
     def shut_out(self) -> tuple[list[Session], int]:
-        """Remove every link and every session; the sessions that there were, the oldest first, and how many links."""
+        """Remove every link and session. Return the removed sessions, the oldest first, and the number of links."""
         ...
 
     def drop_outdated(self, now: datetime) -> None:
-        """Remove links and sessions whose time is over."""
+        """Remove expired links and sessions."""
         ...
 
     def set_inbox(self, where: Whereabouts | None) -> None:
-        """Record where the inbox is, or that it is nowhere."""
+        """Record the inbox's address, or None if there is no inbox."""
         ...

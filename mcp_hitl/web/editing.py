@@ -4,7 +4,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.canonical import canonical, digest_of
 from mcp_hitl.domain.errors import Conflict, Invalid
 from mcp_hitl.domain.policy import Verdict
 from mcp_hitl.domain.presentation import differences
@@ -61,8 +60,7 @@ class Editing:
         # Before the difference is told: it may name what only those see who may decide.
         await desk.check_beforehand(principal, approval, ASSURANCE, Verdict.REJECT)
         wanted = fields.whole(given["payload"]) if "payload" in given else fields.edited(approval.payload, sent)
-        desk.admit(approval.kind, wanted)
-        digest = digest_of(canonical(wanted, what="payload"))
+        digest = desk.admit(approval.kind, wanted).digest
         told = differences(approval.payload, wanted)
         if not told:
             raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")

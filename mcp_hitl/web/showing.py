@@ -155,7 +155,7 @@ def lines(payload: Any, kind: Kind | None) -> list[Line]:
         return [Line("payload", None, json_lines(payload), True, False, False)]
     held = cast("JsonObject", payload)
     properties: Any = {} if kind is None else kind.schema.get("properties", {})
-    # In the order in which the kind's author thought of them; the stored form is in that of the alphabet.
+    # Older versions stored the fields in the order of the alphabet.
     names = [*(name for name in properties if name in held), *(name for name in held if name not in properties)]
     money = amounts_in(held)
     found = [_line(name, held[name], properties.get(name)) for name in names]

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from mcp import Client
 from mcp_types import ElicitRequestFormParams, ElicitResult
-from wires import Person, accept, connect, content, http_server
+from wires import Person, accept, connect, content, http_server, launcher
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +65,7 @@ async def work(url: str, worker: int, told: Told) -> None:
 async def load_and_kill(database: Path, kill_after: int) -> Told:
     """Run a server under load and kill it the moment that a caller has been told something."""
     told = Told(kill_after)
-    with http_server(database) as (url, process):
+    with http_server(database, start=launcher) as (url, process):
         # Whatever breaks when its server is gone: not the client's behaviour but the server's is looked at here.
         with suppress(Exception):
             async with anyio.create_task_group() as tasks:
@@ -140,7 +140,7 @@ async def test_t09_after_kill_9_everything_that_was_told_is_there_and_nothing_tw
 
 async def test_t09_an_approval_that_was_told_outlives_the_server_that_told_it(tmp_path: Path) -> None:
     database = tmp_path / "hitl.db"
-    with http_server(database) as (url, process):
+    with http_server(database, start=launcher) as (url, process):
         async with connect(url, MODERN, person=Person(accept(decision="approve"))) as client:
             expense = content(await client.call_tool("submit-expense", {"amount": 50, "description": "Lunch"}))
             approved = content(await client.call_tool("approve", {"id": expense["id"]}))

@@ -17,7 +17,8 @@ from asked import ask, ask_all, on_desk
 from cli.test_t25_deceptive_text import EVERYTHING, deceptive
 from samples import SAFE
 from terminal import run, terminal
-from wires import environment, http_server, launcher
+from warm import warm
+from wires import environment, http_server
 
 from mcp_hitl.cli import file_rights
 from mcp_hitl.cli.file_rights import shared_type
@@ -78,7 +79,7 @@ def test_nothing_is_changed_by_looking(database: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("Dear diary, " * 100, "not a database"), ("", "no database of mcp-hitl")],
+    [("Dear diary, " * 100, "not a database"), ("", "not a database of mcp-hitl")],
     ids=["text", "empty"],
 )
 def test_a_database_that_cannot_be_read_is_told_and_the_rest_all_the_same(
@@ -269,7 +270,7 @@ def test_sentences_fit_the_terminal_and_lines_to_copy_stay_whole(database: Path,
     said = doctor(database)
     # A runner of tests may set the variable, which goes before what the terminal says.
     variables = {"COLUMNS": str(columns)}
-    with terminal(launcher("--db", str(database), "doctor"), columns=columns, variables=variables) as person:
+    with terminal(warm("--db", str(database), "doctor"), columns=columns, variables=variables) as person:
         assert person.finish() == 1
     shown = click.unstyle(person.shown)
     whole = {line for one in said["findings"] for mend in one["mend"] for line in mend["line"].splitlines()}

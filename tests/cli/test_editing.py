@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from asked import ask, look, lunch
 from terminal import END_OF_INPUT, Terminal, at_terminal, run, terminal
-from wires import launcher
+from warm import warm
 
 from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.domain.approval import Status
@@ -29,7 +29,7 @@ def with_editor(database: Path, tmp_path: Path, script: str, *arguments: str) ->
     editor.write_text(f"#!/bin/sh\n{script}\n")
     editor.chmod(0o755)
     variables: Mapping[str, str] = {"EDITOR": str(editor), "VISUAL": str(editor)}
-    return terminal(launcher("--db", str(database), *arguments), variables=variables)
+    return terminal(warm("--db", str(database), *arguments), variables=variables)
 
 
 def is_untouched(database: Path, approval_id: str) -> bool:

@@ -14,6 +14,7 @@ import click
 import pytest
 from mcp import Client, StdioServerParameters
 from terminal import run, terminal
+from warm import warm
 from wires import content, environment, launcher
 
 CLIENTS = ("claude-desktop", "claude-code")
@@ -95,7 +96,7 @@ def test_the_person_sees_the_difference_and_decides(home: Path) -> None:
     file = file_of(home, "claude-code")
     file.write_text(ODD)
     for typed, code in (("n", 1), ("y", 0)):
-        with terminal(launcher("install", "claude-code"), variables=of(home)) as person:
+        with terminal(warm("install", "claude-code"), variables=of(home)) as person:
             shown = click.unstyle(person.answer("Make this change to Claude Code's configuration? [y/N]: ", typed))
             assert person.finish() == code
         removed = [line for line in shown.splitlines() if line.startswith("-")]
@@ -210,7 +211,7 @@ def test_mode_and_link_stay_and_a_copy_is_never_overwritten(home: Path) -> None:
 
 def test_a_file_that_changes_while_the_person_looks_is_not_overwritten(home: Path) -> None:
     file = file_of(home, "claude-code")
-    with terminal(launcher("install", "claude-code"), variables=of(home)) as person:
+    with terminal(warm("install", "claude-code"), variables=of(home)) as person:
         person.until("[y/N]: ")
         file.write_text('{"numStartups": 1}')
         person.enter("y")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from terminal import run, terminal
 from wires import environment, launcher, unmeasured
 
 from mcp_hitl import __version__
+from mcp_hitl.cli import running
 from mcp_hitl.config import load
 from mcp_hitl.domain.errors import Invalid
 
@@ -116,7 +118,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     done = run(tmp_path / "file" / "hitl.db", "pending", "--json")
     error = json.loads(done.stdout)
     assert (done.returncode, error["code"]) == (2, "unavailable")
-    assert f"{tmp_path}/file/hitl.db cannot be made" in error["message"]
+    assert f"{tmp_path}/file/hitl.db cannot be created" in error["message"]
 
 
 def test_a_folder_in_place_of_a_database_is_told(tmp_path: Path) -> None:
@@ -194,6 +196,18 @@ def test_no_command_but_the_servers_loads_the_mcp_sdk(database: Path) -> None:
     assert "mcp" in loaded_by("--db", str(database))
 
 
+def test_a_signal_wakes_the_event_loop_of_every_command() -> None:
+    # Without it, one that comes just before the loop goes to sleep waits for whatever wakes it next.
+    async def woken() -> int:
+        descriptor = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(descriptor)
+        return int(descriptor < 0)
+
+    with pytest.raises(SystemExit) as ended:
+        running.run(woken)
+    assert ended.value.code == 0
+
+
 def test_output_that_nobody_reads_is_no_crash(database: Path) -> None:
     ask(database)
     unread, pipe = os.pipe()
@@ -209,7 +223,10 @@ ODD: dict[str, tuple[str, str]] = {
     "no input at all": ("{program} --db {folder}/hitl.db <&-", "Standard input is closed."),
     "nobody to ask": ("{program} --db {folder}/hitl.db lift {id} <&-", "A person has to decide this at a terminal"),
     "nobody's home": ("{program} --db '~nosuch/hitl.db' pending", "there is no such home folder"),
-    "a folder that is gone": ("mkdir {folder}/x; cd {folder}/x; rmdir ../x; {program} --db a.db pending", "is gone"),
+    "a folder that is gone": (
+        "mkdir {folder}/x; cd {folder}/x; rmdir ../x; {program} --db a.db pending",
+        "no longer exists",
+    ),
     "no text": ("{program} --db {folder}/hitl.db pending --kind $(printf '\\377')", "not valid UTF-8"),
     "no reason": ("{program} --db {folder}/hitl.db reject {id} --reason ' '", "Give a reason with --reason"),
 }
@@ -231,5 +248,5 @@ def test_an_odd_environment_is_told_in_a_sentence(tmp_path: Path, case: str) -> 
 
 def test_without_a_home_folder_the_database_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mcp_hitl.config.settings.default_database", lambda: Path("~/.local/share/hitl.db"))
-    with pytest.raises(Invalid, match=r"no home folder here\. Name the database with --db or MCP_HITL_DB"):
+    with pytest.raises(Invalid, match=r"no home folder for this user\. Name the database with --db or MCP_HITL_DB"):
         load({})

@@ -6,7 +6,7 @@ import anyio
 import pytest
 from asked import AGENT, ask, look, lunch, on_desk
 from terminal import at_terminal, run, terminal
-from wires import launcher
+from warm import warm
 
 from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.config.policy_file import parse
@@ -128,7 +128,7 @@ def test_t22_whoever_is_no_approver_can_look_and_not_decide(database: Path, tmp_
             await store.close()
 
     approval_id = anyio.run(main)
-    team = launcher("--db", str(database), "--config", str(policy))
+    team = warm("--db", str(database), "--config", str(policy))
     with terminal([*team, "show", approval_id]) as person:
         assert person.finish() == 0
     assert '"amount": 900' in person.shown
@@ -137,7 +137,7 @@ def test_t22_whoever_is_no_approver_can_look_and_not_decide(database: Path, tmp_
         with terminal([*team, command[0], approval_id, *command[1:]]) as person:
             person.type("y\n")
             assert person.finish() == 2, person.shown
-        assert "for others to decide" in person.shown or "Only somebody who may decide" in person.shown, person.shown
+        assert "You can't decide" in person.shown or "Only somebody who may decide" in person.shown, person.shown
     assert head(database) == before
 
 

@@ -42,7 +42,7 @@ def test_check_tells_who_decides_in_each_way_there_is(tmp_path: Path) -> None:
         "rules = [{ name = 'never', when = {}, decide = 'reject' }]\n"
     )
     assert (
-        "action: 1 of os:ana, whoever is at the requester's machine\n"
+        "action: 1 of os:ana, anyone at the requester's machine\n"
         "    assurance local, expires after 7 days\n"
         "    never: rejected at once\n"
     ) in run("check", tmp_path / "policy.toml").stdout
@@ -56,7 +56,7 @@ def test_check_tells_every_mistake_and_exits_2(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.splitlines() == [
         f"mcp-hitl: {tmp_path / 'policy.toml'} has 2 mistakes.",
-        "  profil: is no key here; did you mean 'profile'?",
+        "  profil: is an unknown key; did you mean 'profile'?",
         "  kinds.pay.flow: must be importable here: ModuleNotFoundError: No module named 'no_such_module_of_a_test'",
     ]
 
@@ -81,22 +81,22 @@ Title     Expense: 6,000 USD for Lunch
 Digest    sha256:95e7227c35b56028f94e976290b65e692ec72969032d149829753256812cb367
 
 Why
-    petty cash does not hold: payload.amount must be less than 25.
-    large holds
+    petty cash does not: payload.amount must be less than 25.
+    large applies
 
 Who decides
     Stage 1: 2 of finance (ana@example.com, bo@example.com, dee@example.com)
     Stage 2: 1 of managers (cy@example.com, dee@example.com)
-    Least assurance: session
-    Rejected by: 1
+    Minimum assurance: session
+    Rejections needed: 1
     The requester may not decide (four_eyes)
-    Who edited it may not approve the edit
-    Each person counts in one stage
+    A person who edited it may not approve the edit
+    Each person counts in one stage only
 
 Time
     Expires after 7 days; expiry never approves
     Reminders after 4 hours, 2 days in each stage
-    Once rejected, it stays rejected for 1 day
+    If rejected, it stays rejected for 1 day
 
 Afterwards
     The flow mcp_hitl.flows.expense:ExpenseFlow carries it out, within 1 day
@@ -107,7 +107,7 @@ Afterwards
 def test_explain_says_what_comes_when_a_rules_day_is_used_up() -> None:
     told = run("explain", "expense", "-", "--config", MONEY, payload=LUNCH).stdout
     assert told.startswith("Approved at once by petty cash, and recorded as decided by the policy.\n")
-    assert "After 4 of one requester in 24 hours, people are asked:" in told
+    assert "After 4 approvals for one requester in 24 hours, people are asked:" in told
     assert "        after 1 day of waiting also managers (cy@example.com, dee@example.com)\n" in told
 
 
@@ -115,7 +115,7 @@ def test_explain_of_what_a_rule_decides_for_good_asks_nobody() -> None:
     rows = {"system": "test", "table": "audit_log", "filter": "true", "rows": 1}
     told = run("explain", "delete", "-", "--config", EXAMPLES / "bulk-deletion-and-export.toml", payload=rows).stdout
     assert told.startswith("Rejected at once by never the audit log, and recorded as decided by the policy.\n")
-    assert told.endswith("Once rejected, it stays rejected for 7 days\n")
+    assert told.endswith("If rejected, it stays rejected for 7 days\n")
     post = {"site": "staging", "headline": "x", "body": "y"}
     told = run("explain", "publish", "-", "--config", EXAMPLES / "publishing-and-email.toml", payload=post).stdout
     assert told.startswith("Approved at once by staging")
@@ -135,16 +135,16 @@ def test_explain_of_what_does_not_fit_says_where() -> None:
 def test_explain_without_a_policy_file_uses_what_is_there_without_any() -> None:
     told = run("explain", "action", "-", payload={}).stdout
     assert "This kind has no rules." in told
-    assert "Stage 1: whoever is at the requester's machine" in told
+    assert "Stage 1: anyone at the requester's machine" in told
     assert "The requester carries it out, once, at any time" in told
     told = run("explain", "question", "-", payload={"question": "Why?"}).stdout
-    assert "Once rejected, it may be asked again at once" in told
-    assert told.endswith("That is all: nothing else happens\n")
+    assert "If rejected, it can be requested again immediately" in told
+    assert told.endswith("Nothing else happens\n")
 
 
 def test_explain_reads_the_policy_that_the_environment_names() -> None:
     told = run("explain", "expense", "-", payload={**LUNCH, "amount": 100}, environment={CONFIGURATION: str(MONEY)})
-    assert "No rule holds: the kind's own stages." in told.stdout
+    assert "No rule applies: the kind's own stages." in told.stdout
 
 
 def test_explain_answers_programs_in_json() -> None:

@@ -56,7 +56,7 @@ async def test_t37_a_requester_asks_so_often_in_a_minute(under: Under, clock: Cl
     before = await stored(desk)
     assert before == (3, 5)
     assert [await asked(desk, n) for n in (1, 4, 5)] == ["too_many"] * 3
-    with pytest.raises(TooMany, match="5 times in a minute"):
+    with pytest.raises(TooMany, match="5 requests a minute"):
         await desk.submit(AGENT, "thing", {"n": 4})
     assert await stored(desk) == before
     assert (await desk.submit(person("other"), "thing", {"n": 4})).status is Status.PENDING
@@ -76,7 +76,7 @@ async def test_t37_what_others_do_with_it_does_not_count_as_asking(under: Under)
 
 async def test_t37_a_payload_beyond_the_kinds_size_is_refused_and_nothing_is_stored(under: Under) -> None:
     desk = under(a_rulebook(PAIR, limits=Limits(payload_bytes=100)))
-    with pytest.raises(Invalid, match=r"payload has 1,000,011 bytes; the kind 'thing' takes 100\."):
+    with pytest.raises(Invalid, match=r"payload has 1,000,011 bytes; the kind 'thing' takes at most 100\."):
         await desk.submit(AGENT, "thing", {"note": "x" * 1_000_000})
     assert await stored(desk) == (0, 0)
 

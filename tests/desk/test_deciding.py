@@ -48,7 +48,7 @@ async def test_an_answer_to_one_stage_does_not_count_for_the_next(desk: Desk) ->
     opened = await desk.submit(AGENT, "staged", {"a": 1})
     assert len((await desk.decide(said(ANA, opened, stage=1))).decisions) == 1
     assert len((await desk.decide(said(BO, opened, stage=1))).decisions) == 2, "together in one stage"
-    with pytest.raises(Conflict, match="in stage 1 and is in stage 2 now"):
+    with pytest.raises(Conflict, match="in stage 1 and is now in stage 2"):
         await desk.decide(said(CY, opened, stage=1))
     assert len((await desk.get(AGENT, opened.id)).decisions) == 2
     assert (await desk.decide(said(CY, opened, stage=2))).status is Status.APPROVED
@@ -162,12 +162,13 @@ async def test_a_decision_in_the_last_millisecond_counts(desk: Desk, clock: Cloc
 @pytest.mark.parametrize(
     ("kind", "assurance", "message"),
     [
-        ("action", Assurance.NONE, "counts no decision that was made without asking a person (unattended = false)"),
-        ("strict", Assurance.NONE, "counts no decision that was made without asking a person"),
+        ("action", Assurance.NONE, "accepts no decision that was made without asking a person (unattended = false)"),
+        ("strict", Assurance.NONE, "accepts no decision that was made without asking a person"),
         (
             "strict",
             Assurance.LOCAL,
-            "of session; this would be local. It is for somebody whom the policy names, where they have signed in",
+            "session; this decision would have local. It has to be decided by somebody whom the policy names, after "
+            "they have signed in",
         ),
     ],
 )
@@ -196,7 +197,7 @@ async def test_the_assurance_is_recorded_with_the_decision(desk: Desk, kind: str
 async def test_somebody_whom_the_policy_does_not_name_cannot_decide(desk: Desk, stranger: Principal) -> None:
     opened = await desk.submit(AGENT, "pair", {"a": 1})
     for verdict in Verdict:
-        with pytest.raises(NotAllowed, match="is for others to decide now"):
+        with pytest.raises(NotAllowed, match=r"at this stage\. It needs one of"):
             await desk.decide(said(stranger, opened, verdict))
     assert await desk.get(AGENT, opened.id) == opened
 

@@ -209,7 +209,7 @@ async def test_an_edit_that_does_not_fit_its_kind_or_its_comment_changes_nothing
 async def test_an_edit_needs_the_assurance_that_a_decision_needs(under: Under) -> None:
     desk = under(a_rulebook(replace(PAIR, assurance=Assurance.SESSION)))
     asked = await desk.submit(AGENT, "thing", {"n": 1})
-    with pytest.raises(HitlError, match="asks for an assurance of session"):
+    with pytest.raises(HitlError, match="requires the assurance session"):
         await edited(desk, ANA, asked, {"n": 2})
     assert (await edited(desk, ANA, asked, {"n": 2}, assurance=Assurance.SESSION)).revision == 2
 

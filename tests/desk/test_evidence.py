@@ -150,9 +150,9 @@ ATTACKS = [
     ("DELETE FROM audit WHERE seq = 1", "entry 1 is missing"),
     ("DELETE FROM audit WHERE seq = 12", "entry 12 is missing: entry 13 follows entry 11"),
     ("DELETE FROM audit WHERE seq BETWEEN 2 AND 5", "entry 2 is missing: entry 6 follows entry 1"),
-    ("DELETE FROM audit WHERE seq >= 25", ":pending is stored, and no entry opened it"),
+    ("DELETE FROM audit WHERE seq >= 25", ":pending is stored, but no entry opened it"),
     ("DELETE FROM audit WHERE seq >= 24", "the outcome of :failed is failed; the log says running"),
-    ("DELETE FROM audit", "is stored, and no entry opened it"),
+    ("DELETE FROM audit", "is stored, but no entry opened it"),
     ("UPDATE facts SET value = 'other' WHERE name = 'database'", "entry 1 does not continue the chain"),
     # What is stored beside it
     ("UPDATE approvals SET status = 'approved', resolved_at = 1, next_at = NULL WHERE id = :pending",
@@ -171,22 +171,23 @@ ATTACKS = [
     ("UPDATE approvals SET requested_at = 1 WHERE id = :pending", ":pending has another requester, kind, beginning"),
     ("UPDATE approvals SET requested_as = 'os-user' WHERE id = :pending", ":pending has another requester"),
     ("UPDATE approvals SET asked_digest = digest WHERE id = :changed", ":changed has another requester, kind"),
-    ("UPDATE approvals SET rule = NULL WHERE id = :tiny", "the rule that took hold of :tiny is not the one"),
-    ("UPDATE approvals SET rule = 'tiny' WHERE id = :paid", "the rule that took hold of :paid is not the one"),
+    ("UPDATE approvals SET rule = NULL WHERE id = :tiny", "the rule that applied to :tiny is not the one"),
+    ("UPDATE approvals SET rule = 'tiny' WHERE id = :paid", "the rule that applied to :paid is not the one"),
     ("UPDATE approvals SET erased_at = 1 WHERE id = :refused", ":refused is stored as erased at another time"),
     ("INSERT INTO expenses VALUES (:pending, '6', 'USD', 'x', NULL)", ":pending, which is pending"),
     ("INSERT INTO expenses VALUES (:refused, '6', 'USD', 'x', NULL)", ":refused, which is rejected"),
-    ("INSERT INTO expenses VALUES (:paid, '6', 'USD', 'x', NULL)", "the expense that is stored for :paid is not"),
-    ("INSERT INTO expenses VALUES ('apr_0', '6', 'USD', 'x', NULL)", "for apr_0, of which the log knows nothing"),
+    ("INSERT INTO expenses VALUES (:paid, '6', 'USD', 'x', NULL)", "the expense stored for :paid is not"),
+    ("INSERT INTO expenses VALUES ('apr_0', '6', 'USD', 'x', NULL)", "for apr_0, which is not in the log"),
     ("""UPDATE approvals SET answer = '{"center":"8"}' WHERE id = :answered""", "answer or the reason of :answered"),
     ("UPDATE approvals SET answer = NULL WHERE id = :answered", "answer or the reason of :answered"),
     ("UPDATE approvals SET reason = 'Because' WHERE id = :changed", "the answer or the reason of :changed"),
     ("UPDATE approvals SET reason = NULL WHERE id = :changed", "the answer or the reason of :changed"),
     ("""UPDATE approvals SET outcome = '{"state":"none","result":null,"error":null}' WHERE id = :paid""",
      "the outcome of :paid is none; the log says succeeded"),
-    ("UPDATE approvals SET outcome = replace(outcome, '42', '43') WHERE id = :paid", "what the outcome of :paid says"),
+    ("UPDATE approvals SET outcome = replace(outcome, '42', '43') WHERE id = :paid",
+     "the result or error of :paid does not"),
     ("UPDATE approvals SET outcome = replace(outcome, 'No funds', 'Typo') WHERE id = :failed",
-     "what the outcome of :failed says"),
+     "the result or error of :failed does not"),
     ("UPDATE approvals SET policy = replace(policy, '\"quorum\": 2', '\"quorum\": 1') WHERE id = :pending",
      "the policy or the deadline of :pending is not"),
     ("UPDATE approvals SET policy = replace(policy, '\"quorum\": 2', '\"quorum\": 3') WHERE id = :paid",
@@ -194,12 +195,12 @@ ATTACKS = [
     ("UPDATE approvals SET expires_at = expires_at + 86400000 WHERE id = :pending", "the deadline of :pending is not"),
     ("UPDATE approvals SET title = 'Harmless' WHERE id = :pending", "the title, the claim or the form of :pending"),
     ("UPDATE approvals SET claim = 'Harmless' WHERE id = :pending", "the title, the claim or the form of :pending"),
-    ("UPDATE approvals SET asked = 9 WHERE id = :pending", ":pending was asked 1 times by the log, and 9 times"),
+    ("UPDATE approvals SET asked = 9 WHERE id = :pending", ":pending was requested 1 times by the log, but 9 times"),
     ("UPDATE approvals SET escalated = '[\"mallory\"]' WHERE id = :pending", ":pending was escalated to somebody"),
     ("UPDATE approvals SET cooldown_until = 1 WHERE id = :paid", "the cooldown of :paid is not the one"),
-    ("INSERT INTO pauses VALUES ('', 'mallory', 1)", "what is stopped is not what the log says"),
+    ("INSERT INTO pauses VALUES ('', 'mallory', 1)", "the stored pauses are not those in the log"),
     ("UPDATE approvals SET policy = 'no JSON' WHERE id = :paid", ":paid was changed: it cannot be read"),
-    ("DELETE FROM approvals WHERE id = :pending", ":pending is in the log, and is not stored any more"),
+    ("DELETE FROM approvals WHERE id = :pending", ":pending is in the log, but is no longer stored"),
     ("""UPDATE contents SET value = '"Excellent"' WHERE value = '"Fine"'""", "a content of :paid does not match"),
     ("""UPDATE contents SET value = '{"n":1}' WHERE value = '{"n":2}'""", "a content of :changed does not match"),
     ("""DELETE FROM contents WHERE value = '"Fine"'""", "the decisions on :paid are not those"),
@@ -221,7 +222,7 @@ ATTACKS = [
      "revision, requester, requested_at, expires_at, resolved_at, policy, form, dedup_key, cooldown_until, asked, "
      "answer, reason, outcome, stage_since, timed_to, next_at, escalated, flow, rule, erased_at, asked_digest, "
      "requested_as FROM approvals "
-     "WHERE id = :paid", "apr_00000000000000000000000000 is stored, and no entry opened it"),
+     "WHERE id = :paid", "apr_00000000000000000000000000 is stored, but no entry opened it"),
 ]  # fmt: skip
 
 
@@ -239,7 +240,7 @@ async def test_t35_who_stopped_what_and_when_is_what_the_log_says(history: Histo
     await history.desk.pause(CY)
     assert await history.verify() is None
     history.attack(f"UPDATE pauses SET {change}")
-    assert await history.verify() == "what is stopped is not what the log says"
+    assert await history.verify() == "the stored pauses are not those in the log"
 
 
 async def test_t35_a_cut_tail_is_found_by_who_kept_the_head(history: History) -> None:
@@ -260,7 +261,7 @@ async def test_t35_a_chain_that_was_written_anew_is_found_by_who_kept_the_head(h
 async def test_t35_a_chain_that_was_written_anew_does_not_fit_what_is_stored(history: History) -> None:
     history.attack("UPDATE audit SET actor = 'mallory' WHERE seq = 3")
     history.chain_anew(3)
-    assert await history.verify() == f"the decisions on {history.ids['paid']} are not those that the log has"
+    assert await history.verify() == f"the decisions on {history.ids['paid']} are not those in the log"
 
 
 async def test_t35_another_file_in_its_place_is_found_by_who_kept_the_head(history: History, foreign: Desk) -> None:
@@ -361,15 +362,15 @@ async def test_what_changed_in_an_export_is_found_and_placed(history: History, s
         (changed(2, contents={digest: "Excellent"}), "line 3: a content of entry 2", "a content of entry 2"),
         (
             changed(1, contents={content_digest({"n": 5000}): {"n": 5000}}),
-            "line 2: a content of entry 1 is none that its data names",
+            "line 2: the data of entry 1 does not name one of its contents",
             "a content of entry 1 does not match its digest, or is none",
         ),
         (
             changed(2, contents={digest: "Fine", "": "Paid"}),
-            "line 3: a content of entry 2 is none",
+            "line 3: the data of entry 2 does not name one of its contents",
             "a content of entry 2",
         ),
-        (changed(3, verdict="approve"), "line 4: entry 3 has a field that an entry has not", "entry 3 was changed"),
+        (changed(3, verdict="approve"), "line 4: entry 3 has a field that no entry has", "entry 3 was changed"),
         ([*lines[:5], *lines[6:]], "line 6: entry 5 is missing", "entry 5 was changed, or one before it is missing"),
         ([*lines[:5], lines[6], lines[5], *lines[7:]], "line 6: entry 5 is missing", "entry 5 was changed"),
         (changed(0, database="other"), "line 2: entry 1 does not continue the chain", "entry 1 was changed"),
@@ -522,7 +523,7 @@ async def test_what_was_erased_is_gone_from_the_files_too_at_the_latest_after_th
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM approvals").fetchall()
         assert await desk.evidence().erase(None, older_than=timedelta()) == 1
-        assert "keep traces of what was erased until the next erasure" in caplog.text
+        assert "keep traces of the erased contents until the next erasure" in caplog.text
         assert files_with("CANARY", tmp_path) == ["hitl.db-wal"]
     assert await desk.evidence().erase(None, older_than=timedelta()) == 0
     assert files_with("CANARY", tmp_path) == []

@@ -23,9 +23,9 @@ SESSION = Assurance.SESSION
 CASES: dict[str, tuple[Policy, list[str], str, Verdict, Assurance, str | None]] = {
     "nothing against it": (PAIR, [], "ana", APPROVE, SESSION, None),
     "by another account": (PAIR, [], "ana.b", APPROVE, SESSION, None),
-    "not their stage yet": (LADDER, [], "cy", APPROVE, SESSION, "decide now: group:finance. Ask one of them"),
+    "not their stage yet": (LADDER, [], "cy", APPROVE, SESSION, "It needs one of: group:finance. Ask one of them"),
     "their stage by now": (LADDER, ["bo approves"], "cy", APPROVE, SESSION, None),
-    "a stranger": (PAIR, [], "mallory", REJECT, SESSION, "is for others to decide now"),
+    "a stranger": (PAIR, [], "mallory", REJECT, SESSION, "at this stage. It needs one of"),
     "one's own request": (
         replace(STRICT, stages=(replace(PAIR.stages[0], approvers=("agent",)),)),
         [],
@@ -46,14 +46,14 @@ CASES: dict[str, tuple[Policy, list[str], str, Verdict, Assurance, str | None]] 
     ),
     "their own edit": (STRICT, ["ana edits it to 2"], "ana", APPROVE, SESSION, "You edited"),
     "their own edit, which they reject": (STRICT, ["ana edits it to 2"], "ana", REJECT, SESSION, None),
-    "not sure enough": (replace(PAIR, assurance=SESSION), [], "ana", APPROVE, Assurance.LOCAL, "of session; this"),
+    "not sure enough": (replace(PAIR, assurance=SESSION), [], "ana", APPROVE, Assurance.LOCAL, "session; this"),
     "nobody was asked": (
         PAIR,
         [],
         "ana",
         APPROVE,
         Assurance.NONE,
-        "counts no decision that was made without asking a person",
+        "accepts no decision that was made without asking a person",
     ),
     "resolved already": (PAIR, ["ana rejects"], "bo", APPROVE, SESSION, "was rejected"),
     "taken back": (PAIR, ["agent cancels"], "bo", APPROVE, SESSION, "was cancelled"),

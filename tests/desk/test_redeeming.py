@@ -481,7 +481,7 @@ async def test_t17_an_outcome_is_settled_with_the_assurance_that_a_decision_take
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     assert await told(desk, asked, "ana approves signed in") == "approved"
     used = await desk.redeem(AGENT, asked.id, asked.digest)
-    with pytest.raises(NotAllowed, match="asks for an assurance of session"):
+    with pytest.raises(NotAllowed, match="requires the assurance session"):
         await settled(desk, BO, asked.id, True)
     assert await desk.get(AGENT, asked.id) == used
     await desk.reconcile(BO, asked.id, True, assurance=Assurance.SESSION)

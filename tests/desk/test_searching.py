@@ -139,7 +139,7 @@ async def test_the_history_is_of_what_is_resolved_or_overdue_newest_first(desk: 
     assert (await desk.history(CY)).approvals[-1].status is Status.EXPIRED
     clock.now = open_.expires_at
     assert (await found())[0] == open_.id
-    with pytest.raises(Invalid, match="of what is resolved"):
+    with pytest.raises(Invalid, match="has only resolved approvals"):
         await found(status=Status.PENDING)
 
 

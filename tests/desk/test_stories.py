@@ -29,7 +29,7 @@ class Story:
     people: People = PEOPLE
 
 
-STRANGER = "not_allowed: is for others to decide now"
+STRANGER = "not_allowed: at this stage. It needs one of"
 SECOND = "conflict: already decided"
 
 STORIES = [
@@ -145,10 +145,10 @@ STORIES = [
         "the least assurance that counts",
         replace(PAIR, assurance=Assurance.SESSION),
         [
-            ("ana approves", "not_allowed: asks for an assurance of session; this would be local"),
+            ("ana approves", "not_allowed: requires the assurance session; this decision would have local"),
             ("ana approves unattended", "not_allowed: unattended = false"),
             ("ana approves signed in", "stage 1, 1 of 2"),
-            ("bo rejects", "not_allowed: asks for an assurance of session"),
+            ("bo rejects", "not_allowed: requires the assurance session"),
             ("bo approves signed in afresh", "approved"),
         ],
     ),
@@ -161,7 +161,7 @@ STORIES = [
         "and nothing between a script and what is asked for",
         replace(PAIR, unattended=True, assurance=Assurance.SESSION),
         [
-            ("ana approves", "not_allowed: asks for an assurance of session"),
+            ("ana approves", "not_allowed: requires the assurance session"),
             ("ana approves unattended", "stage 1, 1 of 2"),
         ],
     ),
@@ -244,7 +244,7 @@ STORIES = [
         replace(PAIR, assurance=Assurance.SESSION),
         [
             ("ana rejects signed in", "rejected"),
-            ("bo lifts the cooldown", "not_allowed: asks for an assurance of session"),
+            ("bo lifts the cooldown", "not_allowed: requires the assurance session"),
             ("bo lifts the cooldown signed in", "rejected"),
         ],
     ),

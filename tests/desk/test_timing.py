@@ -331,7 +331,7 @@ async def test_what_cannot_be_read_is_left_out_and_told_once_and_the_others_have
     assert await happened(desk, asked) == ["expired"]
     assert await timers.catch_up() == 0
     assert [record.message.split(":")[0] for record in caplog.records] == [
-        f"{one.id} cannot be read, so that time does nothing to it" for one in spoilt
+        f"{one.id} cannot be read, so its timers do not run" for one in spoilt
     ]
 
 

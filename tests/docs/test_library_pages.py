@@ -19,7 +19,8 @@ from asked import wait_until_asked
 from desk_samples import AGENT, ANA, Clock, said
 from docs.pages import blocks
 from terminal import terminal
-from wires import launcher, unmeasured
+from warm import warm
+from wires import unmeasured
 
 from mcp_hitl import Approvals, Assurance, HitlError, Kind, OutcomeState, Status
 from mcp_hitl.config.policy_file import parse
@@ -66,7 +67,7 @@ def at_the_terminal(line: str, folder: Path, approval_id: str) -> None:
     """A person types a line of the page, and says yes where they are asked."""
     name, option, database, *arguments = shlex.split(line.replace("ID", approval_id))
     assert (name, option) == ("mcp-hitl", "--db")
-    with terminal(launcher("--db", str(folder / database), *arguments)) as person:
+    with terminal(warm("--db", str(folder / database), *arguments)) as person:
         if arguments == ["pending"]:
             person.until(approval_id)
         else:
@@ -143,7 +144,7 @@ def test_the_first_program_asks_and_is_told(tmp_path: Path) -> None:
         approval_id = wait_until_asked(tmp_path / "approvals.db")
         at_the_terminal("mcp-hitl --db approvals.db approve ID", tmp_path, approval_id)
         told, _ = billing.communicate(timeout=60)
-    assert told == "approved {'amount': 40, 'order': 17}\n"
+    assert told == "approved {'order': 17, 'amount': 40}\n"
 
 
 async def test_a_program_decides_with_its_own_sign_in(tmp_path: Path) -> None:

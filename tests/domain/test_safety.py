@@ -85,7 +85,7 @@ def test_unattended_is_worst_where_one_account_asks_and_approves() -> None:
     [alone] = policy("unattended = true" + SAFE)
     assert alone.code == "unattended" and "itself" not in alone.allows
     [both] = [one for one in policy("unattended = true" + SAFE + "four_eyes = false") if one.code == "unattended"]
-    assert "For the kind payment, the agent can so approve what it has asked for itself" in both.allows
+    assert "For the kind payment, the agent can approve its own requests this way" in both.allows
 
 
 def test_each_approving_rule_without_a_daily_limit_is_found_and_no_other_rule() -> None:
@@ -154,7 +154,7 @@ def test_t17_without_a_file_the_shared_account_is_told_plainly_with_its_ways_out
     findings = policy_findings(Rulebook(), HERE, retention=None)
     [shared] = [one for one in findings if one.severity is Severity.UNSAFE]
     assert shared.code == "shared-account" and "action and expense" in shared.what
-    assert "open a terminal of its own and answer there in your name" in shared.allows
+    assert "open a terminal and answer there in your name" in shared.allows
     session, account, serve, accept = shared.mend
     assert session.line == 'assurance = "session"' and "nobody can sign in here yet" in session.where
     assert account.line == 'stages = [{ approvers = ["os:ana"] }]' and serve.command == ("serve",)
@@ -305,11 +305,13 @@ def test_how_an_approval_is_delivered_to_each_client() -> None:
     minutes_ago = Acquaintance(DESKTOP, START, START - timedelta(minutes=3))
     assert heading(minutes_ago, START) == "Claude Desktop 1.2 (stdio, 2025-11-25, last seen 3 minutes ago)"
     assert delivery(DESKTOP, Rulebook()) == (
-        "cannot show forms: an approval is answered `pending`, and a person decides in the inbox or the terminal"
+        "cannot show forms: the tools return `pending`, and a person decides in the inbox or the terminal"
     )
     pages = delivery(replace(DESKTOP, url=True), Rulebook())
-    assert pages.startswith("opens pages: ") and pages.endswith("where no inbox is, `pending`")
-    assert delivery(replace(DESKTOP, url=True, forms=True), Rulebook()).endswith("no inbox is, a form in the client")
+    assert pages.startswith("opens pages: ") and pages.endswith("if no inbox is running, `pending`")
+    assert delivery(replace(DESKTOP, url=True, forms=True), Rulebook()).endswith(
+        "no inbox is running, a form in the client"
+    )
     forms = delivery(replace(DESKTOP, forms=True), Rulebook())
     assert forms.startswith("shows forms: `approve`, `reject`") and "`local`" in forms and "payment" not in forms
     assert "not enough for the kind payment" in delivery(replace(DESKTOP, forms=True), parse(SAFE).rulebook)

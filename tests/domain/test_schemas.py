@@ -32,7 +32,7 @@ MISTAKES: list[tuple[JsonObject, Any, str]] = [
     ({"maxLength": 5}, CANARY, "x must have at most 5 characters."),
     ({"minItems": 2}, [CANARY], "x must have at least 2 items."),
     ({"maxItems": 1}, [CANARY, 1], "x must have at most 1 items."),
-    ({"uniqueItems": True}, [CANARY, CANARY], "x must not name anything twice."),
+    ({"uniqueItems": True}, [CANARY, CANARY], "x must not list anything twice."),
     ({"pattern": "^[A-Z]{3}$"}, CANARY, "x must match the pattern ^[A-Z]{3}$."),
     ({"anyOf": [{"type": "number"}, {"type": "null"}]}, CANARY, "x must be one of the options that the schema allows."),
     ({"oneOf": [{"const": "a"}]}, CANARY, "x must be one of the options that the schema allows."),

@@ -85,7 +85,7 @@ async def swallows(value: Any, step: Step) -> None:
 
 
 WAS_AND_IS = "the flow's code changed: step {} was {} and is {}"
-ENDED = "the flow's code changed: it ended before the steps that its journal holds"
+ENDED = "the flow's code changed: it ended before the last steps in its journal"
 
 
 @pytest.mark.parametrize(

@@ -426,8 +426,8 @@ def take_from_nothing(tx: Transaction) -> None:
     ("action", "told"),
     [
         (misspell, "OperationalError: no such table: snet"),
-        (leave, "RuntimeError: What was to be written raised SystemExit: 3."),
-        (take_from_nothing, "RuntimeError: What was to be written raised StopIteration."),
+        (leave, "RuntimeError: The work for the database raised SystemExit: 3."),
+        (take_from_nothing, "RuntimeError: The work for the database raised StopIteration."),
     ],
     ids=["a mistake in SQL", "sys.exit", "StopIteration"],
 )

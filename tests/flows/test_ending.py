@@ -309,8 +309,8 @@ async def test_a_database_that_is_away_at_a_renewal_does_not_end_the_server(
         ("mcp_hitl.flows.expense:NoFlow", "cannot be imported: AttributeError: "),
         ("mcp_hitl.flows.expense", "cannot be imported: "),
         (":ExpenseFlow", "cannot be imported: "),
-        ("mcp_hitl.flows.expense:Expense", "is no Flow"),
-        ("mcp_hitl.flows.expense:validate", "is no Flow"),
+        ("mcp_hitl.flows.expense:Expense", "is not a Flow"),
+        ("mcp_hitl.flows.expense:validate", "is not a Flow"),
         ("broken_on_import:Flow", "cannot be imported: ZeroDivisionError"),
     ],
 )
@@ -358,14 +358,14 @@ async def test_t09_what_is_settled_stays_settled_and_runs_no_more(rig: Rig) -> N
 
     approval_id = await unknown(rig)
     await rig.desk.reconcile(ANA, approval_id, True, assurance=Assurance.LOCAL)
-    with pytest.raises(Conflict, match="is succeeded; there is nothing to reconcile"):
+    with pytest.raises(Conflict, match="is succeeded, so there is nothing to reconcile"):
         await rig.desk.reconcile(ANA, approval_id, False, assurance=Assurance.LOCAL)
     assert await rig.go(run) == 0
 
 
 async def test_only_what_is_unknown_can_be_reconciled(rig: Rig) -> None:
     approval_id = await rig.submit()
-    with pytest.raises(Conflict, match="is none; there is nothing to reconcile"):
+    with pytest.raises(Conflict, match="is none, so there is nothing to reconcile"):
         await rig.desk.reconcile(ANA, approval_id, True, assurance=Assurance.LOCAL)
     with pytest.raises(NotFound):
         await rig.desk.reconcile(ANA, "apr_01jd9xkm8g0123456789abcdef", True, assurance=Assurance.LOCAL)

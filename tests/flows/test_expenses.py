@@ -138,7 +138,7 @@ async def test_t35_an_expense_that_is_not_the_one_that_was_approved_is_found(rig
     await run_flows(rig)
     await rig.verify()
     await rig.rows(f"UPDATE expenses SET {change}")
-    wrong = f"the expense that is stored for {approval.id} is not the one that was approved"
+    wrong = f"the expense stored for {approval.id} is not the one that was approved"
     assert (await rig.desk.evidence().verify()).wrong == wrong
     await rig.rows("DELETE FROM expenses")
 
@@ -150,6 +150,6 @@ async def test_t35_an_expense_whose_contents_were_erased_holds_only_what_is_kept
     assert await rig.desk.evidence().erase(None, older_than=timedelta(0)) == 1
     await rig.verify()
     await rig.rows("UPDATE expenses SET description = 'Lunch'")
-    wrong = f"the expense that is stored for {approval.id} is not the one that was approved"
+    wrong = f"the expense stored for {approval.id} is not the one that was approved"
     assert (await rig.desk.evidence().verify()).wrong == wrong
     await rig.rows("DELETE FROM expenses")

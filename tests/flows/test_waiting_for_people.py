@@ -453,9 +453,9 @@ async def until_all(rig: Rig, desk: Desk, ids: list[str], state: FlowState) -> N
 @pytest.mark.parametrize(
     ("asked_for", "refusal"),
     [
-        ({"timeout": "1 hour"}, "which was given 7 days. If 1 hour is all it may have, say so in its kind: timeout."),
-        ({"title": "Only for an hour"}, "so it takes no other kind or title."),
-        ({"kind": "other"}, "so it takes no other kind or title."),
+        ({"timeout": "1 hour"}, "which was given 7 days. To give it only 1 hour, set the timeout of its kind."),
+        ({"title": "Only for an hour"}, "so it cannot have another kind or title."),
+        ({"kind": "other"}, "so it cannot have another kind or title."),
     ],
 )
 async def test_what_the_first_wait_cannot_give_its_approval_any_more_is_refused(

@@ -98,9 +98,9 @@ async def test_a_rejection_says_why(approvals: Approvals) -> None:
 
 async def test_too_little_assurance_or_the_wrong_person_changes_nothing(approvals: Approvals) -> None:
     approval = await approvals.request("Refund order 17", REFUND)
-    with pytest.raises(NotAllowed, match="asks for an assurance of session"):
+    with pytest.raises(NotAllowed, match="requires the assurance session"):
         await approvals.approve(approval, ANA, assurance=Assurance.LOCAL)
-    with pytest.raises(NotAllowed, match="for others to decide"):
+    with pytest.raises(NotAllowed, match="You can't decide"):
         await approvals.approve(
             approval, Principal("eve@example.com", Established.PROGRAM), assurance=Assurance.SESSION
         )
@@ -112,7 +112,7 @@ async def test_t07_a_decision_counts_for_the_stage_that_was_shown(tmp_path: Path
         shown = await approvals.request("Refund order 17", REFUND)
         await approvals.approve(shown, ANA, assurance=Assurance.SESSION)
         for decide in (approvals.approve, approvals.reject):
-            with pytest.raises(Conflict, match="was in stage 1 and is in stage 2 now"):
+            with pytest.raises(Conflict, match="was in stage 1 and is now in stage 2"):
                 await decide(shown, ANA, assurance=Assurance.SESSION, comment="Again")
         now = await approvals.get(shown.id)
         assert (await approvals.approve(now, ANA, assurance=Assurance.SESSION)).status is Status.APPROVED
@@ -238,9 +238,9 @@ HIDDEN = Field(json_schema_extra={"writeOnly": True})
 @pytest.mark.parametrize(
     ("token", "title", "mistake"),
     [
-        (Login, None, r"schema\.\$defs\.Login\.properties\.token\.writeOnly: must stand directly under properties"),
-        (SecretStr | None, None, r"schema\.properties\.token\.anyOf\[0\]\.writeOnly: must stand directly"),
-        (SecretStr, "Use {token}", r"title: \{token\} must not stand in a title"),
+        (Login, None, r"schema\.\$defs\.Login\.properties\.token\.writeOnly: must be directly under properties"),
+        (SecretStr | None, None, r"schema\.properties\.token\.anyOf\[0\]\.writeOnly: must be directly"),
+        (SecretStr, "Use {token}", r"title: \{token\} must not be in a title"),
     ],
 )
 def test_t36_a_kind_that_would_show_what_it_marks_as_secret_is_refused(

@@ -13,7 +13,8 @@ import pytest
 from asked import wait_until_asked
 from mcp import Client, StdioServerParameters
 from terminal import at_terminal, terminal
-from wires import content, launcher, unmeasured
+from warm import warm
+from wires import content, unmeasured
 
 pytestmark = pytest.mark.anyio
 
@@ -124,7 +125,7 @@ async def test_a_person_may_edit_what_a_gated_tool_will_do(tmp_path: Path) -> No
         asked = content(await client.call_tool("refund", {"order": 17, "amount": 40.5}))
 
         def person() -> None:
-            edit = launcher("--db", str(tmp_path / "refunds.db"), "edit", asked["id"], "--set", "amount=4")
+            edit = warm("--db", str(tmp_path / "refunds.db"), "edit", asked["id"], "--set", "amount=4")
             with terminal(edit, variables={"MCP_HITL_CONFIG": str(policy)}) as editor:
                 editor.answer("[y/N]", "y")
                 assert editor.finish() == 0

@@ -9,7 +9,8 @@ import pytest
 from mcp import ClientSession, StdioServerParameters
 from mcp_types import ClientCapabilities, ElicitationCapability, ElicitCompleteNotification, UrlElicitationCapability
 from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, reached
-from wires import launcher, unmeasured
+from warm import warm
+from wires import unmeasured
 
 from mcp_hitl.domain.approval import Approval
 
@@ -31,7 +32,7 @@ def call_for(tool: str, approval: Approval) -> tuple[str, dict[str, Any]]:
 
 def program(rig: Rig) -> list[str]:
     """The command that serves the rig's database on stdio, where it finds the inbox that the rig has announced."""
-    return launcher("--db", str(rig.database))
+    return warm("--db", str(rig.database))
 
 
 async def announced(rig: Rig) -> None:

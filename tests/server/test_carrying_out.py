@@ -70,7 +70,7 @@ async def test_t08_an_approval_is_redeemed_once(rig: Rig, protocol: str) -> None
     arguments = {"id": approval.id, "digest": approval.digest}
     async with connect(rig.server.mcp, protocol) as client:
         assert not (await client.call_tool("redeem-approval", arguments)).is_error
-        assert "used once" in await refused(client, "redeem-approval", arguments, "conflict")
+        assert "used only once" in await refused(client, "redeem-approval", arguments, "conflict")
         await client.call_tool("report-outcome", {"id": approval.id, "succeeded": True})
         await refused(client, "redeem-approval", arguments, "conflict")
 

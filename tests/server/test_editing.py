@@ -47,7 +47,7 @@ async def test_the_form_shows_the_difference_and_the_whole_and_what_is_agreed_to
         result = valid(EDIT, await client.call_tool(EDIT, arguments))
 
     [form] = person.shown
-    before, _, now = form.message.partition("What it is now:")
+    before, _, now = form.message.partition("The request now:")
     assert "    amount: 120.5 → 80\n" in before and '    category: "travel" → null' in before
     then = before.partition("All of it, as it would be then:")[2]
     assert all(line in then for line in ('"amount": 80', '"currency": "EUR"', '"description": "Dinner"'))
@@ -74,8 +74,8 @@ async def test_the_form_shows_the_difference_and_the_whole_and_what_is_agreed_to
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (DECLINE, "closed the form undecided"),
-        (CANCEL, "closed the form undecided"),
+        (DECLINE, "closed the form without deciding"),
+        (CANCEL, "closed the form without deciding"),
         (accept(decision="reject"), "left it as it is"),
     ],
     ids=["decline", "cancel", "reject"],

@@ -58,7 +58,7 @@ async def test_a_client_that_only_opens_pages_needs_an_inbox_to_decide(
     async with connect(rig.server.mcp, protocol, person=person) as client:
         for tool in ("approve", "reject"):
             told = await refused(client, *call_for(tool, approval), "needs_person")
-            assert "this client can only open pages for them, and no inbox is running that has one" in told
+            assert "this client can only open pages for them, and no inbox is running;" in told
             assert INBOX in told and "wait-for-approval" in told
         asked = valid("ask-human", await client.call_tool("ask-human", {"question": "When?"}))
         assert content(asked)["status"] == "pending"
@@ -117,7 +117,7 @@ async def test_where_a_form_is_not_enough_the_person_is_still_sent_to_the_page(t
             if protocol == OLD:
                 person.visit = _no_pages
                 told = await refused(client, "approve", {"id": approval.id}, "needs_person")
-                assert "an assurance of session, which a form here does not give" in told
+                assert "the assurance session, which a form here does not give" in told
                 assert page(approval) in told
         assert person.shown == []
         assert await rig.status(approval.id) is Status.PENDING

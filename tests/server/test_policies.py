@@ -11,7 +11,8 @@ import pytest
 from mcp import StdioServerParameters
 from mcp_types import ReadResourceResult, TextResourceContents
 from server.rig import GUARD_SECONDS, INBOX, MODERN, Rig, a_rig, refused, valid
-from wires import PROTOCOLS, Person, accept, connect, content, launcher, text, unmeasured
+from warm import warm
+from wires import PROTOCOLS, Person, accept, connect, content, text, unmeasured
 
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
@@ -74,7 +75,7 @@ async def test_t16_t18_where_a_policy_asks_for_more_no_form_is_shown_and_the_rea
                 ("edit-approval", {"payload": EXPENSE | {"amount": 6}}),
             ):
                 told = await refused(client, name, {"id": asked["id"], **more}, "needs_person")
-                assert "this policy asks for an assurance of session, which a form here does not give" in told
+                assert "this policy requires the assurance session, which a form here does not give" in told
                 assert INBOX in told and "wait-for-approval" in told
         assert person.shown == [] and rig.rows() == before
         assert await rig.status(asked["id"]) is Status.PENDING
@@ -95,7 +96,7 @@ async def test_t21_whose_right_is_gone_decides_no_more_and_what_they_approved_is
             late = await rig.opened(payload={"approved": "too late"})
             rig.desk.rulebook = parse(policy.replace("os:ana", "os:bo")).rulebook  # as after a restart
             told = await refused(client, "approve", {"id": late.id}, "not_allowed")
-            assert "for others to decide" in told
+            assert "You can't decide" in told
         async with connect(rig.server.mcp, protocol) as requester:
             arguments = {"id": approved.id, "digest": approved.digest}
             told = await refused(requester, "redeem-approval", arguments, "not_allowed")
@@ -121,7 +122,7 @@ async def test_t37_a_flood_is_answered_with_too_many_and_the_desk_lives_on(under
             joined = await client.call_tool(*ask(0))
             assert not joined.is_error
         told = await refused(client, *ask(0), "too_many")
-        assert "5 times in a minute" in told
+        assert "5 requests a minute" in told
         # Others, and what asks a person nothing, go on.
         assert not (await client.call_tool("submit-expense", EXPENSE)).is_error
         rig.clock.ahead = timedelta(minutes=2)
@@ -131,7 +132,7 @@ async def test_t37_a_flood_is_answered_with_too_many_and_the_desk_lives_on(under
 async def test_t37_the_policy_file_that_the_environment_names_counts_on_stdio(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(LIMITS.replace("open_per_requester = 3", "open_per_requester = 1"))
-    command, *arguments = launcher("--db", str(tmp_path / "hitl.db"))
+    command, *arguments = warm("--db", str(tmp_path / "hitl.db"))
     server = StdioServerParameters(command=command, args=arguments, env=unmeasured(MCP_HITL_CONFIG=str(policy)))
     async with connect(server, MODERN) as client:
         assert not (await client.call_tool("request-approval", {"title": "x", "details": {"n": 1}})).is_error

@@ -8,7 +8,8 @@ import pytest
 from mcp import StdioServerParameters
 from mcp.shared.exceptions import MCPError
 from server.rig import MODERN, Rig, Rounds, listening
-from wires import DECLINE, Person, accept, connect, content, launcher, text, unmeasured
+from warm import warm
+from wires import DECLINE, Person, accept, connect, content, text, unmeasured
 
 from mcp_hitl.server.app import STATE_SECONDS
 
@@ -19,7 +20,7 @@ OWN_KEY = "a key of the operator's own, long enough"
 
 
 def _process(database: Path, **variables: str) -> StdioServerParameters:
-    command, *arguments = launcher("--db", str(database))
+    command, *arguments = warm("--db", str(database))
     return StdioServerParameters(command=command, args=arguments, env=unmeasured(**variables))
 
 

@@ -129,7 +129,7 @@ class Served:
 @asynccontextmanager
 async def _http(database: Path) -> AsyncGenerator[Served]:
     since = time.monotonic()
-    with http_server(database, variables=environment()) as (url, process):
+    with http_server(database, variables=environment(), start=launcher) as (url, process):
         yield Served(url, process, time.monotonic() - since)
 
 

@@ -73,14 +73,14 @@ def test_opening_a_second_time_keeps_the_locks_of_the_first(tmp_path: Path) -> N
 
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match=r"^The database .* cannot be made: "):
+    with pytest.raises(Unavailable, match=r"^The database .* cannot be created: "):
         SqliteStore(tmp_path)
     assert tmp_path.is_dir()
 
 
 def test_a_place_where_no_file_can_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Unavailable, match=r"^The database .* cannot be made: "):
+    with pytest.raises(Unavailable, match=r"^The database .* cannot be created: "):
         SqliteStore(tmp_path / "file" / "hitl.db")
 
 
@@ -105,7 +105,7 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path,
     path.chmod(0o644)
     before = path.stat()
     content = path.read_bytes()
-    with pytest.raises(Unavailable, match=r"theirs\?\.db is a database of another program\. It was left as it is"):
+    with pytest.raises(Unavailable, match=r"theirs\?\.db is another program's database\. It was not changed"):
         SqliteStore(path)
     assert path.read_bytes() == content
     assert (path.stat().st_mode, path.stat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
@@ -296,7 +296,7 @@ async def test_a_store_hands_out_the_key_beside_its_file(tmp_path: Path) -> None
 
 def test_a_key_that_was_cut_short_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "hitl.db.key").write_bytes(b"short")
-    with pytest.raises(OSError, match=r"hitl\.db\.key does not hold a key of 32 bytes; remove it"):
+    with pytest.raises(OSError, match=r"hitl\.db\.key does not have a key of 32 bytes; remove it"):
         files.shared_key(tmp_path / "hitl.db")
 
 

@@ -88,7 +88,7 @@ def no_database(path: Path) -> None:
     [
         (older, "is older than this program"),
         (newer, "newer version"),
-        (foreign, "no database of mcp-hitl"),
+        (foreign, "not a database of mcp-hitl"),
         (missing, "unable to open"),
         (no_database, "not a database"),
     ],

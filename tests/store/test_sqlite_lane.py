@@ -131,7 +131,7 @@ async def test_a_failed_commit_fails_each_of_its_callers_and_the_next_one_works(
     await together(store, *each(store, 5, outcome))
     assert (
         outcome
-        == ["The database could not take this (FOREIGN KEY constraint failed); nothing was changed. Try again."] * 5
+        == ["The database could not do this (FOREIGN KEY constraint failed); nothing was changed. Try again."] * 5
     )
     attack(store, "DROP TRIGGER break")
     assert await store.write(insertion(7)) == 7
@@ -149,9 +149,7 @@ async def test_a_transaction_that_sqlite_gave_up_fails_each_of_its_callers(store
     )
     outcome: list[object] = []
     await together(store, *each(store, 5, outcome))
-    assert (
-        outcome == ["The database could not take this (database or disk is full); nothing was changed. Try again."] * 5
-    )
+    assert outcome == ["The database could not do this (database or disk is full); nothing was changed. Try again."] * 5
     assert await store.write(insertion(7)) == 7
     assert await store.read(lambda view: view.count_pending(START, kind=None, most=100)) == 1
 
@@ -168,7 +166,7 @@ async def test_what_sqlite_gives_up_is_the_fault_of_who_was_alone_unless_the_pla
 
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE constraint failed"):
         await store.write(undo_everything)
-    with pytest.raises(Unavailable, match=r"could not take this \(it was given up\); nothing was changed. Try again.$"):
+    with pytest.raises(Unavailable, match=r"could not do this \(it gave up\); nothing was changed. Try again.$"):
         await store.write(hide)
     assert await store.write(insertion(7)) == 7
 
@@ -203,8 +201,8 @@ async def test_a_malformed_file_is_said_to_be_and_nobody_is_advised_to_try_again
         file.seek((page - 1) * size)
         file.write(b"\xff" * size)
     told = (
-        r"^The database could not take this \(database disk image is malformed\); nothing was changed. "
-        r"Trying again does not help until the file is mended or replaced.$"
+        r"^The database could not do this \(database disk image is malformed\); nothing was changed. "
+        r"Trying again does not help until the file is repaired or replaced.$"
     )
     with pytest.raises(Unavailable, match=told):
         await store.write(lambda tx: tx.head())
@@ -215,10 +213,10 @@ async def test_a_malformed_file_is_said_to_be_and_nobody_is_advised_to_try_again
 @pytest.mark.parametrize(
     ("raised", "told"),
     [
-        (SystemExit(3), "What was to be written raised SystemExit: 3."),
-        (KeyboardInterrupt(), "What was to be written raised KeyboardInterrupt."),
-        (asyncio.CancelledError(), "What was to be written raised asyncio.exceptions.CancelledError."),
-        (StopIteration(), "What was to be written raised StopIteration."),
+        (SystemExit(3), "The work for the database raised SystemExit: 3."),
+        (KeyboardInterrupt(), "The work for the database raised KeyboardInterrupt."),
+        (asyncio.CancelledError(), "The work for the database raised asyncio.exceptions.CancelledError."),
+        (StopIteration(), "The work for the database raised StopIteration."),
         (ValueError("Wrong"), "Wrong"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",

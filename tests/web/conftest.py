@@ -1,4 +1,4 @@
-"""One browser for a file of tests, and an inbox for each test."""
+"""One browser for all files of tests, and an inbox for each test."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -10,13 +10,13 @@ from web.attack import Hostile, hostile_server, program
 from web.rig import Place, browser, serving
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """Asyncio, for a whole file of tests, since they share a browser."""
+    """Asyncio, with one event loop for all files of tests, since they share a browser."""
     return "asyncio"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def chromium(anyio_backend: str) -> AsyncGenerator[Browser]:
     """A real browser."""
     async with browser() as running:

@@ -61,8 +61,8 @@ async def stopped(place: Place, approval: Approval) -> None:
 STALE = {
     "edited": (changed, "was edited after this was shown", "os:ana changed amount: 900 → 9000"),
     "edited back again": (there_and_back, "was edited after this was shown", "os:ana changed amount: 9000 → 900"),
-    "rejected": (rejected, "was rejected by os:ana at ", "That stands; nothing was changed."),
-    "cancelled": (cancelled, "was cancelled", "That stands; nothing was changed."),
+    "rejected": (rejected, "was rejected by os:ana at ", "That is final; nothing was changed."),
+    "cancelled": (cancelled, "was cancelled", "That is final; nothing was changed."),
     "stopped": (stopped, "The emergency stop is on", "nothing is decided"),
 }
 
@@ -185,7 +185,7 @@ async def test_t07_a_page_that_showed_the_first_stage_does_not_decide_the_second
         before = await standing(place)
         late = await http.post(where, data=two, headers=headers)
         assert (late.status_code, late.json()["code"]) == (409, "conflict")
-        assert "was decided on by somebody after this was shown" in late.json()["message"]
+        assert "after this was shown: it was in stage" in late.json()["message"]
         assert (await http.post(where, data=one, headers=headers)).status_code == 200, "sent again, it is the same"
         now = await place.now(approval)
         assert (now.status.value, len(now.decisions), await standing(place)) == ("pending", 1, before)

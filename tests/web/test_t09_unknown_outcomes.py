@@ -102,7 +102,7 @@ async def test_t09_a_stale_page_says_what_was_settled_and_settles_nothing(chromi
         await bank.desk.reconcile(ANA, approval.id, False, assurance=Assurance.LOCAL)
         before = (await standing(bank), await bank.now(approval))
         await page.get_by_role("button", name=YES).click()
-        said = page.get_by_role("alert").filter(has_text="is failed; there is nothing to reconcile.")
+        said = page.get_by_role("alert").filter(has_text="is failed, so there is nothing to reconcile.")
         await expect(said).to_be_visible()
         assert (await standing(bank), await bank.now(approval)) == before
 

@@ -372,7 +372,7 @@ async def test_t22_whoever_is_no_approver_can_look_and_not_decide(chromium: Brow
             for name in ("Approve", "Reject", "Save as revision 2"):
                 assert await page.get_by_role("button", name=name).count() == 0
             await page.goto(f"{place.address}/approvals/{approval.id}/edit")
-            await expect(page.locator("main")).to_contain_text("for others to decide")
+            await expect(page.locator("main")).to_contain_text("You can't decide")
             await page.goto(f"{place.address}/batch?id={approval.id}&id={other.id}")
             await expect(page.get_by_role("button", name="Approve 0")).to_be_disabled()
 

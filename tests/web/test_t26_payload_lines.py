@@ -79,3 +79,13 @@ async def test_t26_in_the_browser_literals_look_otherwise_and_blanks_in_names_st
         name = page.locator("table.payload th .name").filter(has_text="pay")
         assert await name.evaluate("(name) => name.innerText") == "pay  to"
         assert await name.evaluate("(name) => getComputedStyle(name).whiteSpace") == "pre-wrap"
+
+
+async def test_t26_fields_stand_in_the_order_in_which_the_agent_sent_them(chromium: Browser, place: Place) -> None:
+    mail = {"to": "all@example.com", "subject": "Hello", "body": "…", "attached": {"name": "a.pdf", "bytes": 2}}
+    approval = await place.ask("action", mail)
+    async with person(chromium, place, f"/approvals/{approval.id}") as page:
+        shown = await page.get_by_role("region", name="The action").inner_text()
+    places = [shown.index(word) for word in ("all@example.com", "Hello", "…", "a.pdf", "2")]
+    assert places == sorted(places)
+    assert list(approval.payload) == list(mail)

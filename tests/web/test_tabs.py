@@ -10,10 +10,11 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 from starlette.types import Message, Receive, Scope, Send
 from web.attack import hear_nothing
-from web.rig import Place, decide, lunches, person, serving
+from web.rig import ANA, Place, decide, lunches, person, serving
 from web.rig import chromium as chromium_path
 
 from mcp_hitl.domain.approval import Status
+from mcp_hitl.domain.policy import Assurance, Verdict
 from mcp_hitl.web.headers import SafeHeaders
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +54,18 @@ async def test_the_tabs_of_a_browser_share_one_stream_and_hand_it_on_when_its_ta
         await lunches(place, 1, first=3)
         for each in pages:
             await expect(each.get_by_role("link", name="Lunch 3")).to_be_visible()
+
+
+async def test_a_page_that_cannot_fetch_what_it_became_stays_as_it_is(chromium: Browser, place: Place) -> None:
+    approval = await place.ask("action", {"do": "it"})
+    await decide(place, approval, Verdict.REJECT)
+    async with person(chromium, place, f"/approvals/{approval.id}", refused=True) as page:
+        await page.route(page.url, lambda route: route.abort())
+        async with page.expect_event("requestfailed", lambda request: request.url == page.url):
+            await place.desk.lift_cooldown(ANA, approval.id, assurance=Assurance.LOCAL)
+        await page.unroute(page.url)
+        await page.reload()
+        await expect(page.get_by_text("So be it.").first).to_be_visible()
 
 
 async def test_a_connection_that_is_lost_is_told_and_caught_up_with(chromium: Browser, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The files and folders that everything rests on: who else could read or replace them."""
+"""Checks the files and folders that the desk depends on: can other accounts read or replace them?"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from mcp_hitl.domain.text import visible
 
 
 class Role(StrEnum):
-    """What a file is to us."""
+    """What a file is used for."""
 
     DATABASE = "database"
     KEY = "key"
@@ -19,68 +19,68 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What other accounts can do with a file or folder that is there, by the rights that the system keeps for it."""
+    """What other accounts can do with an existing file or folder, according to its access rights."""
 
     role: Role
     path: str
     owner: str
     ours: bool
-    """Whether it is our account's."""
+    """True if it belongs to our account."""
     trusted: bool
-    """Whether it is our account's or the administrator's."""
+    """True if it belongs to our account or to the administrator."""
     read: bool
-    """Whether others can read it."""
+    """True if others can read it."""
     write: bool
-    """Whether others can change it; of a folder, whether they can put something into it."""
+    """True if others can change it; for a folder, if they can put files into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """Where everything is kept."""
+    """Where the database, the key and the policy file are stored."""
 
     accesses: tuple[Access, ...]
     checked: bool
-    """Whether this system's rights are ones that this program can read."""
+    """True if this program can read this system's access rights."""
     usual: str
-    """The path of a database in our own account's folder."""
+    """The path for a database in our own account's folder."""
     account: str
     network: str | None = None
-    """The type of the file system under the database, where machines share it."""
+    """The type of the file system under the database, if several machines share it."""
     key_variable: str | None = None
-    """The environment variable that the key comes from."""
+    """The environment variable that contains the key."""
 
 
 _READ = {
-    Role.DATABASE: "Any account on this machine can read what was asked and decided, secrets included.",
-    Role.KEY: "Whoever reads it can forge the sealed state of a form: what it says was shown, and for how long.",
+    Role.DATABASE: "Any account on this machine can read the requests and decisions, secrets included.",
+    Role.KEY: "Anyone who reads it can forge the sealed state of a form, such as what was shown and for how long.",
 }
 _WRITE = {
     Role.DATABASE: "Any account on this machine can write an approval into it, and the action is taken; only "
-    "`audit verify` finds out, afterwards.",
-    Role.KEY: "Whoever writes it chooses the key, and can forge the sealed state of a form.",
-    Role.POLICY: "Whoever writes it decides who approves: a rule that approves everything is four lines long.",
-    Role.FOLDER: "Whoever can put files there can put one in the place of ours, or a journal beside the database "
+    "`audit verify` detects this, afterwards.",
+    Role.KEY: "Anyone who can write it chooses the key, and can forge the sealed state of a form.",
+    Role.POLICY: "Anyone who can write it decides who approves: a rule that approves everything is four lines long.",
+    Role.FOLDER: "Anyone who can put files there can replace one of ours, or add a journal next to the database "
     "that rewrites it.",
 }
 _OWNED = {
     Role.DATABASE: "Its owner can write an approval into it, and the action is taken.",
     Role.KEY: "Its owner can forge the sealed state of a form.",
     Role.POLICY: "Its owner decides who approves.",
-    Role.FOLDER: "Its owner can put another file in the place of ours.",
+    Role.FOLDER: "Its owner can replace our file with another one.",
 }
 
 
 def file_findings(storage: Storage) -> list[Finding]:
-    """What the rights of the files, and the place where they lie, allow."""
+    """Return what other accounts can do because of the files' rights or their location."""
     found = [finding for access in storage.accesses for finding in _of(access, storage)]
     if storage.network is not None:
         found.append(
             Finding(
                 "network-file-system",
                 Severity.UNSAFE,
-                f"The database lies on a file system that machines share ({visible(storage.network)}).",
-                "SQLite's locks do not hold there: two machines can decide or redeem one approval, and the file can "
-                "be destroyed.",
+                f"The database is on a file system that several machines share ({visible(storage.network)}).",
+                "SQLite's locks do not work there: two machines can decide or redeem the same approval, and the file "
+                "can be destroyed.",
                 _moved(storage),
             )
         )
@@ -90,8 +90,8 @@ def file_findings(storage: Storage) -> list[Finding]:
                 "key-in-environment",
                 Severity.NOTE,
                 f"The key that seals the state of forms comes from {storage.key_variable}.",
-                "Whatever is started from the same shell has it too, an agent included. Only servers on several "
-                "machines need it; otherwise a key is made beside the database, readable by you alone.",
+                "Any program started from the same shell has it too, including an agent. Only servers on several "
+                "machines need it; otherwise a key is made next to the database, readable by you alone.",
                 (Mend("where it is set", f"unset {storage.key_variable}"),),
             )
         )
@@ -101,7 +101,7 @@ def file_findings(storage: Storage) -> list[Finding]:
                 "rights-not-checked",
                 Severity.NOTE,
                 "Who else can read the files was not checked: this program cannot read this system's access lists.",
-                "Inside your own user profile other accounts are kept out; elsewhere they may not be.",
+                "Inside your own user profile other accounts have no access; elsewhere they may have.",
             )
         )
     return found
@@ -118,12 +118,12 @@ def _of(access: Access, storage: Storage) -> Iterable[Finding]:
         )
     if access.write:
         rights = "600" if access.role in _READ else "go-w"
-        mend = (Mend("take that right away", shell=("chmod", rights, access.path)),)
+        mend = (Mend("remove that right", shell=("chmod", rights, access.path)),)
         if not access.ours and access.role is Role.FOLDER:
             mend = _moved(storage)
         yield _unsafe(f"{access.role}-writable", f"{what} can be written by other accounts.", _WRITE[access.role], mend)
     elif access.read and access.role in _READ:
-        mend = (Mend("take that right away", shell=("chmod", "600", access.path)),)
+        mend = (Mend("remove that right", shell=("chmod", "600", access.path)),)
         yield _unsafe(f"{access.role}-readable", f"{what} can be read by other accounts.", _READ[access.role], mend)
 
 

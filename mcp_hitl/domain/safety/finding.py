@@ -1,4 +1,4 @@
-"""A finding: what is so, what it allows, and the lines that mend it."""
+"""A finding: the fact, the risk, and the ways to fix it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """How serious a finding is."""
 
     UNSAFE = "unsafe"
-    """Somebody could get an approval, or its record, that people did not mean to give."""
+    """Somebody could get an approval that people did not mean to give, or change its record."""
     NOTE = "note"
-    """Good to know."""
+    """Information that you may want to know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mend:
-    """One way to mend it: in words where or when, and the line.
+    """One way to fix a finding: where or when to do it, and the line to write.
 
-    `line` stands in a file or the environment. `command` is one of this program without its launcher, which only the
-    composition root knows; `shell` is one of another program, word by word.
+    `line` goes into a file or the environment. `command` is a command of this program without its launcher, which only
+    the composition root knows; `shell` is a command of another program, word by word.
     """
 
     where: str
@@ -30,7 +30,7 @@ class Mend:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found; `code` is stable, for programs and for `--accept`."""
+    """One finding of `doctor`; `code` is stable, for programs and for `--accept`."""
 
     code: str
     severity: Severity
@@ -40,27 +40,27 @@ class Finding:
 
 
 def unsafe(code: str, what: str, allows: str, *mend: Mend) -> Finding:
-    """A finding that matters."""
+    """Return a finding of the severity `unsafe`."""
     return Finding(code, Severity.UNSAFE, what, allows, mend)
 
 
 def note(code: str, what: str, allows: str, *mend: Mend) -> Finding:
-    """A finding that is good to know."""
+    """Return a finding of the severity `note`."""
     return Finding(code, Severity.NOTE, what, allows, mend)
 
 
 def listed(names: Iterable[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return the names as text: `a`, `a and b`, `a, b and c`."""
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
 
 
 def of_kinds(names: Iterable[str]) -> str:
-    """`the kind action`, `the kinds action and expense`."""
+    """Return the kinds as text: `the kind action`, `the kinds action and expense`."""
     names = list(names)
     return f"the kind{'' if len(names) == 1 else 's'} {listed(names)}"
 
 
 def in_policy(kinds: Iterable[str], line: str) -> Mend:
-    """The same line for the table of each kind."""
+    """Return a fix that puts the same line into the table of each kind."""
     return Mend(f"in the policy file, under {listed(f'[kinds.{kind}]' for kind in kinds)}", line)

@@ -6,7 +6,7 @@ from mcp_hitl.domain.safety.finding import Finding, Mend, note
 
 
 def inbox_findings(examined: Examination, *, served: bool) -> list[Finding]:
-    """Both in one note; `served` is whether a process has taken the inbox."""
+    """Return one note about both; `served` is True if a process has the inbox's port."""
     where = "The inbox is not running."
     if served:
         where = f"The inbox is at {examined.inbox.address}." if examined.inbox else "The inbox is about to be served."
@@ -19,7 +19,7 @@ def inbox_findings(examined: Examination, *, served: bool) -> list[Finding]:
             "inbox",
             f"{where} {count:,} {'browser is' if count == 1 else 'browsers are'} signed in; the last session ends "
             f"{until}.",
-            "Whoever is at such a browser sees what waits and decides, as somebody at this machine.",
+            "Anyone who uses such a browser can see and decide what is pending, as somebody at this machine.",
             Mend("to sign all of them out", command=("inbox", "--sign-out")),
         )
     ]

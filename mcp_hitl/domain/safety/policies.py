@@ -1,4 +1,4 @@
-"""The policy in force: how somebody could get an approval past the people it means."""
+"""Checks the policy in force: how could somebody get an approval past the people it names?"""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -14,13 +14,13 @@ from mcp_hitl.domain.safety.schemas import open_places, takes_anything
 from mcp_hitl.domain.text import visible
 
 LONG = timedelta(days=30)
-"""Whoever decides a request that has waited longer has forgotten what it was about."""
+"""If a request waits longer than this, the approver has forgotten what it was about."""
 
 
 def policy_findings(rulebook: Rulebook, reach: Reach, *, retention: timedelta | None) -> list[Finding]:
-    """What the policy allows; each finding names the kinds that it is about.
+    """Return what is unsafe about the policy; each finding names the kinds that it concerns.
 
-    `retention` is what its file says beside the rulebook.
+    `retention` is a setting of the policy file that is not part of the rulebook.
     """
     found = [
         _unattended(rulebook),
@@ -38,7 +38,7 @@ def policy_findings(rulebook: Rulebook, reach: Reach, *, retention: timedelta | 
 
 
 def acting_kinds(rulebook: Rulebook, which: Callable[[Kind], bool]) -> list[str]:
-    """The kinds that lead to an action, by name; questions ask the requester's own person, and that is all they do."""
+    """Return the names of the kinds that lead to an action; a question only asks the requester's own person."""
     kinds = (rulebook.kinds[name] for name in sorted(rulebook.kinds))
     return [kind.name for kind in kinds if not kind.acts_itself and which(kind)]
 
@@ -47,11 +47,11 @@ def _unattended(rulebook: Rulebook) -> Finding | None:
     if not any(kind.policy.unattended for kind in rulebook.kinds.values()):
         return None
     alone = acting_kinds(rulebook, lambda kind: kind.policy.unattended and not kind.policy.four_eyes)
-    worst = f" For {of_kinds(alone)}, the agent can so approve what it has asked for itself." if alone else ""
+    worst = f" For {of_kinds(alone)}, the agent can approve its own requests this way." if alone else ""
     return unsafe(
         "unattended",
-        "Approvals can be given without asking anybody: unattended = true.",
-        "Whatever runs in an approver's account decides with --yes, an agent's shell included, and `assurance` does "
+        "Programs can approve without asking anybody: unattended = true.",
+        "Any program in an approver's account can decide with --yes, including an agent's shell, and `assurance` does "
         f"not stop it.{worst}",
         Mend("in the policy file, at the top", "unattended = false"),
     )
@@ -66,11 +66,11 @@ def _shared_account(rulebook: Rulebook, reach: Reach) -> Finding | None:
         "shared-account",
         f"For {of_kinds(kinds)} an approval by anyone using this account is enough, including an agent that runs "
         "under it.",
-        "An agent with a shell can open a terminal of its own and answer there in your name, or be a client that fills "
+        "An agent with a shell can open a terminal and answer there in your name, or act as a client that fills "
         "in its own form. The record would say `local`, as it does when you answer.",
-        Mend(f"ask for a sign-in that no agent has{later}, {in_policy(kinds, '').where}", 'assurance = "session"'),
+        Mend(f"require a sign-in that no agent has{later}, {in_policy(kinds, '').where}", 'assurance = "session"'),
         Mend(
-            "or give the agent another account, let it reach this one over HTTP alone, and count only what is decided "
+            "or give the agent another account, let it reach this one over HTTP only, and count only decisions made "
             f"in this one, {in_policy(kinds, '').where}",
             reach.stages,
         ),
@@ -85,8 +85,8 @@ def _four_eyes(rulebook: Rulebook) -> Finding | None:
         return None
     return unsafe(
         "no-four-eyes",
-        f"Who asks for {of_kinds(kinds)} may approve it too (four_eyes = false).",
-        "One stolen account, or one agent that acts in an approver's name, asks and approves.",
+        f"A requester of {of_kinds(kinds)} may also approve the request (four_eyes = false).",
+        "One stolen account, or one agent that acts in an approver's name, can both request and approve.",
         in_policy(kinds, "four_eyes = true"),
     )
 
@@ -104,7 +104,7 @@ def _rule(kind: Kind, rule: Rule) -> Iterator[Finding]:
     if rule.max_per_day is None:
         yield unsafe(
             "rule-without-limit",
-            f"The rule {visible(rule.name)!r} of {kind.name} approves as often as it is asked.",
+            f"The rule {visible(rule.name)!r} of {kind.name} approves without any limit.",
             "An agent can split a large request into small ones, and each is approved.",
             Mend(where, "max_per_day = 10"),
         )
@@ -112,11 +112,11 @@ def _rule(kind: Kind, rule: Rule) -> Iterator[Finding]:
     if places:
         yield unsafe(
             "rule-over-open-schema",
-            f"The rule {visible(rule.name)!r} of {kind.name} approves payloads with fields that nobody has named (in "
-            f"{visible(listed(places))}).",
-            "An agent adds a field that the rule does not look at, and whoever carries the approved payload out obeys "
-            "it.",
-            Mend(f"in the policy file, in the schema of {kind.name}, there", "additionalProperties = false"),
+            f"The rule {visible(rule.name)!r} of {kind.name} approves payloads with fields that the schema does not "
+            f"name (in {visible(listed(places))}).",
+            "An agent can add a field that the rule does not check, and the program or person that carries out the "
+            "approved payload obeys it.",
+            Mend(f"in the policy file, in the schema of {kind.name}, at that place", "additionalProperties = false"),
         )
 
 
@@ -126,8 +126,8 @@ def _no_cooldown(rulebook: Rulebook) -> Finding | None:
         return None
     return unsafe(
         "no-cooldown",
-        f"What was rejected can be asked for again at once, of {of_kinds(kinds)} (cooldown = \"none\").",
-        "An agent asks again and again, until somebody who is tired of it says yes.",
+        f"Rejected requests of {of_kinds(kinds)} can be made again immediately (cooldown = \"none\").",
+        "An agent can ask again and again, until somebody gets tired and says yes.",
         in_policy(kinds, 'cooldown = "24 hours"'),
     )  # fmt: skip
 
@@ -139,8 +139,8 @@ def _anything(rulebook: Rulebook) -> Finding | None:
     return note(
         "open-schema",
         f"Any payload fits {of_kinds(kinds)}.",
-        "The approver sees all of it, but nothing is checked, and no title can be made from its fields: the agent "
-        "chooses the words. Give actions that come again a kind of their own.",
+        "The approver sees the whole payload, but nothing is checked, and no title can be made from its fields: the "
+        "agent chooses the title. Give each recurring action a kind of its own.",
         Mend("in the policy file, for a kind of your own", _A_KIND),
     )
 
@@ -152,8 +152,8 @@ def _long(rulebook: Rulebook) -> Finding | None:
     longest = written(max(rulebook.kinds[name].timeout for name in kinds))
     return note(
         "long-timeout",
-        f"Requests of {of_kinds(kinds)} wait for a decision very long (up to {longest}).",
-        "An approval comes when nobody remembers what it was about, and the world has changed.",
+        f"Requests of {of_kinds(kinds)} can wait very long for a decision (up to {longest}).",
+        "An approval may come when nobody remembers what it was about and circumstances have changed.",
         in_policy(kinds, 'timeout = "7 days"'),
     )
 
@@ -164,7 +164,7 @@ def _valid_for_ever(rulebook: Rulebook) -> Finding | None:
         return None
     return note(
         "no-validity",
-        f"What was approved can be carried out at any time later, of {of_kinds(kinds)}.",
+        f"Approved requests of {of_kinds(kinds)} can be carried out at any later time.",
         "An agent could use an old approval after circumstances have changed.",
         in_policy(kinds, 'valid_for = "1 day"'),
     )
@@ -175,8 +175,8 @@ def _kept(retention: timedelta | None) -> Finding | None:
         return None
     return note(
         "kept-for-ever",
-        "Payloads, comments and answers are kept for ever.",
-        "Whoever gets the file one day reads everything that was ever asked. The record can be verified without them.",
+        "Payloads, comments and answers are kept forever.",
+        "Anyone who gets the file one day can read everything in it. The record can be verified without them.",
         Mend("in the policy file, at the top", 'retention = "365 days"'),
     )
 
@@ -186,9 +186,9 @@ def _unwritten(rulebook: Rulebook) -> Finding | None:
         return None
     return note(
         "no-policy-file",
-        "There is no policy file: the built-in kinds, and whoever is at the machine decides.",
-        "That is right for one person who watches one agent; a file names people, limits and deadlines.",
-        Mend("in the environment of whoever starts mcp-hitl", "MCP_HITL_CONFIG=/path/to/policy.toml"),
+        "There is no policy file: only the built-in kinds exist, and anyone at the machine can decide.",
+        "That suits one person who watches one agent. A policy file sets people, limits and deadlines.",
+        Mend("in the environment that starts mcp-hitl", "MCP_HITL_CONFIG=/path/to/policy.toml"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Who could decide here at all: a stage that nobody can complete waits until it expires."""
+"""Checks who can decide at all: if nobody can complete a stage, the approval waits until it expires."""
 
 import json
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from mcp_hitl.domain.text import visible
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Who can decide on this database, and how sure we can be of them at most.
+    """Who can decide on this database, and the highest assurance that they can have.
 
-    `user` is the account that it belongs to, `ids` is everybody, `local` among them.
+    `user` is the account that the database belongs to; `ids` are all ids that can act, including `local`.
     """
 
     user: str
@@ -26,17 +26,17 @@ class Reach:
 
     @property
     def sign_in(self) -> bool:
-        """Whether somebody can sign in."""
+        """True if somebody can sign in."""
         return self.assurance.at_least(Assurance.SESSION)
 
     @property
     def stages(self) -> str:
-        """The line of a policy file with which this account decides, and nobody who is merely at the machine."""
+        """The line for a policy file that lets this account decide, but not just anyone at the machine."""
         return f"stages = [{{ approvers = [{json.dumps(visible(self.user))}] }}]"
 
 
 def reach_findings(rulebook: Rulebook, reach: Reach) -> list[Finding]:
-    """What nobody here can decide, and why."""
+    """Return what nobody here can decide, and why."""
     kinds = [rulebook.kinds[name] for name in sorted(rulebook.kinds)]
     found: list[Finding] = []
     unsure = [kind.name for kind in kinds if not reach.assurance.at_least(kind.policy.assurance)]
@@ -44,9 +44,9 @@ def reach_findings(rulebook: Rulebook, reach: Reach) -> list[Finding]:
         found.append(
             note(
                 "nobody-sure-enough",
-                f"Nobody here can decide {of_kinds(unsure)}: a decision here is `{reach.assurance}` at most, and the "
-                "policy asks for more.",
-                "Such requests wait until they expire, and expiry never approves. (Lowering it lets `local` count.)",
+                f"Nobody here can decide {of_kinds(unsure)}: a decision here has the assurance `{reach.assurance}` at "
+                "most, and the policy requires more.",
+                "Such requests wait until they expire, and expiry never approves. (If you lower it, `local` counts.)",
                 in_policy(unsure, f'assurance = "{reach.assurance}"'),
             )
         )
@@ -56,8 +56,8 @@ def reach_findings(rulebook: Rulebook, reach: Reach) -> list[Finding]:
         found.append(
             note(
                 "nobody-to-decide",
-                f"There are not enough people who can act here: {'; '.join(short)}.",
-                f"Such requests wait until they expire. Here act: {visible(', '.join(sorted(reach.ids)))}.",
+                f"There are not enough people who can decide here: {'; '.join(short)}.",
+                f"Such requests wait until they expire. These can decide: {visible(', '.join(sorted(reach.ids)))}.",
                 in_policy(names, reach.stages),
             )
         )
@@ -76,7 +76,7 @@ def _short(kind: Kind, people: People, reach: Reach) -> Iterator[str]:
 
 
 def _able(stage: Stage, people: People, reach: Reach) -> int:
-    """How many different people of a stage can act; whoever sits at the machine is the account that it belongs to."""
+    """Return how many different people of a stage can act; `local` counts as the account that owns the database."""
     means = {one for entry in stage.everybody for one in _means(entry, people)}
     return len({people.person(reach.user if one == LOCAL else one) for one in reach.ids if people.person(one) in means})
 

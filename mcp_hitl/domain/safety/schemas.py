@@ -1,4 +1,4 @@
-"""Where a schema lets fields through that it does not name."""
+"""Finds the places where a schema allows fields that it does not name."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -11,15 +11,15 @@ _DEEPEST = 8
 
 
 def takes_anything(schema: JsonObject) -> bool:
-    """Whether a schema says nothing about the fields of its payload."""
+    """Return True if a schema does not restrict the fields of its payload."""
     return not any(schema.get(keyword) for keyword in ("properties", "$ref", *_ELSEWHERE)) and not _closed([schema])
 
 
 def open_places(schema: JsonObject, when: JsonObject) -> list[str]:
-    """The objects, by their path, that may hold fields which neither schema names; a payload satisfies both.
+    """Return the paths of the objects that may have fields which neither schema names; a payload satisfies both.
 
-    `properties`, `items` and references inside `schema` are followed, eight levels deep. At the top, what other
-    keywords close counts as open: a doubt is told.
+    We follow `properties`, `items` and references inside `schema`, eight levels deep. At the top level, an object that
+    other keywords close counts as open: in doubt, we report it.
     """
     return list(_open("payload", [_with_target(schema, schema), when], schema))
 
@@ -43,7 +43,7 @@ def _below(place: str, parts: list[Any], root: JsonObject, depth: int) -> Iterat
 
 
 def _takes(kind: str, schema: JsonObject) -> bool:
-    """Whether a value of this type gets through, as far as `type`, `const` and `enum` say."""
+    """Return True if `type`, `const` and `enum` allow a value of this type."""
     if any(keyword in schema for keyword in ("const", "enum", *_ELSEWHERE)) and "properties" not in schema:
         return False
     named = schema.get("type", kind)
@@ -55,7 +55,7 @@ def _closed(parts: list[JsonObject]) -> bool:
 
 
 def _with_target(schema: JsonObject, root: JsonObject) -> JsonObject:
-    """A schema together with what its reference inside `root` leads to."""
+    """Return a schema merged with the target of its reference inside `root`."""
     pointer = schema.get("$ref")
     if not isinstance(pointer, str) or not pointer.startswith("#/"):
         return schema

@@ -1,4 +1,4 @@
-"""What the database itself tells: the clock, the emergency stop, and what nobody has settled."""
+"""Checks the database itself: the clock, the emergency stop, and approvals that nobody has settled."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,25 +12,25 @@ from mcp_hitl.domain.safety.finding import Finding, Mend, listed, note, unsafe
 from mcp_hitl.domain.text import one_line, visible
 
 _DRIFT = timedelta(minutes=1)
-"""Clocks that are kept right differ by less."""
+"""Clocks that are set right differ by less than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found at the database's place: its contents, or why there are none. Both are None where it is new."""
+    """The database's contents, or the reason why it cannot be used. Both are None if it does not exist yet."""
 
     examination: Examination | None = None
     unusable: str | None = None
 
 
 def state_findings(found: Found, rulebook: Rulebook) -> list[Finding]:
-    """What is so in the database, for whoever runs it by this rulebook."""
+    """Return what is notable about the database, for somebody who uses it with this rulebook."""
     if found.unusable is not None:
         return [
             unsafe(
                 "database-unusable",
                 f"The database could not be examined. {found.unusable}",
-                "Nothing can be said about what it holds, and no server can serve it.",
+                "We don't know what it contains, and no server can use it.",
             )
         ]
     if found.examination is None:
@@ -38,7 +38,7 @@ def state_findings(found: Found, rulebook: Rulebook) -> list[Finding]:
             note(
                 "no-database",
                 "There is no database yet.",
-                "The first use makes it, readable by you alone.",
+                "The first command that needs it creates it, readable by you alone.",
             )
         ]
     examined = found.examination
@@ -54,17 +54,18 @@ def state_findings(found: Found, rulebook: Rulebook) -> list[Finding]:
 
 def _policy(examined: Examination, rulebook: Rulebook) -> list[Finding]:
     if examined.governed and not rulebook.written:
-        what = "A policy file governs this database, and none is named here."
+        what = "This database has a policy file, but none is set here."
     elif examined.profile is Profile.TEAM and rulebook.profile is Profile.SOLO:
-        what = 'This database belongs to a team, and the policy named here says profile = "solo".'
+        what = 'This database belongs to a team, but the policy set here has profile = "solo".'
     else:
         return []
     return [
         unsafe(
             "another-policy",
             what,
-            "No other command works so, and what this one says of the policy is not about the one in force.",
-            Mend("in the environment of whoever starts mcp-hitl", "MCP_HITL_CONFIG=/path/to/policy.toml"),
+            "Every other command refuses to run this way, and the findings about the policy don't describe the one in "
+            "force.",
+            Mend("in the environment that starts mcp-hitl", "MCP_HITL_CONFIG=/path/to/policy.toml"),
         )
     ]
 
@@ -77,8 +78,8 @@ def _clock(examined: Examination) -> list[Finding]:
             unsafe(
                 "clock-ran-ahead",
                 f"The clock once ran far ahead: the latest instant on record is {rfc3339(examined.mark)}.",
-                "It is disregarded, so that nothing expires by mistake. Until it is reset, nobody notices when the "
-                "clock is set back to keep a request open, and approvals with a `valid_for` count as used up.",
+                "We ignore it, so that nothing expires by mistake. Until you reset it, nobody notices if somebody "
+                "sets the clock back to keep a request open, and approvals with a `valid_for` count as used up.",
                 reset,
             )
         ]
@@ -87,7 +88,7 @@ def _clock(examined: Examination) -> list[Finding]:
             note(
                 "clock-behind",
                 f"The clock is {in_words(ahead)} behind the latest instant on record.",
-                "Time stands still for approvals until it catches up: nothing expires, and nobody is reminded.",
+                "Until it catches up, time does not pass for approvals: nothing expires, and nobody is reminded.",
                 reset,
             )
         ]
@@ -100,8 +101,8 @@ def _stops(examined: Examination) -> list[Finding]:
             "stopped",
             f"{f'The kind {one_line(stop.kind, 64)}' if stop.kind else 'Everything'} is stopped, since "
             f"{rfc3339(stop.at)} ({in_words(examined.now - stop.at)} ago), by {one_line(stop.by, 100)}.",
-            "Meanwhile nothing is decided, redeemed or run; asking goes on.",
-            Mend("when it may go on", command=("resume", *(("--kind", visible(stop.kind)) if stop.kind else ()))),
+            "Until then nothing is decided, redeemed or run. New requests are still accepted.",
+            Mend("when it may continue", command=("resume", *(("--kind", visible(stop.kind)) if stop.kind else ()))),
         )
         for stop in examined.stops
     ]
@@ -113,8 +114,8 @@ def _unsettled(examined: Examination) -> list[Finding]:
     return [
         note(
             "outcome-unknown",
-            "Of some approved actions nobody knows whether they happened: the process died in the middle.",
-            "They are not tried again, and stay so until a person has looked and says how it was.",
+            "We don't know whether some approved actions happened: the process ended in the middle.",
+            "They are not tried again, and keep this state until a person checks and records the outcome.",
             *(
                 Mend("once you have found out (or --failed)", command=("reconcile", visible(approval), "--succeeded"))
                 for approval in examined.unsettled
@@ -128,16 +129,16 @@ def _unknown(examined: Examination, rulebook: Rulebook) -> list[Finding]:
     if not unknown:
         return []
     decided = (
-        "Whoever is at this machine can decide them, by the rules that were copied when they were asked;"
+        "Anyone at this machine can decide them, by the rules that were copied when they were requested, but"
         if rulebook.profile is Profile.SOLO
-        else "Nobody can decide them here;"
+        else "Nobody can decide them here, and"
     )
     told = listed(f"{one_line(kind, 64)} ({count:,})" for kind, count in sorted(unknown.items()))
     return [
         note(
             "unknown-kinds",
-            f"Open approvals are of kinds that this policy does not know: {told}.",
-            f"{decided} what follows an approval does not run here. Another policy file or program has defined them.",
+            f"Some open approvals are of kinds that this policy does not have: {told}.",
+            f"{decided} no flow runs here after an approval. Another policy file or program defined them.",
             Mend("name the policy file that has them", "MCP_HITL_CONFIG=/path/to/policy.toml"),
         )
     ]
@@ -145,8 +146,8 @@ def _unknown(examined: Examination, rulebook: Rulebook) -> list[Finding]:
 
 _ANCHOR = note(
     "anchor",
-    "Whether an anchor of the record is kept elsewhere cannot be seen from here.",
-    "Whoever can write the file can rewrite the whole record, and it verifies; only a hash kept off this machine shows "
-    "that.",
-    Mend("keep what this prints somewhere else, now and then", command=("audit", "head")),
+    "We can't see from here whether you keep an anchor of the record somewhere else.",
+    "Anyone who can write the file can rewrite the whole record so that it still verifies; only a hash kept off this "
+    "machine shows that.",
+    Mend("from time to time, keep the output of this somewhere else", command=("audit", "head")),
 )

@@ -1,4 +1,4 @@
-"""The tools, each a name, what it takes and returns, and the function that serves it."""
+"""The tools: each with a name, its arguments, its results, and the function that serves it."""
 
 from mcp_hitl.server.tools.asking import ASK_HUMAN, INCREASE_COUNTER
 from mcp_hitl.server.tools.deciding import APPROVE, REJECT
@@ -27,4 +27,4 @@ TOOLS: dict[str, AnyTool] = {
         AUDIT_TRAIL,
     )
 }
-"""By name, in the order in which clients list them."""
+"""The tools by name, in the order in which clients list them."""

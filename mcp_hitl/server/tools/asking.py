@@ -1,4 +1,4 @@
-"""Tools that ask the person a question during the call, and leave it open where that is not possible."""
+"""Tools that ask the person a question during the call, and leave it pending if they cannot."""
 
 from mcp_types import ElicitResult, InputRequiredResult
 
@@ -38,7 +38,7 @@ async def ask_human(call: Call, arguments: Question) -> Outcome:
 
 
 async def increase_counter(call: Call, arguments: Confirm) -> Outcome:
-    """Ask by how much the counter should increase, and increase it."""
+    """Ask the person for the amount, and increase the counter by it."""
     if not arguments.confirm:
         return await _uncounted(call, "Cancelled.")
     about = call.about
@@ -66,7 +66,7 @@ async def _uncounted(call: Call, text: str) -> Reply:
 
 
 async def _ask(call: Call, question: Approval, message: str) -> Approval | InputRequiredResult:
-    """Ask while the question is pending; return it as it stands then.
+    """Ask while the question is pending, and return the question in its state after that.
 
     Raises:
         Invalid: the answer does not fit the form; the question is still pending.
@@ -84,7 +84,7 @@ async def _ask(call: Call, question: Approval, message: str) -> Approval | Input
         except Invalid as mistake:
             raise Invalid(
                 f"The person's answer does not fit the form: {mistake} Nothing was changed; {question.id} is still "
-                "pending. Ask your person to correct it, and collect the answer with wait-for-approval."
+                "pending. Ask your person to correct it, and get the answer with wait-for-approval."
             ) from None
     return await call.desk.get(call.caller, question.id)
 
@@ -113,8 +113,8 @@ INCREASE_COUNTER = Tool(
     name="increase-counter",
     title="Increase the counter",
     description=(
-        "Increase the stored counter by an amount that the person types into a form. If they cannot be asked now, this "
-        "returns a `pending` question; collect it with wait-for-approval, and it counts once it is answered."
+        "Increase the stored counter by an amount that the person enters in a form. If they cannot be asked now, this "
+        "returns a `pending` question: call wait-for-approval, and the counter increases once it is answered."
     ),
     takes=Confirm,
     returns=(COUNTED, APPROVAL),
@@ -124,9 +124,9 @@ ASK_HUMAN = Tool(
     name="ask-human",
     title="Ask the person",
     description=(
-        "Ask your person a question and get their answer in `answer`. Give a form where the answer has a shape. If "
-        "they do not answer during the call, this returns `pending`; collect the answer later with wait-for-approval. "
-        "`rejected` means that they decline to answer, `cancelled` that they put the question away."
+        "Ask your person a question and get their answer in `answer`; pass a form if the answer needs fields. If they "
+        "do not answer during the call, this returns `pending`, and you get the answer later with wait-for-approval; "
+        "`rejected` means that they declined to answer, `cancelled` that they closed the question."
     ),
     takes=Question,
     returns=(APPROVAL,),

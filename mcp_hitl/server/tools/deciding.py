@@ -1,6 +1,6 @@
-"""Tools that put a decision to the person, on the approval's page or in a form.
+"""Tools that ask the person for a decision, on the approval's page or in a form.
 
-The model proposes; only what the person chooses there counts.
+The model only proposes; only the person's choice counts.
 """
 
 from dataclasses import dataclass
@@ -38,12 +38,12 @@ _OUR_FIELDS: JsonObject = {
 }
 _OUR_FORM = forms.define({"properties": _OUR_FIELDS, "required": [_DECISION]})
 _BESIDE_OURS = "answer_"
-"""Set before a name of the approval's own form that one of our two fields has already, until nobody has it."""
+"""Added before a field name of the approval's own form, as often as needed, if one of our two fields has that name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What the person chose: a verdict, their comment, and the answer to the approval's own form."""
+    """The person's choice: a verdict, their comment, and the answer to the approval's own form."""
 
     verdict: Verdict
     comment: str | None
@@ -51,12 +51,12 @@ class Chosen:
 
 
 async def approve(call: Call, arguments: Approve) -> Outcome:
-    """Put an approval to the person."""
+    """Ask the person, and propose to approve."""
     return await _decide(call, arguments.id, Verdict.APPROVE, arguments.comment)
 
 
 async def reject(call: Call, arguments: Reject) -> Outcome:
-    """Put a rejection to the person."""
+    """Ask the person, and propose to reject."""
     return await _decide(call, arguments.id, Verdict.REJECT, arguments.reason)
 
 
@@ -95,11 +95,11 @@ async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str 
 
 
 async def put(call: Call, approval: Approval, message: str, form: JsonObject) -> Answered | Outcome:
-    """Put a form about an approval to the person; what is no answer is the call's own result.
+    """Show the person a form about an approval. If this does not return `Answered`, it is the call's own result.
 
     Raises:
-        AlreadyResolved: there is nothing to decide any more.
-        NeedsPerson: this client cannot show a form, or what is said in one is not enough here.
+        AlreadyResolved: there is nothing left to decide.
+        NeedsPerson: this client cannot show a form, or an answer in a form is not enough here.
     """
     if call.state is None:
         check_open(approval, call.desk.clock())
@@ -107,9 +107,9 @@ async def put(call: Call, approval: Approval, message: str, form: JsonObject) ->
         shows = call.shows_forms and forms.for_client(form, call.context.protocol_version) is not None
         if not shows or not approval.policy.counts(Assurance.LOCAL):
             if shows:
-                why = f"this policy asks for an assurance of {least.value}, which a form here does not give"
+                why = f"this policy requires the assurance {least.value}, which a form here does not give"
             elif call.opens_pages and not call.shows_forms and call.desk.page_of(approval.id) is None:
-                why = "this client can only open pages for them, and no inbox is running that has one"
+                why = "this client can only open pages for them, and no inbox is running"
             else:
                 why = "this client cannot show them this form"
             raise NeedsPerson(
@@ -124,7 +124,7 @@ async def put(call: Call, approval: Approval, message: str, form: JsonObject) ->
         check_open(approval, call.desk.clock())
         return call.reply(approval, "The person has not decided yet.")
     if shown.result.action != "accept":
-        return call.reply(await call.desk.get(call.caller, approval.id), "The person closed the form undecided.")
+        return call.reply(await call.desk.get(call.caller, approval.id), "The person closed the form without deciding.")
     return shown
 
 
@@ -142,7 +142,7 @@ async def _message(call: Call, approval: Approval, proposed: Verdict, comment: s
 
 
 def _form(approval: Approval, comment: str | None) -> JsonObject:
-    """The decision, a comment, and the approval's own fields, which only an approval has to fill in."""
+    """Return the form: the decision, a comment, and the approval's own fields, which are only needed to approve."""
     fields = dict(_OUR_FIELDS)
     if comment and visible(comment, keep="\n") == comment:  # what would deceive the eye stands in the message alone
         fields[_COMMENT] = _OUR_FIELDS[_COMMENT] | {"default": comment}
@@ -153,7 +153,7 @@ def _form(approval: Approval, comment: str | None) -> JsonObject:
 
 
 def _said(approval: Approval, proposed: Verdict, comment: str | None, content: JsonObject) -> Chosen:
-    """Read the person's choice off the filled-in form.
+    """Return the person's choice from the completed form.
 
     Raises:
         Invalid: the decision is missing, or it or the comment does not fit its field.
@@ -176,7 +176,7 @@ def _said(approval: Approval, proposed: Verdict, comment: str | None, content: J
 
 
 def _names(approval: Approval) -> dict[str, str]:
-    """What the approval's own fields are called beside our two: by their own names, names that are all different."""
+    """Return the shown name of each of the approval's own fields, different from all others and from our two."""
     names = [field.name for field in forms.fields_of(approval.form)] if approval.form else []
     taken = {*_OUR_FIELDS, *names}
     shown = dict(zip(names, names, strict=True))
@@ -191,8 +191,8 @@ APPROVE = Tool(
     name="approve",
     title="Let the person approve",
     description=(
-        "Show a pending approval to the person, on its page or in a form, so that they approve or reject it. You "
-        "cannot decide yourself: only what they choose counts. Where the client can show neither, this says how they "
+        "Show a pending approval to the person, on its page or in a form, so that they approve or reject it. Only "
+        "their choice counts, since you cannot decide yourself; if the client can show neither, this says how they "
         "can decide."
     ),
     takes=Approve,
@@ -204,7 +204,7 @@ REJECT = Tool(
     title="Let the person reject",
     description=(
         "Show a pending approval to the person, on its page or in a form; the form has the reason that you propose for "
-        "rejecting it. You cannot decide yourself: only what they choose counts."
+        "rejecting it. Only their choice counts, since you cannot decide yourself."
     ),
     takes=Reject,
     returns=(APPROVAL,),

@@ -1,4 +1,4 @@
-"""The tool that puts a change of the payload to the person: they see the difference, and it is theirs if they agree."""
+"""The tool that proposes a new payload to the person. They see the difference, and make the edit if they agree."""
 
 from mcp_hitl.desk.deciding import checked_comment
 from mcp_hitl.domain import forms
@@ -22,7 +22,7 @@ _FORM: JsonObject = forms.define(
                 "type": "string",
                 "title": "Your decision",
                 "oneOf": [
-                    {"const": Verdict.APPROVE.value, "title": "Change it so; it stays pending"},
+                    {"const": Verdict.APPROVE.value, "title": "Change it; it stays pending"},
                     {"const": Verdict.REJECT.value, "title": "Leave it as it is"},
                 ],
             },
@@ -33,7 +33,7 @@ _FORM: JsonObject = forms.define(
 
 
 async def edit_approval(call: Call, arguments: Edit) -> Outcome:
-    """Put a change to the person, and make it if they agree."""
+    """Propose a change to the person, and make it if they agree."""
     approval = await call.desk.get(call.caller, arguments.id)
     checked_comment(arguments.comment)
     call.desk.admit(approval.kind, arguments.payload)
@@ -62,10 +62,10 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
 async def _message(call: Call, approval: Approval, arguments: Edit) -> str:
     earlier = await call.desk.earlier(call.caller, approval)
     parts = [
-        "An AI agent asks you to change what is asked for. If you agree, it changes as follows; nobody has decided on "
-        "it then, and earlier decisions do not count any more.",
+        "An AI agent asks you to change this request. If you agree, it changes as follows. Nobody has decided on the "
+        "new version then: earlier decisions no longer count.",
         revision_wanted(approval.payload, arguments.payload),
-        "What it is now:",
+        "The request now:",
         review(approval, call.desk.clock(), earlier),
     ]
     if arguments.comment:
@@ -77,8 +77,8 @@ EDIT_APPROVAL = Tool(
     name="edit-approval",
     title="Let the person edit",
     description=(
-        "Put a change of a pending approval's payload to the person. They see the difference and agree or not; what "
-        "they agree to becomes a new revision, still pending, on which nobody has decided."
+        "Propose a change of a pending approval's payload to the person, who sees the difference and agrees or not. If "
+        "they agree, this returns the new revision, which is still pending and on which nobody has decided."
     ),
     takes=Edit,
     returns=(APPROVAL,),

@@ -1,4 +1,4 @@
-"""Tools that change nothing: look, list, wait."""
+"""Tools that change nothing: get, list, wait."""
 
 from mcp_hitl.domain.instants import in_words, rfc3339
 from mcp_hitl.domain.text import visible
@@ -10,7 +10,7 @@ from mcp_hitl.server.tools.tool import Tool
 
 
 async def list_pending(call: Call, arguments: Listing) -> Outcome:
-    """List what waits for a person."""
+    """List the pending approvals and questions."""
     page = await call.desk.pending(call.caller, kind=arguments.kind, limit=arguments.limit, cursor=arguments.cursor)
     now = call.desk.clock()
     count = f"{page.total:,} or more" if page.total_capped else f"{page.total:,}"
@@ -25,19 +25,19 @@ async def list_pending(call: Call, arguments: Listing) -> Outcome:
 
 
 async def get_approval(call: Call, arguments: One) -> Outcome:
-    """Look at one approval."""
+    """Return one approval."""
     return call.reply(await call.desk.get(call.caller, arguments.id))
 
 
 async def wait_for_approval(call: Call, arguments: Wait) -> Outcome:
-    """Wait until one is decided."""
+    """Wait until an approval is decided, and return it."""
     return call.reply(
         await call.desk.wait(call.caller, arguments.id, seconds=arguments.timeout_seconds, tick=call.tick)
     )
 
 
 async def audit_trail(call: Call, arguments: One) -> Outcome:
-    """Tell what happened to one approval."""
+    """List the audit entries of one approval."""
     entries, verified = await call.desk.evidence().trail(arguments.id)
     lines = [
         f"{recorded.seq}. {rfc3339(recorded.entry.at)} {recorded.entry.event.value} by {visible(recorded.entry.actor)}"
@@ -50,7 +50,7 @@ async def audit_trail(call: Call, arguments: One) -> Outcome:
 LIST_PENDING = Tool(
     name="list-pending",
     title="List what is pending",
-    description="List the approvals and questions that wait for a person, oldest first.",
+    description="List the approvals and questions that are waiting for a person, oldest first.",
     takes=Listing,
     returns=(PAGE,),
     serve=list_pending,
@@ -59,7 +59,7 @@ LIST_PENDING = Tool(
 GET_APPROVAL = Tool(
     name="get-approval",
     title="Look at an approval",
-    description="Look up one approval: its status, payload, decisions and answer. Does not wait.",
+    description="Get one approval without waiting: its status, payload, decisions and answer.",
     takes=One,
     returns=(APPROVAL,),
     serve=get_approval,
@@ -69,8 +69,8 @@ WAIT_FOR_APPROVAL = Tool(
     name="wait-for-approval",
     title="Wait for an approval",
     description=(
-        "Wait until a person has decided or answered, and return the approval then; or return it still `pending` when "
-        "timeout_seconds are over, in which case call this again. Waiting costs nothing."
+        "Wait until a person has decided or answered, and get the approval. If it is still `pending` after "
+        "timeout_seconds, call this again; waiting costs nothing."
     ),
     takes=Wait,
     returns=(APPROVAL,),
@@ -80,7 +80,7 @@ WAIT_FOR_APPROVAL = Tool(
 AUDIT_TRAIL = Tool(
     name="audit-trail",
     title="Read the audit trail",
-    description="Tell everything that happened to one approval: who, what, when, and how sure it is that a person did.",
+    description="Get everything that happened to one approval: who, what, when, and how sure it is that a person did.",
     takes=One,
     returns=(TRAIL,),
     serve=audit_trail,

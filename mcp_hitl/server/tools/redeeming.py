@@ -1,4 +1,4 @@
-"""Tools for an action that the caller performs itself: use the approval, act, say how it went."""
+"""Tools for an action that the caller carries out itself: use the approval, act, report the outcome."""
 
 from mcp_hitl.server.arguments import Redeem, Report
 from mcp_hitl.server.call import Call, Outcome
@@ -7,12 +7,12 @@ from mcp_hitl.server.tools.tool import Tool
 
 
 async def redeem_approval(call: Call, arguments: Redeem) -> Outcome:
-    """Use an approval for its one time."""
+    """Use an approval once."""
     return call.reply(await call.desk.redeem(call.caller, arguments.id, arguments.digest))
 
 
 async def report_outcome(call: Call, arguments: Report) -> Outcome:
-    """Say how the action went."""
+    """Report the outcome of the action."""
     return call.reply(await call.desk.report(call.caller, arguments.id, arguments.succeeded, arguments.note))
 
 
@@ -20,8 +20,8 @@ REDEEM_APPROVAL = Tool(
     name="redeem-approval",
     title="Redeem an approval",
     description=(
-        "Call this right before you perform an approved action yourself, with the digest of the payload that you are "
-        "going to act on. It succeeds once. If it is refused, do not act."
+        "Call this right before you carry out an approved action yourself, with the digest of the payload that you are "
+        "about to act on. It succeeds once; if it is refused, do not act."
     ),
     takes=Redeem,
     returns=(APPROVAL,),
@@ -30,7 +30,7 @@ REDEEM_APPROVAL = Tool(
 REPORT_OUTCOME = Tool(
     name="report-outcome",
     title="Report how it went",
-    description="After a redeemed action, tell whether it succeeded, so that people and the audit trail know.",
+    description="After a redeemed action, report whether it succeeded, so that people and the audit trail know.",
     takes=Report,
     returns=(APPROVAL,),
     serve=report_outcome,

@@ -1,4 +1,4 @@
-"""Tools with which the agent asks for an approval, or takes the request back."""
+"""Tools with which the agent requests an approval, or cancels the request."""
 
 from mcp_hitl.domain.errors import Invalid
 from mcp_hitl.domain.kinds import EXPENSE
@@ -9,7 +9,7 @@ from mcp_hitl.server.tools.tool import Tool
 
 
 async def submit_expense(call: Call, arguments: Expense) -> Outcome:
-    """Open the approval of an expense."""
+    """Request the approval of an expense."""
     payload = arguments.model_dump(exclude={"dedup_key"}, exclude_none=True)
     return call.reply(
         await call.desk.submit(call.caller, EXPENSE.name, payload, dedup_key=arguments.dedup_key),
@@ -17,7 +17,7 @@ async def submit_expense(call: Call, arguments: Expense) -> Outcome:
 
 
 async def request_approval(call: Call, arguments: Action) -> Outcome:
-    """Open the approval of any action."""
+    """Request the approval of any action."""
     if not arguments.title.strip():
         raise Invalid("title: it must not be blank.")
     approval = await call.desk.submit(
@@ -27,7 +27,7 @@ async def request_approval(call: Call, arguments: Action) -> Outcome:
 
 
 async def cancel_approval(call: Call, arguments: Cancel) -> Outcome:
-    """Take a request back."""
+    """Cancel a request."""
     return call.reply(await call.desk.cancel(call.caller, arguments.id, arguments.reason))
 
 
@@ -35,8 +35,9 @@ SUBMIT_EXPENSE = Tool(
     name="submit-expense",
     title="Submit an expense",
     description=(
-        "Ask a person to approve an expense. Returns at once with status `pending` and an id; the decision may take "
-        "minutes or days. Then call wait-for-approval. Submitting the same expense again returns the same approval."
+        "Ask a person to approve an expense. Returns immediately with status `pending` and an id: call "
+        "wait-for-approval then, since the decision may take minutes or days; the same expense again returns the same "
+        "approval."
     ),
     takes=Expense,
     returns=(APPROVAL,),
@@ -48,8 +49,8 @@ REQUEST_APPROVAL = Tool(
     title="Request an approval",
     description=(
         "Before you do something that a person should agree to (pay, publish, send, delete, export, grant access), ask "
-        "for approval here, with everything you are going to do in `details`. Returns at once with status `pending`. "
-        "Call wait-for-approval, and act only on `approved`, and then exactly as `payload` says."
+        "for approval here, with everything you are going to do in `details`. Returns immediately with status "
+        "`pending`: call wait-for-approval, act only on `approved`, and do exactly what `payload` says."
     ),
     takes=Action,
     returns=(APPROVAL,),
@@ -59,7 +60,7 @@ REQUEST_APPROVAL = Tool(
 CANCEL_APPROVAL = Tool(
     name="cancel-approval",
     title="Cancel a request",
-    description="Take back a pending request of your own, because it is not wanted any more.",
+    description="Cancel your own pending request when you no longer want it.",
     takes=Cancel,
     returns=(APPROVAL,),
     serve=cancel_approval,

@@ -1,4 +1,4 @@
-"""What a tool is."""
+"""The definition of a tool."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ A = TypeVar("A", bound=Arguments)
 
 @dataclass(frozen=True)
 class Tool(Generic[A]):
-    """One tool: its face to the model, and the function behind it."""
+    """One tool: its description for the model, and the function that serves it."""
 
     name: str
     title: str
@@ -31,7 +31,7 @@ class Tool(Generic[A]):
 
     @cached_property
     def definition(self) -> mcp_types.Tool:
-        """The tool as `tools/list` tells it."""
+        """The tool as `tools/list` shows it."""
         return mcp_types.Tool(
             name=self.name,
             title=self.title,
@@ -50,7 +50,7 @@ class Tool(Generic[A]):
         """Check the arguments and serve the call.
 
         Raises:
-            HitlError: the call is refused; nothing was stored.
+            HitlError: the call is refused, and nothing was stored.
         """
         return await self.serve(call, parse(self.takes, call.params.arguments or {}))
 

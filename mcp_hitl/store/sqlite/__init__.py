@@ -1,4 +1,4 @@
-"""The store on one SQLite file."""
+"""The store in one SQLite file."""
 
 from mcp_hitl.store.sqlite.store import SqliteStore
 

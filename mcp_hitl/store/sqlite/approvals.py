@@ -36,13 +36,12 @@ class ApprovalStatements:
 
     def revise(self, approval: Approval, edit: Edit) -> bool:
         """See `Transaction.revise`."""
-        form = canonical(approval.payload, what="payload")
         done = self._db.execute(
             "UPDATE approvals SET payload = ?, digest = ?, revision = ?, title = ?, policy = ?, form = ?, rule = ?, "
             "stage_since = ?, timed_to = ?, next_at = ?, escalated = ? "
             "WHERE id = ? AND status = 'pending' AND revision = ?",
             (
-                form.decode(),
+                rows.payload_text(approval.payload),
                 approval.digest,
                 approval.revision,
                 approval.title,
@@ -56,7 +55,7 @@ class ApprovalStatements:
         )
         if done.rowcount != 1:
             return False
-        before, after = canonical(edit.before, what="payload"), form
+        before, after = canonical(edit.before, what="payload"), canonical(edit.after, what="payload")
         for content in (before, after):
             self._keep_text(approval.id, digest_of(content), content.decode())
         self._keep(approval.id, edit.comment)
@@ -156,7 +155,7 @@ class ApprovalStatements:
         )
 
     def _keep(self, approval_id: str, content: object) -> None:
-        """Keep what a digest stands for."""
+        """Store the content behind a digest."""
         if content is not None:
             form = canonical(content, what="content")
             self._keep_text(approval_id, digest_of(form), form.decode())

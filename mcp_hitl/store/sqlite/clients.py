@@ -1,4 +1,4 @@
-"""The statements on the clients that have connected."""
+"""The statements about connected clients."""
 
 import sqlite3
 from datetime import datetime

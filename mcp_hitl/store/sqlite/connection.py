@@ -1,4 +1,4 @@
-"""Opening the file: pragmas, and a schema that is neither older nor newer than this program."""
+"""Opens the file, sets its pragmas, and brings its schema to this program's version."""
 
 import sqlite3
 import time
@@ -13,19 +13,19 @@ from mcp_hitl.store.sqlite.schema import MIGRATIONS
 C = TypeVar("C", bound=sqlite3.Connection)
 
 BUSY_SECONDS = 30.0
-"""How long a write waits for another process. Every client of one person starts a process of its own."""
+"""How long a write waits for another process. Each client of one person starts its own process."""
 
 _SCRUB_MS = 250
 
 APPLICATION_ID = int.from_bytes(b"HITL", "big")
-"""By which `file` and we know our files (https://www.sqlite.org/pragma.html#pragma_application_id)."""
+"""`file` and this program recognise our files by it (https://www.sqlite.org/pragma.html#pragma_application_id)."""
 
 
 def connect(path: Path, sort: type[C] = sqlite3.Connection) -> C:
-    """Open the file for the thread that uses it first, as a connection of this sort.
+    """Return a connection of type `sort`, for the thread that uses it first.
 
     Raises:
-        Unavailable: it cannot be opened, or is no database.
+        Unavailable: the file cannot be opened, or is not a database.
     """
     try:
         db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=sort)
@@ -38,16 +38,16 @@ def connect(path: Path, sort: type[C] = sqlite3.Connection) -> C:
 
 
 def prepare(path: Path) -> None:
-    """Create the file where it is missing and bring its schema to this program's version.
+    """Create the file if it is missing, and bring its schema to this program's version.
 
     Raises:
-        Unavailable: it cannot be made, is not ours (and stays as it is), or belongs to a newer version of this program.
+        Unavailable: it cannot be created, is not ours (then it is not changed), or belongs to a newer version.
     """
     _refuse_what_is_not_ours(path)
     try:
         make_private(path)
     except OSError as error:
-        raise Unavailable(f"The database {path} cannot be made: {error.strerror or error}.") from error
+        raise Unavailable(f"The database {path} cannot be created: {error.strerror or error}.") from error
     db = connect(path)
     try:
         _use_wal(db)
@@ -61,9 +61,10 @@ def prepare(path: Path) -> None:
 
 
 def scrub(path: Path) -> bool:
-    """Empty the write-ahead log, in which what was erased still stands; False where it cannot be done now.
+    """Empty the write-ahead log, which still has erased contents. Return False if that cannot be done now.
 
-    Writes wait while it waits for readers: hence not for long (https://www.sqlite.org/pragma.html#pragma_wal_checkpoint).
+    Writes have to wait while this waits for readers, so it does not wait long
+    (https://www.sqlite.org/pragma.html#pragma_wal_checkpoint).
     """
     try:
         with closing(connect(path)) as db:
@@ -75,7 +76,7 @@ def scrub(path: Path) -> bool:
 
 
 def _refuse_what_is_not_ours(path: Path) -> None:
-    """Look at an existing file through SQLite alone, which keeps the locks that this process may have on it."""
+    """Refuse another program's file. We read it only through SQLite, which keeps this process's locks on it."""
     try:
         if not path.is_file() or path.stat().st_size == 0:
             return
@@ -84,22 +85,22 @@ def _refuse_what_is_not_ours(path: Path) -> None:
             whose = int(db.execute("PRAGMA application_id").fetchone()[0])
             fresh = not (whose or version_of(db) or db.execute("SELECT 1 FROM sqlite_schema").fetchone())
     except (OSError, sqlite3.Error) as error:
-        raise Unavailable(f"The database {path} cannot be opened: {error}. It was left as it is.") from error
+        raise Unavailable(f"The database {path} cannot be opened: {error}. It was not changed.") from error
     if whose != APPLICATION_ID and not fresh:
-        raise Unavailable(f"{path} is a database of another program. It was left as it is; name another file.")
+        raise Unavailable(f"{path} is another program's database. It was not changed; name another file.")
 
 
 def version_of(db: sqlite3.Connection) -> int:
-    """The schema's version: how many migrations the file has had."""
+    """Return the schema's version: the number of migrations that the file has had."""
     row: Any = db.execute("PRAGMA user_version").fetchone()
     return int(row[0])
 
 
 def check_version(db: sqlite3.Connection) -> None:
-    """Refuse a file that this program is too old for, also when it was migrated while we had it open.
+    """Refuse a file that is too new for this program, even if it was migrated while we had it open.
 
     Raises:
-        Unavailable: it is newer.
+        Unavailable: the file is newer.
     """
     if version_of(db) > len(MIGRATIONS):
         raise Unavailable(
@@ -127,7 +128,7 @@ def _migrate(db: sqlite3.Connection) -> None:
 
 
 def _use_wal(db: sqlite3.Connection) -> None:
-    """Turn on write-ahead logging. While another process does so, SQLite answers "locked" without waiting."""
+    """Turn on write-ahead logging. While another process does this, SQLite answers "locked" without waiting."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:

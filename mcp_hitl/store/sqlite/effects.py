@@ -1,4 +1,4 @@
-"""The statements that carry out what was approved."""
+"""The statements that carry out approved actions."""
 
 import sqlite3
 from decimal import Context, Decimal
@@ -8,11 +8,11 @@ from mcp_hitl.domain.canonical import JsonObject
 from mcp_hitl.domain.money import as_json
 
 _EXACT = Context(prec=1_000)
-"""Enough digits for the sum of any two doubles: nothing is rounded away."""
+"""Enough digits for the exact sum of any two doubles."""
 
 
 class EffectStatements:
-    """The part of a transaction in which the approved thing itself happens."""
+    """The part of a transaction that carries out the approved action."""
 
     _db: sqlite3.Connection
 
@@ -22,7 +22,7 @@ class EffectStatements:
         return Decimal(found[0])
 
     def increase_counter(self, amount: Decimal) -> Decimal:
-        """See `Transaction.increase_counter`. Text, since binary fractions would drift."""
+        """See `Transaction.increase_counter`. The value is stored as text, since binary fractions would drift."""
         value = _EXACT.add(self.counter(), amount)
         self._db.execute("UPDATE counter SET value = ?", (str(value),))
         return value

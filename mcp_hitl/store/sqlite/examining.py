@@ -1,4 +1,4 @@
-"""The statements of an examination: whole tables are read, which nothing that serves somebody does."""
+"""The statements for `doctor`. They read whole tables, which no statement for a waiting caller does."""
 
 import sqlite3
 
@@ -9,7 +9,7 @@ _GOES_ON = (FlowState.RUNNABLE.value, FlowState.WAITING.value, FlowState.SLEEPIN
 
 
 class ExaminingStatements:
-    """The part of a view that `doctor` asks."""
+    """The part of a view that `doctor` uses."""
 
     _db: sqlite3.Connection
 

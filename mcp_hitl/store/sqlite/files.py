@@ -1,6 +1,6 @@
-"""The database's files, which are their owner's alone.
+"""The database's files, which only their owner can use.
 
-On POSIX they get mode 0600 in a folder of 0700. On Windows they lie in the user's own profile, whose access list
+On POSIX they get mode 0600 in a folder of 0700. On Windows they are in the user's own profile, whose access list
 already keeps other users out.
 """
 
@@ -13,10 +13,10 @@ _KEY_BYTES = 32
 
 
 def make_private(path: Path) -> None:
-    """Create the file, and its folder where that is missing; take everybody else's rights to it away.
+    """Create the file, and its folder if that is missing, and remove all other accounts' rights to it.
 
     Raises:
-        OSError: it cannot be created or is not ours.
+        OSError: it cannot be created, or is not ours.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -34,12 +34,12 @@ def make_private(path: Path) -> None:
 
 
 def shared_key(database: Path) -> bytes:
-    """Return the 32-byte key that lies beside the database; the first process to ask makes it.
+    """Return the 32-byte key in the file next to the database; the first process that needs it creates it.
 
-    It is written to a file of its own and linked into place, so that no process ever reads half a key.
+    It is first written to a file of its own and then linked into place, so that no process ever reads half a key.
 
     Raises:
-        OSError: it cannot be read or made.
+        OSError: it cannot be read or created.
     """
     path = database.with_name(database.name + ".key")
     if not path.exists():
@@ -54,5 +54,5 @@ def shared_key(database: Path) -> bytes:
             draft.unlink()
     key = path.read_bytes()
     if len(key) != _KEY_BYTES:
-        raise OSError(f"{path} does not hold a key of {_KEY_BYTES} bytes; remove it to have a new one made")
+        raise OSError(f"{path} does not have a key of {_KEY_BYTES} bytes; remove it, and a new one is created")
     return key

@@ -1,4 +1,4 @@
-"""The statements on flows and their journal. Every write is conditional on the epoch of the lease."""
+"""The statements about flows and their journal. Every write depends on the epoch of the lease."""
 
 import sqlite3
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""One look at a database that changes nothing: no file is made, no right taken away, no schema migrated."""
+"""Reads a database without changing anything: it creates no file, removes no access right, migrates no schema."""
 
 import sqlite3
 from collections.abc import Callable
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 def glance(path: Path, work: Callable[[View], T]) -> T:
-    """Run `work` on one snapshot of the file at `path`.
+    """Return the result of `work` on one snapshot of the file at `path`.
 
     Raises:
-        Unavailable: it cannot be read, is no database of ours, or is older or newer than this program.
+        Unavailable: it cannot be read, is not our database, or is older or newer than this program.
     """
     # Read-only, SQLite leaves a log that a crash has left as it is, but makes one where there is none, and cannot take
     # it away again.
@@ -30,7 +30,7 @@ def glance(path: Path, work: Callable[[View], T]) -> T:
             db.execute("PRAGMA query_only = ON")
             db.execute("BEGIN")
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-                raise Unavailable(f"{path} is no database of mcp-hitl.")
+                raise Unavailable(f"{path} is not a database of mcp-hitl.")
             check_version(db)
             if version_of(db) < len(MIGRATIONS):
                 raise Unavailable(f"The database {path} is older than this program; its next use brings it up to date.")

@@ -1,4 +1,4 @@
-"""What one process at a time has hold of: the system lets go of it for a process that dies, however it dies."""
+"""Locks that one process at a time can hold. The system releases them when the process ends, however it ends."""
 
 import sys
 from pathlib import Path
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 class Holding:
-    """Locks on files beside the database."""
+    """Locks on files next to the database."""
 
     def __init__(self, database: Path) -> None:
-        """Beside `database`."""
+        """Use lock files next to `database`."""
         self._database = database
         self._held: dict[str, FileLock] = {}
 
@@ -42,13 +42,13 @@ class Holding:
         return name in self._held or held_beside(self._database, name)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all locks."""
         for name in list(self._held):
             self.let_go(name)
 
 
 def held_beside(database: Path, name: str) -> bool:
-    """Whether a process has hold of it, beside a database that need not be open; no file is made."""
+    """Return True if a process holds the lock `name`. The database need not be open, and no file is created."""
     path = _beside(database, name)
     return path.exists() and _is_locked(path)
 

@@ -1,7 +1,7 @@
-"""A thread with a connection of its own, through which all reads or all writes of the process go.
+"""A thread with its own connection that runs all reads, or all writes, of the process.
 
-What has queued up goes together in one transaction, each piece of writing in its own savepoint: one commit, one wait
-for the disk. A caller hears only after the commit; a failed commit fails every caller in it.
+Queued work runs together in one transaction, each write in its own savepoint: one commit, one wait for the disk. A
+caller gets an answer only after the commit; a failed commit fails every caller in it.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 MOST_TOGETHER = 64
 _SLICE_MS = 100
-"""A lane waits for another process's lock in slices, between which it notices that it should hurry."""
+"""A lane waits for another process's lock in short intervals, and checks in between whether it should hurry."""
 _HURRY_SECONDS = 1.0
 
 _Work = Callable[[SqliteTransaction], Any]
@@ -34,10 +34,10 @@ _Result = tuple[Any, Exception | None]
 
 
 class Lane(threading.Thread):
-    """One of the two threads of a store; `writes` says which."""
+    """One of a store's two threads; `writes` says which."""
 
     def __init__(self, path: Path, *, writes: bool, committed: Callable[[], None] | None = None) -> None:
-        """Open the connection and start.
+        """Open the connection and start the thread.
 
         `committed` is called from this thread after each commit.
 
@@ -60,10 +60,10 @@ class Lane(threading.Thread):
         self.start()
 
     async def call(self, work: Callable[[SqliteTransaction], T]) -> T:
-        """Run `work` and return after the commit. Cancelled before its turn, it is not run at all.
+        """Run `work` and return its result after the commit. If cancelled before its turn, `work` does not run at all.
 
         Raises:
-            Unavailable: the commit failed, or the lane is finished.
+            Unavailable: the commit failed, or the lane has finished.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -74,12 +74,12 @@ class Lane(threading.Thread):
         return await future
 
     def hurry(self) -> None:
-        """Wait for another process's lock no longer than a second from now: what cannot begin by then is refused."""
+        """Wait for another process's lock at most one second more; work that cannot begin by then is refused."""
         if self._hurry_until is None:
             self._hurry_until = time.monotonic() + _HURRY_SECONDS
 
     def finish(self) -> None:
-        """Run what is queued, in a hurry, close the connection and end the thread; returns when that is done."""
+        """Run the queued work, in a hurry, close the connection and end the thread. Return when that is done."""
         self.hurry()
         with self._door:
             self._finishing = True
@@ -147,7 +147,7 @@ class Lane(threading.Thread):
                     raise
 
     def _run_one(self, work: _Work, apart: bool) -> _Result:
-        """What came of a piece of work; one that fails `apart` from others is undone here, alone."""
+        """Return the result of one piece of work. If it fails and runs `apart`, only its own changes are undone."""
         if apart:
             self._db.execute("SAVEPOINT job")
         result, error = None, None
@@ -167,7 +167,7 @@ class Lane(threading.Thread):
 
 
 def _answer(callers: list[_Caller], results: list[_Result]) -> None:
-    """Hand the results to the callers: each event loop is woken once, however many of them wait there."""
+    """Hand the results to the callers. Each event loop is woken once, however many callers wait there."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Result]]] = {}
     for (loop, future), result in zip(callers, results, strict=True):
         by_loop.setdefault(loop, []).append((future, result))

@@ -1,4 +1,4 @@
-"""The statements on the audit log and on what is known of the database itself."""
+"""The statements about the audit log and the facts of the database itself."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class LogStatements:
 
     _db: sqlite3.Connection
     _mark: datetime | None
-    """Known for this transaction, as is the head."""
+    """Remembered within one transaction, like the head."""
     _head: tuple[int, str] | None
 
     def entries(self, approval_id: str) -> list[Recorded]:
@@ -82,7 +82,7 @@ class LogStatements:
         return {digest: value for digest, value in found}
 
     def append(self, entry: Entry) -> None:
-        """See `Transaction.append`. The next place is ours alone: the file is locked for this transaction."""
+        """See `Transaction.append`. The next number is ours alone, since this transaction has locked the file."""
         last, previous = self.head()
         seq = last + 1
         data, digest = sealed(seq, entry, previous)

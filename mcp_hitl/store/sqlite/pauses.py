@@ -7,11 +7,11 @@ from mcp_hitl.domain.instants import to_ms
 
 
 class PauseStatements:
-    """The part of a transaction that concerns what is stopped."""
+    """The part of a transaction that concerns pauses."""
 
     _db: sqlite3.Connection
     _stopped: frozenset[str] | None
-    """What is stopped, known for this transaction."""
+    """The paused kinds, remembered within one transaction."""
 
     def paused(self, kind: str | None) -> bool:
         """See `View.paused`."""

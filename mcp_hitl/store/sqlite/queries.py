@@ -1,4 +1,4 @@
-"""The questions about approvals."""
+"""The queries for approvals."""
 
 import sqlite3
 from datetime import datetime
@@ -18,7 +18,7 @@ _WHOLE = (
     "(SELECT json_group_array(json_array(rowid, step, message, at)) "
     "FROM progress WHERE progress.approval = approvals.id)"
 )
-"""An approval with its decisions and progress: one statement, since it is what is read most."""
+"""Selects an approval with its decisions and progress in one statement, since this is the most frequent query."""
 _OTHERS = "requester = ?1 AND kind = ?2 AND id <> ?3"
 _RANK = (
     "CASE WHEN status <> 'rejected' THEN 2 "

@@ -1,4 +1,4 @@
-"""Rows to values and back."""
+"""Converts values to rows and back."""
 
 import json
 from datetime import timedelta
@@ -7,11 +7,13 @@ from typing import Any
 
 from mcp_hitl.domain.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.audit import Entry, Event, Recorded, content_digest
-from mcp_hitl.domain.canonical import JsonObject, canonical, read_back
+from mcp_hitl.domain.canonical import JsonObject, read_back
 from mcp_hitl.domain.instants import from_ms, to_ms
 from mcp_hitl.domain.policy import Assurance, Escalation, Policy, Stage, Verdict
 from mcp_hitl.domain.same import Same
 from mcp_hitl.domain.schedule import next_due
+
+_compact = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 APPROVAL = (
     "id, kind, title, claim, status, payload, digest, revision, requester, requested_at, expires_at, resolved_at, "
@@ -23,14 +25,14 @@ ENTRY = "seq, approval, event, revision, actor, established, assurance, at, data
 
 
 def approval_row(approval: Approval) -> tuple[Any, ...]:
-    """The values of `APPROVAL`'s columns."""
+    """Return the values for the columns of `APPROVAL`."""
     return (
         approval.id,
         approval.kind,
         approval.title,
         approval.claim,
         approval.status.value,
-        canonical(approval.payload, what="payload").decode(),
+        payload_text(approval.payload),
         approval.digest,
         approval.revision,
         approval.requester,
@@ -55,7 +57,7 @@ def approval_row(approval: Approval) -> tuple[Any, ...]:
 
 
 def timing_row(approval: Approval) -> tuple[Any, ...]:
-    """The values of `stage_since, timed_to, next_at, escalated`."""
+    """Return the values for `stage_since, timed_to, next_at, escalated`."""
     return (
         to_ms(approval.stage_since),
         to_ms(approval.timed_to),
@@ -67,7 +69,7 @@ def timing_row(approval: Approval) -> tuple[Any, ...]:
 def approval_of(
     row: Any, decisions: tuple[Decision, ...], edits: tuple[Edit, ...], progress: tuple[Progress, ...]
 ) -> Approval:
-    """The approval in a row of `APPROVAL`'s columns."""
+    """Return the approval in a row with the columns of `APPROVAL`."""
     return Approval(
         id=row[0],
         kind=row[1],
@@ -104,7 +106,7 @@ def approval_of(
 
 
 def decision_row(decision: Decision) -> tuple[Any, ...]:
-    """The values of `DECISION`'s columns."""
+    """Return the values for the columns of `DECISION`."""
     return (
         decision.approval,
         decision.revision,
@@ -121,17 +123,17 @@ def decision_row(decision: Decision) -> tuple[Any, ...]:
 
 
 def decisions_of(text: str) -> tuple[Decision, ...]:
-    """The decisions in a JSON list of lists: the number of the row, `DECISION`'s columns, and the comment's content."""
+    """Return the decisions in a JSON list of lists: the row's number, `DECISION`'s columns, and the comment itself."""
     return tuple(_decision_of(row, content) for _, *row, content in _listed(text))
 
 
 def progress_of(text: str) -> tuple[Progress, ...]:
-    """The progress in a JSON list of lists: the number of the row, `step`, `message` and `at`."""
+    """Return the progress in a JSON list of lists: the row's number, `step`, `message` and `at`."""
     return tuple(Progress(step=step, message=message, at=from_ms(at)) for _, step, message, at in _listed(text))
 
 
 def _listed(text: str) -> list[Any]:
-    """The rows in order, which SQLite does not promise for what it aggregates."""
+    """Return the rows in order; SQLite does not guarantee the order of aggregated rows."""
     return [] if text == "[]" else sorted(read_back(text))
 
 
@@ -152,7 +154,7 @@ def _decision_of(row: Any, content: str | None) -> Decision:
 
 
 def entry_row(entry: Entry) -> tuple[Any, ...]:
-    """The values of `ENTRY`'s columns between the place and the data."""
+    """Return the values for `ENTRY`'s columns between `seq` and `data`."""
     return (
         entry.approval,
         entry.event.value,
@@ -165,7 +167,7 @@ def entry_row(entry: Entry) -> tuple[Any, ...]:
 
 
 def recorded_of(row: Any) -> Recorded:
-    """The entry in a row of `ENTRY`'s columns."""
+    """Return the entry in a row with the columns of `ENTRY`."""
     return Recorded(
         row[0],
         Entry(
@@ -184,18 +186,23 @@ def recorded_of(row: Any) -> Recorded:
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """An outcome as it is stored."""
+    """Return an outcome in the form in which it is stored."""
     return json.dumps({"state": outcome.state.value, "result": outcome.result, "error": outcome.error})
 
 
 def json_or_null(value: JsonObject | None) -> str | None:
-    """An optional object as it is stored; field order is kept, since forms are read from top to bottom."""
+    """Return an optional object as it is stored, with its fields in order, since forms are read from top to bottom."""
     return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def payload_text(payload: JsonObject) -> str:
+    """Return a payload as it is stored: its fields stay in the order in which people read them."""
+    return _compact(payload)
 
 
 @lru_cache(maxsize=256)
 def policy_text(policy: Same[Policy]) -> str:
-    """A policy as its copy is stored; most approvals of a kind share one."""
+    """Return a policy in the form of the stored copy; most approvals of a kind share one."""
     return json.dumps(policy.it.as_json())
 
 
@@ -208,7 +215,7 @@ def _outcome_of(text: str) -> Outcome:
 
 
 _BARE = {outcome_text(outcome): outcome for outcome in map(Outcome, OutcomeState)}
-"""Outcomes without a result and an error, as most approvals have while they are open."""
+"""Outcomes without a result and an error, which most approvals have while they are open."""
 
 
 @lru_cache(maxsize=256)

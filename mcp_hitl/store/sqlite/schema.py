@@ -1,7 +1,7 @@
-"""The schema, in numbered steps that only go forward. `PRAGMA user_version` says how far a file is.
+"""The schema, in numbered steps that only go forward. `PRAGMA user_version` is a file's last step.
 
-What the domain promises stands here once more, so that no other program on the file can break it: the statuses, that
-terminal is terminal, that decisions and audit entries are neither changed nor deleted.
+The schema repeats the domain's promises, so that no other program can break them: the possible statuses, that a final
+status is final, that decisions and audit entries are neither changed nor deleted.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ CREATE TABLE approvals (
     title TEXT NOT NULL,
     claim TEXT,
     status TEXT NOT NULL CHECK (status IN ('pending', 'approved', 'rejected', 'expired', 'cancelled')),
-    payload TEXT NOT NULL,          -- RFC 8785; its SHA-256 is the digest; null once erased
+    payload TEXT NOT NULL,          -- JSON; the digest is of its RFC 8785 form; null once erased
     digest TEXT NOT NULL,
     revision INTEGER NOT NULL CHECK (revision >= 1),
     requester TEXT NOT NULL,
@@ -217,11 +217,11 @@ def _first(db: "Database") -> None:
 
 
 MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_first,)
-"""Step n brings a file from version n to n + 1."""
+"""Step n migrates a file from version n to n + 1."""
 
 
 def _statements(script: str) -> list[str]:
-    """Split a script where SQLite says that a statement is complete (a trigger has semicolons inside)."""
+    """Split a script at the points where SQLite sees a complete statement (a trigger has semicolons inside)."""
     import sqlite3
 
     statements: list[str] = []

@@ -1,4 +1,4 @@
-"""The statements of lists, searches and numbers: each looks at a bounded number of rows."""
+"""The statements for lists, searches and statistics. Each reads a limited number of rows."""
 
 import json
 import sqlite3
@@ -14,9 +14,9 @@ from mcp_hitl.domain.searching import Sifted, Sought
 from mcp_hitl.domain.stop import Stop
 
 CHUNK = 200
-"""Rows that are looked at together."""
+"""The number of rows that are checked together."""
 MOST_CHARACTERS = 2_000_000
-"""How much text is searched in one read: a few large payloads weigh as much as thousands of small ones."""
+"""The most characters that one read searches: a few large payloads cost as much as thousands of small ones."""
 
 _PAST = (
     "SELECT id FROM approvals WHERE status <> 'pending' AND id < :edge UNION ALL "
@@ -24,7 +24,7 @@ _PAST = (
     "ORDER BY id DESC LIMIT :most"
 )
 _LAST = "~"
-"""Behind every id."""
+"""Sorts after every id."""
 
 _ENDED_COLUMNS = "id, kind, revision, rule, requested_at"
 _ENDED = f"""
@@ -37,7 +37,7 @@ UNION ALL
 SELECT {_ENDED_COLUMNS}, 'expired' AS status, expires_at AS ended_at FROM approvals
 WHERE status = 'pending' AND next_at <= :now AND expires_at > :since AND expires_at <= :now
 """
-"""What has ended, by an index each: what is kept, what is erased, and what is overdue (no later due than that)."""
+"""Ended approvals, with one index each: kept, erased, and overdue (these are also due by `next_at`)."""
 _LATEST = f"""
 SELECT kind, status, ended_at - requested_at, ended_at, rule IS NOT NULL AND EXISTS (
     SELECT 1 FROM decisions WHERE approval = ended.id AND revision = ended.revision AND stage = {POLICY_STAGE}
@@ -47,7 +47,7 @@ _GIVEN = f"""
 SELECT kind, approver, verdict, at - requested_at, looked FROM ({_ENDED}) AS ended
 CROSS JOIN decisions ON approval = ended.id AND stage <> {POLICY_STAGE}
 """
-"""CROSS JOIN holds SQLite to this order: beginning with the decisions would mean to read every one there is."""
+"""CROSS JOIN makes SQLite keep this order. If it began with the decisions, it would read all of them."""
 
 _DISTINCT = """
 WITH RECURSIVE found (name) AS (
@@ -60,11 +60,11 @@ SELECT name FROM found WHERE name IS NOT NULL AND EXISTS (
     SELECT 1 FROM approvals INDEXED BY {index} WHERE status = 'pending' AND {column} = name AND expires_at > ?
 ) LIMIT ?
 """
-"""Each value once: from one to the next by the index, however many rows have it."""
+"""Returns each value once. It uses the index to go from value to value, however many rows have each."""
 
 
 class SearchStatements:
-    """The part of a view that finds approvals by what they say, and adds up what became of them."""
+    """The part of a view that searches approvals and counts their outcomes."""
 
     _db: sqlite3.Connection
 
@@ -111,7 +111,7 @@ class SearchStatements:
         ]
 
     def _sift(self, candidates: sqlite3.Cursor, sought: Sought, order: str, limit: int, most: int) -> Sifted:
-        """Go through `most` candidates at most, in their order, until there are enough."""
+        """Check at most `most` candidates, in their order, until enough are found."""
         found: list[str] = []
         seen, characters = 0, 0
         last = ""
@@ -128,7 +128,7 @@ class SearchStatements:
         return Sifted(found, last if seen == most else None)
 
     def _fitting(self, ids: list[str], sought: Sought, order: str) -> Iterable[tuple[str, ...]]:
-        """Those of `ids` that fit but for their words, each with what its words are looked for in."""
+        """Return those of `ids` that match all conditions but the words, each with the texts to search."""
         where, values = _conditions(sought)
         if not where and not sought.words:
             return [(one,) for one in ids]
@@ -149,7 +149,7 @@ class SearchStatements:
 
 
 def _conditions(sought: Sought) -> tuple[str, list[str]]:
-    """What narrows a chunk. `+` keeps SQLite to the ids: an index of requesters would begin with all of theirs."""
+    """Return the conditions for a chunk. `+` makes SQLite use the ids, not an index that would read far more rows."""
     where: list[str] = []
     values: list[str] = []
     if sought.status is Status.EXPIRED:

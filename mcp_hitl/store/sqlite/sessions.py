@@ -1,4 +1,4 @@
-"""The statements on who is signed in, and on where the inbox is."""
+"""The statements about sign-in sessions and the inbox's address."""
 
 import sqlite3
 from datetime import datetime
@@ -15,7 +15,7 @@ _COLUMNS = "digest, token_digest, principal, established, since, until"
 
 
 class SessionStatements:
-    """The part of a transaction that concerns signing in and the inbox's address."""
+    """The part of a transaction that concerns sign-in and the inbox's address."""
 
     _db: sqlite3.Connection
 

@@ -1,4 +1,4 @@
-"""The store on one SQLite file: a lane for writes, one for reads, surveys, and a watch for what others commit."""
+"""The store in one SQLite file: a lane for writes, a lane for reads, surveys, and a watch for others' commits."""
 
 import asyncio
 import sqlite3
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WATCH_SECONDS = 0.025
-"""How often a process that waits looks whether another has committed; one look takes microseconds."""
+"""How often a waiting process checks whether another has committed; one check takes microseconds."""
 
 
 class SqliteStore:
-    """The `Store` protocol on a file that many processes may share."""
+    """The `Store` protocol for a file that many processes may share."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file; make it, and bring its schema up to date, where needed.
+        """Open the file. Create it and migrate its schema if necessary.
 
         Raises:
-            Unavailable: it cannot be opened or made, is no database, or belongs to a newer version.
+            Unavailable: it cannot be opened or created, is not a database, or belongs to a newer version.
         """
         prepare(path)
         self.path = path
@@ -65,7 +65,7 @@ class SqliteStore:
         return await anyio.to_thread.run_sync(scrub, self.path)
 
     async def changed(self) -> None:
-        """See `Store.changed`: told at once of this process's commits, and of others' within `WATCH_SECONDS`."""
+        """See `Store.changed`. It sees this process's commits at once, and others' within `WATCH_SECONDS`."""
         event = anyio.Event()
         self._sleeper = (asyncio.get_running_loop(), event)
         try:
@@ -89,7 +89,7 @@ class SqliteStore:
         return self._locks().is_held(name)
 
     def hurry(self) -> None:
-        """The process is stopping: no more patience with other processes' locks."""
+        """Stop waiting for other processes' locks, because this process is stopping."""
         self._writer.hurry()
         self._reader.hurry()
 
@@ -105,10 +105,10 @@ class SqliteStore:
         self._watch.close()
 
     def shared_key(self) -> bytes:
-        """The secret that the processes on this file share.
+        """Return the secret that the processes using this file share.
 
         Raises:
-            OSError: it cannot be read or made.
+            OSError: it cannot be read or created.
         """
         return shared_key(self.path)
 

@@ -1,4 +1,4 @@
-"""Long reads, each with a connection and a snapshot of its own, so that they hold nobody up."""
+"""Surveys: long reads, each with its own connection and snapshot, so that they delay nobody."""
 
 import asyncio
 import sqlite3
@@ -16,16 +16,16 @@ from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 T = TypeVar("T")
 
 MOST_AT_ONCE = 4
-"""Surveys that run at a time; others wait for their turn."""
+"""The most surveys that run at the same time; others wait for their turn."""
 _STEPS = 100_000
-"""Steps of SQLite's machine between two looks at whether to go on."""
+"""SQLite's virtual machine runs this many steps between two checks whether to continue."""
 
 
 class Surveys:
     """The surveys of one store."""
 
     def __init__(self, path: Path) -> None:
-        """Open nothing yet: most processes never make one."""
+        """Prepare without opening anything, since most processes never run a survey."""
         self._path = path
         self._threads = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="mcp-hitl survey")
         self._going: set[_Survey[Any]] = set()
@@ -33,7 +33,7 @@ class Surveys:
         self._door = threading.Lock()
 
     async def call(self, work: Callable[[SqliteTransaction], T]) -> T:
-        """Run `work` in a thread of its own. Cancelled, it ends within milliseconds of SQLite's work.
+        """Run `work` in its own thread. If cancelled, it ends within milliseconds of SQLite's work.
 
         Raises:
             Unavailable: the file cannot be read, or `finish` was called.
@@ -52,14 +52,14 @@ class Surveys:
             raise
 
     def end(self) -> None:
-        """Let none go any further, and refuse new ones."""
+        """End all surveys early, and refuse new ones."""
         with self._door:
             self._finishing = True
         for survey in self._going.copy():
             survey.end()
 
     def finish(self) -> None:
-        """`end`; returns when every connection is closed."""
+        """End all surveys, and return when every connection is closed."""
         self.end()
         self._threads.shutdown()
 
@@ -71,7 +71,7 @@ class _Survey(Generic[T]):
         self._ended = False
 
     def run(self) -> T:
-        """Open, look, close; in the survey's thread."""
+        """Open, read and close, in the survey's thread."""
         if self._ended:
             raise _closed()
         with closing(connect(self._path, _Endable)) as db:
@@ -85,14 +85,14 @@ class _Survey(Generic[T]):
                 raise _closed() if self._ended else Unavailable(f"The database cannot be read now: {error}.") from error
 
     def end(self) -> None:
-        """Let it go no further; from another thread."""
+        """End it early; called from another thread."""
         self._ended = True
 
 
 class _Endable(sqlite3.Connection):
-    """A connection that asks whether to go on: before each statement, and every few milliseconds within one.
+    """A connection that checks whether to continue: before each statement, and every few milliseconds within one.
 
-    `sqlite3_interrupt` from another thread would reach only a statement that runs at that very moment.
+    `sqlite3_interrupt` from another thread would only end a statement that runs at that very moment.
     """
 
     _ended: Callable[[], bool] | None = None

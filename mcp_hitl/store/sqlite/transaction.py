@@ -1,6 +1,6 @@
-"""The view and the transaction of the protocol, on one connection and within one `BEGIN`.
+"""The protocol's view and transaction, on one connection and within one `BEGIN`.
 
-Every statement on a path that serves somebody stands in the method that runs it.
+Every statement on a path for a waiting caller is in the method that runs it.
 """
 
 import re
@@ -22,7 +22,9 @@ _CONTROL = re.compile(
     r"(?> \s | \ufeff | ; | --[^\n]* | /\*.*?\*/ )*+ (BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
-"""What begins or ends a transaction, behind all that SQLite skips (https://www.sqlite.org/lang_transaction.html)."""
+"""Matches statements that begin or end a transaction, also after text that SQLite skips
+(https://www.sqlite.org/lang_transaction.html).
+"""
 
 
 class SqliteTransaction(
@@ -37,15 +39,15 @@ class SqliteTransaction(
     ClientStatements,
     ExaminingStatements,
 ):
-    """What the desk's work is handed."""
+    """The view and transaction that the desk's work gets."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        """Work on `db`; its lane begins and commits."""
+        """Use `db`; its lane begins and commits."""
         self._db = db
         self.forget()
 
     def forget(self) -> None:
-        """Read anew what was read before: another transaction has begun, or changes were undone."""
+        """Forget remembered values, because another transaction has begun or changes were undone."""
         self._mark = None
         self._head = None
         self._stopped = None
@@ -53,8 +55,6 @@ class SqliteTransaction(
     def execute(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """See `Transaction.execute`."""
         if control := _CONTROL.match(statement):
-            raise Invalid(
-                f"{control[1].upper()} is not for an action: it runs inside a transaction, which stands or falls whole."
-            )
+            raise Invalid(f"An action cannot use {control[1].upper()}: it already runs inside a transaction.")
         self.forget()
         return self._db.execute(statement, values).fetchall()

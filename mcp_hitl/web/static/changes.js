@@ -70,9 +70,15 @@ function approvalChanged(shown, changed) {
 
 // In place: a reload could overtake a link that was just pressed.
 async function again(shown) {
-  const response = await fetch(location.href);
-  if (!response.ok) return;
-  const whole = new DOMParser().parseFromString(markup(await response.text()), "text/html");
+  let text;
+  try {
+    const response = await fetch(location.href);
+    if (!response.ok) return;
+    text = await response.text();
+  } catch {
+    return; // nobody answers, or the person is on the way to another page
+  }
+  const whole = new DOMParser().parseFromString(markup(text), "text/html");
   shown.replaceWith(document.adoptNode($("#approval", whole)));
   tellTimes();
 }
