@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from terminal import PATIENCE, terminal
+from warm import warm
 from wires import environment, unmeasured
 
 from mcp_hitl.config.policy_file import parse, read
@@ -182,7 +183,8 @@ class Reader:
         serving = "serve" in words or ("inbox" in words and "--sign-out" not in words)
         if "serve" in words and "--port" not in words:
             words = [*words, "--port", "0"]
-        with terminal(words, columns=80, variables=self.variables, folder=self.folder) as person:
+        assert words[0] == "mcp-hitl"
+        with terminal(warm(*words[1:]), columns=80, variables=self.variables, folder=self.folder) as person:
             if serving:
                 person.until("Ctrl-C" if "serve" in words else "in your browser")
                 person.process.send_signal(signal.SIGINT)
@@ -193,8 +195,8 @@ class Reader:
 
     def pending(self, words: list[str]) -> str | None:
         """The id of what is pending where a command looks, once the program in the background has asked."""
-        options = [word for at, word in enumerate(words) if "--db" in words[at - 1 : at + 1] and at < 3]
-        command = ["mcp-hitl", *options, "pending", "--json"]
+        options = words[1:3] if words[1] == "--db" else []
+        command = warm(*options, "pending", "--json")
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             found: Any = json.loads(self.in_the_shell(shlex.join(command)))
