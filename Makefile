@@ -43,7 +43,8 @@ format: $(DEV_READY)  ## repair what can be repaired
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-pictures: $(DEV_READY)  ## take the pictures of docs/inbox.md anew; needs Chromium
+pictures: $(DEV_READY)  ## take the pictures of README.md and docs/how-to/use-the-inbox.md anew; needs Chromium
+	PYTHONPATH=tests $(BIN)/python tests/web/story.py
 	PYTHONPATH=tests $(BIN)/python tests/web/screenshots.py
 
 node: $(NODE_TESTS)/node_modules  ## what the tests with the TypeScript SDK and the Inspector need

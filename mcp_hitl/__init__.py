@@ -1,7 +1,7 @@
 """The approval desk for AI agents: an agent asks, a person decides, and it can be proved afterwards.
 
 For other programs: `Approvals` opens, awaits and decides approvals and puts functions behind them; `Flow` and `Step`
-make durable processes that wait for people. See docs/library.md and docs/flows.md.
+make durable processes that wait for people. See docs/reference/library.md and docs/reference/flows.md.
 """
 
 import importlib

@@ -65,11 +65,13 @@ class Terminal:
         self.enter(line)
         return shown
 
-    def finish(self) -> int:
-        """Read to the end and return the exit code."""
+    def finish(self, *, saying: Mapping[str, str] | None = None) -> int:
+        """Read to the end and return the exit code; after each prompt in `saying`, type its line."""
         deadline = time.monotonic() + PATIENCE
         while self._read(deadline):
-            pass
+            for prompt, line in (saying or {}).items():
+                if self.shown.endswith(prompt):
+                    self.enter(line)
         return self.process.wait(PATIENCE)
 
     def _reader(self) -> str | None:
@@ -93,7 +95,11 @@ class Terminal:
 
 @contextmanager
 def terminal(
-    command: Sequence[str], *, columns: int = 100, variables: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    columns: int = 100,
+    variables: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Generator[Terminal]:
     """Run `command` at a terminal of its own; what it prints arrives as it was written, line ends included."""
     screen, line = os.openpty()
@@ -108,6 +114,7 @@ def terminal(
         stderr=line,
         text=True,
         start_new_session=True,
+        cwd=folder,
         env=environment(**(variables or {})),
     )
     name = os.ttyname(line)

@@ -1,4 +1,4 @@
-"""Reads a policy file: TOML to the `Rulebook`, with all mistakes reported together (docs/policies.md)."""
+"""Reads a policy file: TOML to the `Rulebook`, with all mistakes reported together (docs/reference/policy-file.md)."""
 
 import re
 import tomllib

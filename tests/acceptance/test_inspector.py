@@ -1,4 +1,4 @@
-"""The MCP Inspector's command line, with the very commands that docs/clients.md prints."""
+"""The MCP Inspector's command line, with the very commands that docs/how-to/connect-a-client.md prints."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from wires import http_server, unmeasured
 
 require_node()
 
-PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "connect-a-client.md"
 PRINTED_URL = "http://127.0.0.1:8765/mcp"
 INSPECTOR = "npx @modelcontextprotocol/inspector --cli "
 COMMANDS = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(INSPECTOR)]

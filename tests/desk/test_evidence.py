@@ -312,7 +312,7 @@ async def export(desk: Desk, *, redact: bool = False) -> list[str]:
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The script that the documentation gives to whoever wants to check an export."""
-    page = Path(__file__).parents[2] / "docs" / "audit-format.md"
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "verify-the-log.md"
     (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
     assert len([line for line in code.splitlines() if line.strip()]) <= 30
     path = tmp_path_factory.mktemp("script") / "verify.py"

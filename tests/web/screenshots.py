@@ -1,4 +1,4 @@
-"""The pictures of docs/inbox.md: `make pictures` takes them anew, from a desk with a day's work on it.
+"""The pictures of docs/how-to/use-the-inbox.md: `make pictures` takes them anew, from a desk with a day's work on it.
 
 `python tests/web/screenshots.py FOLDER` takes one of every page, to look at.
 """

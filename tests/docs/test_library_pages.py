@@ -1,8 +1,7 @@
-"""Every block of code in docs/flows.md and docs/library.md is run, and does what the page says."""
+"""The pages about flows and the library say what is true: what following them as a reader would not show."""
 
 import importlib.util
 import itertools
-import re
 import shlex
 import subprocess
 import sys
@@ -18,10 +17,10 @@ import anyio.to_thread
 import pytest
 from asked import wait_until_asked
 from desk_samples import AGENT, ANA, Clock, said
-from mcp import Client
+from docs.pages import blocks
 from terminal import terminal
 from warm import warm
-from wires import content, unmeasured
+from wires import unmeasured
 
 from mcp_hitl import Approvals, Assurance, HitlError, Kind, OutcomeState, Status
 from mcp_hitl.config.policy_file import parse
@@ -31,14 +30,10 @@ from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 
-DOCS = Path(__file__).parents[2] / "docs"
-FLOWS, LIBRARY = DOCS / "flows.md", DOCS / "library.md"
+FLOWS, FIRST_FLOW = "docs/reference/flows.md", "docs/tutorials/first-flow.md"
+LIBRARY, OWN_PROGRAM = "docs/reference/library.md", "docs/how-to/decide-in-your-own-program.md"
+UNKNOWN, CHANGED = "docs/how-to/settle-an-unknown-outcome.md", "docs/how-to/change-a-flow.md"
 numbers = itertools.count()
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """What stands between the fences."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def module(code: str, folder: Path) -> Any:
@@ -80,30 +75,8 @@ def at_the_terminal(line: str, folder: Path, approval_id: str) -> None:
         assert person.finish() == 0
 
 
-def test_the_flow_of_five_minutes_pays_what_is_approved(tmp_path: Path) -> None:
-    code, _ = blocks(FLOWS, "python")
-    start, *lines = blocks(FLOWS, "sh")[0].splitlines()
-    assert start == "python refund.py"
-    with program(code, tmp_path) as refund:
-        approval_id = wait_until_asked(tmp_path / "refunds.db")
-        for line in lines:
-            at_the_terminal(line, tmp_path, approval_id)
-        told, _ = refund.communicate(timeout=60)
-    assert told == "approved {'value': 'Paid 40.5 for order 17'}\n"
-
-
-def test_the_flow_of_five_minutes_may_be_stopped_before_it_is_answered(tmp_path: Path) -> None:
-    code, _ = blocks(FLOWS, "python")
-    with program(code, tmp_path):
-        approval_id = wait_until_asked(tmp_path / "refunds.db")
-    at_the_terminal(blocks(FLOWS, "sh")[0].splitlines()[-1], tmp_path, approval_id)
-    with program(code, tmp_path) as refund:
-        told, _ = refund.communicate(timeout=60)
-    assert told == "approved {'value': 'Paid 40.5 for order 17'}\n"
-
-
 def test_the_policy_on_the_page_runs_the_flow_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "refund.py").write_text(blocks(FLOWS, "python")[0], encoding="utf-8")
+    (tmp_path / "refund.py").write_text(blocks(FIRST_FLOW, "python")[0], encoding="utf-8")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     [toml] = blocks(FLOWS, "toml")
     policy = parse(toml, check_flows=True)
@@ -120,7 +93,7 @@ async def desk_for(kind: str, folder: Path) -> AsyncGenerator[tuple[Desk, Sqlite
 
 
 async def test_the_flow_with_every_step_does_what_the_page_says(tmp_path: Path) -> None:
-    page = module(blocks(FLOWS, "python")[1], tmp_path)
+    page = module(blocks(FLOWS, "python")[0], tmp_path)
     async with desk_for("letter", tmp_path) as (desk, store, clock):
         asked = await desk.submit(AGENT, "letter", {"to": "nobody", "text": "hello."})
         runner = desk.runner({"letter": page.LetterFlow})
@@ -138,7 +111,7 @@ async def test_the_flow_with_every_step_does_what_the_page_says(tmp_path: Path) 
 
 
 async def test_what_is_unknown_is_settled_as_the_page_says(tmp_path: Path) -> None:
-    code = blocks(FLOWS, "python")[0].replace('    return f"Paid', '    raise TimeoutError\n    return f"Paid')
+    code = blocks(FIRST_FLOW, "python")[0].replace('    return f"Paid', '    raise TimeoutError\n    return f"Paid')
     refund = module(code, tmp_path)
     approvals = Approvals(tmp_path / "refunds.db")
     approvals.add(refund.RefundFlow, Kind(name="refund", schema={}))
@@ -146,13 +119,13 @@ async def test_what_is_unknown_is_settled_as_the_page_says(tmp_path: Path) -> No
         asked = await approvals.request("A refund", {"order": 17, "amount": 1}, kind="refund")
         await approvals.approve(asked, ANA, assurance=Assurance.LOCAL)
         assert (await approvals.outcome(asked.id)).outcome.state is OutcomeState.UNKNOWN
-        line = blocks(FLOWS, "sh")[1].strip()
+        line = blocks(UNKNOWN, "sh")[0].strip()
         await anyio.to_thread.run_sync(at_the_terminal, line, tmp_path, asked.id)
         assert (await approvals.get(asked.id)).outcome.state is OutcomeState.SUCCEEDED
 
 
 async def test_changed_code_stops_with_the_words_of_the_page(tmp_path: Path) -> None:
-    code = blocks(FLOWS, "python")[0]
+    code = blocks(FIRST_FLOW, "python")[0]
     waiting = 'approval = await step.wait_for_approval("finance", payload=value)'
     paying = 'approval: Any = await step.do("pay", pay, value.model_dump())'
     assert waiting in code
@@ -163,7 +136,7 @@ async def test_changed_code_stops_with_the_words_of_the_page(tmp_path: Path) -> 
         await desk.decide(said(ANA, asked))
         await desk.runner({"refund": after.RefundFlow}).catch_up()
         outcome = (await desk.get(AGENT, asked.id)).outcome
-    assert (outcome.state, [f"{outcome.error}\n"]) == (OutcomeState.UNKNOWN, blocks(FLOWS, "text"))
+    assert (outcome.state, [f"{outcome.error}\n"]) == (OutcomeState.UNKNOWN, blocks(CHANGED, "text"))
 
 
 def test_the_first_program_asks_and_is_told(tmp_path: Path) -> None:
@@ -175,34 +148,13 @@ def test_the_first_program_asks_and_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_program_decides_with_its_own_sign_in(tmp_path: Path) -> None:
-    [toml] = blocks(LIBRARY, "toml")
+    [toml] = blocks(OWN_PROGRAM, "toml")
     assert tomllib.loads(toml)
     (tmp_path / "policy.toml").write_text(toml, encoding="utf-8")
-    clicked_approve = module(blocks(LIBRARY, "python")[1], tmp_path).clicked_approve
+    clicked_approve = module(blocks(OWN_PROGRAM, "python")[0], tmp_path).clicked_approve
     async with Approvals(tmp_path / "hitl.db", policy=tmp_path / "policy.toml").running() as approvals:
         shown = await approvals.request("Refund order 17", {"order": 17})
         with pytest.raises(HitlError):
             await clicked_approve(approvals, shown, "eve@example.com", False)
         decided = await clicked_approve(approvals, shown, "ana@example.com", True)
     assert (decided.status, decided.decisions[0].assurance) == (Status.APPROVED, Assurance.STEP_UP)
-
-
-async def test_the_tool_behind_an_approval_runs_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    server = module(blocks(LIBRARY, "python")[2], tmp_path)
-    async with Client(server.mcp) as client:
-        asked = content(await client.call_tool("refund", {"order": 17, "amount": 40.5}))
-        for line in blocks(LIBRARY, "sh")[0].splitlines():
-            await anyio.to_thread.run_sync(at_the_terminal, line, tmp_path, asked["id"])
-        done = content(await client.call_tool("wait-for-approval", {"id": asked["id"]}))
-    assert done["outcome"]["result"] == {"value": "Refunded 40.5 for order 17."}
-
-
-def test_no_block_is_left_out() -> None:
-    known = {"python": (2, 3), "sh": (2, 1), "toml": (1, 1), "text": (1, 0)}
-    for page, which in ((FLOWS, 0), (LIBRARY, 1)):
-        found = re.findall(r"^```(\w+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-        assert {language: found.count(language) for language in known} == {
-            language: counts[which] for language, counts in known.items()
-        }
-        assert set(found) <= set(known)
