@@ -27,7 +27,7 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   // Enter in a field would press the first button of its form, such as the one that approves.
   if (event.key === "Enter" && event.target.matches("[data-post]:not([data-sign-in], [data-steps]) :is(input, select)")) event.preventDefault();
-  const typing = event.target.closest("input:not([type=checkbox], [type=radio]), textarea, select, dialog");
+  const typing = event.target.closest("input:not([type=checkbox], [type=radio]), textarea, select, dialog[open]");
   if (event.key === "Escape" && typing && !typing.matches("dialog")) typing.blur();
   if (typing || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
   event.preventDefault();
