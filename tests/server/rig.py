@@ -19,7 +19,8 @@ from jsonschema import Draft202012Validator
 from mcp import Client, StdioServerParameters
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult, InputRequiredResult
 from server.shapes import shape_of
-from wires import environment, launcher, unmeasured
+from warm import warm
+from wires import environment, unmeasured
 
 from mcp_hitl.cli.serving import serve_http
 from mcp_hitl.config.policy_file import parse
@@ -356,7 +357,7 @@ class Pipes:
 async def pipes(database: Path, command: list[str] | None = None) -> AsyncGenerator[Pipes]:
     """A server process to write lines to; it is told to end, and killed where it does not."""
     async with await anyio.open_process(
-        command or launcher("--db", str(database)), stderr=None, env=environment()
+        command or warm("--db", str(database)), stderr=None, env=environment()
     ) as process:
         try:
             yield Pipes(process)

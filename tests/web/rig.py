@@ -1,5 +1,6 @@
 """An inbox that is really served, and a real browser in front of it."""
 
+import json
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -44,6 +45,15 @@ _FLAGS = [
     "--disable-sync",
     "--host-resolver-rules=MAP *.example 127.0.0.1",
 ]
+
+_KEEP_TOKEN = """{
+  const [address, token] = %s;
+  if (location.origin === address && !sessionStorage.getItem("signed in once")) {
+    sessionStorage.setItem("signed in once", "yes");
+    localStorage.setItem("inbox-token", token);
+  }
+}"""
+"""Keeps a session's token where signing in keeps it, once: a page that forgets it has forgotten it."""
 
 
 @dataclass(slots=True)
@@ -131,18 +141,22 @@ async def browser() -> AsyncGenerator[Browser]:
 async def person(
     running: Browser, place: Place, path: str = "/", *, refused: bool = False, **options: Any
 ) -> AsyncGenerator[Page]:
-    """A page of a browser of its own that has just signed in; what its console complains of fails the test.
+    """A page of a browser of its own that is signed in; what its console complains of fails the test.
 
-    With `refused`, the server may refuse something, which the console tells as well.
+    With `refused`, the server may refuse something, which the console tells as well. It has what signing in leaves in
+    a browser, and no link was opened in it: `link` gives one to tests that are about that.
     """
     context: BrowserContext = await running.new_context(**options)
+    session = await place.signed_in()
+    name, _, value = place.headers(session)["cookie"].partition("=")
+    await context.add_cookies([{"name": name, "value": value, "url": place.address, "httpOnly": True, "sameSite": "Lax"}])
+    await context.add_init_script(_KEEP_TOKEN % json.dumps([place.address, session.token]))
     context.set_default_timeout(GUARD_SECONDS * 1000)
     page = await context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    await page.goto(await place.link(path))
-    await page.wait_for_url(place.address + path)
+    await page.goto(place.address + path)
     try:
         yield page
         worse = [said for said in complaints if not (refused and said.startswith("Failed to load resource"))]
