@@ -6,8 +6,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from inboxes import inbox_of, listening_on, opening, stranger, visitor
 from playwright.async_api import Page, expect
 from server.rig import Pipes, pipes
 from terminal import run, terminal
+from warm import warm
 from web.rig import browser
 from wires import http_server, launcher, promptly
 
@@ -42,9 +43,9 @@ def database(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def stdio(database: Path) -> AsyncGenerator[Pipes]:
+async def stdio(database: Path, start: Callable[..., list[str]] = warm) -> AsyncGenerator[Pipes]:
     """A server that a client has started."""
-    async with pipes(database) as client:
+    async with pipes(database, start("--db", str(database))) as client:
         await client.shake_hands()
         yield client
 
@@ -96,7 +97,8 @@ def port_of(address: str) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="who listens is read from Linux's /proc")
 async def test_one_process_serves_and_when_it_is_killed_another_goes_on_for_pages_that_are_open(database: Path) -> None:
-    async with stdio(database) as one, stdio(database) as two, stdio(database) as three:
+    async with AsyncExitStack() as stack:
+        one, two, three = [await stack.enter_async_context(stdio(database, launcher)) for _ in range(3)]
         address = await inbox_of(database)
         port = port_of(address)
         assert [listening_on(each.process.pid) for each in (one, two, three)].count({port}) == 1
@@ -189,7 +191,7 @@ async def test_the_url_of_an_approval_is_its_page_while_somebody_serves_it_and_n
 
     approval_id = await asked_for(database, "Lunch")
     assert url(approval_id) is None
-    async with stdio(database) as client:
+    async with stdio(database, launcher) as client:
         address = await inbox_of(database)
         await told_that_it_is_at(client, approval_id, address)
         assert url(approval_id) == f"{address}/approvals/{approval_id}"

@@ -117,9 +117,14 @@ async def serving(
         await store.close()
 
 
-def chromium() -> str:
-    """Where the browser is; leaves the test out, saying why, where there is none."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
+def chromium(*, whole: bool = False) -> str:
+    """Where the browser is; leaves the test out, saying why, where there is none.
+
+    The headless shell is the same engine with a third of the work, but it keeps no page for the back button: `whole`
+    is the browser that people use.
+    """
+    shells = [] if whole else ["chromium-headless-shell"]
+    for name in (*shells, "chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
             return found
     pytest.skip("no Chromium is installed")
@@ -149,7 +154,9 @@ async def person(
     context: BrowserContext = await running.new_context(**options)
     session = await place.signed_in()
     name, _, value = place.headers(session)["cookie"].partition("=")
-    await context.add_cookies([{"name": name, "value": value, "url": place.address, "httpOnly": True, "sameSite": "Lax"}])
+    await context.add_cookies(
+        [{"name": name, "value": value, "url": place.address, "httpOnly": True, "sameSite": "Lax"}]
+    )
     await context.add_init_script(_KEEP_TOKEN % json.dumps([place.address, session.token]))
     context.set_default_timeout(GUARD_SECONDS * 1000)
     page = await context.new_page()

@@ -121,7 +121,7 @@ async def remembering(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Browser
         await plain(headers, scope, receive, sending)
 
     monkeypatch.setattr(SafeHeaders, "__call__", storable)
-    path = chromium_path()
+    path = chromium_path(whole=True)
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox"], ignore_default_args=["--disable-back-forward-cache"]
