@@ -20,8 +20,9 @@ from benchmarks.figures import ANA, Figure, database, lunch, spread
 from benchmarks.recording import recorded, seconds_by_hand
 from benchmarks.waiting import said
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import OutcomeState
-from mcp_hitl.domain.audit import Event
+from mcp_hitl.domain.approvals.approval import OutcomeState
+from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
 
 CYCLES = 400
@@ -69,7 +70,7 @@ async def measure() -> list[Figure]:
 @asynccontextmanager
 async def _serving(path: Path) -> AsyncGenerator[Desk]:
     store = SqliteStore(path)
-    async with Desk(store, inbox="nowhere").serve() as desk:
+    async with serve(Desk(store, inbox="nowhere")) as desk:
         yield desk
     await store.close()
 

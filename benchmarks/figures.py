@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.policy.principal import Established, Principal
 
 ANA = Principal("os:ana", Established.OS_USER)
 

@@ -26,8 +26,8 @@ from benchmarks.figures import ANA, Figure, database, lunch
 from benchmarks.waiting import said
 from mcp_hitl.desk import Desk
 from mcp_hitl.store.sqlite import SqliteStore
-from mcp_hitl.web.guard import cookie_name
-from mcp_hitl.web.signing_in import link
+from mcp_hitl.web.door import cookie_name
+from mcp_hitl.web.sign_in import link
 
 PENDING = 10_000
 BROWSERS, TABS = 10, 5

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from mcp_hitl.store.sqlite import SqliteStore, lane
+from mcp_hitl.store.sqlite import SqliteStore, worker
 from mcp_hitl.store.sqlite.connection import connect
 
 Statement = tuple[str, Any]
@@ -36,7 +36,7 @@ def recorded() -> Generator[list[list[Statement]]]:
     def open_recording(path: Path) -> sqlite3.Connection:
         return connect(path, Recording)
 
-    with mock.patch.object(lane, "connect", open_recording):
+    with mock.patch.object(worker, "connect", open_recording):
         yield ended
     if not ended:
         raise AssertionError("no statement was recorded")

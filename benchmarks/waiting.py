@@ -18,9 +18,9 @@ from mcp import Client, StdioServerParameters
 
 from benchmarks.figures import ANA, Figure, database, lunch
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.deciding import Said
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.desk.transactions.decide import Said
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.store.sqlite import SqliteStore
 
 WAITERS = 1_000

@@ -8,12 +8,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mcp_hitl.desk.flow import Failed, Flow, NotApproved, Step
-    from mcp_hitl.domain.approval import Approval, Decision, OutcomeState, Status
-    from mcp_hitl.domain.errors import HitlError
-    from mcp_hitl.domain.kinds import Kind
-    from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
-    from mcp_hitl.domain.principal import Established, Principal
+    from mcp_hitl.domain.approvals.approval import Approval, Decision, OutcomeState, Status
+    from mcp_hitl.domain.policy.kinds import Kind
+    from mcp_hitl.domain.policy.policy import Assurance, Policy, Stage, Verdict
+    from mcp_hitl.domain.policy.principal import Established, Principal
+    from mcp_hitl.domain.values.errors import HitlError
+    from mcp_hitl.engine.flow import Failed, Flow, NotApproved, Step
     from mcp_hitl.library import Approvals
     from mcp_hitl.store.transaction import Transaction
 
@@ -41,12 +41,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "desk.flow": ("Failed", "Flow", "NotApproved", "Step"),
-    "domain.approval": ("Approval", "Decision", "OutcomeState", "Status"),
-    "domain.errors": ("HitlError",),
-    "domain.kinds": ("Kind",),
-    "domain.policy": ("Assurance", "Policy", "Stage", "Verdict"),
-    "domain.principal": ("Established", "Principal"),
+    "engine.flow": ("Failed", "Flow", "NotApproved", "Step"),
+    "domain.approvals.approval": ("Approval", "Decision", "OutcomeState", "Status"),
+    "domain.values.errors": ("HitlError",),
+    "domain.policy.kinds": ("Kind",),
+    "domain.policy.policy": ("Assurance", "Policy", "Stage", "Verdict"),
+    "domain.policy.principal": ("Established", "Principal"),
     "library": ("Approvals",),
     "store.transaction": ("Transaction",),
 }

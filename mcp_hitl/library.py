@@ -22,17 +22,18 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
 from mcp_hitl.config.settings import default_database, load
-from mcp_hitl.config.titles import check_hidden
+from mcp_hitl.config.title_templates import check_hidden
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.deciding import Said
-from mcp_hitl.desk.flow import Failed, Flow, NotApproved, Step
-from mcp_hitl.domain.approval import Approval, OutcomeState, Status
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
-from mcp_hitl.domain.kinds import Kind
-from mcp_hitl.domain.policy import Assurance, Profile, Verdict
-from mcp_hitl.domain.principal import Established, Principal
-from mcp_hitl.domain.resolution import stage_of
+from mcp_hitl.desk.transactions.decide import Said
+from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
+from mcp_hitl.domain.approvals.resolution import stage_of
+from mcp_hitl.domain.policy.kinds import Kind
+from mcp_hitl.domain.policy.policy import Assurance, Profile, Verdict
+from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable
+from mcp_hitl.engine.flow import Failed, Flow, NotApproved, Step
+from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
 
 P = ParamSpec("P")
@@ -98,7 +99,7 @@ class Approvals:
         raised: Exception | None = None
         try:
             await desk.check_policy()
-            async with desk.serve(self._flows):
+            async with serve(desk, self._flows):
                 self._desk = desk
                 try:
                     yield self

@@ -10,8 +10,8 @@ import anyio
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.desk.feed import ANY
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.store.sqlite import SqliteStore
 
 PATIENCE = 60.0

@@ -9,16 +9,16 @@ from typing import Any, TypeVar, cast
 import anyio
 from samples import START
 
-from mcp_hitl.desk.deciding import Said
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Unavailable
-from mcp_hitl.domain.forms import define
-from mcp_hitl.domain.kinds import ACTION, BUILT_IN
-from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
-from mcp_hitl.domain.principal import Established, Principal
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.desk.transactions.decide import Said
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.forms import define
+from mcp_hitl.domain.policy.kinds import ACTION, BUILT_IN
+from mcp_hitl.domain.policy.people import People
+from mcp_hitl.domain.policy.policy import Assurance, Policy, Stage, Verdict
+from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View

@@ -20,7 +20,7 @@ from wires import promptly
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.store.sqlite import SqliteStore
-from mcp_hitl.web.hosting import is_ours
+from mcp_hitl.web.host import is_ours
 
 PATIENCE = 60.0
 """Longer than a process of ours takes to start on a busy machine."""

@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mcp_hitl.domain.approval import Approval, Decision, Status
-from mcp_hitl.domain.canonical import canonical, digest_of
-from mcp_hitl.domain.policy import Assurance, Policy, Verdict
+from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
+from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
+from mcp_hitl.domain.values.canonical import canonical, digest_of
 
 START = datetime(2026, 11, 22, 12, 35, 13, 120_000, tzinfo=UTC)
 INBOX = "in the terminal"

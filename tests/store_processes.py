@@ -11,7 +11,7 @@ from pathlib import Path
 
 from samples import START, an_approval
 
-from mcp_hitl.domain.ids import approval_id
+from mcp_hitl.domain.values.ids import approval_id
 from mcp_hitl.store.sqlite import SqliteStore
 
 

@@ -7,15 +7,15 @@ from typing import Any
 from desk_samples import said
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import HitlError
-from mcp_hitl.domain.kinds import ACTION, Kind
-from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Assurance, Escalation, Policy, Profile, Stage, Verdict
-from mcp_hitl.domain.principal import Established, Principal
-from mcp_hitl.domain.resolution import quorum_of
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.resolution import quorum_of
+from mcp_hitl.domain.policy.kinds import ACTION, Kind
+from mcp_hitl.domain.policy.people import People
+from mcp_hitl.domain.policy.policy import Assurance, Escalation, Policy, Profile, Stage, Verdict
+from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import HitlError
 
 PEOPLE = People(
     groups={

@@ -185,7 +185,7 @@ def _fork_from_here(path: str) -> None:
     import gc
     import importlib
 
-    for name in (_MAIN, "mcp_hitl.cli.serving", "mcp_hitl.web.app", "mcp_hitl.web.hosting"):
+    for name in (_MAIN, "mcp_hitl.cli.serve", "mcp_hitl.web.app", "mcp_hitl.web.host"):
         importlib.import_module(name)
     main = sys.modules[_MAIN]
     gc.collect()

@@ -1,7 +1,11 @@
 """`doctor`: lists what is unsafe here, the risk, the fix, and what each client can do."""
 
+from functools import partial
+
 import click
 
+from mcp_hitl.cli.command_line import command_line
+from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.cli.running import DONE, NO, print_json, run
 from mcp_hitl.cli.workspace import settings_of
 
@@ -20,10 +24,12 @@ def doctor(context: click.Context, as_json: bool, accept: tuple[str, ...]) -> No
 
     async def main() -> int:
         # Imported late: no other command needs any of it.
-        from mcp_hitl.cli import report
-        from mcp_hitl.cli.examining import examined
+        from mcp_hitl.doctor import report
+        from mcp_hitl.doctor.gather import examined
 
-        found = examined(settings_of(context), frozenset(accept))
+        settings = settings_of(context)
+        command = partial(command_line, settings, here=True)
+        found = examined(settings, frozenset(accept), user=os_user(), command=command)
         if as_json:
             print_json(report.shape(found))
         else:

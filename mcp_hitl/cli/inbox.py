@@ -15,12 +15,12 @@ from pathlib import Path
 
 import click
 
-from mcp_hitl.cli import person
+from mcp_hitl.cli import terminal
 from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.running import DONE, REFUSED, run
 from mcp_hitl.cli.workspace import Workspace, settings_of, shared_key, workspace
 from mcp_hitl.config import Settings
-from mcp_hitl.domain.session import LINK_LIFE, LinkEnd
+from mcp_hitl.domain.approvals.session import LINK_LIFE, LinkEnd
 from mcp_hitl.store.sqlite.files import make_private
 
 _ID = click.argument("approval_id", metavar="[ID]", required=False)
@@ -67,7 +67,7 @@ def inbox(context: click.Context, approval_id: str | None, printed: bool, signed
 
     async def main() -> int:
         # A link decides who may decide: as with every decision, a person at a terminal has to ask for it.
-        person.require_terminal(
+        terminal.require_terminal(
             "A sign-in link is given only to a person at a terminal, and there is none here. No link was made. Run "
             "this command in a terminal, with input and errors not redirected."
         )
@@ -90,7 +90,7 @@ async def _sign_out(settings: Settings) -> int:
 async def _enter(place: Workspace, address: str, wanted: _Wanted) -> int:
     import anyio
 
-    from mcp_hitl.web.hosting import LOOK_SECONDS, is_ours
+    from mcp_hitl.web.host import LOOK_SECONDS, is_ours
 
     ours = await is_ours(shared_key(place), address)
     if not ours:
@@ -113,9 +113,10 @@ async def _serve(place: Workspace, wanted: _Wanted) -> str | None:
     """Serve the inbox until stopped. If another process serves it first, return its address."""
     import anyio
 
-    from mcp_hitl.server.signals import on_signals
+    from mcp_hitl.serving.signals import on_signals
+    from mcp_hitl.serving.workers import serve
     from mcp_hitl.web.app import Inbox
-    from mcp_hitl.web.hosting import host_inbox
+    from mcp_hitl.web.host import host_inbox
 
     pages = Inbox(place.desk, key=shared_key(place), how=command_line(place.settings, "inbox"))
     opening: set[asyncio.Task[bool]] = set()
@@ -123,7 +124,7 @@ async def _serve(place: Workspace, wanted: _Wanted) -> str | None:
     waiting = False
 
     def ready(address: str) -> None:
-        person.say(f"The inbox is at {address} while this command runs. Stop with Ctrl-C.")
+        terminal.say(f"The inbox is at {address} while this command runs. Stop with Ctrl-C.")
         opening.add(asyncio.create_task(_sign_in(place, address, wanted)))
 
     def elsewhere(address: str | None) -> None:
@@ -133,10 +134,10 @@ async def _serve(place: Workspace, wanted: _Wanted) -> str | None:
             until_stopped.cancel()
         elif not waiting:
             waiting = True
-            person.say("Another process is about to serve the inbox. Waiting for it …")
+            terminal.say("Another process is about to serve the inbox. Waiting for it …")
 
     with anyio.CancelScope() as until_stopped, on_signals(until_stopped.cancel):
-        async with place.desk.serve():
+        async with serve(place.desk):
             await host_inbox(place.desk, pages, ready=ready, elsewhere=elsewhere)
     for task in opening:
         task.cancel()
@@ -147,17 +148,17 @@ async def _sign_in(place: Workspace, address: str, wanted: _Wanted) -> bool:
     """Give the person a link and wait until it is used. Returns False if it is not."""
     import anyio
 
-    from mcp_hitl.web.signing_in import link
+    from mcp_hitl.web.sign_in import link
 
     code = await place.desk.offer_link(place.user)
     where = link(address, code, wanted.path)
     if wanted.printed:
-        person.say(f"Open this link in your browser within ten minutes. It works once:\n\n  {where}\n")
+        terminal.say(f"Open this link in your browser within ten minutes. It works once:\n\n  {where}\n")
         return True
     with _page_that_goes_on_to(where, place.settings.database) as page:
         # A browser that is confined may show nothing: it cannot read files in every folder, and nobody would tell.
-        person.say(f"Opening {address} in your browser …")
-        person.say(f"If the page stays empty, run: {command_line(place.settings, *wanted.to_print, here=True)}")
+        terminal.say(f"Opening {address} in your browser …")
+        terminal.say(f"If the page stays empty, run: {command_line(place.settings, *wanted.to_print, here=True)}")
         opened, end = True, LinkEnd.UNUSED
         async with anyio.create_task_group() as tasks:
 
@@ -171,9 +172,9 @@ async def _sign_in(place: Workspace, address: str, wanted: _Wanted) -> bool:
             end = await place.desk.link_end(code, seconds=LINK_LIFE.total_seconds())
             tasks.cancel_scope.cancel()
     if not opened:
-        person.say("No browser could be started here. Run the command above for a link that you can open yourself.")
+        terminal.say("No browser could be started here. Run the command above for a link that you can open yourself.")
     else:
-        person.say(_ENDS[end])
+        terminal.say(_ENDS[end])
     return opened and end is LinkEnd.USED
 
 

@@ -8,16 +8,16 @@ from typing import Any, TextIO, cast
 import click
 
 from mcp_hitl import __version__
+from mcp_hitl.cli.audit import audit
 from mcp_hitl.cli.completion import completion
-from mcp_hitl.cli.deciding import approve, cancel, edit, lift, reject
+from mcp_hitl.cli.decide import approve, cancel, edit, lift, reject
 from mcp_hitl.cli.doctor import doctor
-from mcp_hitl.cli.evidence import audit
 from mcp_hitl.cli.inbox import inbox
-from mcp_hitl.cli.install import install
-from mcp_hitl.cli.looking import pending, show
-from mcp_hitl.cli.operating import pause, reconcile, reset_clock, resume
+from mcp_hitl.cli.install.command import install
 from mcp_hitl.cli.policy import policy
 from mcp_hitl.cli.running import run
+from mcp_hitl.cli.show import pending, show
+from mcp_hitl.cli.stops import pause, reconcile, reset_clock, resume
 from mcp_hitl.cli.workspace import settings_of
 
 
@@ -54,7 +54,7 @@ def cli(context: click.Context, db: str | None, config: str | None) -> None:
 
     async def main() -> int:
         # Imported late: the MCP SDK takes longer to load than every other command takes to run.
-        from mcp_hitl.cli.serving import stdio
+        from mcp_hitl.cli.serve import stdio
 
         return await stdio(settings_of(context))
 
@@ -69,7 +69,7 @@ def serve(context: click.Context, host: str, port: int) -> None:
     """Serve MCP over streamable HTTP at /mcp, and the inbox at /."""
 
     async def main() -> int:
-        from mcp_hitl.cli.serving import http
+        from mcp_hitl.cli.serve import http
 
         return await http(settings_of(context), host, port)
 

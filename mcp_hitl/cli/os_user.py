@@ -2,7 +2,7 @@
 
 import sys
 
-from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.policy.principal import Established, Principal
 
 
 def os_user() -> Principal:

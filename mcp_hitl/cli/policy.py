@@ -22,7 +22,7 @@ def check(file: Path) -> None:
     async def main() -> int:
         # Imported late, like all of this file: no other command needs it.
         from mcp_hitl.config.policy_file import read
-        from mcp_hitl.domain.policy_text import summary
+        from mcp_hitl.present.policy_text import summary
 
         click.echo(summary(read(file, check_flows=True).rulebook))
         return DONE
@@ -46,11 +46,12 @@ def explain(kind: str, payload: BinaryIO, file: Path | None, as_json: bool) -> N
 
     async def main() -> int:
         from mcp_hitl.config.policy_file import read
-        from mcp_hitl.domain import explaining, policy_text, strict_json
-        from mcp_hitl.domain.rulebook import Rulebook
+        from mcp_hitl.domain.policy.rulebook import Rulebook
+        from mcp_hitl.domain.values import strict_json
+        from mcp_hitl.present import explanation, policy_text
 
         rulebook = read(file).rulebook if file else Rulebook()
-        explained = explaining.explain(rulebook, kind, strict_json.parse(payload.read(), what="payload"))
+        explained = explanation.explain(rulebook, kind, strict_json.parse(payload.read(), what="payload"))
         if as_json:
             print_json(explained.shape())
         else:

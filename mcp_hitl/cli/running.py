@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from mcp_hitl.domain.errors import HitlError, Invalid
+from mcp_hitl.domain.values.errors import HitlError, Invalid
 
 DONE, NO, REFUSED = 0, 1, 2
 """Exit codes: done; the answer is no; wrong use or refused."""

@@ -11,8 +11,8 @@ from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.config import Settings, load
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.errors import Unavailable
-from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite import SqliteStore
 
 

@@ -5,17 +5,17 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mcp_hitl.config.conditions import check_schema
-from mcp_hitl.config.ruling import read_rules
-from mcp_hitl.config.stages import check_numbers, check_timing, read_stages
+from mcp_hitl.config.condition_schemas import check_schema
+from mcp_hitl.config.rule_tables import read_rules
+from mcp_hitl.config.stage_tables import check_numbers, check_timing, read_stages
 from mcp_hitl.config.table import Table
-from mcp_hitl.config.titles import check_secrets, check_title
-from mcp_hitl.domain import forms
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.kinds import COUNTER, EXPENSE, QUESTION, Kind, Limits
-from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Assurance, Policy, Profile
+from mcp_hitl.config.title_templates import check_secrets, check_title
+from mcp_hitl.domain.policy import forms
+from mcp_hitl.domain.policy.kinds import COUNTER, EXPENSE, QUESTION, Kind, Limits
+from mcp_hitl.domain.policy.people import People
+from mcp_hitl.domain.policy.policy import Assurance, Policy, Profile
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Invalid
 
 ASKING = frozenset({QUESTION.name, COUNTER.name})
 """Kinds that ask the requester's own person. In either profile, their defaults are those of one person's machine."""

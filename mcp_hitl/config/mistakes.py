@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.text import one_line, visible
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.text import one_line, visible
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_$-]+")
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from mcp_hitl.config.kind_tables import ASKING, World, read_kind
 from mcp_hitl.config.mistakes import InvalidPolicy, Mistake, Mistakes
+from mcp_hitl.config.people_tables import read_people
 from mcp_hitl.config.table import Table
-from mcp_hitl.config.who import read_people
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.kinds import BUILT_IN, Kind
-from mcp_hitl.domain.policy import Profile
-from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.domain.text import visible
+from mcp_hitl.domain.policy.kinds import BUILT_IN, Kind
+from mcp_hitl.domain.policy.policy import Profile
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.text import visible
 
 _WHERE = re.compile(r"(.*) \(at (line \d+, column \d+|end of document)\)", re.DOTALL)
 

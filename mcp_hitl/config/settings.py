@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.errors import Invalid
 
 DATABASE, CONFIGURATION, KEY = "MCP_HITL_DB", "MCP_HITL_CONFIG", "MCP_HITL_KEY"
 _KEY_BYTES = 32

@@ -6,9 +6,9 @@ from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from mcp_hitl.config.mistakes import Mistakes, inside, unknown
-from mcp_hitl.domain.canonical import canonical
-from mcp_hitl.domain.durations import duration
-from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.values.canonical import canonical
+from mcp_hitl.domain.values.durations import duration
+from mcp_hitl.domain.values.errors import Invalid
 
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound=StrEnum)

@@ -6,20 +6,20 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from mcp_hitl.desk import deciding, editing, opening, pausing, redeeming
-from mcp_hitl.desk.deciding import Said
 from mcp_hitl.desk.looking import Looking, check_id
-from mcp_hitl.desk.opening import Request
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.audit import content_digest
-from mcp_hitl.domain.canonical import JsonObject, check_text
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.ids import RANDOM_BITS, approval_id
-from mcp_hitl.domain.kinds import Kind
-from mcp_hitl.domain.payload import Payload
-from mcp_hitl.domain.policy import Assurance
-from mcp_hitl.domain.principal import Principal
-from mcp_hitl.domain.text import visible
+from mcp_hitl.desk.transactions import decide, edit, pause, redeem, submit
+from mcp_hitl.desk.transactions.decide import Said
+from mcp_hitl.desk.transactions.submit import Request
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.evidence.audit import content_digest
+from mcp_hitl.domain.policy.kinds import Kind
+from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.canonical import JsonObject, check_text
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id
+from mcp_hitl.domain.values.payload import Payload
+from mcp_hitl.domain.values.text import visible
 from mcp_hitl.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -67,16 +67,16 @@ class Acting(Looking):
             id=approval_id(clock, secrets.randbits(RANDOM_BITS)),
             form=kind.form_of(payload),
         )
-        return await self._store.write(lambda tx: opening.open_or_join(tx, request, clock, self.rulebook))
+        return await self.store.write(lambda tx: submit.open_or_join(tx, request, clock, self.rulebook))
 
     async def decide(self, said: Said) -> Approval:
-        """Record an approver's decision; see `deciding.decide`.
+        """Record an approver's decision; see `decide.decide`.
 
         Raises:
             NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
         """
         known = replace(said, approver=self._who(said.approver))
-        return await self._change(said.approval_id, lambda tx: deciding.decide(tx, known, self.clock(), self.rulebook))
+        return await self._change(said.approval_id, lambda tx: decide.decide(tx, known, self.clock(), self.rulebook))
 
     async def edit(
         self,
@@ -89,14 +89,14 @@ class Acting(Looking):
         assurance: Assurance,
         comment: str | None = None,
     ) -> Approval:
-        """Replace the payload of a pending approval by a new revision; see `editing.edit`.
+        """Replace the payload of a pending approval by a new revision; see `edit.edit`.
 
         Raises:
             NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
         """
         approval = await self.get(editor, approval_id)
         kind = self._kind(approval.kind)
-        wanted = editing.Revision(
+        wanted = edit.Revision(
             editor=self._who(editor),
             approval_id=approval_id,
             payload=kind.admit(payload),
@@ -106,7 +106,7 @@ class Acting(Looking):
             comment=comment,
             form=kind.form_of(payload),
         )
-        return await self._store.write(lambda tx: editing.edit(tx, wanted, self.clock(), kind, self.rulebook))
+        return await self.store.write(lambda tx: edit.edit(tx, wanted, self.clock(), kind, self.rulebook))
 
     def admit(self, kind_name: str, payload: JsonObject) -> Payload:
         """Check a payload without storing anything; return it as it would be stored.
@@ -123,7 +123,7 @@ class Acting(Looking):
             NotFound, NotAllowed, AlreadyResolved, Invalid: nothing was changed.
         """
         who = self._who(principal)
-        return await self._change(approval_id, lambda tx: deciding.cancel(tx, who, approval_id, reason, self.clock()))
+        return await self._change(approval_id, lambda tx: decide.cancel(tx, who, approval_id, reason, self.clock()))
 
     async def lift_cooldown(self, approver: Principal, approval_id: str, *, assurance: Assurance) -> Approval:
         """Allow a rejected payload to be requested again; this needs the same assurance as a decision.
@@ -133,11 +133,11 @@ class Acting(Looking):
         """
         who = self._who(approver)
         return await self._change(
-            approval_id, lambda tx: deciding.lift_cooldown(tx, who, approval_id, assurance, self.clock(), self.rulebook)
+            approval_id, lambda tx: decide.lift_cooldown(tx, who, approval_id, assurance, self.clock(), self.rulebook)
         )
 
     async def redeem(self, caller: Principal, approval_id: str, digest: str) -> Approval:
-        """Use an approval once; see `redeeming.redeem`.
+        """Use an approval once; see `redeem.redeem`.
 
         Raises:
             NotFound, NotAllowed, Conflict, Paused: it cannot be used, and nothing was changed.
@@ -147,7 +147,7 @@ class Acting(Looking):
         def work(tx: Transaction) -> Approval:
             held = tx.get(approval_id)
             kind = self.rulebook.kinds.get(held.kind) if held else None
-            return redeeming.redeem(tx, who, approval_id, digest, self.clock(), kind, self.rulebook)
+            return redeem.redeem(tx, who, approval_id, digest, self.clock(), kind, self.rulebook)
 
         return await self._change(approval_id, work)
 
@@ -159,13 +159,13 @@ class Acting(Looking):
         """
         who = self._who(caller)
         return await self._change(
-            approval_id, lambda tx: redeeming.report(tx, who, approval_id, succeeded, note, self.clock())
+            approval_id, lambda tx: redeem.report(tx, who, approval_id, succeeded, note, self.clock())
         )
 
     async def reconcile(
         self, person: Principal, approval_id: str, succeeded: bool, *, assurance: Assurance
     ) -> Approval:
-        """Record the true outcome where it is unknown; see `redeeming.reconcile`.
+        """Record the true outcome where it is unknown; see `redeem.reconcile`.
 
         Raises:
             NotFound, NotAllowed, Conflict: nothing was changed.
@@ -173,7 +173,7 @@ class Acting(Looking):
         who = self._who(person)
         return await self._change(
             approval_id,
-            lambda tx: redeeming.reconcile(tx, who, approval_id, succeeded, assurance, self.clock(), self.rulebook),
+            lambda tx: redeem.reconcile(tx, who, approval_id, succeeded, assurance, self.clock(), self.rulebook),
         )
 
     async def pause(self, who: Principal, kind: str | None = None) -> bool:
@@ -185,15 +185,15 @@ class Acting(Looking):
         # Any name: an emergency stop must not need the policy that the kind is in.
         if kind is not None and (not 1 <= len(kind) <= MAX_KIND or visible(kind) != kind):
             raise Invalid(f"kind must be a plain name of at most {MAX_KIND} characters.")
-        return await self._store.write(lambda tx: pausing.pause(tx, self._who(who), kind, self.clock()))
+        return await self.store.write(lambda tx: pause.pause(tx, self._who(who), kind, self.clock()))
 
     async def resume(self, who: Principal, kind: str | None = None) -> bool:
         """Resume a kind, or everything. Return False if it was not paused."""
-        return await self._store.write(lambda tx: pausing.resume(tx, self._who(who), kind, self.clock()))
+        return await self.store.write(lambda tx: pause.resume(tx, self._who(who), kind, self.clock()))
 
     async def reset_clock(self, who: Principal) -> datetime:
         """Trust the clock again instead of the latest instant ever recorded. Return that instant."""
-        return await self._store.write(lambda tx: pausing.reset_clock(tx, self._who(who), self.clock()))
+        return await self.store.write(lambda tx: pause.reset_clock(tx, self._who(who), self.clock()))
 
     def _kind(self, name: str) -> Kind:
         kind = self.rulebook.kinds.get(name)
@@ -206,4 +206,4 @@ class Acting(Looking):
 
     async def _change(self, approval_id: str, work: Callable[[Transaction], T]) -> T:
         check_id(approval_id)
-        return await self._store.write(work)
+        return await self.store.write(work)

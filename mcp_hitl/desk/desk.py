@@ -1,30 +1,27 @@
 """The desk: everything that a front-end can read or change."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
 from mcp_hitl.desk.acting import Acting
-from mcp_hitl.desk.entering import Entering
 from mcp_hitl.desk.feed import Feed
+from mcp_hitl.desk.inbox import Entering
 from mcp_hitl.desk.looking import Clock
-from mcp_hitl.desk.searching import Searching
-from mcp_hitl.domain.clients import Client
-from mcp_hitl.domain.errors import NotAllowed
-from mcp_hitl.domain.instants import from_ms, to_ms
-from mcp_hitl.domain.policy import Profile
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.desk.search import Searching
+from mcp_hitl.domain.approvals.clients import Client
+from mcp_hitl.domain.policy.policy import Profile
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.errors import NotAllowed
+from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from mcp_hitl.desk.evidence import Evidence
-    from mcp_hitl.desk.flow import Flow
-    from mcp_hitl.desk.runner import Runner
-    from mcp_hitl.desk.timing import Timers
 
 
 def system_clock() -> datetime:
@@ -48,11 +45,11 @@ class Desk(Acting, Entering, Searching):
 
         `retention` is how long contents are kept after an approval has ended; None keeps them forever.
         """
-        self._store = store
+        self.store = store
         self.rulebook = rulebook or Rulebook()
         self._inbox = inbox
         self.address: str | None = None
-        self._retention = retention
+        self.retention = retention
         self.clock = clock
         self.feed = Feed(store)
         self.stopping = anyio.Event()
@@ -62,18 +59,6 @@ class Desk(Acting, Entering, Searching):
         """Follow the change feed while the block runs."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.feed.run)
-            try:
-                yield self
-            finally:
-                tasks.cancel_scope.cancel()
-
-    @asynccontextmanager
-    async def serve(self, flows: "Mapping[str, type[Flow[Any, Any]]] | None" = None) -> AsyncGenerator["Desk"]:
-        """Follow the feed, run the timers and run flows while the block runs: everything that a server does."""
-        timers, runner = self.timers(), self.runner(flows)
-        async with self.open(), anyio.create_task_group() as tasks:
-            tasks.start_soon(timers.run)
-            tasks.start_soon(runner.run)
             try:
                 yield self
             finally:
@@ -90,7 +75,7 @@ class Desk(Acting, Entering, Searching):
         Raises:
             NotAllowed: the database needs a policy file, or a team policy.
         """
-        profile, governed = await self._store.read(lambda view: (view.profile(), view.governed()))
+        profile, governed = await self.store.read(lambda view: (view.profile(), view.governed()))
         if governed and not self.rulebook.written:
             raise NotAllowed("This database has a policy file. Name it with --config or in MCP_HITL_CONFIG.")
         if profile is Profile.TEAM and self.rulebook.profile is Profile.SOLO:
@@ -98,7 +83,7 @@ class Desk(Acting, Entering, Searching):
                 'This database belongs to a team, but the policy has profile = "solo". Name the team policy.'
             )
         if (profile, governed) != (self.rulebook.profile, self.rulebook.written):
-            await self._store.write(self._remember_policy)
+            await self.store.write(self._remember_policy)
 
     def _remember_policy(self, tx: Transaction) -> None:
         tx.set_profile(self.rulebook.profile)
@@ -107,25 +92,10 @@ class Desk(Acting, Entering, Searching):
 
     async def meet(self, client: Client) -> None:
         """Record that a client is connected, for `doctor`. This has no influence on decisions."""
-        await self._store.write(lambda tx: tx.meet(client, self.clock()))
-
-    def timers(self) -> "Timers":
-        """Return the timers of this desk: reminders, escalations, expiry, and erasing."""
-        from mcp_hitl.desk.timing import Timers
-
-        kept = self._retention
-        erase = None if kept is None else lambda: self.evidence().erase(None, older_than=kept)
-        return Timers(self._store, self.clock, erase=erase)
-
-    def runner(self, flows: "Mapping[str, type[Flow[Any, Any]]] | None" = None) -> "Runner":
-        """Return the runner for this desk's flows: those of the rulebook's kinds, and `flows` by kind."""
-        from mcp_hitl.desk.runner import Runner, load_flows
-
-        known = load_flows(self.rulebook, flows or {})
-        return Runner(self._store, self.feed, clock=self.clock, rulebook=self.rulebook, flows=known)
+        await self.store.write(lambda tx: tx.meet(client, self.clock()))
 
     def evidence(self) -> "Evidence":
         """Return the evidence: what an auditor needs."""
         from mcp_hitl.desk.evidence import Evidence
 
-        return Evidence(self._store, self.rulebook, self.clock)
+        return Evidence(self.store, self.rulebook, self.clock)

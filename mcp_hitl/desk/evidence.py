@@ -8,17 +8,17 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from mcp_hitl.desk.recording import begin, record
-from mcp_hitl.domain.approval import Approval, OutcomeState
-from mcp_hitl.domain.audit import NOWHERE, Event, Recorded, content_digest, genesis
-from mcp_hitl.domain.canonical import JsonObject, read_back
-from mcp_hitl.domain.errors import Invalid, NotFound, Unavailable
-from mcp_hitl.domain.flow import FlowState
-from mcp_hitl.domain.ledger import Broken, Ledger
-from mcp_hitl.domain.principal import Principal
-from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.domain.secrets import has_secrets
-from mcp_hitl.domain.verification import check_expense, check_stored
+from mcp_hitl.desk.transactions.record import begin, record
+from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
+from mcp_hitl.domain.approvals.flow import FlowState
+from mcp_hitl.domain.evidence.audit import NOWHERE, Event, Recorded, content_digest, genesis
+from mcp_hitl.domain.evidence.ledger import Broken, Ledger
+from mcp_hitl.domain.evidence.verification import check_expense, check_stored
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.canonical import JsonObject, read_back
+from mcp_hitl.domain.values.errors import Invalid, NotFound, Unavailable
+from mcp_hitl.domain.values.secrets import has_secrets
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator
 
 from mcp_hitl.desk.evidence import Finding
-from mcp_hitl.domain.audit import content_digest, genesis
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.ledger import Broken, Ledger, recorded_of
+from mcp_hitl.domain.evidence.audit import content_digest, genesis
+from mcp_hitl.domain.evidence.ledger import Broken, Ledger, recorded_of
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Invalid
 
 
 def verify_export(lines: Iterator[str], *, expect: str | None = None) -> Finding:

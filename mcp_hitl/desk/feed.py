@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from mcp_hitl.domain.audit import Event
-from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.store import Store
 
 logger = logging.getLogger(__name__)

@@ -8,16 +8,16 @@ from decimal import Decimal
 import anyio
 
 from mcp_hitl.desk.feed import Feed
-from mcp_hitl.desk.recording import instant
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.audit import NOWHERE, RESOLVING, Event, Recorded
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.earlier import MOST, SHOWN, Earlier
-from mcp_hitl.domain.errors import NotFound
-from mcp_hitl.domain.ids import is_approval_id
-from mcp_hitl.domain.presentation import Telling, shape, summary, where
-from mcp_hitl.domain.principal import Principal
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.desk.transactions.record import instant
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.past import MOST, SHOWN, Earlier
+from mcp_hitl.domain.evidence.audit import NOWHERE, RESOLVING, Event, Recorded
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import NotFound
+from mcp_hitl.domain.values.ids import is_approval_id
+from mcp_hitl.present.approval_views import Telling, shape, summary, where
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.view import View
 
@@ -60,7 +60,7 @@ class News:
 class Looking:
     """The part of the desk that changes nothing."""
 
-    _store: Store
+    store: Store
     _inbox: str
     address: str | None
     """The inbox's address, such as `http://127.0.0.1:8765`; None if there is no inbox."""
@@ -77,7 +77,7 @@ class Looking:
         """
         check_id(approval_id)
         clock = self.clock()
-        return await self._store.read(lambda view: as_seen(_found(view, approval_id), instant(view, clock)))
+        return await self.store.read(lambda view: as_seen(_found(view, approval_id), instant(view, clock)))
 
     async def earlier(self, principal: Principal, approval: Approval) -> Earlier:
         """Return past requests of the same kind by the same requester (THREATS T24)."""
@@ -88,7 +88,7 @@ class Looking:
             shown = [as_seen(one, now) for one in view.earlier(*others, SHOWN)]
             return Earlier(shown, view.count_earlier(*others, now, MOST))
 
-        return await self._store.read(look)
+        return await self.store.read(look)
 
     async def trail(self, principal: Principal, approval_id: str) -> list[Recorded]:
         """Return the audit entries of one approval, oldest first.
@@ -101,11 +101,11 @@ class Looking:
         def look(view: View) -> list[Recorded]:
             return view.entries(_found(view, approval_id).id)
 
-        return await self._store.read(look)
+        return await self.store.read(look)
 
     async def seq(self) -> int:
         """Return the place of the newest change in the feed."""
-        return await self._store.read(lambda view: view.last_seq())
+        return await self.store.read(lambda view: view.last_seq())
 
     async def news(self, principal: Principal, after: int, most: int) -> News | None:
         """Return the changes after that place, in their present state; None if there are more than `most` entries."""
@@ -125,11 +125,11 @@ class Looking:
                 signed_out=Event.SIGNED_OUT in others,
             )
 
-        return await self._store.read(look)
+        return await self.store.read(look)
 
     async def counter(self) -> Decimal:
         """Return the counter's value."""
-        return await self._store.read(lambda view: view.counter())
+        return await self.store.read(lambda view: view.counter())
 
     async def wait(
         self,

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
-from mcp_hitl.desk.flow import Flow, NotApproved, Step
-from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.kinds import EXPENSE
-from mcp_hitl.domain.money import as_json, in_digits, money, number
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.policy.kinds import EXPENSE
+from mcp_hitl.domain.values.money import as_json, in_digits, money, number
+from mcp_hitl.engine.flow import Flow, NotApproved, Step
 from mcp_hitl.store.transaction import Transaction
 
 

@@ -20,12 +20,12 @@ from mcp_types import (
 
 from mcp_hitl import __version__
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.principal import Principal
-from mcp_hitl.server.acquaintances import Acquaintances
-from mcp_hitl.server.call import FORM_SECONDS, Call
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.mcp.call import FORM_SECONDS, Call
+from mcp_hitl.mcp.replies import Reply, error_result
+from mcp_hitl.server.client_log import Acquaintances
 from mcp_hitl.server.notices import Notices
 from mcp_hitl.server.prompts import Prompts
-from mcp_hitl.server.replies import Reply, error_result
 from mcp_hitl.server.resources import Resources
 from mcp_hitl.server.tools import TOOLS
 

@@ -12,9 +12,9 @@ from pydantic import (
     model_validator,
 )
 
-from mcp_hitl.desk.deciding import MAX_COMMENT
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.desk.transactions.decide import MAX_COMMENT
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Invalid
 
 Id = Annotated[str, Field(max_length=64, description="The approval's id, apr_…, as an earlier call returned it.")]
 DedupKey = Annotated[

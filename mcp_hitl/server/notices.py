@@ -23,7 +23,7 @@ from mcp_types import (
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
-from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.server.resources import is_ours, uris_of
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from mcp_types import (
 )
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.instants import in_words
-from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.instants import in_words
 
 REVIEW_PENDING = Prompt(
     name="review-pending",

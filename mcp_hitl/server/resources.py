@@ -19,9 +19,9 @@ from mcp_types import (
 )
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import HitlError
-from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import HitlError
 
 PENDING = "approvals://pending"
 _MIME = "application/json"

@@ -5,8 +5,8 @@ be missing. A model pays for each byte of them in every conversation, so they ha
 on. `tests/server/shapes.py` has the full shapes, and the tests check every result against those as well.
 """
 
-from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.values.canonical import JsonObject
 
 _TEXT: JsonObject = {"type": "string"}
 _LIST: JsonObject = {"type": "array"}

@@ -7,14 +7,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from mcp_hitl.domain.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
-from mcp_hitl.domain.audit import Entry
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.clients import Client
-from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease
-from mcp_hitl.domain.policy import Profile
-from mcp_hitl.domain.principal import Principal
-from mcp_hitl.domain.session import Session, Whereabouts
+from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
+from mcp_hitl.domain.approvals.clients import Client
+from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease
+from mcp_hitl.domain.approvals.session import Session, Whereabouts
+from mcp_hitl.domain.evidence.audit import Entry
+from mcp_hitl.domain.policy.policy import Profile
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.store.view import View
 
 

@@ -5,16 +5,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.audit import Recorded
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.clients import Acquaintance
-from mcp_hitl.domain.flow import FlowState, JournalEntry
-from mcp_hitl.domain.numbers import Ended, Given
-from mcp_hitl.domain.policy import Profile
-from mcp_hitl.domain.searching import Sifted, Sought
-from mcp_hitl.domain.session import Session, Whereabouts
-from mcp_hitl.domain.stop import Stop
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.clients import Acquaintance
+from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry
+from mcp_hitl.domain.approvals.search import Sifted, Sought
+from mcp_hitl.domain.approvals.session import Session, Whereabouts
+from mcp_hitl.domain.approvals.statistics import Ended, Given
+from mcp_hitl.domain.approvals.stop import Stop
+from mcp_hitl.domain.evidence.audit import Recorded
+from mcp_hitl.domain.policy.policy import Profile
+from mcp_hitl.domain.values.canonical import JsonObject
 
 
 class View(Protocol):

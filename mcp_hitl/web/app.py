@@ -12,20 +12,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.errors import HitlError
-from mcp_hitl.web.approvals import Approvals
+from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.http.headers import SafeHeaders
+from mcp_hitl.web.approval_page import Approvals
+from mcp_hitl.web.audit_page import EvidencePages
 from mcp_hitl.web.batch import Batch
-from mcp_hitl.web.deciding import Deciding
-from mcp_hitl.web.editing import Editing
-from mcp_hitl.web.evidence import EvidencePages
-from mcp_hitl.web.guard import Door
-from mcp_hitl.web.headers import SafeHeaders
+from mcp_hitl.web.decisions import Deciding
+from mcp_hitl.web.door import Door
+from mcp_hitl.web.edits import Editing
+from mcp_hitl.web.errors import not_served, refused
 from mcp_hitl.web.lists import Lists
 from mcp_hitl.web.live import Live
 from mcp_hitl.web.rendering import asset
-from mcp_hitl.web.replies import not_served, refused
 from mcp_hitl.web.seals import Seals
-from mcp_hitl.web.signing_in import SigningIn
+from mcp_hitl.web.sign_in import SigningIn
 
 
 class Inbox:

@@ -7,19 +7,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.deciding import given_on
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import HitlError, Invalid
-from mcp_hitl.domain.policy import Verdict
-from mcp_hitl.domain.presentation import payload_of
-from mcp_hitl.domain.secrets import has_secrets
-from mcp_hitl.web.deciding import ASSURANCE, Deciding, verdict_of
-from mcp_hitl.web.guard import posted, who
+from mcp_hitl.desk.transactions.decide import given_on
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import HitlError, Invalid
+from mcp_hitl.domain.values.secrets import has_secrets
+from mcp_hitl.present.approval_views import payload_of
+from mcp_hitl.web.decisions import ASSURANCE, Deciding, verdict_of
+from mcp_hitl.web.door import posted, who
+from mcp_hitl.web.errors import readable
+from mcp_hitl.web.facts import batchable, lines, row, waits
 from mcp_hitl.web.rendering import drawn, page
-from mcp_hitl.web.replies import readable
 from mcp_hitl.web.seals import Seals
-from mcp_hitl.web.showing import batchable, lines, row, waits
 
 MOST = 50
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
-from mcp_hitl.domain import forms, strict_json
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.forms import Field
-from mcp_hitl.domain.secrets import has_secrets
-from mcp_hitl.domain.text import json_lines, visible
+from mcp_hitl.domain.policy import forms
+from mcp_hitl.domain.policy.forms import Field
+from mcp_hitl.domain.values import strict_json
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.secrets import has_secrets
+from mcp_hitl.domain.values.text import json_lines, visible
 
 ANSWER = "answer."
 _TEXT, _JSON = "text.", "json."

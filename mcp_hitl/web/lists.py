@@ -7,12 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.ids import approval_id
-from mcp_hitl.web.guard import who
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.ids import approval_id
+from mcp_hitl.web.door import who
+from mcp_hitl.web.facts import row
 from mcp_hitl.web.rendering import page
-from mcp_hitl.web.showing import row
 
 ON_A_PAGE = 50
 _ON_ITS_WAY = timedelta(minutes=1)

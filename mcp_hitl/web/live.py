@@ -14,14 +14,14 @@ from starlette.responses import JSONResponse, Response
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
 from mcp_hitl.desk.looking import News
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import HitlError, Invalid, Unavailable
-from mcp_hitl.domain.principal import Principal
-from mcp_hitl.domain.session import Session
-from mcp_hitl.web.guard import who
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.session import Session
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable
+from mcp_hitl.web.door import who
+from mcp_hitl.web.facts import row, state
 from mcp_hitl.web.rendering import part
-from mcp_hitl.web.showing import row, state
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from mcp_hitl import __version__
-from mcp_hitl.domain.instants import in_words, rfc3339
-from mcp_hitl.domain.text import json_lines, one_line, visible
+from mcp_hitl.domain.values.instants import in_words, rfc3339
+from mcp_hitl.domain.values.text import json_lines, one_line, visible
 
 STATIC = Path(str(resources.files("mcp_hitl.web") / "static"))
 

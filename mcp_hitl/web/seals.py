@@ -7,12 +7,12 @@ from datetime import datetime
 from itsdangerous import BadSignature, URLSafeSerializer
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.errors import HitlError, Invalid
-from mcp_hitl.domain.instants import from_ms, to_ms
-from mcp_hitl.domain.presentation import told_edit
-from mcp_hitl.domain.principal import Principal
-from mcp_hitl.domain.resolution import stage_of
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.resolution import stage_of
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.errors import HitlError, Invalid
+from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.present.approval_views import told_edit
 
 
 @dataclass(frozen=True, slots=True)

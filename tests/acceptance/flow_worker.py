@@ -14,9 +14,10 @@ from samples import START
 
 from mcp_hitl import Approval, Assurance, Established, Flow, Kind, NotApproved, Principal, Status, Step, Verdict
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.deciding import Said
-from mcp_hitl.domain.flow import FlowState
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.desk.transactions.decide import Said
+from mcp_hitl.domain.approvals.flow import FlowState
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.serving.workers import runner_of
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
@@ -154,7 +155,7 @@ async def _carry_on(folder: Path, start: int, n: int | None, side: Side) -> None
 
     desk = Desk(store, inbox="in a test", rulebook=rulebook, clock=clock)
     order = await desk.submit(AGENT, ORDER.name, {"order": 17}, dedup_key="order 17")
-    runner = desk.runner({ORDER.name: OrderFlow})
+    runner = runner_of(desk, {ORDER.name: OrderFlow})
     flow = order.id.replace("apr_", "flw_")
     while await store.read(lambda view: view.flow_state(flow)) not in ENDED:
         await runner.catch_up()

@@ -6,10 +6,10 @@ from pathlib import Path
 import anyio
 
 from mcp_hitl.cli.os_user import os_user
-from mcp_hitl.cli.serving import serve_http
+from mcp_hitl.cli.serve import serve_http
 from mcp_hitl.desk import Desk
+from mcp_hitl.mcp.stdio import serve_stdio
 from mcp_hitl.server.app import ApprovalServer
-from mcp_hitl.server.stdio import serve_stdio
 from mcp_hitl.store.sqlite import SqliteStore
 
 

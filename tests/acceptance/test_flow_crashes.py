@@ -33,7 +33,9 @@ MOST_STARTS = 60
 
 # A fork server that has imported everything: a process of its own for each worker costs little.
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["mcp_hitl.library", "mcp_hitl.desk.runner", "mcp_hitl.store.sqlite", "sqlite_utils"])
+processes.set_forkserver_preload(
+    ["mcp_hitl.library", "mcp_hitl.engine.runner", "mcp_hitl.store.sqlite", "sqlite_utils"]
+)
 
 
 class Trial:

@@ -26,9 +26,9 @@ from web.rig import browser
 from wires import http_server, launcher, promptly
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Status
+from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.store.sqlite import SqliteStore
-from mcp_hitl.web.hosting import is_ours
+from mcp_hitl.web.host import is_ours
 
 pytestmark = pytest.mark.anyio
 

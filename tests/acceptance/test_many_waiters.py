@@ -11,7 +11,7 @@ import pytest
 from wires import Person, accept, connect, content
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.view import View

@@ -15,8 +15,8 @@ from samples import INBOX
 from team_samples import AGENT, a_rulebook, after
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.audit import Event
-from mcp_hitl.domain.policy import Policy, Stage
+from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.policy.policy import Policy, Stage
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio

@@ -11,6 +11,7 @@ import anyio
 from samples import START
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.serving.workers import timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 
@@ -18,7 +19,7 @@ async def main(database: Path, hours: float) -> None:
     """Be ready, wait for the others, and let time pass to so many hours after the beginning."""
     now = START + timedelta(hours=hours)
     store = SqliteStore(database)
-    timers = Desk(store, inbox="in a test", clock=lambda: now).timers()
+    timers = timers_of(Desk(store, inbox="in a test", clock=lambda: now))
     print("ready", flush=True)
     sys.stdin.readline()
     print(await timers.catch_up(), flush=True)

@@ -12,8 +12,8 @@ from terminal import END_OF_INPUT, at_terminal, run, terminal
 from wires import launcher
 
 from mcp_hitl.cli.os_user import os_user
-from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
 
 ASKED = "Approve this? [y/N]: "
 

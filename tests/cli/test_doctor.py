@@ -20,15 +20,15 @@ from terminal import run, terminal
 from warm import warm
 from wires import environment, http_server
 
-from mcp_hitl.cli import file_rights
-from mcp_hitl.cli.file_rights import shared_type
 from mcp_hitl.config import Settings
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.desk import system_clock
-from mcp_hitl.domain.approval import Outcome, OutcomeState, Status
-from mcp_hitl.domain.clients import Client, Transport
-from mcp_hitl.domain.instants import rfc3339
-from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.doctor import file_rights
+from mcp_hitl.doctor.file_rights import shared_type
+from mcp_hitl.domain.approvals.approval import Outcome, OutcomeState, Status
+from mcp_hitl.domain.approvals.clients import Client, Transport
+from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.store.sqlite import SqliteStore
 
 BO = Principal("os:bo", Established.OS_USER)

@@ -12,7 +12,7 @@ from terminal import END_OF_INPUT, Terminal, at_terminal, run, terminal
 from warm import warm
 
 from mcp_hitl.cli.os_user import os_user
-from mcp_hitl.domain.approval import Status
+from mcp_hitl.domain.approvals.approval import Status
 
 QUESTION = "Make this change? [y/N]: "
 

@@ -7,7 +7,7 @@ import pytest
 from asked import ask, ask_form, look
 from terminal import END_OF_INPUT, at_terminal
 
-from mcp_hitl.domain.approval import OutcomeState, Status
+from mcp_hitl.domain.approvals.approval import OutcomeState, Status
 
 ASKED = "Approve this? [y/N]: "
 

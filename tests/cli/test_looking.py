@@ -12,7 +12,7 @@ from terminal import at_terminal, run
 from wires import connect, content
 
 from mcp_hitl.cli.os_user import os_user
-from mcp_hitl.domain.principal import LOOPBACK
+from mcp_hitl.domain.policy.principal import LOOPBACK
 
 NOBODY = "apr_00000000000000000000000000"
 

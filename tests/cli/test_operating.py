@@ -8,7 +8,7 @@ from asked import AGENT, ask, look, on_desk
 from terminal import at_terminal, run
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval, OutcomeState, Status
+from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
 
 ASKED = "Approve this? [y/N]: "
 

@@ -13,7 +13,7 @@ from terminal import terminal
 from wires import connect, environment, http_server, text
 
 from mcp_hitl.cli.os_user import os_user
-from mcp_hitl.domain.approval import Status
+from mcp_hitl.domain.approvals.approval import Status
 
 SCRIPT = Path(sys.executable).with_name("mcp-hitl")
 LAUNCHERS = {

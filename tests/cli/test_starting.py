@@ -17,7 +17,7 @@ from wires import environment, launcher, unmeasured
 from mcp_hitl import __version__
 from mcp_hitl.cli import running
 from mcp_hitl.config import load
-from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.values.errors import Invalid
 
 SLOW = {"filelock", "jinja2", "jsonschema", "mcp", "mcp_types", "pydantic", "sqlite_utils", "starlette", "uvicorn"}
 OPERATING = ("audit", "pause", "resume", "reconcile", "policy", "doctor", "install")

@@ -8,8 +8,8 @@ from asked import ask, ask_form, lunch
 from deceptive import DECEPTIVE, EVERYTHING, deceptive
 from terminal import at_terminal, run
 
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.values.errors import Invalid
 
 
 def expense(database: Path, evil: str) -> str:

@@ -11,8 +11,8 @@ from warm import warm
 from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.policy import Assurance
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.store.sqlite import SqliteStore
 
 ASKED = {"approve": "Approve this? [y/N]: ", "reject": "Reject this? [y/N]: "}

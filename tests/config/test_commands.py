@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from mcp_hitl.cli.policy import policy
 from mcp_hitl.config import CONFIGURATION
-from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.values.canonical import JsonObject
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "policies"
 MONEY = EXAMPLES / "expenses-and-payments.toml"

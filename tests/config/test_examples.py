@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mcp_hitl.config.policy_file import read
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.explaining import explain
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.present.explanation import explain
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "policies"
 FINANCE = ["ana@example.com", "bo@example.com", "dee@example.com"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mcp_hitl.config.mistakes import InvalidPolicy
 from mcp_hitl.config.policy_file import parse, read
-from mcp_hitl.domain.errors import HitlError, Invalid
+from mcp_hitl.domain.values.errors import HitlError, Invalid
 
 PEOPLE = """
 [people]

@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.domain.kinds import ACTION, BUILT_IN, EXPENSE, Limits
-from mcp_hitl.domain.policy import Assurance, Escalation, Policy, Profile, Stage, Verdict
-from mcp_hitl.domain.principal import Established, Principal
-from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.domain.rules import Rule
+from mcp_hitl.domain.policy.kinds import ACTION, BUILT_IN, EXPENSE, Limits
+from mcp_hitl.domain.policy.policy import Assurance, Escalation, Policy, Profile, Stage, Verdict
+from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.policy.rules import Rule
 
 EVERY_KEY = """
 profile = "team"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mcp_hitl.config import CONFIGURATION, DATABASE, KEY, Settings, default_database, load
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.policy import Profile
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.policy.policy import Profile
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.errors import Invalid
 
 
 def test_without_a_policy_file_the_built_in_kinds_are_there() -> None:
@@ -48,7 +48,7 @@ def test_a_key_has_enough_bytes() -> None:
 def test_settings_without_a_policy_file_load_nothing_that_reads_one() -> None:
     program = (
         "import sys; before = set(sys.modules); from mcp_hitl.config import load; load({}); "
-        "late = {'tomllib', 'jsonschema', 'pydantic', 'mcp_hitl.config.policy_file', 'mcp_hitl.domain.explaining'}; "
+        "late = {'tomllib', 'jsonschema', 'pydantic', 'mcp_hitl.config.policy_file', 'mcp_hitl.present.explanation'}; "
         "print(sorted(late & (sys.modules.keys() - before)))"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_hitl.config.policy_file import read
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.explaining import Ending, explain
-from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.present.explanation import Ending, explain
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "policies"
 BOOKS = {path.stem: read(path).rulebook for path in sorted(EXAMPLES.glob("*.toml"))}

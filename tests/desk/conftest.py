@@ -10,7 +10,7 @@ from desk_samples import LONG, RULEBOOK, Clock, WatchedStore
 from samples import INBOX
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.store.sqlite import SqliteStore
 
 

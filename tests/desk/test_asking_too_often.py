@@ -8,13 +8,13 @@ from desk_samples import Clock, hour, said
 from team_samples import AGENT, LADDER, PAIR, a_rulebook, person, told
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.errors import HitlError, Invalid, TooMany
-from mcp_hitl.domain.kinds import Limits
-from mcp_hitl.domain.policy import Verdict
-from mcp_hitl.domain.presentation import review
-from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.domain.rules import Rule
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.policy.kinds import Limits
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.policy.rules import Rule
+from mcp_hitl.domain.values.errors import HitlError, Invalid, TooMany
+from mcp_hitl.present.approval_views import review
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]

@@ -13,12 +13,12 @@ from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, hour, said
 from samples import START
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.deciding import MAX_COMMENT, Said
-from mcp_hitl.domain.approval import Approval, OutcomeState, Status
-from mcp_hitl.domain.audit import Event, content_digest
-from mcp_hitl.domain.errors import AlreadyResolved, Conflict, HitlError, Invalid, NotAllowed, NotFound
-from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
+from mcp_hitl.desk.transactions.decide import MAX_COMMENT, Said
+from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
+from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
+from mcp_hitl.domain.values.errors import AlreadyResolved, Conflict, HitlError, Invalid, NotAllowed, NotFound
 
 pytestmark = pytest.mark.anyio
 NOBODY = "apr_01jd9xkm8g0123456789abcdef"

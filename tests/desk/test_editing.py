@@ -10,15 +10,15 @@ from desk_samples import Clock, hour, said
 from team_samples import AGENT, FINANCE, MANAGERS, PAIR, a_rulebook, edited, person, told
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.audit import Event, content_digest
-from mcp_hitl.domain.canonical import canonical, digest_of
-from mcp_hitl.domain.errors import AlreadyResolved, Conflict, HitlError, Invalid, NotAllowed
-from mcp_hitl.domain.instants import rfc3339
-from mcp_hitl.domain.policy import Assurance, Policy, Verdict
-from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
-from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.domain.rules import Rule
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
+from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.policy.rules import Rule
+from mcp_hitl.domain.values.canonical import canonical, digest_of
+from mcp_hitl.domain.values.errors import AlreadyResolved, Conflict, HitlError, Invalid, NotAllowed
+from mcp_hitl.domain.values.instants import rfc3339
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]

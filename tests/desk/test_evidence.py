@@ -22,15 +22,15 @@ from team_samples import AGENT, FINANCE, PAIR, a_kind, a_rulebook, edited, perso
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.evidence import FORMAT, Finding
 from mcp_hitl.desk.exports import verify_export
-from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.audit import Event, Recorded, content_digest, hash_of
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Conflict, Invalid
-from mcp_hitl.domain.forms import define
-from mcp_hitl.domain.ledger import Broken
-from mcp_hitl.domain.policy import Assurance, Policy, Verdict
-from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.domain.rules import Rule
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.evidence.audit import Event, Recorded, content_digest, hash_of
+from mcp_hitl.domain.evidence.ledger import Broken
+from mcp_hitl.domain.policy.forms import define
+from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.policy.rules import Rule
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Conflict, Invalid
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.sqlite.rows import recorded_of
 

@@ -13,10 +13,10 @@ from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, 
 from samples import INBOX
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.errors import HitlError
-from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.principal import Principal
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.store.sqlite import SqliteStore
 
 NOTHING: MultipleResults[str] = multiple()

@@ -8,13 +8,13 @@ import pytest
 from desk_samples import AGENT, ANA, BO, CY, LUNCH, RULEBOOK, Clock, hour, said
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.kinds import ACTION
-from mcp_hitl.domain.numbers import KindNumbers, PersonNumbers
-from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Verdict
-from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.domain.rules import Rule
+from mcp_hitl.domain.approvals.statistics import KindNumbers, PersonNumbers
+from mcp_hitl.domain.policy.kinds import ACTION
+from mcp_hitl.domain.policy.people import People
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.policy.rules import Rule
+from mcp_hitl.domain.values.errors import Invalid
 
 pytestmark = pytest.mark.anyio
 SECOND = timedelta(seconds=1)
@@ -119,7 +119,7 @@ async def test_several_accounts_of_one_person_are_one_row(desk: Desk, under: Cal
 async def test_where_there_is_too_much_the_newest_are_counted_and_it_is_said(
     desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.searching.MOST_NUMBERED", 2)
+    monkeypatch.setattr("mcp_hitl.desk.search.MOST_NUMBERED", 2)
     for number in range(4):
         clock.advance(SECOND)
         await desk.decide(said(ANA, await desk.submit(AGENT, "action", {"n": number})))

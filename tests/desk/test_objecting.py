@@ -9,10 +9,10 @@ from desk_samples import Clock, said
 from team_samples import AGENT, LADDER, PAIR, a_rulebook, edited, person, told
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.errors import HitlError
-from mcp_hitl.domain.policy import Assurance, Policy, Verdict
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.errors import HitlError
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]

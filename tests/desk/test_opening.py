@@ -12,11 +12,11 @@ from samples import INBOX, START
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.desk.looking import MOST_COUNTED
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.audit import Event, content_digest
-from mcp_hitl.domain.canonical import canonical, digest_of
-from mcp_hitl.domain.errors import Conflict, Invalid, NotAllowed
-from mcp_hitl.domain.policy import Assurance, Policy, Verdict
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
+from mcp_hitl.domain.values.canonical import canonical, digest_of
+from mcp_hitl.domain.values.errors import Conflict, Invalid, NotAllowed
 
 pytestmark = pytest.mark.anyio
 

@@ -9,11 +9,12 @@ from desk_samples import Clock, hour, said
 from team_samples import AGENT, FINANCE, PAIR, a_kind, a_rulebook, after, edited, person, told
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.audit import NOWHERE, Event
-from mcp_hitl.domain.errors import Invalid, NotAllowed, Paused
-from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.evidence.audit import NOWHERE, Event
+from mcp_hitl.domain.policy.policy import Assurance, Policy, Stage, Verdict
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.errors import Invalid, NotAllowed, Paused
+from mcp_hitl.serving.workers import timers_of
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]
@@ -100,7 +101,7 @@ async def test_time_goes_on_meanwhile(under: Under, clock: Clock) -> None:
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     await desk.pause(CY)
     clock.advance(timedelta(days=7))
-    await desk.timers().catch_up()
+    await timers_of(desk).catch_up()
     events = [recorded.entry.event for recorded in await desk.trail(AGENT, asked.id)]
     assert events == [Event.OPENED, Event.ESCALATED, Event.REMINDED, Event.EXPIRED]
 

@@ -13,9 +13,10 @@ from samples import INBOX
 from team_samples import AGENT, FINANCE, a_rulebook, edited, person
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.errors import HitlError
-from mcp_hitl.domain.policy import Policy, Verdict
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.policy.policy import Policy, Verdict
+from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.serving.workers import timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +53,7 @@ async def test_t11_of_all_that_happens_at_once_one_thing_ends_it(tmp_path: Path,
                     into[name] = error.code
 
             async def expire(into: dict[str, str] = told) -> None:
-                into["time"] = "expired" if await late.timers().catch_up() else "nothing"
+                into["time"] = "expired" if await timers_of(late).catch_up() else "nothing"
 
             acts: list[tuple[str, Callable[[], Awaitable[Approval]]]] = [
                 ("yes", lambda one=asked: first.decide(said(BO, one))),

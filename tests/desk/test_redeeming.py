@@ -14,16 +14,17 @@ from samples import INBOX
 from team_samples import AGENT, FINANCE, LADDER, MANAGERS, PAIR, PEOPLE, a_rulebook, after, edited, person, told
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval, Outcome, OutcomeState, Status
-from mcp_hitl.domain.audit import Event, content_digest
-from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of
-from mcp_hitl.domain.errors import Conflict, HitlError, Invalid, NotAllowed, NotFound, Paused
-from mcp_hitl.domain.kinds import BUILT_IN
-from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
-from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
-from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.domain.rules import Rule
+from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
+from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.policy.kinds import BUILT_IN
+from mcp_hitl.domain.policy.people import People
+from mcp_hitl.domain.policy.policy import Assurance, Policy, Stage, Verdict
+from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.policy.rules import Rule
+from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of
+from mcp_hitl.domain.values.errors import Conflict, HitlError, Invalid, NotAllowed, NotFound, Paused
+from mcp_hitl.serving.workers import timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -126,7 +127,7 @@ async def test_only_what_was_approved_is_redeemed(under: Under, clock: Clock, en
             await desk.cancel(AGENT, asked.id)
         case "expired":
             clock.advance(timedelta(days=7))
-            await desk.timers().catch_up()
+            await timers_of(desk).catch_up()
         case "overdue":
             clock.advance(timedelta(days=7))
         case _:
@@ -357,7 +358,7 @@ async def test_t21_an_approver_by_escalation_keeps_the_right_that_the_ladder_giv
     desk = under(a_rulebook(policy))
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     clock.advance(hour(24))
-    await desk.timers().catch_up()
+    await timers_of(desk).catch_up()
     assert await told(desk, asked, "di approves") == "approved"
     without_board = a_rulebook(policy, replace(PEOPLE, groups={"finance": PEOPLE.groups["finance"]}))
     assert await refusal(under(without_board).redeem(AGENT, asked.id, asked.digest)) == "not_allowed"

@@ -9,13 +9,13 @@ from desk_samples import Clock, hour
 from team_samples import AGENT, FINANCE, MANAGERS, a_rulebook, edited, person, told
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.audit import Event
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Conflict, Invalid, NotAllowed
-from mcp_hitl.domain.policy import Assurance, Policy, Stage, Verdict
-from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.domain.rules import Rule
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.policy.policy import Assurance, Policy, Stage, Verdict
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.policy.rules import Rule
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Conflict, Invalid, NotAllowed
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]

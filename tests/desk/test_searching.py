@@ -10,13 +10,13 @@ from desk_samples import AGENT, ANA, BO, CY, LUNCH, RULEBOOK, Clock, WatchedStor
 from team_samples import edited
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Verdict
-from mcp_hitl.domain.principal import Principal
-from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.domain.stop import Stop
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.stop import Stop
+from mcp_hitl.domain.policy.people import People
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.errors import Invalid
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]
@@ -26,7 +26,7 @@ Searched = Callable[[int], None]
 @pytest.fixture
 def searched(monkeypatch: pytest.MonkeyPatch) -> Searched:
     """Set how many approvals one search looks at."""
-    return lambda most: monkeypatch.setattr("mcp_hitl.desk.searching.MOST_SEARCHED", most)
+    return lambda most: monkeypatch.setattr("mcp_hitl.desk.search.MOST_SEARCHED", most)
 
 
 async def asked(desk: Desk, clock: Clock, count: int, who: Principal = AGENT, **payload: Any) -> list[Approval]:

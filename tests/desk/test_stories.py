@@ -8,11 +8,11 @@ from desk_samples import said
 from team_samples import AGENT, FINANCE, LADDER, PAIR, PEOPLE, a_rulebook, person, told
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.errors import NotAllowed
-from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Assurance, Policy, Profile, Stage
-from mcp_hitl.domain.principal import Principal
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.policy.people import People
+from mcp_hitl.domain.policy.policy import Assurance, Policy, Profile, Stage
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.errors import NotAllowed
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]

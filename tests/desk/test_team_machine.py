@@ -19,11 +19,12 @@ from samples import INBOX
 from team_samples import PEOPLE, a_rulebook, after, edited, person
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.errors import HitlError
-from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Policy, Stage, Verdict
-from mcp_hitl.domain.rules import Rule
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.people import People
+from mcp_hitl.domain.policy.policy import Policy, Stage, Verdict
+from mcp_hitl.domain.policy.rules import Rule
+from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.serving.workers import timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 FINANCE, MANAGERS = {"ana", "bo", "eve"}, {"cy", "ana"}
@@ -294,7 +295,7 @@ class TeamMachine(RuleBasedStateMachine):
             if now >= one.expires:
                 one.status, one.ended = "expired", now
                 one.expiries += 1
-        self.runner.run(self.desk.timers().catch_up())
+        self.runner.run(timers_of(self.desk).catch_up())
 
     def the_stop_is_pulled_or_released(self) -> None:
         act = self.desk.resume if self.paused else self.desk.pause

@@ -14,12 +14,13 @@ from samples import INBOX
 from team_samples import AGENT, FINANCE, LADDER, PAIR, a_rulebook, after, edited, person, told
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.audit import SYSTEM, Event
-from mcp_hitl.domain.errors import AlreadyResolved, Conflict, HitlError
-from mcp_hitl.domain.instants import rfc3339
-from mcp_hitl.domain.policy import Policy, Stage
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.evidence.audit import SYSTEM, Event
+from mcp_hitl.domain.policy.policy import Policy, Stage
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.errors import AlreadyResolved, Conflict, HitlError
+from mcp_hitl.domain.values.instants import rfc3339
+from mcp_hitl.serving.workers import serve, timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +49,7 @@ async def happened(desk: Desk, approval: Approval) -> list[str]:
 async def test_a_ladder_widens_who_may_decide(under: Under, clock: Clock) -> None:
     desk = under(BOOK)
     asked = await desk.submit(AGENT, "thing", {"n": 1})
-    timers = desk.timers()
+    timers = timers_of(desk)
     clock.advance(hour(24) - TICK)
     assert await timers.catch_up() == 1  # the first reminder
     assert (await told(desk, asked, "cy approves")).startswith("not_allowed")
@@ -72,7 +73,7 @@ async def test_reminders_and_escalations_name_what_they_are(under: Under, clock:
     desk = under(BOOK)
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     clock.advance(hour(31))
-    await desk.timers().catch_up()
+    await timers_of(desk).catch_up()
     entries = [recorded.entry for recorded in await desk.trail(AGENT, asked.id)][1:]
     assert [(entry.actor, entry.established, entry.at) for entry in entries] == [(SYSTEM, None, clock())] * 3
     assert [entry.data for entry in entries] == [
@@ -87,7 +88,7 @@ async def test_expiry_is_recorded_once_and_never_approves(under: Under, clock: C
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     await told(desk, asked, "ana approves")
     clock.advance(WEEK)
-    assert [await desk.timers().catch_up() for _ in range(3)] == [1, 0, 0]
+    assert [await timers_of(desk).catch_up() for _ in range(3)] == [1, 0, 0]
     expired = await desk.get(AGENT, asked.id)
     assert (expired.status, expired.resolved_at, expired.cooldown_until) == (Status.EXPIRED, clock(), None)
     assert await happened(desk, asked) == ["expired"]
@@ -101,7 +102,7 @@ async def test_after_a_long_sleep_everything_happens_in_its_order(under: Under, 
     clock.advance(hour(1))
     second = await desk.submit(AGENT, "thing", {"n": 2})
     clock.advance(timedelta(days=100))
-    assert await desk.timers().catch_up() == 2
+    assert await timers_of(desk).catch_up() == 2
     everything = ["reminded due 4", "escalated due 24", "reminded due 30", "escalated due 48", "expired"]
     assert await happened(desk, first) == await happened(desk, second) == everything
     ended = [one.entry.approval for one in await desk.evidence().entries() if one.entry.event is Event.EXPIRED]
@@ -113,14 +114,14 @@ async def test_more_than_a_page_falls_due_at_once(under: Under, clock: Clock) ->
     for n in range(250):
         await desk.submit(AGENT, "thing", {"n": n})
     clock.advance(WEEK)
-    assert await desk.timers().catch_up() == 250
+    assert await timers_of(desk).catch_up() == 250
     assert (await desk.evidence().verify()).entries == 500
 
 
 async def test_a_new_stage_begins_its_times_anew(under: Under, clock: Clock) -> None:
     desk = under(BOOK)
     asked = await desk.submit(AGENT, "thing", {"n": 1})
-    timers = desk.timers()
+    timers = timers_of(desk)
     clock.advance(hour(25))
     await timers.catch_up()
     assert await told(desk, asked, "cy approves") == "stage 2, 0 of 1"
@@ -143,7 +144,7 @@ async def test_one_of_two_approvals_of_a_stage_does_not_begin_it_anew(under: Und
     clock.advance(hour(3))
     await told(desk, asked, "ana approves")
     clock.advance(hour(1))
-    await desk.timers().catch_up()
+    await timers_of(desk).catch_up()
     assert await happened(desk, asked) == ["reminded due 4"]
 
 
@@ -151,12 +152,12 @@ async def test_an_edit_begins_the_times_anew_and_takes_back_an_escalation(under:
     desk = under(BOOK)
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     clock.advance(hour(24))
-    await desk.timers().catch_up()
+    await timers_of(desk).catch_up()
     now = await edited(desk, person("cy"), asked, {"n": 2})
     assert (now.stage_since, now.escalated, now.expires_at) == (clock(), (), asked.expires_at)
     assert (await told(desk, asked, "cy approves")).startswith("not_allowed")
     clock.advance(hour(24))
-    await desk.timers().catch_up()
+    await timers_of(desk).catch_up()
     assert await happened(desk, asked) == ["reminded due 4", "escalated due 24", "reminded due 28", "escalated due 48"]
 
 
@@ -166,7 +167,7 @@ async def test_what_was_decided_is_left_in_peace(under: Under, clock: Clock) -> 
     await told(desk, one, "ana rejects")
     await desk.cancel(AGENT, two.id)
     clock.advance(WEEK)
-    assert await desk.timers().catch_up() == 0
+    assert await timers_of(desk).catch_up() == 0
     assert await happened(desk, one) == await happened(desk, two) == []
 
 
@@ -176,7 +177,7 @@ async def test_a_restart_forgets_nothing_and_repeats_nothing(desk: Desk, tmp_pat
     for at, done in ((5, 1), (5, 0), (26, 1), (40, 1), (24 * 7, 1), (24 * 8, 0)):
         clock.now = began + hour(at)
         store = SqliteStore(tmp_path / "hitl.db")
-        assert await Desk(store, inbox=INBOX, rulebook=BOOK, clock=clock).timers().catch_up() == done
+        assert await timers_of(Desk(store, inbox=INBOX, rulebook=BOOK, clock=clock)).catch_up() == done
         await store.close()
     assert await happened(desk, asked) == [
         "reminded due 4",
@@ -192,12 +193,12 @@ async def test_t12_an_escalated_approver_who_answers_after_expiry_is_refused(und
     desk = under(BOOK)
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     clock.advance(hour(48))
-    await desk.timers().catch_up()
+    await timers_of(desk).catch_up()
     shown = await desk.get(AGENT, asked.id)
     clock.advance(WEEK - hour(48))
     with pytest.raises(AlreadyResolved, match="was expired"):  # before anybody recorded it
         await desk.decide(said(person("zoe"), shown))
-    await desk.timers().catch_up()
+    await timers_of(desk).catch_up()
     with pytest.raises(AlreadyResolved, match="was expired"):
         await desk.decide(said(person("zoe"), shown))
     assert (await desk.get(AGENT, asked.id)).decisions == ()
@@ -209,7 +210,7 @@ async def test_t12_an_escalated_approver_who_answers_after_the_next_revision_is_
     desk = under(BOOK)
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     clock.advance(hour(24))
-    await desk.timers().catch_up()
+    await timers_of(desk).catch_up()
     await edited(desk, person("ana"), asked, {"n": 2})
     with pytest.raises(Conflict):
         await desk.decide(said(person("cy"), asked))
@@ -263,11 +264,11 @@ async def test_t14_a_clock_that_ran_ahead_and_was_corrected_expires_nothing_by_m
     clock.advance(-timedelta(days=365))
     assert (await desk.get(AGENT, asked.id)).status is Status.PENDING
     assert asked.id in [one.id for one in (await desk.pending(AGENT)).approvals]
-    await desk.timers().catch_up()
+    await timers_of(desk).catch_up()
     assert (await desk.get(AGENT, asked.id)).status is Status.PENDING
     assert await told(desk, asked, "ana approves") == "stage 1, 1 of 2"
     clock.advance(WEEK)
-    await desk.timers().catch_up()
+    await timers_of(desk).catch_up()
     assert (await desk.get(AGENT, asked.id)).status is Status.EXPIRED
 
 
@@ -282,13 +283,13 @@ async def test_t14_a_cooldown_outlives_a_clock_that_is_set_back(under: Under, cl
 async def test_timers_wait_for_a_database_that_cannot_be_read_now(
     store: WatchedStore, under: Under, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.timing.TURN_SECONDS", 0.001)
+    monkeypatch.setattr("mcp_hitl.engine.timers.TURN_SECONDS", 0.001)
     desk = under(a_rulebook(PAIR))
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     clock.advance(WEEK)
     store.fail_next["due"] = 1
     with anyio.fail_after(20):
-        async with desk.serve(), anyio.create_task_group() as tasks:
+        async with serve(desk), anyio.create_task_group() as tasks:
             gone = anyio.Event()
 
             async def watch() -> None:
@@ -318,7 +319,7 @@ async def test_what_cannot_be_read_is_left_out_and_told_once_and_the_others_have
     caplog: pytest.LogCaptureFixture,
     change: str,
 ) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.timing._AT_ONCE", 2)
+    monkeypatch.setattr("mcp_hitl.engine.timers._AT_ONCE", 2)
     desk = under(a_rulebook(PAIR))
     spoilt = [await desk.submit(AGENT, "thing", {"n": n}) for n in range(3)]
     asked = await desk.submit(AGENT, "thing", {"n": 3})
@@ -326,7 +327,7 @@ async def test_what_cannot_be_read_is_left_out_and_told_once_and_the_others_have
         for one in spoilt:
             db.execute(f"UPDATE approvals SET {change}, next_at = 1 WHERE id = ?", (one.id,))
     clock.advance(WEEK)
-    timers = desk.timers()
+    timers = timers_of(desk)
     assert await timers.catch_up() == 1
     assert await happened(desk, asked) == ["expired"]
     assert await timers.catch_up() == 0
@@ -338,7 +339,7 @@ async def test_what_cannot_be_read_is_left_out_and_told_once_and_the_others_have
 async def test_contents_are_erased_after_the_retention_time_by_the_timers(
     store: WatchedStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.timing.TURN_SECONDS", 0.001)
+    monkeypatch.setattr("mcp_hitl.engine.timers.TURN_SECONDS", 0.001)
     desk = Desk(store, inbox=INBOX, rulebook=a_rulebook(PAIR), clock=clock, retention=timedelta(days=30))
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     await desk.cancel(AGENT, asked.id)
@@ -346,7 +347,7 @@ async def test_contents_are_erased_after_the_retention_time_by_the_timers(
     erased = anyio.Event()
     with anyio.fail_after(20):
         async with desk.open(), desk.feed.listen(asked.id, lambda _: erased.set()), anyio.create_task_group() as tasks:
-            tasks.start_soon(desk.timers().run)
+            tasks.start_soon(timers_of(desk).run)
             await erased.wait()
             tasks.cancel_scope.cancel()
     assert (await desk.get(AGENT, asked.id)).erased_at == clock()
@@ -368,8 +369,8 @@ async def test_a_decision_and_the_timers_at_once_make_one_end(under: Under, else
                 into.append(error.code)
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(elsewhere.timers().catch_up)
-            tasks.start_soon(desk.timers().catch_up)
+            tasks.start_soon(timers_of(elsewhere).catch_up)
+            tasks.start_soon(timers_of(desk).catch_up)
             tasks.start_soon(cancel)
         assert codes == ["already_resolved"]
         assert await happened(desk, asked) == ["expired"]

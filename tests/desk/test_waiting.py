@@ -11,10 +11,10 @@ from samples import INBOX, START
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.audit import Event
-from mcp_hitl.domain.kinds import ACTION
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.policy.kinds import ACTION
+from mcp_hitl.domain.policy.rulebook import Rulebook
 
 pytestmark = pytest.mark.anyio
 

@@ -25,7 +25,8 @@ from wires import unmeasured
 from mcp_hitl import Approvals, Assurance, HitlError, Kind, OutcomeState, Status
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.serving.workers import runner_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -96,7 +97,7 @@ async def test_the_flow_with_every_step_does_what_the_page_says(tmp_path: Path) 
     page = module(blocks(FLOWS, "python")[0], tmp_path)
     async with desk_for("letter", tmp_path) as (desk, store, clock):
         asked = await desk.submit(AGENT, "letter", {"to": "nobody", "text": "hello."})
-        runner = desk.runner({"letter": page.LetterFlow})
+        runner = runner_of(desk, {"letter": page.LetterFlow})
         await runner.catch_up()
         assert (await desk.get(AGENT, asked.id)).revision == 1
         clock.advance(timedelta(hours=8))
@@ -132,9 +133,9 @@ async def test_changed_code_stops_with_the_words_of_the_page(tmp_path: Path) -> 
     before, after = module(code, tmp_path), module(code.replace(waiting, paying), tmp_path)
     async with desk_for("refund", tmp_path) as (desk, _, _):
         asked = await desk.submit(AGENT, "refund", {"order": 17, "amount": 1})
-        await desk.runner({"refund": before.RefundFlow}).catch_up()
+        await runner_of(desk, {"refund": before.RefundFlow}).catch_up()
         await desk.decide(said(ANA, asked))
-        await desk.runner({"refund": after.RefundFlow}).catch_up()
+        await runner_of(desk, {"refund": after.RefundFlow}).catch_up()
         outcome = (await desk.get(AGENT, asked.id)).outcome
     assert (outcome.state, [f"{outcome.error}\n"]) == (OutcomeState.UNKNOWN, blocks(CHANGED, "text"))
 

@@ -12,7 +12,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_hitl.domain.canonical import (
+from mcp_hitl.domain.values.canonical import (
     MAX_DEPTH,
     canonical,
     check_text,
@@ -20,7 +20,7 @@ from mcp_hitl.domain.canonical import (
     read_back,
     rfc8785_form,
 )
-from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.values.errors import Invalid
 
 APPENDIX_B = [
     ("0000000000000000", "0"),

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import ID, START
 
-from mcp_hitl.domain.audit import NOWHERE, Entry, Event, Recorded, content_digest, genesis, hash_of, sealed
-from mcp_hitl.domain.canonical import JsonObject, canonical
-from mcp_hitl.domain.ledger import Broken, Ledger, recorded_of
-from mcp_hitl.domain.policy import Assurance
+from mcp_hitl.domain.evidence.audit import NOWHERE, Entry, Event, Recorded, content_digest, genesis, hash_of, sealed
+from mcp_hitl.domain.evidence.ledger import Broken, Ledger, recorded_of
+from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.values.canonical import JsonObject, canonical
 
 DATABASE = "000102030405060708090a0b0c0d0e0f"
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from mcp_hitl.domain.canonical import JsonObject, canonical
-from mcp_hitl.domain.changes import changes
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.presentation import differences, revision_wanted
+from mcp_hitl.domain.values.canonical import JsonObject, canonical
+from mcp_hitl.domain.values.changes import changes
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.present.approval_views import differences, revision_wanted
 
 DIFFERENT: list[tuple[JsonObject, JsonObject, str]] = [
     ({"a": 1}, {"a": 2}, "a: 1 → 2"),

@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from samples import START, a_decision, an_approval
 
-from mcp_hitl.domain.approval import LIFECYCLE, Decision, Status
-from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Assurance, Policy, Rights, Stage, Verdict
-from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
-from mcp_hitl.domain.resolution import Quorum, quorum_of, resolve
+from mcp_hitl.domain.approvals.approval import LIFECYCLE, Decision, Status
+from mcp_hitl.domain.approvals.resolution import Quorum, quorum_of, resolve
+from mcp_hitl.domain.policy.people import People
+from mcp_hitl.domain.policy.policy import Assurance, Policy, Rights, Stage, Verdict
+from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 
 ONE = Policy()
 TWO_OF_FINANCE = Policy(stages=(Stage(("group:finance",), quorum=2),))

@@ -3,10 +3,10 @@
 import pytest
 from samples import ID, START
 
-from mcp_hitl.domain import errors
-from mcp_hitl.domain.audit import Entry, Event, Recorded, by, content_digest
-from mcp_hitl.domain.policy import Assurance
-from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.evidence.audit import Entry, Event, Recorded, by, content_digest
+from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.values import errors
 
 
 def test_an_entry_is_shown_with_its_place_and_who_acted() -> None:

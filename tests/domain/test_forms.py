@@ -6,9 +6,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as PydanticField
 
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.forms import (
+from mcp_hitl.domain.policy.forms import (
     FREE_TEXT,
     MAX_ANSWER,
     MAX_FIELDS,
@@ -18,7 +16,9 @@ from mcp_hitl.domain.forms import (
     fields_of,
     for_client,
 )
-from mcp_hitl.domain.patterns import matches
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.patterns import matches
 
 
 def _form(schema: JsonObject, *, required: bool = True) -> JsonObject:

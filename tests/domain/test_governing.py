@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from samples import an_approval
 
-from mcp_hitl.domain.audit import content_digest
-from mcp_hitl.domain.governing import rules_of
-from mcp_hitl.domain.people import People
-from mcp_hitl.domain.policy import Policy, Stage
+from mcp_hitl.domain.evidence.audit import content_digest
+from mcp_hitl.domain.evidence.digests import rules_of
+from mcp_hitl.domain.policy.people import People
+from mcp_hitl.domain.policy.policy import Policy, Stage
 
 
 def test_every_policy_has_the_digest_of_what_it_says() -> None:

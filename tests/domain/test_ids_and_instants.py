@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import START
 
-from mcp_hitl.domain.ids import RANDOM_BITS, approval_id, is_approval_id
-from mcp_hitl.domain.instants import from_ms, in_words, rfc3339, to_ms
+from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id, is_approval_id
+from mcp_hitl.domain.values.instants import from_ms, in_words, rfc3339, to_ms
 
 instants = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))
 randomness = st.integers(0, 2**RANDOM_BITS - 1)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.forms import FREE_TEXT
-from mcp_hitl.domain.kinds import ACTION, BUILT_IN, COUNTER, EXPENSE, MAX_TITLE, QUESTION, Limits
+from mcp_hitl.domain.policy.forms import FREE_TEXT
+from mcp_hitl.domain.policy.kinds import ACTION, BUILT_IN, COUNTER, EXPENSE, MAX_TITLE, QUESTION, Limits
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Invalid
 
 LUNCH: JsonObject = {"amount": 49.99, "currency": "USD", "description": "Lunch"}
 

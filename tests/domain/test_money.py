@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.money import as_json, check_digits, money, number
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.money import as_json, check_digits, money, number
 
 
 @pytest.mark.parametrize(

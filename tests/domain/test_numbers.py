@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from samples import START
 
-from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.numbers import Ended, Given, by_kind, by_person, median
-from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.approvals.statistics import Ended, Given, by_kind, by_person, median
+from mcp_hitl.domain.policy.policy import Verdict
 
 
 def seconds(count: float) -> timedelta:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.payload import arranged_like, payload_of
+from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.payload import arranged_like, payload_of
 
 MAIL: JsonObject = {"to": "all@example.com", "subject": "Hello", "body": "…", "attached": [{"name": "a", "bytes": 2.0}]}
 

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import START, a_decision, an_approval
 
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.durations import LONGEST, duration
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.moments import BELIEVABLE, latest, present
-from mcp_hitl.domain.policy import Escalation, Policy, Stage
-from mcp_hitl.domain.schedule import Timed, TimedEvent, due, next_due
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.schedule import Timed, TimedEvent, due, next_due
+from mcp_hitl.domain.policy.policy import Escalation, Policy, Stage
+from mcp_hitl.domain.values.clock import BELIEVABLE, latest, present
+from mcp_hitl.domain.values.durations import LONGEST, duration
+from mcp_hitl.domain.values.errors import Invalid
 
 
 def hours(count: float) -> timedelta:

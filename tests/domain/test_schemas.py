@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.schemas import check_against
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.schemas import check_against
 
 CANARY = "canary-4711"
 

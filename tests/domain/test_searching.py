@@ -2,8 +2,8 @@
 
 import pytest
 
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.searching import MAX_TEXT, Sought, words_of
+from mcp_hitl.domain.approvals.search import MAX_TEXT, Sought, words_of
+from mcp_hitl.domain.values.errors import Invalid
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_hitl.domain.errors import Invalid
-from mcp_hitl.domain.strict_json import parse
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.strict_json import parse
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_hitl.domain.text import indented, json_lines, one_line, persons_words, visible
+from mcp_hitl.domain.values.text import indented, json_lines, one_line, persons_words, visible
 
 DECEIVING = {
     "ANSI colour": ("\x1b[31mred\x1b[0m", "\\u001b[31mred\\u001b[0m"),

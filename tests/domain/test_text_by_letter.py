@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mcp_hitl.domain import text as words
-from mcp_hitl.domain.text import visible
+from mcp_hitl.domain.values import text as words
+from mcp_hitl.domain.values.text import visible
 
 
 def by_letter(text: str, keep: str = "") -> str:

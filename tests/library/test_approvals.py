@@ -27,7 +27,7 @@ from mcp_hitl import (
     Step,
     Verdict,
 )
-from mcp_hitl.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
+from mcp_hitl.domain.values.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
 
 pytestmark = pytest.mark.anyio
 

@@ -20,9 +20,9 @@ from pydantic import BaseModel, Field
 from wires import content, text, unmeasured
 
 from mcp_hitl import Approvals, Assurance, Established, OutcomeState, Principal, Status
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import Invalid, Unavailable
-from mcp_hitl.domain.principal import LOOPBACK
+from mcp_hitl.domain.policy.principal import LOOPBACK
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Invalid, Unavailable
 
 pytestmark = pytest.mark.anyio
 

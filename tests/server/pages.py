@@ -12,7 +12,7 @@ from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, reached
 from warm import warm
 from wires import unmeasured
 
-from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.approvals.approval import Approval
 
 ADDRESS = "http://127.0.0.1:8765"
 WITH_PAGES = (OLDER[-1], MODERN)

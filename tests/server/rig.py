@@ -22,18 +22,19 @@ from server.shapes import shape_of
 from warm import warm
 from wires import environment, unmeasured
 
-from mcp_hitl.cli.serving import serve_http
+from mcp_hitl.cli.serve import serve_http
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.deciding import Said
 from mcp_hitl.desk.desk import system_clock
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.principal import LOOPBACK, Principal
+from mcp_hitl.desk.transactions.decide import Said
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.principal import LOOPBACK, Principal
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.mcp.call import FORM_SECONDS
 from mcp_hitl.server.app import ApprovalServer
-from mcp_hitl.server.call import FORM_SECONDS
 from mcp_hitl.server.tools import TOOLS
+from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
 
 KEY = b"a key for tests, of 32 bytes or more"
@@ -157,7 +158,7 @@ async def a_rig(database: Path, **options: Any) -> AsyncGenerator[Rig]:
     """A rig whose desk follows the feed."""
     rig = Rig(database, **options)
     try:
-        async with rig.desk.serve() if rig.flows else rig.desk.open():
+        async with serve(rig.desk) if rig.flows else rig.desk.open():
             yield rig
     finally:
         await rig.store.close()

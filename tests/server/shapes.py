@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from mcp_hitl.domain.approval import OutcomeState, Status
-from mcp_hitl.domain.audit import Event
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.domain.approvals.approval import OutcomeState, Status
+from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.values.canonical import JsonObject
 
 _TEXT: JsonObject = {"type": "string"}
 _TIME: JsonObject = {"type": "string", "format": "date-time"}

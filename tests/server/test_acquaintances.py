@@ -9,9 +9,9 @@ from mcp_types import Implementation
 from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, eventually
 from wires import DECLINE, PROTOCOLS, Person, connect, content
 
-from mcp_hitl.domain.clients import Acquaintance, Client, Transport
-from mcp_hitl.domain.errors import Unavailable
-from mcp_hitl.server.acquaintances import MOST_A_DAY
+from mcp_hitl.domain.approvals.clients import Acquaintance, Client, Transport
+from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.server.client_log import MOST_A_DAY
 
 pytestmark = pytest.mark.anyio
 ME = Implementation(name="by name", version="7")

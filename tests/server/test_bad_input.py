@@ -14,7 +14,7 @@ from mcp_types import CallToolResult, InputRequiredResult
 from server.rig import GUARD_SECONDS, MODERN, OLDER, Pipes, Rig, a_rig, pipes, post, reached, refused, valid
 from wires import CANCEL, Person, accept, connect, content, text
 
-from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.server.tools import TOOLS
 
 pytestmark = pytest.mark.anyio

@@ -9,9 +9,9 @@ from mcp_types import CallToolResult
 from server.rig import GUARD_SECONDS, MODERN, Rig, refused, valid
 from wires import PROTOCOLS, Person, accept, carried_out, connect, content, text
 
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.policy import Verdict
-from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.values.canonical import JsonObject
 
 pytestmark = pytest.mark.anyio
 

@@ -8,10 +8,10 @@ from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult
 from server.rig import GUARD_SECONDS, INBOX, MODERN, OLDER, Rig, Rounds, refused, valid
 from wires import CANCEL, DECLINE, PROTOCOLS, TRANSPORTS, Person, accept, connect, content, text
 
-from mcp_hitl.domain.approval import Approval, Status
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.principal import LOOPBACK
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.principal import LOOPBACK
+from mcp_hitl.domain.values.canonical import JsonObject
 
 pytestmark = pytest.mark.anyio
 

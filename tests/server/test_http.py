@@ -10,7 +10,7 @@ import pytest
 from server.rig import GUARD_SECONDS, Rig, modern_request, reached
 from wires import PROTOCOLS, connect, content, environment, launcher
 
-from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.values.errors import Unavailable
 
 pytestmark = pytest.mark.anyio
 

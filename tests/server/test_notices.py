@@ -14,8 +14,8 @@ from mcp_types import ResourceUpdatedNotification
 from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, reached
 from wires import PROTOCOLS, connect
 
-from mcp_hitl.domain.errors import Unavailable
-from mcp_hitl.domain.principal import LOOPBACK
+from mcp_hitl.domain.policy.principal import LOOPBACK
+from mcp_hitl.domain.values.errors import Unavailable
 
 pytestmark = pytest.mark.anyio
 

@@ -10,9 +10,9 @@ from server.pages import ADDRESS, WITH_PAGES, announced, call_for, page, program
 from server.rig import GUARD_SECONDS, MODERN, Rig, Rounds, a_rig, pipes, valid
 from wires import AGREE, CANCEL, DECLINE, Person, accept, connect, content, text
 
-from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.values.canonical import JsonObject
 
 pytestmark = pytest.mark.anyio
 

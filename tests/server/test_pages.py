@@ -10,9 +10,9 @@ from server.pages import ADDRESS, WITH_PAGES, Ear, call_for, page, with_pages
 from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, a_rig, refused, valid
 from wires import AGREE, CANCEL, DECLINE, Person, connect, content, text
 
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.principal import LOOPBACK
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.principal import LOOPBACK
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from server.pages import ADDRESS, WITH_PAGES, call_for, opens_only_pages, page
 from server.rig import GUARD_SECONDS, INBOX, OLDER, Rig, a_rig, refused, valid
 from wires import AGREE, DECLINE, PROTOCOLS, Person, accept, connect, content, text
 
-from mcp_hitl.domain.approval import Status
+from mcp_hitl.domain.approvals.approval import Status
 
 pytestmark = pytest.mark.anyio
 

@@ -16,9 +16,9 @@ from wires import PROTOCOLS, Person, accept, connect, content, text, unmeasured
 
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio

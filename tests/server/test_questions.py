@@ -8,8 +8,8 @@ from mcp_types import ElicitRequestFormParams, ElicitResult
 from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, Rounds, pipes, reached, refused, valid
 from wires import CANCEL, DECLINE, PROTOCOLS, TRANSPORTS, Person, accept, connect, content, text
 
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.values.canonical import JsonObject
 
 pytestmark = pytest.mark.anyio
 

@@ -11,12 +11,12 @@ from server.rig import MODERN, Rig, refused, valid
 from wires import DECLINE, PROTOCOLS, Person, accept, connect, content, text
 
 from mcp_hitl.desk.evidence import Evidence
-from mcp_hitl.domain import errors
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.errors import HitlError
-from mcp_hitl.domain.policy import Verdict
-from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
-from mcp_hitl.server.replies import error_result
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
+from mcp_hitl.domain.values import errors
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.mcp.replies import error_result
 from mcp_hitl.server.tools import TOOLS
 
 pytestmark = pytest.mark.anyio

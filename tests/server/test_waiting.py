@@ -13,7 +13,7 @@ from mcp_types import CallToolResult
 from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, pipes, reached, refused, valid
 from wires import PROTOCOLS, connect, content, text
 
-from mcp_hitl.domain.principal import LOOPBACK
+from mcp_hitl.domain.policy.principal import LOOPBACK
 
 pytestmark = pytest.mark.anyio
 

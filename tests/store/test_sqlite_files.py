@@ -14,7 +14,7 @@ from samples import an_approval
 from sqlite_utils import Database
 from store_processes import must_find_it_locked, open_at_once
 
-from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite import SqliteStore, connection, files
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from samples import START, an_approval
 
-from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.ids import approval_id
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.values.ids import approval_id
 from mcp_hitl.store.sqlite.connection import connect, prepare
 from mcp_hitl.store.sqlite.rows import progress_of
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction

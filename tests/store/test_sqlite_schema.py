@@ -9,9 +9,9 @@ import anyio
 import pytest
 from samples import START, a_decision, an_approval
 
-from mcp_hitl.domain.approval import LIFECYCLE, Status
-from mcp_hitl.domain.audit import Entry, Event
-from mcp_hitl.domain.ids import approval_id
+from mcp_hitl.domain.approvals.approval import LIFECYCLE, Status
+from mcp_hitl.domain.evidence.audit import Entry, Event
+from mcp_hitl.domain.values.ids import approval_id
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.transaction import Transaction
 

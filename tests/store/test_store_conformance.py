@@ -11,13 +11,13 @@ import anyio
 import pytest
 from samples import START, a_decision, an_approval
 
-from mcp_hitl.domain.approval import Approval, Edit, Outcome, OutcomeState, Progress, Status
-from mcp_hitl.domain.audit import Entry, Event, genesis
-from mcp_hitl.domain.canonical import canonical, digest_of
-from mcp_hitl.domain.errors import Invalid, Unavailable
-from mcp_hitl.domain.ids import approval_id
-from mcp_hitl.domain.policy import Assurance, Escalation, Policy, Profile, Stage, Verdict
-from mcp_hitl.domain.resolution import POLICY_STAGE
+from mcp_hitl.domain.approvals.approval import Approval, Edit, Outcome, OutcomeState, Progress, Status
+from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
+from mcp_hitl.domain.evidence.audit import Entry, Event, genesis
+from mcp_hitl.domain.policy.policy import Assurance, Escalation, Policy, Profile, Stage, Verdict
+from mcp_hitl.domain.values.canonical import canonical, digest_of
+from mcp_hitl.domain.values.errors import Invalid, Unavailable
+from mcp_hitl.domain.values.ids import approval_id
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View

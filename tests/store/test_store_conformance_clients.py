@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from samples import START, an_approval
 
-from mcp_hitl.domain.approval import Outcome, OutcomeState, Status
-from mcp_hitl.domain.clients import MOST_CLIENTS, Acquaintance, Client, Transport
-from mcp_hitl.domain.flow import FlowState
-from mcp_hitl.domain.ids import approval_id
-from mcp_hitl.domain.stop import Stop
+from mcp_hitl.domain.approvals.approval import Outcome, OutcomeState, Status
+from mcp_hitl.domain.approvals.clients import MOST_CLIENTS, Acquaintance, Client, Transport
+from mcp_hitl.domain.approvals.flow import FlowState
+from mcp_hitl.domain.approvals.stop import Stop
+from mcp_hitl.domain.values.ids import approval_id
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 

@@ -8,8 +8,8 @@ import anyio
 import pytest
 from samples import START, an_approval
 
-from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease, StepState
-from mcp_hitl.domain.ids import approval_id
+from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease, StepState
+from mcp_hitl.domain.values.ids import approval_id
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from samples import START, a_decision, an_approval
 
-from mcp_hitl.domain.approval import Approval, Decision, Status
-from mcp_hitl.domain.ids import approval_id
-from mcp_hitl.domain.numbers import Ended, Given
-from mcp_hitl.domain.policy import Verdict
-from mcp_hitl.domain.resolution import POLICY_STAGE
-from mcp_hitl.domain.searching import Sifted, Sought, words_of
-from mcp_hitl.domain.stop import Stop
+from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
+from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
+from mcp_hitl.domain.approvals.search import Sifted, Sought, words_of
+from mcp_hitl.domain.approvals.statistics import Ended, Given
+from mcp_hitl.domain.approvals.stop import Stop
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.values.ids import approval_id
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 

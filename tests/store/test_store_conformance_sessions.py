@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from samples import START
 
-from mcp_hitl.domain.principal import Established, Principal
-from mcp_hitl.domain.session import Session, Whereabouts
+from mcp_hitl.domain.approvals.session import Session, Whereabouts
+from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 

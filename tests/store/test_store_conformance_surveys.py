@@ -7,7 +7,7 @@ import anyio
 import pytest
 from samples import an_approval
 
-from mcp_hitl.domain.errors import NotFound, Unavailable
+from mcp_hitl.domain.values.errors import NotFound, Unavailable
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View

@@ -16,11 +16,11 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 from web.rig import ANA, GUARD_SECONDS, KEY, Place
 
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.policy import Assurance
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.web.app import Inbox
-from mcp_hitl.web.guard import Door
+from mcp_hitl.web.door import Door
 from mcp_hitl.web.rendering import STATIC
 
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")

@@ -15,21 +15,22 @@ from asked import lunch
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.deciding import Said
 from mcp_hitl.desk.desk import system_clock
-from mcp_hitl.desk.entering import SignedIn
+from mcp_hitl.desk.inbox import SignedIn
 from mcp_hitl.desk.looking import Clock
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.desk.transactions.decide import Said
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.http.listener import Listener
+from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.app import Inbox
-from mcp_hitl.web.guard import TOKEN, cookie_name
-from mcp_hitl.web.hosting import keep_address
-from mcp_hitl.web.listening import Listener
-from mcp_hitl.web.signing_in import link
+from mcp_hitl.web.door import TOKEN, cookie_name
+from mcp_hitl.web.host import keep_address
+from mcp_hitl.web.sign_in import link
 
 KEY = b"a key for tests, of 32 bytes or more"
 ANA = Principal("os:ana", Established.OS_USER)
@@ -98,7 +99,7 @@ async def serving(
     ready = anyio.Event()
     listener = Listener(inbox.app, "127.0.0.1", port, ready=lambda _: ready.set())
     try:
-        async with desk.serve(), inbox.open(), anyio.create_task_group() as tasks:
+        async with serve(desk), inbox.open(), anyio.create_task_group() as tasks:
 
             async def listen() -> None:
                 with anyio.CancelScope(shield=True):

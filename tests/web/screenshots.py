@@ -14,10 +14,10 @@ from playwright.async_api import Page
 from web.rig import ANA, Place, browser, person, serving
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.desk.deciding import Said
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.desk.transactions.decide import Said
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.values.canonical import JsonObject
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 SHOWN = {"pending", "approval", "batch"}

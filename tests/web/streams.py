@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.abc
 
-from mcp_hitl.desk.entering import SignedIn
-from mcp_hitl.web.guard import cookie_name
+from mcp_hitl.desk.inbox import SignedIn
+from mcp_hitl.web.door import cookie_name
 
 
 class Stream:

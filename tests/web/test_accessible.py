@@ -11,9 +11,9 @@ from web.rig import ANA, Place, person, serving
 from web.screenshots import POLICY, Time, a_day
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.policy import Assurance
-from mcp_hitl.domain.principal import LOOPBACK
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.policy.principal import LOOPBACK
 
 pytestmark = pytest.mark.anyio
 

@@ -9,9 +9,9 @@ from playwright.async_api import Browser, Page, expect
 from web.rig import ANA, Place, decide, lunches, person, serving
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.domain.approval import Approval, OutcomeState, Status
-from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.principal import LOOPBACK
+from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.principal import LOOPBACK
 
 pytestmark = pytest.mark.anyio
 

@@ -10,11 +10,12 @@ from inboxes import stranger
 from web.rig import ANA, GUARD_SECONDS, KEY
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.audit import SYSTEM, Event
-from mcp_hitl.domain.errors import NotAllowed, Unavailable
+from mcp_hitl.domain.evidence.audit import SYSTEM, Event
+from mcp_hitl.domain.values.errors import NotAllowed, Unavailable
+from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.app import Inbox
-from mcp_hitl.web.hosting import host_inbox
+from mcp_hitl.web.host import host_inbox
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +36,7 @@ async def hosting(path: Path) -> AsyncGenerator[tuple[Desk, SqliteStore, str]]:
         await host_inbox(desk, Inbox(desk, key=KEY, how=""), ready=note)
 
     try:
-        async with desk.serve(), anyio.create_task_group() as tasks:
+        async with serve(desk), anyio.create_task_group() as tasks:
             tasks.start_soon(host)
             with anyio.fail_after(GUARD_SECONDS):
                 await ready.wait()

@@ -8,7 +8,7 @@ import pytest
 from web.attack import asked, page_of
 from web.rig import Place
 
-from mcp_hitl.web import approvals, batch, editing
+from mcp_hitl.web import approval_page, batch, edits
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +18,7 @@ async def test_pages_with_payloads_are_made_beside_whoever_serves_the_others(
 ) -> None:
     approval = await asked(place)
     made: list[int] = []
-    for module in (approvals, batch, editing):
+    for module in (approval_page, batch, edits):
 
         def making(*arguments: Any, behind: Any = module.page, **values: Any) -> Any:
             made.append(threading.get_ident())

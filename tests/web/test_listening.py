@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 from web.rig import GUARD_SECONDS
 
-from mcp_hitl.web.listening import Listener
+from mcp_hitl.http.listener import Listener
 
 pytestmark = pytest.mark.anyio
 
@@ -74,7 +74,7 @@ async def test_a_connection_that_is_accepted_at_the_very_stop_ends_with_its_list
 
 
 async def test_a_client_that_does_not_read_is_left_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_hitl.web.listening._DRAIN_SECONDS", 0.01)
+    monkeypatch.setattr("mcp_hitl.http.listener._DRAIN_SECONDS", 0.01)
     async with listening(Response(bytes(MORE_THAN_FITS))) as (listener, address, over):
         with socket.create_connection(address, timeout=GUARD_SECONDS) as client:
             client.send(_REQUEST)

@@ -7,8 +7,8 @@ from asked import lunch
 from playwright.async_api import Browser, Page, expect
 from web.rig import ANA, Place, decide, lunches, person
 
-from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.principal import LOOPBACK, Established, Principal
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 
 pytestmark = pytest.mark.anyio
 

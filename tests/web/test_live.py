@@ -13,7 +13,7 @@ from asked import lunch
 from web.rig import ANA, GUARD_SECONDS, Place, decide, serving
 from web.streams import Stream, stream
 
-from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.view import View
 from mcp_hitl.web import live

@@ -5,8 +5,8 @@ import pytest
 from playwright.async_api import Browser, Route, expect
 from web.rig import ANA, Place, person
 
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.policy import Assurance
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.policy import Assurance
 
 pytestmark = pytest.mark.anyio
 

@@ -13,9 +13,9 @@ from web.attack import a_form, asked, edited, hear_nothing, program, sealed_on, 
 from web.rig import ANA, KEY, Place, person, serving
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.desk.deciding import Said
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.desk.transactions.decide import Said
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +49,7 @@ async def there_and_back(place: Place, approval: Approval) -> None:
 
 
 async def cancelled(place: Place, approval: Approval) -> None:
-    from mcp_hitl.domain.principal import LOOPBACK
+    from mcp_hitl.domain.policy.principal import LOOPBACK
 
     await place.desk.cancel(LOOPBACK, approval.id, None)
 

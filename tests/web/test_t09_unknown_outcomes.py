@@ -13,12 +13,12 @@ from web.attack import hear, hear_nothing, program, standing, without
 from web.rig import ANA, GUARD_SECONDS, Place, decide, person, serving
 
 from mcp_hitl import Flow, Step
-from mcp_hitl.domain.approval import Approval, OutcomeState
-from mcp_hitl.domain.audit import Event
-from mcp_hitl.domain.kinds import ACTION, BUILT_IN
-from mcp_hitl.domain.policy import Assurance
-from mcp_hitl.domain.rulebook import Rulebook
-from mcp_hitl.web.guard import TOKEN
+from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
+from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.policy.kinds import ACTION, BUILT_IN
+from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.web.door import TOKEN
 
 pytestmark = pytest.mark.anyio
 

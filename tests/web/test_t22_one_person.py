@@ -11,10 +11,10 @@ from web.attack import CHANGING, a_form, asked, program, routes, sealed_on, stan
 from web.rig import ANA, GUARD_SECONDS, Place, person, serving
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.domain.canonical import canonical, digest_of
-from mcp_hitl.domain.errors import NotAllowed
-from mcp_hitl.domain.principal import Established, Principal
-from mcp_hitl.web.guard import TOKEN, cookie_name
+from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.values.canonical import canonical, digest_of
+from mcp_hitl.domain.values.errors import NotAllowed
+from mcp_hitl.web.door import TOKEN, cookie_name
 
 pytestmark = pytest.mark.anyio
 
@@ -306,7 +306,7 @@ async def test_t22_a_session_of_another_database_is_none_here_even_with_the_same
             two, headers | {"cookie": headers["cookie"].replace(one.database[:16], two.database[:16], 1)}
         )
         # The very same secret and token, known to both databases: the cookie still says which one it is of.
-        (two_store, one_store) = (two.desk._store, one.desk._store)  # pyright: ignore[reportPrivateUsage]
+        (two_store, one_store) = (two.desk.store, one.desk.store)
         held = await one_store.read(lambda view: view.session(session.session.digest))
         assert held is not None
         await two_store.write(lambda tx: tx.add_session(held))

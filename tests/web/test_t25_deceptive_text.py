@@ -13,10 +13,10 @@ from web.attack import a_form, asked, hear_nothing, page_of, program, sealed_on,
 from web.rig import ANA, Place, person, serving
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.desk.deciding import Said
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.domain.principal import Established, Principal
+from mcp_hitl.desk.transactions.decide import Said
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.principal import Established, Principal
 
 pytestmark = pytest.mark.anyio
 

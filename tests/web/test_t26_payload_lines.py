@@ -10,8 +10,8 @@ from playwright.async_api import Browser, expect
 from web.attack import asked
 from web.rig import Place, person
 
-from mcp_hitl.domain.canonical import digest_of, rfc8785_form
-from mcp_hitl.web.showing import lines
+from mcp_hitl.domain.values.canonical import digest_of, rfc8785_form
+from mcp_hitl.web.facts import lines
 
 SHOWN: dict[str, tuple[Any, str, bool]] = {
     "a large number": (12345678, "12345678", True),

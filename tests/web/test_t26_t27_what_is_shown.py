@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from web.attack import asked
 from web.rig import Place, decide, lunches, person
 
-from mcp_hitl.domain.policy import Verdict
+from mcp_hitl.domain.policy.policy import Verdict
 
 pytestmark = pytest.mark.anyio
 

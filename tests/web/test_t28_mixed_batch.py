@@ -9,7 +9,7 @@ from web.attack import a_form, edited, hear_nothing, page_of, program, sealed_on
 from web.rig import Place, serving
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.domain.approval import Approval
+from mcp_hitl.domain.approvals.approval import Approval
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ from playwright.async_api import Browser
 from web.attack import Hostile, asked, routes, standing, without
 from web.rig import ANA, Place, person
 
-from mcp_hitl.desk.deciding import Said
-from mcp_hitl.domain.policy import Assurance, Verdict
+from mcp_hitl.desk.transactions.decide import Said
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
 
 pytestmark = pytest.mark.anyio
 

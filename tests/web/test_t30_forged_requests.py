@@ -22,8 +22,8 @@ from web.attack import (
 )
 from web.rig import ANA, Place, person, serving
 
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.web.guard import TOKEN, cookie_name
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.web.door import TOKEN, cookie_name
 
 pytestmark = pytest.mark.anyio
 

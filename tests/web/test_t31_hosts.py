@@ -126,7 +126,7 @@ async def test_t31_a_name_that_was_rebound_to_this_machine_shows_nothing_in_a_br
 async def test_t31_the_identity_proves_nothing_for_another_address(place: Place) -> None:
     from web.rig import KEY
 
-    from mcp_hitl.web.hosting import is_ours
+    from mcp_hitl.web.host import is_ours
 
     port = int(place.address.rpartition(":")[2])
     assert await is_ours(KEY, place.address)

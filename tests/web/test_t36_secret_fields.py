@@ -10,10 +10,10 @@ from web.attack import a_form, edited, page_of, program, sealed_on
 from web.rig import Place, decide, serving
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.domain.approval import Approval
-from mcp_hitl.domain.rulebook import Rulebook
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.web.facts import lines
 from mcp_hitl.web.fields import inputs
-from mcp_hitl.web.showing import lines
 
 pytestmark = pytest.mark.anyio
 

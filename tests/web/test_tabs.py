@@ -13,9 +13,9 @@ from web.attack import hear_nothing
 from web.rig import ANA, Place, decide, lunches, person, serving
 from web.rig import chromium as chromium_path
 
-from mcp_hitl.domain.approval import Status
-from mcp_hitl.domain.policy import Assurance, Verdict
-from mcp_hitl.web.headers import SafeHeaders
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.http.headers import SafeHeaders
 
 pytestmark = pytest.mark.anyio
 

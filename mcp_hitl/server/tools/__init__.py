@@ -1,11 +1,11 @@
 """The tools: each with a name, its arguments, its results, and the function that serves it."""
 
-from mcp_hitl.server.tools.asking import ASK_HUMAN, INCREASE_COUNTER
-from mcp_hitl.server.tools.deciding import APPROVE, REJECT
-from mcp_hitl.server.tools.editing import EDIT_APPROVAL
-from mcp_hitl.server.tools.reading import AUDIT_TRAIL, GET_APPROVAL, LIST_PENDING, WAIT_FOR_APPROVAL
-from mcp_hitl.server.tools.redeeming import REDEEM_APPROVAL, REPORT_OUTCOME
-from mcp_hitl.server.tools.requesting import CANCEL_APPROVAL, REQUEST_APPROVAL, SUBMIT_EXPENSE
+from mcp_hitl.server.tools.decisions import APPROVE, REJECT
+from mcp_hitl.server.tools.edits import EDIT_APPROVAL
+from mcp_hitl.server.tools.questions import ASK_HUMAN, INCREASE_COUNTER
+from mcp_hitl.server.tools.reads import AUDIT_TRAIL, GET_APPROVAL, LIST_PENDING, WAIT_FOR_APPROVAL
+from mcp_hitl.server.tools.redemptions import REDEEM_APPROVAL, REPORT_OUTCOME
+from mcp_hitl.server.tools.requests import CANCEL_APPROVAL, REQUEST_APPROVAL, SUBMIT_EXPENSE
 from mcp_hitl.server.tools.tool import AnyTool
 
 TOOLS: dict[str, AnyTool] = {

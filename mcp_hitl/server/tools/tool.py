@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 import mcp_types
 from mcp_types import ToolAnnotations
 
-from mcp_hitl.domain.canonical import JsonObject
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.mcp.call import Call, Outcome
 from mcp_hitl.server.arguments import Arguments, parse, schema_of
-from mcp_hitl.server.call import Call, Outcome
 from mcp_hitl.server.schemas import output
 
 A = TypeVar("A", bound=Arguments)

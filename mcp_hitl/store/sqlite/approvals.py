@@ -4,11 +4,11 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
-from mcp_hitl.domain.audit import content_digest
-from mcp_hitl.domain.canonical import JsonObject, canonical, digest_of
-from mcp_hitl.domain.instants import to_ms
-from mcp_hitl.domain.same import Same
+from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
+from mcp_hitl.domain.evidence.audit import content_digest
+from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of
+from mcp_hitl.domain.values.identity_key import Same
+from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.store.sqlite import rows
 
 

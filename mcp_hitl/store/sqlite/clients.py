@@ -3,8 +3,8 @@
 import sqlite3
 from datetime import datetime
 
-from mcp_hitl.domain.clients import MOST_CLIENTS, Acquaintance, Client, Transport
-from mcp_hitl.domain.instants import from_ms, to_ms
+from mcp_hitl.domain.approvals.clients import MOST_CLIENTS, Acquaintance, Client, Transport
+from mcp_hitl.domain.values.instants import from_ms, to_ms
 
 
 class ClientStatements:

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.files import make_private
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
 

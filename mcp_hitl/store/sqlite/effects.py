@@ -4,8 +4,8 @@ import sqlite3
 from decimal import Context, Decimal
 from typing import Any
 
-from mcp_hitl.domain.canonical import JsonObject
-from mcp_hitl.domain.money import as_json
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.money import as_json
 
 _EXACT = Context(prec=1_000)
 """Enough digits for the exact sum of any two doubles."""

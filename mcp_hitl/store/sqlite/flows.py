@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.flow import FlowState, JournalEntry, Lease, StepState
-from mcp_hitl.domain.instants import from_ms, to_ms
+from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease, StepState
+from mcp_hitl.domain.values.instants import from_ms, to_ms
 
 
 class FlowStatements:

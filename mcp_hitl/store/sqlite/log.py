@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.audit import Entry, Recorded, genesis, sealed
-from mcp_hitl.domain.instants import from_ms, to_ms
-from mcp_hitl.domain.policy import Profile
+from mcp_hitl.domain.evidence.audit import Entry, Recorded, genesis, sealed
+from mcp_hitl.domain.policy.policy import Profile
+from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.sqlite import rows
 
 

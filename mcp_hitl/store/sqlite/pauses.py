@@ -3,7 +3,7 @@
 import sqlite3
 from datetime import datetime
 
-from mcp_hitl.domain.instants import to_ms
+from mcp_hitl.domain.values.instants import to_ms
 
 
 class PauseStatements:

@@ -4,11 +4,11 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.approval import Approval, Edit, Status
-from mcp_hitl.domain.canonical import read_back
-from mcp_hitl.domain.instants import from_ms, to_ms
-from mcp_hitl.domain.payload import arranged_like
-from mcp_hitl.domain.resolution import POLICY_STAGE
+from mcp_hitl.domain.approvals.approval import Approval, Edit, Status
+from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
+from mcp_hitl.domain.values.canonical import read_back
+from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.domain.values.payload import arranged_like
 from mcp_hitl.store.sqlite import rows
 
 _WHOLE = (

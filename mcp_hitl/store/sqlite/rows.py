@@ -5,13 +5,13 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from mcp_hitl.domain.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
-from mcp_hitl.domain.audit import Entry, Event, Recorded, content_digest
-from mcp_hitl.domain.canonical import JsonObject, read_back
-from mcp_hitl.domain.instants import from_ms, to_ms
-from mcp_hitl.domain.policy import Assurance, Escalation, Policy, Stage, Verdict
-from mcp_hitl.domain.same import Same
-from mcp_hitl.domain.schedule import next_due
+from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
+from mcp_hitl.domain.approvals.schedule import next_due
+from mcp_hitl.domain.evidence.audit import Entry, Event, Recorded, content_digest
+from mcp_hitl.domain.policy.policy import Assurance, Escalation, Policy, Stage, Verdict
+from mcp_hitl.domain.values.canonical import JsonObject, read_back
+from mcp_hitl.domain.values.identity_key import Same
+from mcp_hitl.domain.values.instants import from_ms, to_ms
 
 _compact = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 

@@ -4,9 +4,9 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.instants import from_ms, to_ms
-from mcp_hitl.domain.principal import Established, Principal
-from mcp_hitl.domain.session import Session, Whereabouts
+from mcp_hitl.domain.approvals.session import Session, Whereabouts
+from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.values.instants import from_ms, to_ms
 
 _FREE, _NAMED = "free", "named"
 """How the port of a recorded address was chosen."""

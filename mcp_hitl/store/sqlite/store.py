@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 import anyio.to_thread
 
-from mcp_hitl.domain.errors import Unavailable
+from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.connection import connect, prepare, scrub
 from mcp_hitl.store.sqlite.files import shared_key
-from mcp_hitl.store.sqlite.lane import Lane
-from mcp_hitl.store.sqlite.surveying import Surveys
+from mcp_hitl.store.sqlite.surveys import Surveys
+from mcp_hitl.store.sqlite.worker import Lane
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
 
 if TYPE_CHECKING:
-    from mcp_hitl.store.sqlite.holding import Holding
+    from mcp_hitl.store.sqlite.locks import Holding
 
 T = TypeVar("T")
 
@@ -115,7 +115,7 @@ class SqliteStore:
     def _locks(self) -> "Holding":
         if self._holding is None:
             # Imported late: most commands of the terminal hold nothing.
-            from mcp_hitl.store.sqlite.holding import Holding
+            from mcp_hitl.store.sqlite.locks import Holding
 
             self._holding = Holding(self.path)
         return self._holding

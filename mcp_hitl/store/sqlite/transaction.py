@@ -6,16 +6,16 @@ Every statement on a path for a waiting caller is in the method that runs it.
 import re
 import sqlite3
 
-from mcp_hitl.domain.errors import Invalid
+from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.store.sqlite.approvals import ApprovalStatements
 from mcp_hitl.store.sqlite.clients import ClientStatements
 from mcp_hitl.store.sqlite.effects import EffectStatements
-from mcp_hitl.store.sqlite.examining import ExaminingStatements
 from mcp_hitl.store.sqlite.flows import FlowStatements
+from mcp_hitl.store.sqlite.integrity import ExaminingStatements
 from mcp_hitl.store.sqlite.log import LogStatements
 from mcp_hitl.store.sqlite.pauses import PauseStatements
 from mcp_hitl.store.sqlite.queries import ApprovalQueries
-from mcp_hitl.store.sqlite.searching import SearchStatements
+from mcp_hitl.store.sqlite.searches import SearchStatements
 from mcp_hitl.store.sqlite.sessions import SessionStatements
 
 _CONTROL = re.compile(

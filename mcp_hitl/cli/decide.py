@@ -1,0 +1,176 @@
+"""Commands to decide at the terminal: `approve`, `reject`, `edit`, `cancel`, `lift`."""
+
+from collections.abc import Awaitable, Callable
+from typing import BinaryIO
+
+import click
+
+from mcp_hitl.cli import terminal
+from mcp_hitl.cli.running import DONE, NO, print_json, run
+from mcp_hitl.cli.workspace import Workspace, settings_of, workspace
+from mcp_hitl.desk.transactions.decide import Said, checked_comment
+from mcp_hitl.desk.transactions.record import check_open
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.resolution import stage_of
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.present.approval_views import review, revision_wanted
+
+_ID = click.argument("approval_id", metavar="ID")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print what the tool of this name returns.")
+_YES = click.option("--yes", is_flag=True, help="Decide without a prompt. The policy must allow it: unattended = true.")
+
+
+@click.command(short_help="Approve a request, after you have read it.")
+@_ID
+@click.option("--comment", help="A comment to record with the approval.")
+@_YES
+@_JSON
+@click.pass_context
+def approve(context: click.Context, approval_id: str, comment: str | None, yes: bool, as_json: bool) -> None:
+    """Approve a request. You read all of it and fill in its form first."""
+    run(lambda: _decide(context, approval_id, Verdict.APPROVE, comment, yes, as_json), as_json=as_json)
+
+
+@click.command(short_help="Reject a request, after you have read it.")
+@_ID
+@click.option("--reason", required=True, help="Why you reject it. The agent will see this.")
+@_YES
+@_JSON
+@click.pass_context
+def reject(context: click.Context, approval_id: str, reason: str, yes: bool, as_json: bool) -> None:
+    """Reject a request. You read all of it first."""
+    if not reason.strip():
+        raise click.UsageError("Give a reason with --reason. The agent will see it.")
+    run(lambda: _decide(context, approval_id, Verdict.REJECT, reason, yes, as_json), as_json=as_json)
+
+
+@click.command(short_help="Change what a request asks for.")
+@_ID
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="A field and its new value, as JSON or text. You can repeat this option.",
+)
+@click.option("--payload", type=click.File("rb"), help="A file with the whole new payload as JSON.")
+@click.option("--comment", help="Why you change it. The requester will see this.")
+@_JSON
+@click.pass_context
+def edit(
+    context: click.Context,
+    approval_id: str,
+    changes: tuple[str, ...],
+    payload: BinaryIO | None,
+    comment: str | None,
+    as_json: bool,
+) -> None:
+    """Change what a request asks for. You see the difference first, and the request must then be decided again.
+
+    Without options, the payload opens in your editor.
+    """
+
+    async def act(place: Workspace) -> Approval | None:
+        terminal.require_terminal()
+        checked_comment(comment)
+        approval = await place.desk.get(place.user, approval_id)
+        check_open(approval, place.desk.clock())
+        wanted = terminal.revise(approval.payload, changes, payload.read() if payload else None)
+        if wanted is None:
+            return None
+        place.desk.admit(approval.kind, wanted)
+        change = revision_wanted(approval.payload, wanted)
+        earlier = await place.desk.earlier(place.user, approval)
+        terminal.say(f"{review(approval, place.desk.clock(), earlier)}\n\nYour change:\n\n{change}\n")
+        if not terminal.confirm("Make this change?"):
+            return None
+        return await place.desk.edit(
+            place.user,
+            approval.id,
+            wanted,
+            revision=approval.revision,
+            digest=approval.digest,
+            assurance=Assurance.LOCAL,
+            comment=comment,
+        )
+
+    run(lambda: _act(context, act, as_json), as_json=as_json)
+
+
+@click.command(short_help="Cancel a pending request.")
+@_ID
+@click.option("--reason", help="Why you cancel it.")
+@_JSON
+@click.pass_context
+def cancel(context: click.Context, approval_id: str, reason: str | None, as_json: bool) -> None:
+    """Cancel a pending request."""
+
+    async def act(place: Workspace) -> Approval:
+        return await place.desk.cancel(place.user, approval_id, reason)
+
+    run(lambda: _act(context, act, as_json), as_json=as_json)
+
+
+@click.command(short_help="Let a rejected request be made again early.")
+@_ID
+@_JSON
+@click.pass_context
+def lift(context: click.Context, approval_id: str, as_json: bool) -> None:
+    """Allow a rejected request to be made again before its cooldown ends."""
+
+    async def act(place: Workspace) -> Approval | None:
+        terminal.require_terminal()
+        approval = await place.desk.get(place.user, approval_id)
+        terminal.say(review(approval, place.desk.clock()))
+        if not terminal.confirm("\nAllow this to be requested again now?"):
+            return None
+        return await place.desk.lift_cooldown(place.user, approval_id, assurance=Assurance.LOCAL)
+
+    run(lambda: _act(context, act, as_json), as_json=as_json)
+
+
+async def _decide(
+    context: click.Context, approval_id: str, verdict: Verdict, comment: str | None, yes: bool, as_json: bool
+) -> int:
+    async def act(place: Workspace) -> Approval | None:
+        checked_comment(comment)
+        approval = await place.desk.get(place.user, approval_id)
+        now = place.desk.clock()
+        check_open(approval, place.desk.clock())
+        answer = None
+        if not yes:
+            terminal.require_terminal()
+            terminal.say(review(approval, now, await place.desk.earlier(place.user, approval)) + "\n")
+            answer = terminal.fill_in(approval) if verdict is Verdict.APPROVE else None
+            if not terminal.confirm(f"{verdict.value.capitalize()} this?"):
+                return None
+        return await place.desk.decide(
+            Said(
+                approver=place.user,
+                approval_id=approval.id,
+                verdict=verdict,
+                revision=approval.revision,
+                digest=approval.digest,
+                assurance=Assurance.NONE if yes else Assurance.LOCAL,
+                comment=comment,
+                answer=answer,
+                stage=stage_of(approval),
+                looked=None if yes else place.desk.clock() - now,
+            )
+        )
+
+    return await _act(context, act, as_json)
+
+
+async def _act(context: click.Context, act: Callable[[Workspace], Awaitable[Approval | None]], as_json: bool) -> int:
+    """Run `act` and print the approval's status. `act` returns None if the person said no."""
+    async with workspace(settings_of(context)) as place:
+        approval = await act(place)
+        if approval is None:
+            terminal.say("Nothing was changed.")
+            return NO
+        if as_json:
+            print_json(place.desk.shape(approval))
+        else:
+            click.echo(f"{approval.id} is {approval.seen_at(place.desk.clock()).value}: {approval.title}")
+    return DONE

@@ -1,0 +1,1 @@
+"""`mcp-hitl install`: adds this server to the configuration files of MCP clients."""

@@ -1,0 +1,154 @@
+"""Shows text to the person at the terminal and asks questions."""
+
+import json
+import signal
+import sys
+from typing import Any, TextIO, cast
+
+import click
+
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy.forms import Field, fields_of, number_typed
+from mcp_hitl.domain.values import strict_json
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Invalid, NeedsPerson
+from mcp_hitl.domain.values.text import visible
+
+
+def require_terminal(
+    otherwise: str = "A person has to decide this at a terminal, and there is none here. Nothing was decided.",
+) -> None:
+    """Refuse with the message `otherwise` if no person can read and type here.
+
+    Raises:
+        NeedsPerson: input or output is not a terminal.
+    """
+    streams = (cast("TextIO | None", stream) for stream in (sys.stdin, sys.stderr))
+    if not all(stream is not None and stream.isatty() for stream in streams):
+        raise NeedsPerson(otherwise)
+
+
+def say(text: str = "") -> None:
+    """Print text for the person on stderr, apart from the command's output."""
+    click.echo(text, err=True)
+
+
+def confirm(question: str) -> bool:
+    """Ask a question. Anything but y or yes counts as no."""
+    return _typed(f"{question} [y/N]").lower() in {"y", "yes"}
+
+
+def fill_in(approval: Approval) -> JsonObject | None:
+    """Ask for each field of the approval's form until it is valid. Returns None if there is no form."""
+    if approval.form is None:
+        return None
+    answers = {field.name: _ask(field) for field in fields_of(approval.form)}
+    return {name: value for name, value in answers.items() if value is not None}
+
+
+def revise(payload: JsonObject, changes: tuple[str, ...], text: str | bytes | None) -> JsonObject | None:
+    """Return the new payload from `FIELD=VALUE` changes, a file's text, or the editor. None if it was not changed.
+
+    Raises:
+        Invalid: the input is not a JSON object.
+    """
+    if text is None and not changes:
+        text = click.edit(json.dumps(payload, indent=2, ensure_ascii=False) + "\n", extension=".json")
+        if text is None:
+            return None
+    wanted: Any = payload if text is None else strict_json.parse(text, what="payload")
+    if not isinstance(wanted, dict):
+        raise Invalid("The payload must be a JSON object.")
+    wanted = dict(cast("JsonObject", wanted))
+    for change in changes:
+        name, separator, value = change.partition("=")
+        if not separator or not name:
+            raise Invalid("Give each change as FIELD=VALUE.")
+        try:
+            wanted[name] = strict_json.parse(value, what="the value")
+        except Invalid:
+            wanted[name] = value
+    return wanted
+
+
+def _ask(field: Field) -> Any:
+    if description := field.schema.get("description"):
+        say(visible(description))
+    for number, choice in enumerate(field.choices, start=1):
+        say(f"  {number}) {choice.title}" + (f"  [{choice.value}]" if choice.title != choice.value else ""))
+    while True:
+        typed = _typed(_label(field))
+        if not typed:
+            if "default" in field.schema:
+                return field.schema["default"]
+            if not field.required:
+                return None
+        try:
+            value = _value(field, typed)
+            field.check(value)
+        except Invalid as mistake:
+            say(f"  {mistake}")
+        else:
+            return value
+
+
+def _typed(prompt: str) -> str:
+    """Return the typed line. Aborts on an interrupt or the end of input."""
+    # The event loop makes a cancellation of an interrupt, which does not reach somebody who is blocked in reading.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return click.prompt(prompt, default="", show_default=False, err=True).strip()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _label(field: Field) -> str:
+    hints = {
+        "number": "number",
+        "integer": "whole number",
+        "boolean": "y/n",
+        "array": "numbers of your choices, separated by commas",
+        "string": "number of your choice" if field.choices else field.schema.get("format", ""),
+    }
+    words = [hints[field.type], "" if field.required else "optional"]
+    if "default" in field.schema:
+        words.append(f"Enter for {_as_typed(field, field.schema['default'])}")
+    told = ", ".join(word for word in words if word)
+    return f"{field.label} ({told})" if told else field.label
+
+
+def _as_typed(field: Field, default: Any) -> str:
+    """Return a default as the person would type it. Options are shown by number and title."""
+    values = [choice.value for choice in field.choices]
+    match default:
+        case bool():
+            return "y" if default else "n"
+        case list():
+            numbers = sorted(values.index(value) + 1 for value in cast("list[str]", default))
+            return ", ".join(map(str, numbers)) or "none"
+        case str() if values:
+            number = values.index(default)
+            return f"{number + 1}) {field.choices[number].title}"
+        case _:
+            return visible(str(default)) or "nothing"
+
+
+def _value(field: Field, typed: str) -> Any:
+    match field.type:
+        case "number" | "integer":
+            return number_typed(field, typed)
+        case "boolean":
+            answers = {"y": True, "yes": True, "true": True, "n": False, "no": False, "false": False}
+            if typed.lower() not in answers:
+                raise Invalid(f"{field.label} must be y or n.")
+            return answers[typed.lower()]
+        case "array":
+            return [_chosen(field, part.strip()) for part in typed.split(",") if part.strip()]
+        case _:
+            return _chosen(field, typed) if field.choices else typed
+
+
+def _chosen(field: Field, typed: str) -> str:
+    """Return the choice with this number or value."""
+    numbered = {str(number): choice.value for number, choice in enumerate(field.choices, start=1)}
+    return numbered.get(typed, typed)

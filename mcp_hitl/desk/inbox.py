@@ -1,0 +1,173 @@
+"""Signing in at the inbox, and the inbox's address."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+import anyio
+
+from mcp_hitl.desk.looking import Looking
+from mcp_hitl.desk.transactions.record import begin, instant, record
+from mcp_hitl.domain.approvals.session import LINK_LIFE, SESSION_LIFE, LinkEnd, Session, Whereabouts
+from mcp_hitl.domain.evidence.audit import NOWHERE, Event
+from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.values.errors import NotAllowed
+from mcp_hitl.store.transaction import Transaction
+
+INBOX = "inbox"
+"""The name of the lock that the process serving the inbox holds."""
+_BYTES = 32
+_ENTERING = frozenset({Event.SIGNED_IN, Event.SIGNED_OUT})
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A new session: the secret for its cookie, the token for its pages, and the session itself."""
+
+    secret: str
+    token: str
+    session: Session
+
+
+class Entering(Looking):
+    """The part of the desk that handles sign-in and the inbox's address."""
+
+    async def offer_link(self, who: Principal) -> str:
+        """Return a code with which one browser can sign in as `who`, within `LINK_LIFE`."""
+        code = secrets.token_urlsafe(_BYTES)
+        who = Principal(who.id, Established.SIGN_IN_LINK)
+
+        def work(tx: Transaction) -> None:
+            now = begin(tx, self.clock())
+            tx.drop_outdated(now)
+            tx.add_link(digest(code), who, now + LINK_LIFE)
+
+        await self.store.write(work)
+        return code
+
+    async def sign_in(self, code: str, *, at: str = "") -> SignedIn:
+        """Use up a link and begin a session. Its token is valid at one address only.
+
+        Raises:
+            NotAllowed: the link was used already, is too old, or never existed.
+        """
+        secret, token = secrets.token_urlsafe(_BYTES), secrets.token_urlsafe(_BYTES)
+
+        def work(tx: Transaction) -> Session:
+            now = begin(tx, self.clock())
+            who = tx.take_link(digest(code), now)
+            if who is None:
+                raise NotAllowed(
+                    "This sign-in link was used already, or is more than ten minutes old. Run mcp-hitl inbox to get "
+                    "a new one."
+                )
+            session = Session(
+                digest=digest(secret), token_digest=digest(at + token), who=who, since=now, until=now + SESSION_LIFE
+            )
+            tx.drop_outdated(now)
+            tx.add_session(session)
+            record(tx, None, Event.SIGNED_IN, now, who)
+            return session
+
+        return SignedIn(secret, token, await self.store.write(work))
+
+    async def link_end(self, code: str, *, seconds: float) -> LinkEnd:
+        """Wait until somebody has signed in with a link, or has voided it. Return `UNUSED` if that takes longer."""
+        changed = anyio.Event()
+        with anyio.move_on_after(seconds):
+            async with self.feed.listen(NOWHERE, lambda _: changed.set(), events=_ENTERING):
+                while True:
+                    changed = anyio.Event()
+                    there, sessions = await self.store.read(lambda view: (view.has_link(digest(code)), view.sessions()))
+                    if not there:
+                        # What voids links ends all sessions with them, and what uses one begins a session.
+                        return LinkEnd.USED if sessions else LinkEnd.VOIDED
+                    await changed.wait()
+        return LinkEnd.UNUSED
+
+    async def session(self, secret: str) -> Session | None:
+        """Return the session that belongs to a cookie's secret, or None if there is none any more."""
+        clock = self.clock()
+        held, now = await self.store.read(lambda view: (view.session(digest(secret)), instant(view, clock)))
+        return held if held is not None and now < held.until else None
+
+    async def lasts(self, session: Session) -> bool:
+        """Return True if a session is still valid: not expired, and not signed out by any process."""
+        clock = self.clock()
+        held, now = await self.store.read(lambda view: (view.session(session.digest), instant(view, clock)))
+        return held is not None and now < held.until
+
+    async def sign_out(self, session: Session) -> None:
+        """End a session."""
+
+        def work(tx: Transaction) -> None:
+            now = begin(tx, self.clock())
+            if tx.end_session(session.digest):
+                record(tx, None, Event.SIGNED_OUT, now, session.who)
+
+        await self.store.write(work)
+
+    async def sign_everybody_out(self, who: Principal | None) -> int:
+        """End every session and void every link, for `who` (None: the system). Return the number of sessions ended."""
+        return await self.store.write(lambda tx: self._shut_out(tx, who))
+
+    async def database_id(self) -> str:
+        """Return the id that distinguishes this database from every other."""
+        return await self.store.read(lambda view: view.database_id())
+
+    def take_inbox(self) -> bool:
+        """Become the process that serves this database's inbox. Return False if another process serves it."""
+        return self.store.hold(INBOX)
+
+    async def announce_inbox(self, address: str | None, *, free: bool = False) -> None:
+        """Record the inbox's address for all processes; only the process that has taken the inbox may do this.
+
+        With `free`, nobody chose its port, and another process may take it over.
+        """
+        where = None if address is None else Whereabouts(address, free)
+        await self.store.write(lambda tx: tx.set_inbox(where))
+        self.address = address
+
+    async def abandon_inbox(self) -> None:
+        """Never use the recorded address again, because a stranger listens there. Call it only after taking the inbox.
+
+        A browser sends its cookie, and even the code of a link, to any program at an address that it knows. So these
+        become void; a token is valid only at its own address anyway.
+        """
+
+        def work(tx: Transaction) -> None:
+            tx.set_inbox(None)
+            self._shut_out(tx, None)
+
+        await self.store.write(work)
+        self.address = None
+
+    def leave_inbox(self) -> None:
+        """Let another process serve the inbox. The address stays recorded; it is valid while a process serves it."""
+        self.address = None
+        self.store.let_go(INBOX)
+
+    async def find_inbox(self) -> str | None:
+        """Return the inbox's address and remember it; None if no process serves the inbox now."""
+        where = await self.last_inbox()
+        self.address = where.address if where is not None and self.store.is_held(INBOX) else None
+        return self.address
+
+    async def last_inbox(self) -> Whereabouts | None:
+        """Return the inbox's present or last address, whatever program answers there now."""
+        return await self.store.read(lambda view: view.inbox())
+
+    def _shut_out(self, tx: Transaction, who: Principal | None) -> int:
+        now = begin(tx, self.clock())
+        tx.drop_outdated(now)
+        ended, links = tx.shut_out()
+        for session in ended:
+            record(tx, None, Event.SIGNED_OUT, now, who, person=session.who.id)
+        if links:  # told even where nobody was signed in: somebody may be waiting for one to be used
+            record(tx, None, Event.SIGNED_OUT, now, who, links=links)
+        return len(ended)
+
+
+def digest(secret: str) -> str:
+    """Return the hash that is stored instead of a secret. Secrets are random, so a plain hash is enough."""
+    return hashlib.sha256(secret.encode()).hexdigest()

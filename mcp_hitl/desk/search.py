@@ -1,0 +1,234 @@
+"""Desk methods that search: lists of pending and resolved approvals, their people and kinds, and statistics."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from mcp_hitl.desk import looking
+from mcp_hitl.desk.looking import Looking, Page, as_seen
+from mcp_hitl.desk.transactions.record import instant
+from mcp_hitl.desk.transactions.rights import check_beforehand
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.search import Sifted, Sought, words_of
+from mcp_hitl.domain.approvals.statistics import Numbers, by_kind, by_person
+from mcp_hitl.domain.approvals.stop import Stop
+from mcp_hitl.domain.policy.people import People
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.canonical import check_text
+from mcp_hitl.domain.values.errors import HitlError, Invalid
+from mcp_hitl.domain.values.ids import is_approval_id
+from mcp_hitl.domain.values.secrets import has_secrets
+from mcp_hitl.store.view import View
+
+MOST_SEARCHED = 10_000
+"""The most approvals that one search checks; the next page continues from there."""
+MOST_NAMED = 100
+MOST_NUMBERED = 100_000
+MOST_DAYS = 3_660
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Some resolved approvals, newest request first, and the cursor of the next page.
+
+    `looked_back_to` is set if the search stopped before the page was full: it has not checked older requests.
+    A short or empty page with a `next_cursor` continues there.
+    """
+
+    approvals: list[Approval]
+    next_cursor: str | None
+    looked_back_to: datetime | None
+
+
+class Searching(Looking):
+    """The part of the desk that searches approvals and counts them; it changes nothing."""
+
+    async def pending(
+        self,
+        principal: Principal,
+        *,
+        kind: str | None = None,
+        requester: str | None = None,
+        text: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return the oldest pending approvals after `cursor`, of a kind, of a requester, that contain all words.
+
+        With `requester` or `text`, one page checks at most `MOST_SEARCHED`: it may be short or even empty, and still
+        have a `next_cursor`. Its `total` then counts the oldest `MOST_SEARCHED`; see `Page.counted_all`.
+
+        Raises:
+            Invalid: the cursor is not one of ours, or the text cannot be searched for.
+        """
+        _check_cursor(cursor, "list-pending")
+        if requester is None and not words_of(text):
+            return await self.store.read(partial(self._page, kind=kind, limit=limit, cursor=cursor))
+        sought = _sought(self.rulebook, kind=kind, requester=requester, text=text)
+        return await self.store.survey(partial(self._search, sought=sought, limit=limit, cursor=cursor))
+
+    async def next_pending(self, principal: Principal, after: str | None) -> str | None:
+        """Return the id of the pending approval after `after`, or else of the first one that is not `after` itself."""
+        _check_cursor(after, "list-pending")
+
+        def look(view: View) -> str | None:
+            now = instant(view, self.clock())
+            behind = view.sift_pending(now, Sought(), after=after, limit=1, most=1).ids
+            first = view.sift_pending(now, Sought(), after=None, limit=1, most=1).ids
+            return next((one for one in (*behind, *first) if one != after), None)
+
+        return await self.store.read(look)
+
+    async def requesters(self, principal: Principal) -> list[str]:
+        """Return the requesters of pending approvals, sorted; at most `MOST_NAMED`."""
+        return await self.store.read(
+            lambda view: view.pending_requesters(instant(view, self.clock()), limit=MOST_NAMED)
+        )
+
+    async def pending_kinds(self, principal: Principal) -> list[str]:
+        """Return the kinds of pending approvals, sorted; at most `MOST_NAMED`."""
+        return await self.store.read(lambda view: view.pending_kinds(instant(view, self.clock()), limit=MOST_NAMED))
+
+    async def history(
+        self,
+        principal: Principal,
+        *,
+        status: Status | None = None,
+        kind: str | None = None,
+        requester: str | None = None,
+        approver: str | None = None,
+        text: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Past:
+        """Return approvals that have left `pending` or are overdue, before `cursor`; the newest request first.
+
+        `approver` is a person who decided on it, with any verdict, whether or not this settled it. One page checks at
+        most `MOST_SEARCHED` approvals; see `Past`.
+
+        Raises:
+            Invalid: the cursor is not one of ours, the text cannot be searched for, or the status is `pending`.
+        """
+        _check_cursor(cursor, "the history")
+        if status is Status.PENDING:
+            raise Invalid("The history has only resolved approvals: approved, rejected, expired or cancelled.")
+        sought = _sought(self.rulebook, status=status, kind=kind, requester=requester, approver=approver, text=text)
+        if approver is not None:
+            sought = replace(sought, approver=self.rulebook.people.person(approver))
+
+        def look(view: View) -> Past:
+            now = instant(view, self.clock())
+            found = view.sift_past(now, sought, before=cursor, limit=limit + 1, most=MOST_SEARCHED)
+            full = len(found.ids) > limit
+            stopped = None if full or found.stopped_at is None else view.get(found.stopped_at)
+            page = _load(view, found.ids[:limit], now)
+            return Past(page, _behind(found, limit), stopped.requested_at if stopped else None)
+
+        return await (self.store.read if sought == Sought() else self.store.survey)(look)
+
+    async def numbers(self, principal: Principal, *, days: int = 30) -> Numbers:
+        """Return statistics about approvals resolved within the last `days`, by kind and by person.
+
+        At most the newest `MOST_NUMBERED` are counted; see `Numbers.complete`.
+
+        Raises:
+            Invalid: `days` is not 1 to `MOST_DAYS`.
+        """
+        if not 1 <= days <= MOST_DAYS:
+            raise Invalid(f"days must be 1 to {MOST_DAYS:,}.")
+        clock, people = self.clock(), self.rulebook.people
+        return await self.store.survey(lambda view: _numbers(view, instant(view, clock), timedelta(days=days), people))
+
+    async def paused(self, principal: Principal) -> list[Stop]:
+        """Return what is paused now, by whom and since when; everything first, then by kind."""
+        return await self.store.read(lambda view: view.stops())
+
+    async def check_beforehand(
+        self,
+        principal: Principal,
+        approval: Approval,
+        assurance: Assurance,
+        verdict: Verdict = Verdict.APPROVE,
+    ) -> None:
+        """Refuse what `decide` would refuse for this verdict on `approval` as it was shown.
+
+        It checks the person, the time and the assurance. Only the decision itself checks a form's answer and a comment.
+
+        Raises:
+            NotFound, AlreadyResolved, Paused, Conflict, NotAllowed: as `decide` would.
+        """
+        who, clock = self.rulebook.people.identify(principal), self.clock()
+        await self.store.read(
+            lambda view: check_beforehand(view, approval, who, verdict, assurance, clock, self.rulebook)
+        )
+
+    async def objection(
+        self,
+        principal: Principal,
+        approval: Approval,
+        assurance: Assurance,
+        verdict: Verdict = Verdict.APPROVE,
+    ) -> str | None:
+        """Return the message with which `check_beforehand` refuses, or None."""
+        try:
+            await self.check_beforehand(principal, approval, assurance, verdict)
+        except HitlError as error:
+            return str(error)
+        return None
+
+    def _page(self, view: View, *, kind: str | None, limit: int, cursor: str | None) -> Page:
+        now = instant(view, self.clock())
+        found = view.pending(now, kind=kind, after=cursor, limit=limit + 1)
+        page = found[:limit]
+        total = view.count_pending(now, kind=kind, most=looking.MOST_COUNTED)
+        return Page(page, page[-1].id if len(found) > limit else None, total)
+
+    def _search(self, view: View, *, sought: Sought, limit: int, cursor: str | None) -> Page:
+        now = instant(view, self.clock())
+        counted = view.sift_pending(now, sought, after=None, limit=looking.MOST_COUNTED, most=MOST_SEARCHED)
+        found = counted
+        if cursor is not None:
+            found = view.sift_pending(now, sought, after=cursor, limit=limit + 1, most=MOST_SEARCHED)
+        page = _load(view, found.ids[:limit], now)
+        return Page(page, _behind(found, limit), len(counted.ids), counted.stopped_at is None)
+
+
+def _numbers(view: View, now: datetime, span: timedelta, people: People) -> Numbers:
+    since = now - span
+    ended = view.ended(since, now, MOST_NUMBERED + 1)
+    complete = len(ended) <= MOST_NUMBERED
+    if not complete:
+        since = ended[-1].ended_at
+        ended = [one for one in ended if one.ended_at > since]
+    given = [replace(one, approver=people.person(one.approver)) for one in view.given(since, now)]
+    return Numbers(since=since, until=now, complete=complete, kinds=by_kind(ended, given), people=by_person(given))
+
+
+def _sought(rulebook: Rulebook, *, text: str | None, status: Status | None = None, **names: str | None) -> Sought:
+    for what, name in names.items():
+        if name is not None:
+            check_text(name, what)
+    words = words_of(text)
+    return Sought(status=status, words=words, open_kinds=_open_kinds(rulebook) if words else None, **names)
+
+
+def _open_kinds(rulebook: Rulebook) -> frozenset[str]:
+    """Return the kinds without secret fields, so that a search cannot find out a secret (THREATS T36)."""
+    return frozenset(name for name, kind in rulebook.kinds.items() if not has_secrets(kind.schema))
+
+
+def _check_cursor(cursor: str | None, where: str) -> None:
+    if cursor is not None and not is_approval_id(cursor):
+        raise Invalid(f"cursor must be a next_cursor that {where} returned. Leave it out for the first page.")
+
+
+def _behind(found: Sifted, limit: int) -> str | None:
+    """Return the cursor of the next page, or None if there is none."""
+    return found.ids[limit - 1] if len(found.ids) > limit else found.stopped_at
+
+
+def _load(view: View, ids: list[str], now: datetime) -> list[Approval]:
+    loaded = [view.get(one) for one in ids]
+    return [as_seen(approval, now) for approval in loaded if approval is not None]

@@ -1,0 +1,1 @@
+"""What changes inside one transaction: one function for each thing that can happen to an approval."""

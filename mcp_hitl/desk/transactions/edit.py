@@ -1,0 +1,133 @@
+"""Editing a pending approval: a new revision. Earlier decisions don't count for it, and the policy is applied again."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mcp_hitl.desk.transactions.decide import checked_comment
+from mcp_hitl.desk.transactions.end import decide_by_rule
+from mcp_hitl.desk.transactions.record import begin, check_open, check_running, locked, record
+from mcp_hitl.desk.transactions.rights import check_right, check_shown
+from mcp_hitl.desk.transactions.submit import hold_or_decide
+from mcp_hitl.domain.approvals.approval import Approval, Edit
+from mcp_hitl.domain.evidence.audit import SYSTEM, Event, content_digest
+from mcp_hitl.domain.evidence.digests import rules_of, wording_of
+from mcp_hitl.domain.policy.kinds import Kind
+from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.changes import named
+from mcp_hitl.domain.values.errors import Conflict, Invalid
+from mcp_hitl.domain.values.payload import Payload
+from mcp_hitl.store.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """An editor's new payload; `revision` and `digest` are those they were shown, and `form` is the new form."""
+
+    editor: Principal
+    approval_id: str
+    payload: Payload
+    revision: int
+    digest: str
+    assurance: Assurance
+    comment: str | None
+    form: JsonObject | None
+
+
+def edit(tx: Transaction, wanted: Revision, clock: datetime, kind: Kind, rulebook: Rulebook) -> Approval:
+    """Replace the payload of a pending approval. Repeating the same edit changes nothing.
+
+    Raises:
+        NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
+    """
+    approval = locked(tx, wanted.approval_id)
+    if approval.digest == wanted.payload.digest and approval.revision == wanted.revision + 1:
+        return approval
+    now = begin(tx, clock)
+    check_open(approval, now)
+    check_running(tx, approval.kind)
+    check_shown(approval, wanted.revision, wanted.digest)
+    check_right(approval, wanted.editor, wanted.assurance, rulebook)
+    if wanted.payload.digest == approval.digest:
+        raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")
+    comment = checked_comment(wanted.comment)
+    return _revise(
+        tx,
+        approval,
+        wanted.payload,
+        kind,
+        rulebook,
+        now,
+        wanted.editor,
+        assurance=wanted.assurance,
+        comment=comment,
+        form=wanted.form,
+    )
+
+
+def complete(
+    tx: Transaction, approval: Approval, payload: Payload, kind: Kind, rulebook: Rulebook, now: datetime
+) -> Approval:
+    """Let a flow complete its own payload before people have decided on it."""
+    return _revise(tx, approval, payload, kind, rulebook, now, None, form=kind.form_of(payload.value))
+
+
+def _revise(
+    tx: Transaction,
+    approval: Approval,
+    payload: Payload,
+    kind: Kind,
+    rulebook: Rulebook,
+    now: datetime,
+    editor: Principal | None,
+    *,
+    form: JsonObject | None,
+    assurance: Assurance | None = None,
+    comment: str | None = None,
+) -> Approval:
+    judgement = hold_or_decide(tx, rulebook.judge(kind, payload.value), kind, approval.requester, now)
+    revised = replace(
+        approval,
+        payload=payload.value,
+        digest=payload.digest,
+        revision=approval.revision + 1,
+        title=kind.title_of(payload.value, approval.claim),
+        policy=judgement.policy,
+        form=form,
+        rule=judgement.rule and judgement.rule.name,
+        stage_since=now,
+        timed_to=now,
+        escalated=(),
+    )
+    made = Edit(
+        revision=revised.revision,
+        editor=editor.id if editor else SYSTEM,
+        comment=comment,
+        before=approval.payload,
+        after=payload.value,
+        at=now,
+        established=editor.established.value if editor else None,
+    )
+    if not tx.revise(revised, made):
+        raise Conflict(f"{approval.id} was changed a moment ago. Look at it again.")
+    record(
+        tx,
+        revised,
+        Event.EDITED,
+        now,
+        editor,
+        assurance=assurance,
+        before=approval.digest,
+        payload=payload.digest,
+        **named(approval.payload, payload.value, kind.schema),
+        comment=content_digest(comment),
+        rule=revised.rule,
+        **rules_of(revised),
+        **wording_of(revised),
+    )
+    revised = replace(revised, edits=(*approval.edits, made))
+    if judgement.rule is not None and judgement.verdict is not None:
+        decide_by_rule(tx, revised, judgement.rule.name, judgement.verdict, now, cooldown=kind.cooldown)
+    return tx.get(approval.id) or revised

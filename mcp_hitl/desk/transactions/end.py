@@ -1,0 +1,115 @@
+"""Ends the status `pending`: the new status, its audit entry, and the waiting flow, in one transaction."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from mcp_hitl.desk.transactions.effects import EFFECTS
+from mcp_hitl.desk.transactions.record import record
+from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
+from mcp_hitl.domain.approvals.resolution import POLICY_STAGE, quorum_of, resolve
+from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import AlreadyResolved
+from mcp_hitl.domain.values.instants import rfc3339
+from mcp_hitl.store.transaction import Transaction
+
+_EVENTS: Mapping[Status, Event] = {
+    Status.APPROVED: Event.APPROVED,
+    Status.REJECTED: Event.REJECTED,
+    Status.EXPIRED: Event.EXPIRED,
+    Status.CANCELLED: Event.CANCELLED,
+}
+
+
+def end(
+    tx: Transaction,
+    approval: Approval,
+    status: Status,
+    now: datetime,
+    who: Principal | None = None,
+    *,
+    answer: JsonObject | None = None,
+    reason: str | None = None,
+    cooldown: timedelta | None = None,
+) -> Approval:
+    """Resolve a pending approval, and wake the flow that waits for it. Return the resolved approval.
+
+    Raises:
+        AlreadyResolved: it is no longer pending.
+    """
+    until = None if cooldown is None or status is not Status.REJECTED else now + cooldown
+    if not tx.resolve(approval.id, status, now, answer=answer, reason=reason, cooldown_until=until):
+        raise AlreadyResolved(f"{approval.id} was resolved a moment ago. Look at it again.")
+    record(
+        tx,
+        approval,
+        _EVENTS[status],
+        now,
+        who,
+        answer=content_digest(answer),
+        reason=content_digest(reason),
+        cooldown_until=until and rfc3339(until),
+    )
+    if approval.flow is not None:
+        tx.wake_flow(approval.flow)
+    return replace(approval, status=status, resolved_at=now, answer=answer, reason=reason, cooldown_until=until)
+
+
+def settle(
+    tx: Transaction,
+    approval: Approval,
+    decision: Decision,
+    now: datetime,
+    who: Principal | None,
+    *,
+    answer: JsonObject | None = None,
+    cooldown: timedelta | None = None,
+) -> Approval:
+    """Apply a decision that was just added: resolve, or move to the next stage. Return the resulting approval."""
+    decisions = (*approval.decisions_in_force, decision)
+    status = resolve(approval, decisions, now)
+    decided = replace(approval, decisions=(*approval.decisions, decision))
+    if status is None:
+        if quorum_of(approval, decisions).stage != quorum_of(approval, approval.decisions_in_force).stage:
+            decided = replace(decided, stage_since=now, timed_to=now, escalated=())
+            tx.set_timing(decided)
+        return decided
+    ended = end(tx, decided, status, now, who, answer=answer, cooldown=cooldown)
+    if status is Status.APPROVED and (effect := EFFECTS.get(approval.kind)) is not None:
+        effect(tx, approval, answer, now)
+        return tx.get(approval.id) or ended
+    return ended
+
+
+def decide_by_rule(
+    tx: Transaction, approval: Approval, rule: str, verdict: Verdict, now: datetime, *, cooldown: timedelta | None
+) -> None:
+    """Record a policy rule's decision, under the rule's name."""
+    decision = Decision(
+        approval=approval.id,
+        revision=approval.revision,
+        stage=POLICY_STAGE,
+        approver=f"policy:{rule}",
+        established="policy",
+        verdict=verdict,
+        comment=None,
+        assurance=Assurance.NONE,
+        at=now,
+    )
+    tx.add_decision(decision)
+    record(
+        tx,
+        approval,
+        Event.DECIDED,
+        now,
+        assurance=Assurance.NONE,
+        verdict=verdict.value,
+        stage=POLICY_STAGE,
+        approver=decision.approver,
+        digest=approval.digest,
+        rule=rule,
+    )
+    settle(tx, approval, decision, now, None, cooldown=cooldown)

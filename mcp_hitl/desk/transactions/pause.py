@@ -1,0 +1,38 @@
+"""The emergency stop, during which nothing is decided, redeemed or run; and resetting the clock."""
+
+from datetime import datetime
+
+from mcp_hitl.desk.transactions.record import begin, record
+from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.instants import rfc3339
+from mcp_hitl.store.transaction import Transaction
+
+
+def pause(tx: Transaction, who: Principal, kind: str | None, clock: datetime) -> bool:
+    """Pause a kind, or everything. Return False if it was paused already."""
+    now = begin(tx, clock)
+    stopped = tx.pause(kind, who.id, now)
+    if stopped:
+        record(tx, None, Event.PAUSED, now, who, kind=kind)
+    return stopped
+
+
+def resume(tx: Transaction, who: Principal, kind: str | None, clock: datetime) -> bool:
+    """Resume a kind, or everything. Return False if it was not paused."""
+    now = begin(tx, clock)
+    resumed = tx.resume(kind)
+    if resumed:
+        record(tx, None, Event.RESUMED, now, who, kind=kind)
+    return resumed
+
+
+def reset_clock(tx: Transaction, who: Principal, clock: datetime) -> datetime:
+    """Trust the clock again instead of the latest instant ever recorded. Return that instant.
+
+    Use it after a clock ran far ahead and was corrected; until then, approvals with a `valid_for` count as used up.
+    """
+    mark = tx.mark()
+    tx.remember(clock)
+    record(tx, None, Event.CLOCK_RESET, clock, who, was=rfc3339(mark))
+    return mark

@@ -1,0 +1,162 @@
+"""Carrying out the approved action: once, while the approval is valid, and never again on a guess."""
+
+from datetime import datetime
+
+from mcp_hitl.desk.transactions.decide import checked_comment
+from mcp_hitl.desk.transactions.record import begin, check_running, locked, record
+from mcp_hitl.desk.transactions.rights import check_is_an_approver
+from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
+from mcp_hitl.domain.approvals.flow import FlowState
+from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
+from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.policy.kinds import Kind
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.clock import latest
+from mcp_hitl.domain.values.errors import Conflict, NotAllowed
+from mcp_hitl.domain.values.instants import in_words, rfc3339
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
+
+
+def redeem(
+    tx: Transaction,
+    caller: Principal,
+    approval_id: str,
+    digest: str,
+    clock: datetime,
+    kind: Kind | None,
+    rulebook: Rulebook,
+) -> Approval:
+    """Use an approval, which is possible once. From here on the caller performs the action.
+
+    Raises:
+        NotFound, NotAllowed, Conflict, Paused: it cannot be used, and nothing was changed.
+    """
+    approval = locked(tx, approval_id)
+    if not caller.is_requester(approval.requester):
+        raise NotAllowed(f"{approval.id} was requested by somebody else; only its requester can redeem it.")
+    if kind is None or not kind.redeemable or approval.flow is not None:
+        raise NotAllowed(f"{approval.id} is carried out here, not by its requester, so there is nothing to redeem.")
+    check_usable(tx, approval, clock, rulebook)
+    if digest != approval.digest:
+        raise Conflict(
+            f"{approval.id} was approved with another payload. Carry out its present payload, and send its digest."
+        )
+    now = begin(tx, clock)
+    if not tx.set_outcome(approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)):
+        raise Conflict(f"{approval.id} was redeemed already, and an approval can be used only once. Ask for a new one.")
+    record(tx, approval, Event.STARTED, now, caller, digest=approval.digest)
+    return tx.get(approval.id) or approval
+
+
+def report(
+    tx: Transaction, caller: Principal, approval_id: str, succeeded: bool, note: str | None, clock: datetime
+) -> Approval:
+    """Record the outcome of an action that the caller redeemed. Repeating the same report changes nothing.
+
+    Raises:
+        NotFound, NotAllowed, Conflict, Invalid: nothing was changed.
+    """
+    approval = locked(tx, approval_id)
+    if not caller.is_requester(approval.requester):
+        raise NotAllowed(f"{approval.id} was requested by somebody else; only its requester can report on it.")
+    if approval.flow is not None:
+        raise NotAllowed(f"{approval.id} is carried out here, so its requester cannot report the outcome.")
+    outcome = _outcome(succeeded, checked_comment(note))
+    if approval.outcome == outcome:
+        return approval
+    now = begin(tx, clock)
+    if not tx.set_outcome(approval.id, outcome, was=(OutcomeState.RUNNING,)):
+        raise Conflict(f"{approval.id} is not being carried out: its outcome is {approval.outcome.state.value}.")
+    _record_outcome(tx, approval, outcome, now, caller)
+    return tx.get(approval.id) or approval
+
+
+def reconcile(
+    tx: Transaction,
+    person: Principal,
+    approval_id: str,
+    succeeded: bool,
+    assurance: Assurance,
+    clock: datetime,
+    rulebook: Rulebook,
+) -> Approval:
+    """Record the true outcome of an action whose outcome is unknown, as reported by an approver who has checked.
+
+    Raises:
+        NotFound, Conflict: there is nothing to reconcile.
+        NotAllowed: the person may not do this, or needs more assurance.
+    """
+    approval = locked(tx, approval_id)
+    now = begin(tx, clock)
+    check_is_an_approver(approval, person, assurance, rulebook, "say whether it happened")
+    outcome = _outcome(succeeded, None)
+    open_states = (OutcomeState.UNKNOWN,) if approval.flow else (OutcomeState.UNKNOWN, OutcomeState.RUNNING)
+    if not tx.set_outcome(approval.id, outcome, was=open_states):
+        raise Conflict(
+            f"The outcome of {approval.id} is {approval.outcome.state.value}, so there is nothing to reconcile."
+        )
+    if approval.flow is not None:
+        tx.settle_flow(approval.flow, FlowState.DONE if succeeded else FlowState.FAILED)
+    _record_outcome(tx, approval, outcome, now, person, assurance)
+    return tx.get(approval.id) or approval
+
+
+def check_usable(view: View, approval: Approval, clock: datetime, rulebook: Rulebook) -> None:
+    """Refuse an approval that may not be used now, even if it was approved (THREATS T13, T15, T21).
+
+    Raises:
+        NotAllowed: it is not approved, was approved too long ago, or an approver has lost the right since.
+        Paused: the emergency stop is on.
+    """
+    if approval.status is not Status.APPROVED:
+        raise NotAllowed(f"{approval.id} is {approval.seen_at(clock).value}, not approved. Do not act on it.")
+    check_running(view, approval.kind)
+    check_valid(view, approval, clock, rulebook)
+
+
+def check_valid(view: View, approval: Approval, clock: datetime, rulebook: Rulebook) -> None:
+    """Refuse an approval that was given too long ago, or by a person who has lost the right since (THREATS T13, T21).
+
+    Raises:
+        NotAllowed: the message says which of the two.
+    """
+    valid_for = approval.policy.valid_for
+    if valid_for is not None and approval.resolved_at is not None:
+        until = approval.resolved_at + valid_for
+        if latest(clock, view.mark()) >= until:
+            raise NotAllowed(
+                f"{approval.id} was valid for {in_words(valid_for)}, until {rfc3339(until)}. Ask for a new approval."
+            )
+    rights = rulebook.rights(approval.kind, approval.payload)
+    for decision in approval.decisions_in_force:
+        if decision.verdict is Verdict.APPROVE and decision.stage != POLICY_STAGE:
+            approver = Principal(decision.approver, Established(decision.established))
+            everybody = approval.policy.stages[decision.stage - 1].everybody
+            if not approval.policy.admits(everybody, approver, rights):
+                person = rulebook.people.person(decision.approver)
+                since = "whose right was withdrawn" if person == decision.approver else f"who counts as {person}"
+                raise NotAllowed(
+                    f"{approval.id} was approved by {decision.approver}, {since} since. Ask for a new approval."
+                )
+
+
+def _outcome(succeeded: bool, note: str | None) -> Outcome:
+    if succeeded:
+        return Outcome(OutcomeState.SUCCEEDED, {"note": note} if note else None)
+    return Outcome(OutcomeState.FAILED, None, note or "It failed.")
+
+
+def _record_outcome(
+    tx: Transaction,
+    approval: Approval,
+    outcome: Outcome,
+    now: datetime,
+    who: Principal,
+    assurance: Assurance | None = None,
+) -> None:
+    event = Event.SUCCEEDED if outcome.state is OutcomeState.SUCCEEDED else Event.FAILED
+    said = {"result": content_digest(outcome.result), "error": content_digest(outcome.error)}
+    record(tx, approval, event, now, who, assurance=assurance, **said)

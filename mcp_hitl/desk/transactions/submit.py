@@ -1,0 +1,150 @@
+"""Opening an approval, or joining an existing one."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mcp_hitl.desk.transactions.end import decide_by_rule
+from mcp_hitl.desk.transactions.record import begin, record
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.digests import rules_of, wording_of
+from mcp_hitl.domain.policy.kinds import Kind
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.policy.rulebook import Judgement, Rulebook
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Conflict, TooMany
+from mcp_hitl.domain.values.payload import Payload
+from mcp_hitl.store.transaction import Transaction
+
+_DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request, checked and ready to be stored."""
+
+    requester: Principal
+    kind: Kind
+    payload: Payload
+    claim: str | None
+    dedup_key: str | None
+    """The digest of the deduplication key. It outlasts the contents, so an erased request is not opened again."""
+    id: str
+    """The id for the approval if it is new."""
+    form: JsonObject | None
+    """The form for an approver, with its fields in the order in which they were defined."""
+    flow: str | None = None
+    """The flow that already waits for it, if there is one."""
+    timeout: timedelta | None = None
+
+
+def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: Rulebook) -> Approval:
+    """Return the existing approval for this request, or a new one.
+
+    Conflict: the deduplication key belongs to another payload.
+        Conflict: the key belongs to another payload.
+        TooMany: the requester has used up a quota.
+    """
+    now = begin(tx, clock)
+    _check_rate(tx, request, now)
+    asked_before = _earlier(tx, request, request.payload.digest, now)
+    if asked_before is not None:
+        tx.count_ask(asked_before.id)
+        record(tx, asked_before, Event.ASKED_AGAIN, now, request.requester)
+        return tx.get(asked_before.id) or asked_before
+    _check_open(tx, request, now)
+    return open_approval(tx, request, now, rulebook)
+
+
+def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, requester: str, now: datetime) -> Judgement:
+    """Return the judgement, without its verdict if the rule has used up its daily limit or the emergency stop is on."""
+    rule = judgement.rule
+    if rule is None or judgement.verdict is None:
+        return judgement
+    used_up = rule.max_per_day is not None and (
+        tx.count_ruled(requester, kind.name, rule.name, now - _DAY) >= rule.max_per_day
+    )
+    return Judgement(None, None, judgement.policy) if used_up or tx.paused(kind.name) else judgement
+
+
+def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Rulebook) -> Approval:
+    """Open a new approval; a policy rule may decide it at once."""
+    payload = request.payload.value
+    kind = request.kind
+    judgement = hold_or_decide(tx, rulebook.judge(kind, payload), kind, request.requester.id, now)
+    starts_flow = request.flow is None and kind.flow is not None
+    approval = Approval(
+        id=request.id,
+        kind=kind.name,
+        title=kind.title_of(payload, request.claim),
+        claim=request.claim,
+        status=Status.PENDING,
+        payload=payload,
+        digest=request.payload.digest,
+        revision=1,
+        requester=request.requester.id,
+        requested_at=now,
+        expires_at=now + (request.timeout or kind.timeout),
+        policy=judgement.policy,
+        form=request.form,
+        dedup_key=request.dedup_key,
+        stage_since=now,
+        timed_to=now,
+        flow=request.id.replace("apr_", "flw_") if starts_flow else request.flow,
+        rule=judgement.rule and judgement.rule.name,
+        asked_digest=request.payload.digest,
+        requested_as=request.requester.established.value,
+    )
+    tx.insert(approval)
+    record(
+        tx,
+        approval,
+        Event.OPENED,
+        now,
+        request.requester,
+        kind=kind.name,
+        payload=approval.digest,
+        rule=approval.rule,
+        **rules_of(approval),
+        **wording_of(approval),
+    )
+    if starts_flow and approval.flow is not None:
+        tx.insert_flow(approval.flow, kind.name, approval.id, now)
+    if judgement.rule is not None and judgement.verdict is not None:
+        decide_by_rule(tx, approval, judgement.rule.name, judgement.verdict, now, cooldown=kind.cooldown)
+        return tx.get(approval.id) or approval
+    return approval
+
+
+def _earlier(tx: Transaction, request: Request, digest: str, now: datetime) -> Approval | None:
+    requester, kind = request.requester.id, request.kind
+    if request.dedup_key is not None:
+        keyed = tx.keyed(requester, kind.name, request.dedup_key)
+        if keyed is not None:
+            if digest not in (keyed.digest, keyed.asked_digest):
+                raise Conflict(f"This dedup_key belongs to {keyed.id}, which has another payload. Use a new key.")
+            return keyed
+    elif kind.joins_equal:
+        pending = tx.latest_equal(requester, kind.name, digest, Status.PENDING)
+        if pending is not None and pending.seen_at(now) is Status.PENDING:
+            return pending
+    if kind.cooldown is not None:
+        rejected = tx.latest_equal(requester, kind.name, digest, Status.REJECTED)
+        if rejected is not None and rejected.cooldown_until is not None and now < rejected.cooldown_until:
+            return rejected
+    return None
+
+
+def _check_rate(tx: Transaction, request: Request, now: datetime) -> None:
+    most = request.kind.limits.per_minute
+    asked = (Event.OPENED.value, Event.ASKED_AGAIN.value)
+    if most is not None and tx.count_events(request.requester.id, request.kind.name, asked, now - _MINUTE) >= most:
+        raise TooMany(f"You may make {most} requests a minute. Wait a minute, then make fewer requests.")
+
+
+def _check_open(tx: Transaction, request: Request, now: datetime) -> None:
+    most = request.kind.limits.open_per_requester
+    if most is not None and tx.count_open(request.requester.id, request.kind.name, now, most) >= most:
+        raise TooMany(
+            f"You have {most:,} open requests of the kind {request.kind.name!r}. Wait until some are decided."
+        )

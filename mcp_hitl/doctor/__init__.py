@@ -1,0 +1,1 @@
+"""`mcp-hitl doctor`: gathers facts about this installation, and reports what is unsafe."""

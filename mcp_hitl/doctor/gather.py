@@ -1,0 +1,71 @@
+"""Gathers the facts for `doctor`: the files, the database, the policy, and who can decide here."""
+
+from collections.abc import Callable
+
+from mcp_hitl.config import Settings
+from mcp_hitl.desk.desk import system_clock
+from mcp_hitl.desk.examination import examine
+from mcp_hitl.desk.inbox import INBOX
+from mcp_hitl.doctor.file_rights import storage
+from mcp_hitl.doctor.findings.connections import connection_findings
+from mcp_hitl.doctor.findings.files import file_findings
+from mcp_hitl.doctor.findings.finding import Finding
+from mcp_hitl.doctor.findings.inboxes import inbox_findings
+from mcp_hitl.doctor.findings.policies import policy_findings
+from mcp_hitl.doctor.findings.reach import Reach, reach_findings
+from mcp_hitl.doctor.findings.state import Found, state_findings
+from mcp_hitl.doctor.report import Report
+from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.policy.principal import LOCAL, Principal
+from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.domain.values.text import visible
+from mcp_hitl.store.sqlite.locks import held_beside
+from mcp_hitl.store.sqlite.read_only import glance
+
+
+def examined(settings: Settings, accepted: frozenset[str], *, user: Principal, command: Callable[..., str]) -> Report:
+    """Return all findings for the account of `user`. Changes nothing and creates no database.
+
+    `command` returns the command line of this program with the words that it is given.
+    """
+    # First the files, as they are: whatever opens a database takes others' rights to it away.
+    files = storage(settings, user.id.removeprefix("os:"))
+    found = _look(settings)
+    rulebook = settings.rulebook
+    # The account that the files belong to, and nobody else, can use this database; a link to the inbox
+    # proves no more than that somebody is at this machine.
+    reach = Reach(user.id, frozenset({LOCAL, user.id}), Assurance.LOCAL)
+    clients = found.examination.clients if found.examination else ()
+    findings = [
+        *state_findings(found, rulebook),
+        *_inbox(settings, found),
+        *file_findings(files),
+        *connection_findings(clients, rulebook, reach),
+        *policy_findings(rulebook, reach, retention=settings.retention),
+        *reach_findings(rulebook, reach),
+    ]
+    return Report(
+        settings=settings,
+        findings=tuple(findings),
+        accepted=accepted,
+        clients=clients,
+        now=system_clock(),
+        command=command,
+    )
+
+
+def _inbox(settings: Settings, found: Found) -> list[Finding]:
+    if found.examination is None:
+        return []
+    return inbox_findings(found.examination, served=held_beside(settings.database, INBOX))
+
+
+def _look(settings: Settings) -> Found:
+    try:
+        if not settings.database.exists():
+            return Found()
+        return Found(glance(settings.database, lambda view: examine(view, system_clock())))
+    except Unavailable as error:
+        return Found(unusable=str(error))
+    except OSError as error:
+        return Found(unusable=f"{visible(str(settings.database))} cannot be reached: {error.strerror}.")

@@ -1,0 +1,45 @@
+"""Sign-in at the inbox: links, sessions, and the inbox's address."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from mcp_hitl.domain.policy.principal import Principal
+
+LINK_LIFE = timedelta(minutes=10)
+"""A sign-in link can be opened once within this time."""
+SESSION_LIFE = timedelta(days=7)
+
+
+class LinkEnd(Enum):
+    """How a sign-in link ended."""
+
+    USED = "used"
+    VOIDED = "voided"
+    UNUSED = "unused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A browser in which somebody is signed in.
+
+    `digest` is the digest of the secret in its cookie, `token_digest` that of the token that its pages send with every
+    action: cookies go to every port of a host, but only the pages of one port have the token.
+    """
+
+    digest: str
+    token_digest: str
+    who: Principal
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """The inbox's address. `free` is True if nobody chose the port: another process may take it over.
+
+    A port that somebody chose is kept for the server that is configured to use it.
+    """
+
+    address: str
+    free: bool

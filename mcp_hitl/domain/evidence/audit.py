@@ -1,0 +1,138 @@
+"""The audit log: one entry for each event, with digests instead of contents."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from json.encoder import encode_basestring
+
+from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of, rfc8785_form
+from mcp_hitl.domain.values.instants import rfc3339
+
+SYSTEM = "system"
+"""The actor of events that no principal caused, such as an expiry."""
+
+
+class Event(StrEnum):
+    """The type of an audit entry."""
+
+    OPENED = "opened"
+    ASKED_AGAIN = "asked-again"
+    DECIDED = "decided"
+    EDITED = "edited"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    REMINDED = "reminded"
+    ESCALATED = "escalated"
+    COOLDOWN_LIFTED = "cooldown-lifted"
+    PROGRESS = "progress"
+    STARTED = "started"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    ERASED = "erased"
+    CLOCK_RESET = "clock-reset"
+    SIGNED_IN = "signed-in"
+    SIGNED_OUT = "signed-out"
+
+
+RESOLVING = frozenset({Event.APPROVED, Event.REJECTED, Event.EXPIRED, Event.CANCELLED})
+"""The events that end the status `pending`."""
+
+NOWHERE = ""
+"""The `approval` of an entry that concerns no particular approval, such as a pause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An entry before it is stored. The store assigns its `seq`, which is also its position in the change feed."""
+
+    approval: str
+    event: Event
+    revision: int
+    actor: str
+    at: datetime
+    established: str | None = None
+    assurance: Assurance | None = None
+    data: JsonObject = field(default_factory=JsonObject)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An entry in the chain: `hash` covers all other fields, and `previous` is the hash of the entry before."""
+
+    seq: int
+    entry: Entry
+    previous: str
+    hash: str
+
+    def as_json(self) -> JsonObject:
+        """Return the entry in the JSON form of tools, resources and exports."""
+        return body(self.seq, self.entry, self.previous) | {"hash": self.hash}
+
+    @property
+    def intact(self) -> bool:
+        """True if `hash` matches the other fields."""
+        try:
+            return self.hash == hash_of(self.seq, self.entry, self.previous)
+        except ValueError:  # it has no canonical form
+            return False
+
+
+def body(seq: int, entry: Entry, previous: str) -> JsonObject:
+    """Return the fields of an entry that its hash covers."""
+    return {
+        "seq": seq,
+        "approval": entry.approval,
+        "event": entry.event.value,
+        "revision": entry.revision,
+        "actor": entry.actor,
+        "established": entry.established,
+        "assurance": entry.assurance and entry.assurance.value,
+        "at": rfc3339(entry.at),
+        "data": entry.data,
+        "previous": previous,
+    }
+
+
+def hash_of(seq: int, entry: Entry, previous: str) -> str:
+    """Return the hash of an entry: SHA-256 of the RFC 8785 form of its body."""
+    return digest_of(rfc8785_form(body(seq, entry, previous)))
+
+
+def sealed(seq: int, entry: Entry, previous: str) -> tuple[str, str]:
+    """Return the RFC 8785 form of a new entry's data, and the entry's hash.
+
+    The hash is the one of `hash_of`. Each change writes several entries, so we build the body's form around the data's.
+    """
+    data = canonical(entry.data, what="data").decode()
+    form = (
+        f'{{"actor":{_text(entry.actor)},"approval":{_text(entry.approval)},"assurance":{_text(entry.assurance)},'
+        f'"at":"{rfc3339(entry.at)}","data":{data},"established":{_text(entry.established)},'
+        f'"event":{_text(entry.event)},"previous":{_text(previous)},"revision":{entry.revision},"seq":{seq}}}'
+    )
+    return data, digest_of(form.encode())
+
+
+def _text(text: str | None) -> str:
+    return "null" if text is None else encode_basestring(text)
+
+
+def genesis(database: str) -> str:
+    """Return the `previous` of the first entry: the digest of the database's id."""
+    return content_digest(database) or ""
+
+
+def by(principal: Principal) -> JsonObject:
+    """Return the fields of an entry that name the principal who acted."""
+    return {"actor": principal.id, "established": principal.established.value}
+
+
+def content_digest(content: object) -> str | None:
+    """Return the digest that an entry stores instead of a comment, a reason or an answer; None for None."""
+    return None if content is None else digest_of(canonical(content, what="content"))

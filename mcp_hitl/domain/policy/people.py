@@ -1,0 +1,31 @@
+"""Groups, and several accounts that belong to one person."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from mcp_hitl.domain.policy.principal import Principal
+
+GROUP = "group:"
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The people that a policy knows. `aliases` maps each further id of a person to their main id."""
+
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def identify(self, principal: Principal) -> Principal:
+        """Return the principal under their main id, with the groups that they are in now."""
+        person = self.person(principal.id)
+        groups = frozenset(name for name, members in self.groups.items() if person in members)
+        return replace(principal, id=person, groups=groups)
+
+    def person(self, account: str) -> str:
+        """Return a person's main id, whichever account they use (THREATS T19)."""
+        return self.aliases.get(account, account)
+
+    def members(self, approvers: Iterable[str]) -> dict[str, frozenset[str]]:
+        """Return the present members of each `group:NAME` among `approvers`: the copy that an approval keeps."""
+        names = [entry.removeprefix(GROUP) for entry in approvers if entry.startswith(GROUP)]
+        return {name: self.groups.get(name, frozenset()) for name in names}

@@ -1,0 +1,51 @@
+"""The whole configuration: kinds, people, profile. An open approval keeps its own copy of the parts it needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from mcp_hitl.domain.policy.kinds import BUILT_IN, Kind
+from mcp_hitl.domain.policy.people import People
+from mcp_hitl.domain.policy.policy import Policy, Profile, Rights, Verdict
+from mcp_hitl.domain.policy.principal import LOCAL
+from mcp_hitl.domain.policy.rules import Rule, first_match
+from mcp_hitl.domain.values.canonical import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The policy's answer for a payload: the rule that matched, its verdict if it decides, and the policy to copy."""
+
+    rule: Rule | None
+    verdict: Verdict | None
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """The configured policy as a whole."""
+
+    kinds: Mapping[str, Kind] = field(default_factory=lambda: BUILT_IN)
+    people: People = field(default_factory=People)
+    profile: Profile = Profile.SOLO
+    written: bool = False
+    """True if the rulebook comes from a policy file."""
+
+    def judge(self, kind: Kind, payload: JsonObject) -> Judgement:
+        """Return the policy's answer for a payload that its kind has admitted; the first matching rule counts."""
+        rule = first_match(kind.rules, payload)
+        policy = kind.policy if rule is None or not rule.stages else replace(kind.policy, stages=rule.stages)
+        return Judgement(rule, rule and rule.decide, policy.with_members(self.people))
+
+    def rights(self, kind: str, payload: JsonObject | None) -> Rights:
+        """Return the rights that the policy now gives people for this payload: all its stages and their escalations.
+
+        For an erased payload (None), these are the rights for any payload of the kind. If the kind is not configured
+        here, the person at the machine may decide it in the solo profile, since another program may define it; in a
+        team nobody may.
+        """
+        found = self.kinds.get(kind)
+        if found is None:
+            entries = frozenset({LOCAL}) if self.profile is Profile.SOLO else frozenset[str]()
+        else:
+            entries = found.entries() if payload is None else frozenset(self.judge(found, payload).policy.named())
+        return Rights(entries, self.people)

@@ -1,0 +1,1 @@
+"""What runs in the background: flows and their journal, and timers."""

@@ -1,0 +1,271 @@
+"""Flows: plain async functions that survive restarts and can wait for people.
+
+Each time a flow continues, it runs from the top. A step that is in the journal returns its stored result; the flow
+really continues at the first step that is not.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import lru_cache
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+import anyio
+import anyio.to_thread
+from pydantic_core import to_jsonable_python
+
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.flow import JournalEntry, StepState
+from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.domain.values.text import one_line
+from mcp_hitl.engine.codec import decoded, encoded, returned, told
+from mcp_hitl.present.approval_views import verdict_line
+
+if TYPE_CHECKING:
+    from mcp_hitl.engine.journal import Journal
+    from mcp_hitl.engine.waits import Waits
+    from mcp_hitl.store.transaction import Transaction
+
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+T = TypeVar("T")
+
+MOST_WHY = 500
+"""The most characters of a step's error."""
+RETRIES = 2
+BACKOFF = 0.5
+
+
+class Flow(Generic[Input, Output]):
+    """A durable process for the approvals of one kind. Subclass it, set the `kind`, and write `run`."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    async def run(self, value: Input, step: Step) -> Output:
+        """Do the work, from the requested payload to the result. Use `step` for everything that acts."""
+        ...
+
+
+class NotApproved(Exception):
+    """Raise it to end a flow because a person did not approve. The approval says how and why."""
+
+    def __init__(self, approval: Approval) -> None:
+        """End the flow because of this approval."""
+        super().__init__(verdict_line(approval, approval.expires_at))
+        self.approval = approval
+
+
+class Failed(Exception):
+    """Raise it in a step if the action certainly did not happen. The outcome is known; the step is not tried again.
+
+    It is stored in the journal. A flow that catches it can continue another way; each later run raises it again with
+    the same message. A flow that does not catch it fails.
+    """
+
+
+class Unknown(Exception):
+    """We don't know whether a step acted. The flow stops until a person reconciles it."""
+
+
+class FlowChanged(Exception):
+    """The code differs from what its journal recorded. Continuing would be a guess."""
+
+
+class Suspended(Exception):
+    """The flow waits. It uses no thread and no memory until it continues."""
+
+
+class Held(Suspended):
+    """The emergency stop is on. The flow is released and continues after the stop."""
+
+
+class Interrupted(Suspended):
+    """The run was cancelled from inside during a write. The journal has what was written; the next run continues."""
+
+
+class LeaseLost(Exception):
+    """Another process runs the flow now. This process has written nothing and must stop."""
+
+
+class Step:
+    """The operations of a flow. Each step has a name, and the journal finds it by its position and name."""
+
+    def __init__(self, journal: Journal, waits: Waits) -> None:
+        """Use the journal and the waits of one flow."""
+        self._journal, self._waits = journal, waits
+
+    async def do(
+        self,
+        name: str,
+        action: Callable[..., Awaitable[T] | T],
+        *arguments: Any,
+        at_most_once: bool = False,
+        retries: int = RETRIES,
+        backoff: float = BACKOFF,
+    ) -> T:
+        """Run `action(*arguments)` and store its result in the journal.
+
+        It runs at least once: again after a crash, and up to `retries` more times if it raises, after `backoff`
+        seconds, then twice that, and so on. A parameter called `idempotency_key` gets a text that is the same each
+        time. With `at_most_once` the step is claimed before it runs, and runs at most once: if it raises anything but
+        `Failed`, or the process dies in it, the outcome is unknown and the flow stops.
+
+        Raises:
+            Unknown: with `at_most_once`, an earlier run was interrupted, or this one raised.
+        """
+        with self._journal.stopping():
+            place = self._journal.next("do", name)
+            shape = returned(action)
+            if place.entry is not None and place.entry.state is StepState.DONE:
+                return decoded(shape, place.entry.output)
+            if place.entry is not None and place.entry.state is StepState.FAILED:
+                raise Failed(place.entry.output)
+            if place.entry is not None:
+                raise Unknown(f"step {name!r} was interrupted, and may have acted")
+            await self._journal.flush()
+            key = self._journal.key(place)
+            if not at_most_once:
+                try:
+                    output = encoded(await self._retried(action, arguments, key, retries, backoff))
+                except Failed as failed:
+                    self._journal.write_later(place.failed(failed))
+                    raise
+                result = decoded(shape, output)
+                self._journal.write_later(place.done(output))
+                return result
+            await self._journal.write(place.claimed(), checked=True)
+            try:
+                output = encoded(await _call(action, arguments, key))
+                result = decoded(shape, output)
+            except Failed as failed:
+                self._journal.write_later(place.failed(failed))
+                raise
+            except Exception as error:
+                raise Unknown(f"step {name!r} raised {told(error)}, and may have acted") from error
+            except anyio.get_cancelled_exc_class():
+                # By a time limit around the step, or because we stop: then nobody sees this, and the claim says it.
+                self._journal.stop(Unknown(f"step {name!r} was cancelled, and may have acted"))
+                raise
+            try:
+                await self._journal.write(place.done(output))
+            except (LeaseLost, Suspended, HitlError):
+                raise
+            except Exception as error:
+                raise Unknown(f"step {name!r} acted, but its result could not be recorded") from error
+            return result
+
+    async def write(self, name: str, action: Callable[..., T], *arguments: Any) -> T:
+        """Run `action(transaction, *arguments)` in the transaction that stores the step: both happen or neither."""
+        with self._journal.stopping():
+            place = self._journal.next("write", name)
+            shape = returned(action)
+            if place.entry is not None:
+                return decoded(shape, place.entry.output)
+
+            def act(tx: Transaction) -> tuple[str, T]:
+                output = encoded(action(tx, *arguments))
+                return output, decoded(shape, output)
+
+            return await self._journal.write_with(place, act)
+
+    # The time is the approval's deadline, not this call's.
+    async def wait_for_approval(
+        self,
+        name: str,
+        *,
+        payload: Any,
+        timeout: str | timedelta | None = None,  # noqa: ASYNC109
+        kind: str | None = None,
+        title: str | None = None,
+    ) -> Approval:
+        """Wait until people have decided on `payload`. Return the approval; its payload may have been edited.
+
+        The first wait of a flow is for the approval that started it. It has the kind's title and timeout, and `timeout`
+        (`"7 days"`) must not be shorter. Every other wait opens an approval of the flow's kind, or of `kind`, which
+        expires after `timeout`.
+        """
+        with self._journal.stopping():
+            place = self._journal.next("wait", name)
+            plain = to_jsonable_python(payload, by_alias=True)
+            return await self._waits.wait_for(place, plain, expires_in=timeout, kind=kind, title=title)
+
+    async def report(self, step: str, message: str) -> None:
+        """Report the flow's progress; the approval shows it."""
+        with self._journal.stopping():
+            place = self._journal.next("report", step)
+            if place.entry is None:
+                self._journal.report_later(place, message)
+
+    async def sleep(self, name: str, length: str | timedelta) -> None:
+        """Continue after this length of time. Restarts do not make it longer."""
+        with self._journal.stopping():
+            await self._journal.sleep(self._journal.next("sleep", name), length)
+
+    async def _retried(
+        self,
+        action: Callable[..., Awaitable[T] | T],
+        arguments: tuple[Any, ...],
+        key: str,
+        retries: int,
+        backoff: float,
+    ) -> T:
+        for attempt in range(retries + 1):
+            await self._journal.check()
+            try:
+                return await _call(action, arguments, key)
+            except Failed:
+                raise
+            except Exception:
+                if attempt == retries:
+                    raise
+                await anyio.sleep(backoff * 2**attempt)
+        raise AssertionError("a retry without an attempt")
+
+
+class Place:
+    """The place of a step: its position, its operation, its name, and its journal entry if there is one."""
+
+    def __init__(self, position: int, step: str, name: str, entry: JournalEntry | None) -> None:
+        """Make a place in a journal."""
+        self.position, self.step, self.name, self.entry = position, step, name, entry
+
+    def claimed(self) -> JournalEntry:
+        """Return the journal entry for a step that is about to act."""
+        return JournalEntry(self.position, self.step, self.name, StepState.CLAIMED)
+
+    def done(self, output: str | None) -> JournalEntry:
+        """Return the journal entry for a step that acted, with this result."""
+        return JournalEntry(self.position, self.step, self.name, StepState.DONE, output)
+
+    def failed(self, why: Failed) -> JournalEntry:
+        """Return the journal entry for a step that certainly did not act."""
+        return JournalEntry(self.position, self.step, self.name, StepState.FAILED, one_line(str(why), MOST_WHY))
+
+
+async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str) -> T:
+    named = {"idempotency_key": key} if _wants_key(action) else {}
+    try:
+        if inspect.iscoroutinefunction(action):
+            return await cast("Awaitable[T]", action(*arguments, **named))
+        result = await anyio.to_thread.run_sync(lambda: action(*arguments, **named))
+        return await cast("Awaitable[T]", result) if inspect.isawaitable(result) else result
+    except anyio.get_cancelled_exc_class():
+        if anyio.current_effective_deadline() == -inf:
+            raise  # we stop
+        # Something that the action waited for was cancelled: that is the action's failure, not the server's end.
+        raise RuntimeError("it was cancelled from inside") from None
+    except SystemExit as error:
+        raise RuntimeError("it tried to end the whole program") from error
+
+
+def _wants_key(action: Callable[..., Any]) -> bool:
+    """Return True if the action has a parameter for its idempotency key."""
+    return "idempotency_key" in (_signature if inspect.isroutine(action) else inspect.signature)(action).parameters
+
+
+_signature = lru_cache(maxsize=256)(inspect.signature)

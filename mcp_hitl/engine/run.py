@@ -1,0 +1,184 @@
+"""One run of a flow, from its claim until it waits or ends."""
+
+import logging
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from math import inf
+from typing import Any, cast
+
+import anyio
+from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
+
+from mcp_hitl.desk.transactions.end import end
+from mcp_hitl.desk.transactions.record import begin, record
+from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
+from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease
+from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.canonical import canonical
+from mcp_hitl.domain.values.errors import HitlError, NotAllowed, Unavailable
+from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id
+from mcp_hitl.domain.values.text import one_line
+from mcp_hitl.engine.codec import taken, told
+from mcp_hitl.engine.flow import Flow, FlowChanged, Held, Interrupted, LeaseLost, NotApproved, Step, Suspended, Unknown
+from mcp_hitl.engine.journal import Journal
+from mcp_hitl.engine.waits import Waits
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
+
+logger = logging.getLogger(__name__)
+
+MOST_ERROR = 500
+_LOOK_AGAIN = timedelta(seconds=1)
+"""The time until a flow is claimed again after another kind's pause or an interruption."""
+
+AnyFlow = Flow[Any, Any]
+
+
+class Claimed:
+    """A flow that this process has claimed, with everything it needs to continue."""
+
+    def __init__(
+        self, lease: Lease, approval: Approval, journal: list[JournalEntry], refused: NotAllowed | None
+    ) -> None:
+        """Make a claim under `lease`; `refused` says why the approval may no longer be used, if it was approved."""
+        self.lease, self.approval, self.journal, self.refused = lease, approval, journal, refused
+
+
+class Run:
+    """Continues a flow under its lease, and records how it ended."""
+
+    def __init__(
+        self,
+        store: Store,
+        claimed: Claimed,
+        flow: type[AnyFlow],
+        *,
+        clock: Callable[[], datetime],
+        rulebook: Rulebook,
+    ) -> None:
+        """Continue the claimed flow; `flow` is its code."""
+        self._store = store
+        self._claimed = claimed
+        self._flow = flow
+        self._clock = clock
+        self._journal = Journal(store, claimed.lease, claimed.approval, claimed.journal, clock=clock, rulebook=rulebook)
+        self._waits = Waits(store, self._journal, rulebook=rulebook, new_id=_new_id, refused=claimed.refused)
+
+    async def carry_on(self) -> None:
+        """Run the flow until it waits or ends. Stop if the lease or the database is lost."""
+        try:
+            await self._conclude()
+        except LeaseLost:
+            logger.info("another process continues %s", self._claimed.lease.flow)
+        except Unavailable as error:
+            logger.warning("%s stops for now: %s", self._claimed.lease.flow, error)
+
+    async def _conclude(self) -> None:
+        """Run the flow until it waits or ends, and record how it ended."""
+        try:
+            result = await self._run()
+        except Interrupted:
+            await self._store.write(self._look_again)
+        except Held:
+            await self._store.write(self._let_go)
+        except Suspended:
+            pass
+        except (LeaseLost, Unavailable):
+            raise
+        except (Unknown, FlowChanged) as error:
+            await self._finish(FlowState.UNKNOWN, Outcome(OutcomeState.UNKNOWN, None, in_words(error)))
+        except Exception as error:
+            if not isinstance(error, HitlError | NotApproved):
+                # A traceback of pydantic's would repeat the values that it refused.
+                trace = None if isinstance(error, ValidationError) else error
+                logger.warning("the flow of %s failed: %s", self._claimed.approval.id, told(error), exc_info=trace)
+            await self._finish(FlowState.FAILED, Outcome(OutcomeState.FAILED, None, in_words(error)))
+        else:
+            await self._finish(FlowState.DONE, Outcome(OutcomeState.SUCCEEDED, result))
+
+    async def _run(self) -> dict[str, Any] | None:
+        approval = self._claimed.approval
+        try:
+            first = approval.edits[0].before if approval.edits else approval.payload
+            step = Step(self._journal, self._waits)
+            result = _as_object(await self._flow().run(taken(self._flow.run, first), step))
+        except Exception:
+            self._journal.finish()
+            raise
+        except anyio.get_cancelled_exc_class():
+            if anyio.current_effective_deadline() == -inf:
+                raise  # we stop, or another process has the flow
+            self._journal.finish()
+            raise RuntimeError("it was cancelled from inside") from None
+        except SystemExit as error:
+            self._journal.finish()
+            raise RuntimeError("it tried to end the whole program") from error
+        self._journal.finish()
+        return result
+
+    def _look_again(self, tx: Transaction) -> None:
+        """Release a flow whose write was interrupted; it continues from its journal after a while."""
+        tx.renew(self._claimed.lease, begin(tx, self._clock()) + _LOOK_AGAIN)
+
+    def _let_go(self, tx: Transaction) -> None:
+        """Release a flow because of the emergency stop; if another kind is paused, try again after a while."""
+        now = begin(tx, self._clock())
+        self._journal.write_held_back(tx, now)
+        lease = self._claimed.lease
+        tx.renew(lease, now if tx.paused(lease.kind) else now + _LOOK_AGAIN)
+
+    async def _finish(self, state: FlowState, outcome: Outcome) -> None:
+        def work(tx: Transaction) -> None:
+            now = begin(tx, self._clock())
+            self._journal.write_held_back(tx, now)
+            if not tx.leave_flow(self._claimed.lease, state):
+                raise LeaseLost
+            # A resolved approval stays as it is, so that it need not be read again.
+            resolved = self._claimed.approval.status is not Status.PENDING
+            approval = self._claimed.approval if resolved else tx.lock(self._claimed.approval.id)
+            if approval is None:
+                return
+            if approval.status is Status.PENDING:
+                end(tx, approval, Status.CANCELLED, now, reason=outcome.error)
+            acted = approval.status in {Status.APPROVED, Status.PENDING} or outcome.state is not OutcomeState.FAILED
+            if not acted:
+                return
+            tx.set_outcome(approval.id, outcome)
+            event = {
+                OutcomeState.SUCCEEDED: Event.SUCCEEDED,
+                OutcomeState.UNKNOWN: Event.UNKNOWN,
+            }.get(outcome.state, Event.FAILED)
+            record(tx, approval, event, now, result=content_digest(outcome.result), error=content_digest(outcome.error))
+
+        try:
+            await self._store.write(work)
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception as error:
+            if outcome.state is OutcomeState.UNKNOWN:
+                raise
+            # What it came to cannot be recorded; that it ran can, and a person finds out the rest.
+            self._journal.drop_held_back()
+            text = f"it ended as {outcome.state.value}, but that could not be recorded: {told(error)}"
+            await self._finish(FlowState.UNKNOWN, Outcome(OutcomeState.UNKNOWN, None, text))
+
+
+def _new_id(now: datetime) -> str:
+    return approval_id(now, secrets.randbits(RANDOM_BITS))
+
+
+def _as_object(result: object) -> dict[str, Any] | None:
+    plain: Any = to_jsonable_python(result, by_alias=True)
+    canonical(plain, what="the flow's result")
+    if plain is None or isinstance(plain, dict):
+        return cast("dict[str, Any] | None", plain)
+    return {"value": plain}
+
+
+def in_words(error: Exception) -> str:
+    """Return an error as the approval shows it."""
+    ours = isinstance(error, HitlError | NotApproved | Unknown | FlowChanged)
+    return one_line(str(error) if ours else told(error), MOST_ERROR)

@@ -1,0 +1,112 @@
+"""Timers: reminders, escalations and expiry, each once, however many processes run them."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+
+import anyio
+
+from mcp_hitl.desk.transactions.end import end
+from mcp_hitl.desk.transactions.record import begin, record
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.resolution import quorum_of
+from mcp_hitl.domain.approvals.schedule import Timed, TimedEvent, due
+from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.values.errors import HitlError, Unavailable
+from mcp_hitl.domain.values.instants import rfc3339
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
+
+logger = logging.getLogger(__name__)
+
+TURN_SECONDS = 1.0
+"""A server checks this often whether something is due, with one query on an index."""
+ERASE_SECONDS = 3_600.0
+_AT_ONCE = 100
+
+
+def pass_time(tx: Transaction, approval_id: str, clock: datetime) -> bool:
+    """Handle the due events of an approval, in order. Return False if there was none, or another process was first."""
+    approval = tx.lock(approval_id)
+    if approval is None or approval.status is not Status.PENDING:
+        return False
+    now = begin(tx, clock)
+    events = due(approval, now)
+    for event in events:
+        approval = _happen(tx, approval, event, now)
+    if approval.status is Status.PENDING and events:
+        tx.set_timing(approval)
+    return bool(events)
+
+
+def _happen(tx: Transaction, approval: Approval, event: TimedEvent, now: datetime) -> Approval:
+    match event.what:
+        case Timed.EXPIRY:
+            end(tx, approval, Status.EXPIRED, now)
+            return replace(approval, status=Status.EXPIRED)
+        case Timed.REMINDER:
+            record(tx, approval, Event.REMINDED, now, due=rfc3339(event.at), number=event.number + 1)
+            return replace(approval, timed_to=event.at)
+        case Timed.ESCALATION:
+            stage = approval.policy.stages[quorum_of(approval, approval.decisions_in_force).stage - 1]
+            to = stage.escalate[event.number].to
+            record(tx, approval, Event.ESCALATED, now, due=rfc3339(event.at), to=list(to))
+            return replace(approval, timed_to=event.at, escalated=(*approval.escalated, *to))
+
+
+class Timers:
+    """Handles due events in any process that serves; it makes no difference which one."""
+
+    def __init__(
+        self, store: Store, clock: Callable[[], datetime], *, erase: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        """Work on `store` by `clock`; `erase` is called every hour if contents are kept only for a time."""
+        self._store = store
+        self._clock = clock
+        self._erase = erase
+        self._left_out: set[str] = set()
+        """Ids of unreadable approvals: logged once, then skipped."""
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        erase_at = anyio.current_time()
+        while True:
+            try:
+                await self.catch_up()
+                if self._erase is not None and anyio.current_time() >= erase_at:
+                    await self._erase()
+                    erase_at += ERASE_SECONDS
+            except Exception as error:
+                # Whatever it is, the server goes on, and the next turn tries again.
+                logger.warning("the timers cannot run: %s", error, exc_info=not isinstance(error, HitlError))
+            await anyio.sleep(TURN_SECONDS)
+
+    async def catch_up(self) -> int:
+        """Handle everything that is due now, longest due first. Return the number of approvals that this concerned."""
+        done = 0
+        while ids := await self._due():
+            moved, left_out = 0, len(self._left_out)
+            for approval_id in ids:
+                moved += await self._pass_time(approval_id)
+            done += moved
+            if moved == 0 and len(self._left_out) == left_out:
+                break
+        return done
+
+    async def _due(self) -> list[str]:
+        return await self._store.read(lambda view: view.due(self._clock(), _AT_ONCE + len(self._left_out)))
+
+    async def _pass_time(self, approval_id: str) -> bool:
+        try:
+            passed = await self._store.write(lambda tx: pass_time(tx, approval_id, self._clock()))
+        except Unavailable:
+            raise
+        except Exception as error:
+            # Whatever somebody has written past this program, the others have their time all the same.
+            if approval_id not in self._left_out:
+                self._left_out.add(approval_id)
+                logger.error("%s cannot be read, so its timers do not run: %r", approval_id, error)
+            return False
+        self._left_out.discard(approval_id)
+        return passed

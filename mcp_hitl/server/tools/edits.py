@@ -1,0 +1,87 @@
+"""The tool that proposes a new payload to the person. They see the difference, and make the edit if they agree."""
+
+from mcp_hitl.desk.transactions.decide import checked_comment
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.policy import forms
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.text import indented, visible
+from mcp_hitl.mcp.call import Call, Outcome
+from mcp_hitl.mcp.form_elicitation import Answered
+from mcp_hitl.present.approval_views import review, revision_wanted
+from mcp_hitl.server.arguments import Edit
+from mcp_hitl.server.schemas import APPROVAL
+from mcp_hitl.server.tools.decisions import put
+from mcp_hitl.server.tools.tool import Tool
+
+_FORM: JsonObject = forms.define(
+    {
+        "properties": {
+            "decision": {
+                "type": "string",
+                "title": "Your decision",
+                "oneOf": [
+                    {"const": Verdict.APPROVE.value, "title": "Change it; it stays pending"},
+                    {"const": Verdict.REJECT.value, "title": "Leave it as it is"},
+                ],
+            },
+        },
+        "required": ["decision"],
+    }
+)
+
+
+async def edit_approval(call: Call, arguments: Edit) -> Outcome:
+    """Propose a change to the person, and make it if they agree."""
+    approval = await call.desk.get(call.caller, arguments.id)
+    checked_comment(arguments.comment)
+    call.desk.admit(approval.kind, arguments.payload)
+    message = "" if call.state else await _message(call, approval, arguments)  # an answer has had its question
+    shown = await put(call, approval, message, _FORM)
+    if not isinstance(shown, Answered):
+        return shown
+    try:
+        chosen = forms.check_answer(_FORM, dict(shown.result.content or {}))
+    except Invalid as mistake:
+        raise Invalid(f"{mistake} Nothing was changed; ask the person again.") from None
+    if Verdict(chosen["decision"]) is Verdict.REJECT:
+        return call.reply(await call.desk.get(call.caller, arguments.id), "The person left it as it is.")
+    edited = await call.desk.edit(
+        call.caller,
+        arguments.id,
+        arguments.payload,
+        revision=shown.state.revision,
+        digest=shown.state.digest,
+        assurance=Assurance.LOCAL,
+        comment=arguments.comment,
+    )
+    return call.reply(edited)
+
+
+async def _message(call: Call, approval: Approval, arguments: Edit) -> str:
+    earlier = await call.desk.earlier(call.caller, approval)
+    parts = [
+        "An AI agent asks you to change this request. If you agree, it changes as follows. Nobody has decided on the "
+        "new version then: earlier decisions no longer count.",
+        revision_wanted(approval.payload, arguments.payload),
+        "The request now:",
+        review(approval, call.desk.clock(), earlier),
+    ]
+    if arguments.comment:
+        parts += ["The agent's reason:", indented(visible(arguments.comment, keep="\n"))]
+    return "\n\n".join(parts)
+
+
+EDIT_APPROVAL = Tool(
+    name="edit-approval",
+    title="Let the person edit",
+    description=(
+        "Propose a change of a pending approval's payload to the person, who sees the difference and agrees or not. If "
+        "they agree, this returns the new revision, which is still pending and on which nobody has decided."
+    ),
+    takes=Edit,
+    returns=(APPROVAL,),
+    serve=edit_approval,
+    idempotent=True,
+)

@@ -1,0 +1,54 @@
+"""Turns an error in a lane into the error that its caller gets."""
+
+import sqlite3
+from traceback import format_exception_only
+
+from mcp_hitl.domain.values.errors import Unavailable
+
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_SCHEMA,
+    }
+)
+"""Faults of the disk or the file that may pass (https://www.sqlite.org/rescode.html)."""
+_LASTING = frozenset(
+    {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOLFS}
+)
+"""Faults of the disk or the file that last until somebody repairs them."""
+
+
+def told(error: BaseException, *, own: bool) -> Exception:
+    """Return the error for the caller: the error itself, unless the database is at fault or it cannot be passed on.
+
+    `own` is True if the statement may be the caller's own; then an error in it stays the caller's. A future cannot
+    carry a `StopIteration`, and an error that is no `Exception` (from `sys.exit`) would end the waiting caller.
+    """
+    sort = _sort(error)
+    if sort is not None and (not own or sort in _PASSING | _LASTING):
+        return unavailable(error)
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    failure = RuntimeError(f"The work for the database raised {''.join(format_exception_only(error)).strip()}.")
+    failure.__cause__ = error
+    return failure
+
+
+def unavailable(error: BaseException | None) -> Unavailable:
+    """Return the error for a caller who is not at fault; nothing was changed."""
+    lasting = _sort(error) in _LASTING
+    what_next = "Trying again does not help until the file is repaired or replaced." if lasting else "Try again."
+    return Unavailable(f"The database could not do this ({error or 'it gave up'}); nothing was changed. {what_next}")
+
+
+def _sort(error: BaseException | None) -> int | None:
+    """Return SQLite's primary code, without the detail in the upper bits; None for errors that SQLite did not raise."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF

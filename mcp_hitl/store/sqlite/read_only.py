@@ -1,0 +1,39 @@
+"""Reads a database without changing anything: it creates no file, removes no access right, migrates no schema."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.store.sqlite.connection import APPLICATION_ID, BUSY_SECONDS, check_version, version_of
+from mcp_hitl.store.sqlite.schema import MIGRATIONS
+from mcp_hitl.store.sqlite.transaction import SqliteTransaction
+from mcp_hitl.store.view import View
+
+T = TypeVar("T")
+
+
+def glance(path: Path, work: Callable[[View], T]) -> T:
+    """Return the result of `work` on one snapshot of the file at `path`.
+
+    Raises:
+        Unavailable: it cannot be read, is not our database, or is older or newer than this program.
+    """
+    # Read-only, SQLite leaves a log that a crash has left as it is, but makes one where there is none, and cannot take
+    # it away again.
+    mode = "ro" if path.with_name(path.name + "-wal").exists() else "rw"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)) as db:
+            db.isolation_level = None
+            db.execute("PRAGMA query_only = ON")
+            db.execute("BEGIN")
+            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise Unavailable(f"{path} is not a database of mcp-hitl.")
+            check_version(db)
+            if version_of(db) < len(MIGRATIONS):
+                raise Unavailable(f"The database {path} is older than this program; its next use brings it up to date.")
+            return work(SqliteTransaction(db))
+    except sqlite3.Error as error:
+        raise Unavailable(f"The database {path} cannot be read: {error}.") from error

@@ -1,0 +1,171 @@
+"""The statements for lists, searches and statistics. Each reads a limited number of rows."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
+from mcp_hitl.domain.approvals.search import Sifted, Sought
+from mcp_hitl.domain.approvals.statistics import Ended, Given
+from mcp_hitl.domain.approvals.stop import Stop
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.values.instants import from_ms, to_ms
+
+CHUNK = 200
+"""The number of rows that are checked together."""
+MOST_CHARACTERS = 2_000_000
+"""The most characters that one read searches: a few large payloads cost as much as thousands of small ones."""
+
+_PAST = (
+    "SELECT id FROM approvals WHERE status <> 'pending' AND id < :edge UNION ALL "
+    "SELECT id FROM approvals WHERE status = 'pending' AND expires_at <= :now AND id < :edge "
+    "ORDER BY id DESC LIMIT :most"
+)
+_LAST = "~"
+"""Sorts after every id."""
+
+_ENDED_COLUMNS = "id, kind, revision, rule, requested_at"
+_ENDED = f"""
+SELECT {_ENDED_COLUMNS}, status, resolved_at AS ended_at FROM approvals
+WHERE resolved_at > :since AND resolved_at IS NOT NULL AND erased_at IS NULL
+UNION ALL
+SELECT {_ENDED_COLUMNS}, status, resolved_at AS ended_at FROM approvals
+WHERE resolved_at > :since AND erased_at IS NOT NULL
+UNION ALL
+SELECT {_ENDED_COLUMNS}, 'expired' AS status, expires_at AS ended_at FROM approvals
+WHERE status = 'pending' AND next_at <= :now AND expires_at > :since AND expires_at <= :now
+"""
+"""Ended approvals, with one index each: kept, erased, and overdue (these are also due by `next_at`)."""
+_LATEST = f"""
+SELECT kind, status, ended_at - requested_at, ended_at, rule IS NOT NULL AND EXISTS (
+    SELECT 1 FROM decisions WHERE approval = ended.id AND revision = ended.revision AND stage = {POLICY_STAGE}
+) FROM ({_ENDED} ORDER BY ended_at DESC LIMIT :limit) AS ended
+"""
+_GIVEN = f"""
+SELECT kind, approver, verdict, at - requested_at, looked FROM ({_ENDED}) AS ended
+CROSS JOIN decisions ON approval = ended.id AND stage <> {POLICY_STAGE}
+"""
+"""CROSS JOIN makes SQLite keep this order. If it began with the decisions, it would read all of them."""
+
+_DISTINCT = """
+WITH RECURSIVE found (name) AS (
+    SELECT min({column}) FROM approvals INDEXED BY {index} WHERE status = 'pending'
+    UNION ALL
+    SELECT (SELECT min({column}) FROM approvals INDEXED BY {index} WHERE status = 'pending' AND {column} > name)
+    FROM found WHERE name IS NOT NULL
+)
+SELECT name FROM found WHERE name IS NOT NULL AND EXISTS (
+    SELECT 1 FROM approvals INDEXED BY {index} WHERE status = 'pending' AND {column} = name AND expires_at > ?
+) LIMIT ?
+"""
+"""Returns each value once. It uses the index to go from value to value, however many rows have each."""
+
+
+class SearchStatements:
+    """The part of a view that searches approvals and counts their outcomes."""
+
+    _db: sqlite3.Connection
+
+    def sift_pending(self, now: datetime, sought: Sought, *, after: str | None, limit: int, most: int) -> Sifted:
+        """See `View.sift_pending`."""
+        kind = "" if sought.kind is None else "AND kind = :kind"
+        candidates = self._db.execute(
+            f"SELECT id FROM approvals WHERE status = 'pending' AND expires_at > :now {kind} AND id > :edge "
+            "ORDER BY id LIMIT :most",
+            {"now": to_ms(now), "kind": sought.kind, "edge": after or "", "most": most},
+        )
+        return self._sift(candidates, sought, "ASC", limit, most)
+
+    def sift_past(self, now: datetime, sought: Sought, *, before: str | None, limit: int, most: int) -> Sifted:
+        """See `View.sift_past`."""
+        candidates = self._db.execute(_PAST, {"now": to_ms(now), "edge": before or _LAST, "most": most})
+        return self._sift(candidates, sought, "DESC", limit, most)
+
+    def pending_requesters(self, now: datetime, limit: int) -> list[str]:
+        """See `View.pending_requesters`."""
+        return self._distinct("requester", "approvals_open", now, limit)
+
+    def pending_kinds(self, now: datetime, limit: int) -> list[str]:
+        """See `View.pending_kinds`."""
+        return self._distinct("kind", "approvals_pending_kind", now, limit)
+
+    def stops(self) -> list[Stop]:
+        """See `View.stops`."""
+        found = self._db.execute("SELECT kind, by, at FROM pauses ORDER BY kind")
+        return [Stop(row[0] or None, row[1], from_ms(row[2])) for row in found]
+
+    def ended(self, since: datetime, now: datetime, limit: int) -> list[Ended]:
+        """See `View.ended`."""
+        found = self._db.execute(_LATEST, {"since": to_ms(since), "now": to_ms(now), "limit": limit})
+        ended = [Ended(row[0], Status(row[1]), _span(row[2]), bool(row[4]), from_ms(row[3])) for row in found]
+        return sorted(ended, key=lambda one: one.ended_at, reverse=True)
+
+    def given(self, since: datetime, now: datetime) -> list[Given]:
+        """See `View.given`."""
+        found = self._db.execute(_GIVEN, {"since": to_ms(since), "now": to_ms(now)})
+        return [
+            Given(row[0], row[1], Verdict(row[2]), _span(row[3]), None if row[4] is None else _span(row[4]))
+            for row in found
+        ]
+
+    def _sift(self, candidates: sqlite3.Cursor, sought: Sought, order: str, limit: int, most: int) -> Sifted:
+        """Check at most `most` candidates, in their order, until enough are found."""
+        found: list[str] = []
+        seen, characters = 0, 0
+        last = ""
+        while chunk := [str(row[0]) for row in candidates.fetchmany(CHUNK)]:
+            for one, *texts in self._fitting(chunk, sought, order):
+                if sought.met_by(*texts):
+                    found.append(one)
+                if len(found) == limit:
+                    return Sifted(found)
+                characters += sum(len(text) for text in texts if text)
+                if characters > MOST_CHARACTERS:
+                    return Sifted(found, one)
+            seen, last = seen + len(chunk), chunk[-1]
+        return Sifted(found, last if seen == most else None)
+
+    def _fitting(self, ids: list[str], sought: Sought, order: str) -> Iterable[tuple[str, ...]]:
+        """Return those of `ids` that match all conditions but the words, each with the texts to search."""
+        where, values = _conditions(sought)
+        if not where and not sought.words:
+            return [(one,) for one in ids]
+        texts, kinds = "", []
+        if sought.words:
+            texts = ", id, title, claim, requester, payload"
+            if sought.open_kinds is not None:
+                texts = texts.replace("payload", "iif(kind IN (SELECT value FROM json_each(?)), payload, NULL)")
+                kinds = [json.dumps(sorted(sought.open_kinds))]
+        return self._db.execute(
+            f"SELECT id{texts} FROM approvals WHERE id IN (SELECT value FROM json_each(?)) {where} ORDER BY id {order}",
+            (*kinds, json.dumps(ids), *values),
+        )
+
+    def _distinct(self, column: str, index: str, now: datetime, limit: int) -> list[str]:
+        found = self._db.execute(_DISTINCT.format(column=column, index=index), (to_ms(now), limit))
+        return [row[0] for row in found]
+
+
+def _conditions(sought: Sought) -> tuple[str, list[str]]:
+    """Return the conditions for a chunk. `+` makes SQLite use the ids, not an index that would read far more rows."""
+    where: list[str] = []
+    values: list[str] = []
+    if sought.status is Status.EXPIRED:
+        where.append("AND +status IN ('expired', 'pending')")  # of what is pending, only the overdue is looked at
+    elif sought.status is not None:
+        where.append("AND +status = ?")
+        values.append(sought.status.value)
+    for column, value in (("kind", sought.kind), ("requester", sought.requester)):
+        if value is not None:
+            where.append(f"AND +{column} = ?")
+            values.append(value)
+    if sought.approver is not None:
+        where.append("AND EXISTS (SELECT 1 FROM decisions WHERE approval = approvals.id AND approver = ?)")
+        values.append(sought.approver)
+    return " ".join(where), values
+
+
+def _span(ms: int) -> timedelta:
+    return timedelta(milliseconds=ms)

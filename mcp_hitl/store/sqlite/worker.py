@@ -1,0 +1,189 @@
+"""A thread with its own connection that runs all reads, or all writes, of the process.
+
+Queued work runs together in one transaction, each write in its own savepoint: one commit, one wait for the disk. A
+caller gets an answer only after the commit; a failed commit fails every caller in it.
+"""
+
+import asyncio
+import math
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.store.sqlite import connection
+from mcp_hitl.store.sqlite.connection import check_version, connect
+from mcp_hitl.store.sqlite.errors import told, unavailable
+from mcp_hitl.store.sqlite.transaction import SqliteTransaction
+
+T = TypeVar("T")
+
+MOST_TOGETHER = 64
+_SLICE_MS = 100
+"""A lane waits for another process's lock in short intervals, and checks in between whether it should hurry."""
+_HURRY_SECONDS = 1.0
+
+_Work = Callable[[SqliteTransaction], Any]
+_Caller = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+_Result = tuple[Any, Exception | None]
+
+
+class Lane(threading.Thread):
+    """One of a store's two threads; `writes` says which."""
+
+    def __init__(self, path: Path, *, writes: bool, committed: Callable[[], None] | None = None) -> None:
+        """Open the connection and start the thread.
+
+        `committed` is called from this thread after each commit.
+
+        Raises:
+            Unavailable: the file cannot be opened.
+        """
+        super().__init__(name=f"mcp-hitl {'writer' if writes else 'reader'}", daemon=True)
+        self._db = connect(path)
+        self._db.execute(f"PRAGMA busy_timeout = {_SLICE_MS}")
+        if not writes:
+            self._db.execute("PRAGMA query_only = ON")
+        self._writes = writes
+        self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+        self._committed = committed
+        self._jobs: SimpleQueue[tuple[_Work, _Caller] | None] = SimpleQueue()
+        self._finishing = False
+        self._hurry_until: float | None = None
+        self._door = threading.Lock()
+        self._tx = SqliteTransaction(self._db)
+        self.start()
+
+    async def call(self, work: Callable[[SqliteTransaction], T]) -> T:
+        """Run `work` and return its result after the commit. If cancelled before its turn, `work` does not run at all.
+
+        Raises:
+            Unavailable: the commit failed, or the lane has finished.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        with self._door:
+            if self._finishing:
+                raise Unavailable("The database is closed; the server is stopping. Nothing was changed.")
+            self._jobs.put((work, (loop, future)))
+        return await future
+
+    def hurry(self) -> None:
+        """Wait for another process's lock at most one second more; work that cannot begin by then is refused."""
+        if self._hurry_until is None:
+            self._hurry_until = time.monotonic() + _HURRY_SECONDS
+
+    def finish(self) -> None:
+        """Run the queued work, in a hurry, close the connection and end the thread. Return when that is done."""
+        self.hurry()
+        with self._door:
+            self._finishing = True
+            self._jobs.put(None)
+        self.join()
+
+    def run(self) -> None:
+        """Take jobs until `finish`."""
+        last = False
+        while not last:
+            batch, last = self._next_batch()
+            if batch:
+                self._run_together(batch)
+        self._db.close()
+
+    def _next_batch(self) -> tuple[list[tuple[_Work, _Caller]], bool]:
+        batch: list[tuple[_Work, _Caller]] = []
+        job = self._jobs.get()
+        while job is not None:
+            if not job[1][1].cancelled():
+                batch.append(job)
+            if len(batch) == MOST_TOGETHER:
+                return batch, False
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return batch, False
+        return batch, True
+
+    def _run_together(self, batch: list[tuple[_Work, _Caller]]) -> None:
+        callers = [caller for _, caller in batch]
+        apart = self._writes and len(batch) > 1
+        own = False
+        try:
+            self._start_transaction()
+            own = self._writes and not apart
+            results = [self._run_one(work, apart) for work, _ in batch]
+            undo = own and results[0][1] is not None
+            self._db.execute("ROLLBACK" if undo else "COMMIT")
+        except BaseException as error:  # whatever it is, everybody is told, and the lane goes on
+            with suppress(sqlite3.Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            _answer(callers, [(None, told(error, own=own))] * len(batch))
+            return
+        if self._committed is not None:
+            self._committed()
+        _answer(callers, results)
+
+    def _start_transaction(self) -> None:
+        started = time.monotonic()
+        while True:
+            try:
+                self._db.execute(self._begin)
+                check_version(self._db)
+                self._tx.forget()
+                return
+            except sqlite3.OperationalError as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                # The upper bits say what kind of busy it is (https://www.sqlite.org/rescode.html).
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                until = min(started + connection.BUSY_SECONDS, self._hurry_until or math.inf)
+                if not busy or time.monotonic() >= until:
+                    raise
+
+    def _run_one(self, work: _Work, apart: bool) -> _Result:
+        """Return the result of one piece of work. If it fails and runs `apart`, only its own changes are undone."""
+        if apart:
+            self._db.execute("SAVEPOINT job")
+        result, error = None, None
+        try:
+            result = work(self._tx)
+        except BaseException as raised:
+            error = raised
+        if not self._db.in_transaction:
+            # SQLite gave the whole transaction up (disk full, I/O error): nobody's work is left.
+            raise unavailable(error) if error is None or apart else error
+        if apart and error is not None:
+            self._db.execute("ROLLBACK TO job")
+            self._tx.forget()
+        if apart:
+            self._db.execute("RELEASE job")
+        return result, None if error is None else told(error, own=self._writes)
+
+
+def _answer(callers: list[_Caller], results: list[_Result]) -> None:
+    """Hand the results to the callers. Each event loop is woken once, however many callers wait there."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Result]]] = {}
+    for (loop, future), result in zip(callers, results, strict=True):
+        by_loop.setdefault(loop, []).append((future, result))
+    for loop, answers in by_loop.items():
+        with suppress(RuntimeError):  # the loop closed meanwhile, so nobody waits
+            loop.call_soon_threadsafe(_deliver, answers)
+
+
+def _deliver(answers: list[tuple[asyncio.Future[Any], _Result]]) -> None:
+    for future, (result, raised) in answers:
+        if future.done():
+            continue  # the caller was cancelled while it ran
+        try:
+            if raised is None:
+                future.set_result(result)
+            else:
+                future.set_exception(raised)
+        except Exception as error:  # the others are answered all the same
+            future.set_exception(RuntimeError(f"The answer could not be handed over: {error!r}"))

@@ -1,0 +1,116 @@
+"""One approval: everything about it, and what a person can do with it beside deciding and editing."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.approvals.approval import OutcomeState
+from mcp_hitl.domain.policy import forms
+from mcp_hitl.domain.policy.kinds import QUESTION
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.present.approval_views import differences, payload_of, told_edit
+from mcp_hitl.web.decisions import ASSURANCE
+from mcp_hitl.web.door import posted, who
+from mcp_hitl.web.facts import (
+    asked_by,
+    decided_so_far,
+    deciders,
+    earlier_lines,
+    is_brief,
+    is_claim_only,
+    lines,
+    row,
+    state,
+    waits,
+    what_now,
+)
+from mcp_hitl.web.rendering import drawn, page
+from mcp_hitl.web.seals import Seals
+
+
+class Approvals:
+    """The routes of one approval."""
+
+    def __init__(self, desk: Desk, seals: Seals) -> None:
+        """Over `desk`."""
+        self._desk = desk
+        self._seals = seals
+
+    async def show(self, request: Request) -> Response:
+        """`GET /approvals/{id}`."""
+        desk, principal = self._desk, who(request)
+        seq = await desk.seq()
+        approval = await desk.get(principal, request.path_params["id"])
+        kind = desk.rulebook.kinds.get(approval.kind)
+        now = desk.clock()
+        entries, intact = await desk.evidence().trail(approval.id)
+        pending = waits(approval, now)
+        objection, no_rejecting = [
+            await desk.objection(principal, approval, ASSURANCE, verdict=verdict) if pending else None
+            for verdict in (Verdict.APPROVE, Verdict.REJECT)
+        ]
+        decides = pending and (objection is None or no_rejecting is None)
+        payload = approval.payload if decides else payload_of(approval, desk.telling(approval))
+        earlier = await desk.earlier(principal, approval)
+        next_id = await desk.next_pending(principal, approval.id)
+        following = await desk.get(principal, next_id) if next_id and not pending else None
+        return await drawn(
+            lambda: page(
+                request,
+                "approval.html",
+                seq=seq,
+                now=now,
+                approval=approval,
+                row=row(approval, kind, now),
+                state=state(approval, now),
+                deciders=deciders(approval),
+                asked_by=asked_by(approval),
+                pending=pending,
+                brief=payload is not None and is_brief(payload),
+                payload=payload,
+                lines=None if payload is None else lines(payload, kind),
+                claim_only=is_claim_only(approval),
+                edits=[
+                    (edit, differences(edit.before, edit.after) if decides else told_edit(edit, desk.telling(approval)))
+                    for edit in approval.edits
+                ],
+                decisions=decided_so_far(approval),
+                earlier=earlier_lines(earlier.shown, kind, now),
+                earlier_counts=earlier.counts,
+                asks=approval.kind == QUESTION.name,
+                fields=forms.fields_of(approval.form) if approval.form else (),
+                objection=objection,
+                no_rejecting=no_rejecting,
+                mine=pending and principal.is_requester(approval.requester),
+                cooling=approval.cooldown_until is not None and now < approval.cooldown_until,
+                unknown=approval.outcome.state is OutcomeState.UNKNOWN,
+                sealed=self._seals.seal(approval, now),
+                next_id=next_id,
+                following=following,
+                what_now=what_now(approval, kind, now),
+                entries=entries,
+                intact=intact,
+            )
+        )
+
+    async def cancel(self, request: Request) -> Response:
+        """`POST /approvals/{id}/cancel`: take one's own request back."""
+        given = dict(await posted(request))
+        approval = await self._desk.cancel(who(request), request.path_params["id"], given.get("comment") or None)
+        return JSONResponse({"go": f"/approvals/{approval.id}"})
+
+    async def lift(self, request: Request) -> Response:
+        """`POST /approvals/{id}/lift`: let it be asked again before its cooldown is over."""
+        approval = await self._desk.lift_cooldown(who(request), request.path_params["id"], assurance=ASSURANCE)
+        return JSONResponse({"go": f"/approvals/{approval.id}"})
+
+    async def reconcile(self, request: Request) -> Response:
+        """`POST /approvals/{id}/reconcile`: settle an outcome that nobody could tell."""
+        succeeded = dict(await posted(request)).get("succeeded")
+        if succeeded not in {"yes", "no"}:
+            raise Invalid("Say whether it happened: yes or no.")
+        approval = await self._desk.reconcile(
+            who(request), request.path_params["id"], succeeded == "yes", assurance=ASSURANCE
+        )
+        return JSONResponse({"go": f"/approvals/{approval.id}"})

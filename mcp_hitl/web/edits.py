@@ -1,0 +1,80 @@
+"""Editing what is pending: the payload in inputs, and the difference before it is saved."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.values.errors import Conflict, Invalid
+from mcp_hitl.present.approval_views import differences
+from mcp_hitl.web import fields
+from mcp_hitl.web.decisions import ASSURANCE
+from mcp_hitl.web.door import posted, who
+from mcp_hitl.web.facts import row, state
+from mcp_hitl.web.rendering import drawn, page
+from mcp_hitl.web.seals import Seals, changed_since
+
+
+class Editing:
+    """The routes of an edit."""
+
+    def __init__(self, desk: Desk, seals: Seals) -> None:
+        """Over `desk`."""
+        self._desk = desk
+        self._seals = seals
+
+    async def edit(self, request: Request) -> Response:
+        """`GET /approvals/{id}/edit`: the payload in inputs, or as JSON with `?as=json`."""
+        desk, principal = self._desk, who(request)
+        approval = await desk.get(principal, request.path_params["id"])
+        now = desk.clock()
+        kind = desk.rulebook.kinds.get(approval.kind)
+        objection = await desk.objection(principal, approval, ASSURANCE, verdict=Verdict.REJECT)
+        seq = await desk.seq()
+        return await drawn(
+            lambda: page(
+                request,
+                "edit.html",
+                seq=seq,
+                now=now,
+                approval=approval,
+                row=row(approval, kind, now),
+                state=state(approval, now),
+                objection=objection,
+                inputs=[] if objection else fields.inputs(approval.payload, kind.schema if kind else {}),
+                as_json=request.query_params.get("as") == "json",
+                sealed=self._seals.seal(approval, now),
+            )
+        )
+
+    async def save(self, request: Request) -> Response:
+        """`POST /approvals/{id}/edit`: first show the difference, then, when the person agrees, make it."""
+        desk, principal = self._desk, who(request)
+        approval_id = request.path_params["id"]
+        sent = await posted(request)
+        given = dict(sent)
+        shown = self._seals.open(given.get("shown", ""), approval_id)
+        approval = await desk.get(principal, approval_id)
+        if approval.revision != shown.revision:
+            raise Conflict(f"{approval_id} was edited meanwhile.{await changed_since(desk, principal, shown)}")
+        # Before the difference is told: it may name what only those see who may decide.
+        await desk.check_beforehand(principal, approval, ASSURANCE, Verdict.REJECT)
+        wanted = fields.whole(given["payload"]) if "payload" in given else fields.edited(approval.payload, sent)
+        digest = desk.admit(approval.kind, wanted).digest
+        told = differences(approval.payload, wanted)
+        if not told:
+            raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")
+        if given.get("step") != "save":
+            return JSONResponse({"difference": told, "wanted": digest})
+        if given.get("wanted") != digest:
+            raise Conflict("This is not the change that was shown. Show it again before you save it.")
+        await desk.edit(
+            principal,
+            approval_id,
+            wanted,
+            revision=shown.revision,
+            digest=shown.digest,
+            assurance=ASSURANCE,
+            comment=given.get("comment", "").replace("\r\n", "\n"),
+        )
+        return JSONResponse({"go": f"/approvals/{approval_id}"})
