@@ -105,7 +105,7 @@ def verify(context: click.Context, file: Path | None, expect: str | None, as_jso
 @click.option("--redact", is_flag=True, help="Leave out all contents. The digests stay, so the file still verifies.")
 @click.pass_context
 def export(context: click.Context, file: Path, redact: bool) -> None:
-    """Write the log to FILE as JSON Lines. The file can be verified without this database."""
+    """Write the log to FILE as JSON Lines. FILE must not exist yet. It can be verified without this database."""
 
     async def main() -> int:
         async with workspace(settings_of(context)) as place:

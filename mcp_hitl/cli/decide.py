@@ -16,7 +16,7 @@ from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.present.approval_views import review, revision_wanted
 
 _ID = click.argument("approval_id", metavar="ID")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print what the tool of this name returns.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the approval as JSON.")
 _YES = click.option("--yes", is_flag=True, help="Decide without a prompt. The policy must allow it: unattended = true.")
 
 
@@ -97,13 +97,13 @@ def edit(
     run(lambda: _act(context, act, as_json), as_json=as_json)
 
 
-@click.command(short_help="Cancel a pending request.")
+@click.command(short_help="Cancel your own pending request.")
 @_ID
 @click.option("--reason", help="Why you cancel it.")
 @_JSON
 @click.pass_context
 def cancel(context: click.Context, approval_id: str, reason: str | None, as_json: bool) -> None:
-    """Cancel a pending request."""
+    """Cancel a pending request that you made. To stop somebody else's request, reject it."""
 
     async def act(place: Workspace) -> Approval:
         return await place.desk.cancel(place.user, approval_id, reason)

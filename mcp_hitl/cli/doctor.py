@@ -13,7 +13,10 @@ from mcp_hitl.cli.workspace import settings_of
 @click.command(short_help="List what is unsafe here and how to fix it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.option(
-    "--accept", multiple=True, metavar="CODE", help="Accept a finding: it is listed, but no longer counts as unsafe."
+    "--accept",
+    multiple=True,
+    metavar="CODE",
+    help="Accept a finding: it is listed, but no longer counts as unsafe. You can repeat this option.",
 )
 @click.pass_context
 def doctor(context: click.Context, as_json: bool, accept: tuple[str, ...]) -> None:

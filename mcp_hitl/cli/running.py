@@ -11,7 +11,11 @@ import click
 from mcp_hitl.domain.values.errors import HitlError, Invalid
 
 DONE, NO, REFUSED = 0, 1, 2
-"""Exit codes: done; the answer is no; wrong use or refused."""
+"""Exit codes.
+
+0: done. 1: the person answered no, `doctor` found something unsafe, or `audit verify` found a fault. 2: wrong use, or
+refused.
+"""
 
 
 def run(main: Callable[[], Awaitable[int]], *, as_json: bool = False) -> NoReturn:

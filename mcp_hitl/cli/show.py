@@ -25,7 +25,9 @@ _KEPT = ((0, 1, 2, 3, 4), (0, 1, 3, 4), (0, 3, 4), (0, 4), (0,))
 
 @click.command(short_help="List the pending requests, oldest first.")
 @click.option("--kind", help="Show only this kind.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 100), help="Show at most this many requests."
+)
 @click.option("--cursor", help="The cursor that the previous page printed.")
 @click.option("--json", "as_json", is_flag=True, help="Print what the tool list-pending returns.")
 @click.pass_context

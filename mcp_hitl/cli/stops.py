@@ -81,7 +81,7 @@ def reset_clock(context: click.Context) -> None:
 @click.command(short_help="Record whether an unknown outcome succeeded.")
 @click.argument("approval_id", metavar="ID")
 @click.option("--succeeded/--failed", "succeeded", default=None, help="What you found out. Give one of the two.")
-@click.option("--json", "as_json", is_flag=True, help="Print the approval.")
+@click.option("--json", "as_json", is_flag=True, help="Print the approval as JSON.")
 @click.pass_context
 def reconcile(context: click.Context, approval_id: str, succeeded: bool | None, as_json: bool) -> None:
     """Record whether an approved action with an unknown outcome succeeded, after you have checked."""

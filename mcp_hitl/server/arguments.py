@@ -19,7 +19,10 @@ from mcp_hitl.domain.values.errors import Invalid
 Id = Annotated[str, Field(max_length=64, description="The approval's id, apr_…, as an earlier call returned it.")]
 DedupKey = Annotated[
     str | None,
-    Field(description="A key of your choice. The same key with the same request returns the same approval, always."),
+    Field(
+        description="A key of your choice. The same key with the same request returns the same approval, always; with "
+        "another request it is refused."
+    ),
 ]
 Comment = Annotated[str | None, Field(max_length=MAX_COMMENT)]
 

@@ -113,7 +113,7 @@ class Batch:
         if approval.form is not None:
             return "It has questions to answer: decide it on its own page."
         if not batchable(approval):
-            return "Its policy asks for more assurance: decide it by itself."
+            return "Its policy asks for more assurance than the inbox gives: it cannot be decided here."
         return await desk.objection(principal, approval, ASSURANCE)
 
 

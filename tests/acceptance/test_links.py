@@ -34,8 +34,8 @@ def test_every_link_to_a_heading_finds_it(page: Path) -> None:
     assert missing == []
 
 
-def test_every_threat_that_the_code_cites_is_in_the_table() -> None:
-    table = set(re.findall(r"^\| (T\d+) ", (ROOT / "docs" / "threats.md").read_text(encoding="utf-8"), re.MULTILINE))
+def test_every_threat_that_the_code_cites_is_on_the_page() -> None:
+    page = set(re.findall(r"^### (T\d+) ", (ROOT / "docs" / "threats.md").read_text(encoding="utf-8"), re.MULTILINE))
     sources = [*ROOT.glob("mcp_hitl/**/*.py"), *ROOT.glob("tests/**/*.py")]
     cited = {f"T{number}" for source in sources for number in re.findall(r"\bT(\d+)\b", source.read_text("utf-8"))}
-    assert cited and cited <= table
+    assert cited and cited <= page

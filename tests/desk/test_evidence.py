@@ -371,23 +371,31 @@ async def test_what_changed_in_an_export_is_found_and_placed(history: History, s
     digest = json.loads(lines[2])["data"]["comment"]
     attacks: list[tuple[list[str], str, str | None]] = [
         (changed(3, actor="mallory"), "line 4: entry 3 was changed", "entry 3 was changed"),
-        (changed(2, contents={digest: "Excellent"}), "line 3: a content of entry 2", "a content of entry 2"),
+        (
+            changed(2, contents={digest: "Excellent"}),
+            "line 3: a content of entry 2",
+            "a content of entry 2 was changed",
+        ),
         (
             changed(1, contents={content_digest({"n": 5000}): {"n": 5000}}),
             "line 2: the data of entry 1 does not name one of its contents",
-            "a content of entry 1 does not match its digest, or is none",
+            "a content of entry 1 does not belong to it",
         ),
         (
             changed(2, contents={digest: "Fine", "": "Paid"}),
             "line 3: the data of entry 2 does not name one of its contents",
-            "a content of entry 2",
+            "a content of entry 2 was changed",
         ),
         (changed(3, verdict="approve"), "line 4: entry 3 has a field that no entry has", "entry 3 was changed"),
-        ([*lines[:5], *lines[6:]], "line 6: entry 5 is missing", "entry 5 was changed, or one before it is missing"),
+        (
+            [*lines[:5], *lines[6:]],
+            "line 6: entry 5 is missing",
+            "entry 5 was changed, or an entry before it is missing",
+        ),
         ([*lines[:5], lines[6], lines[5], *lines[7:]], "line 6: entry 5 is missing", "entry 5 was changed"),
         (changed(0, database="other"), "line 2: entry 1 does not continue the chain", "entry 1 was changed"),
-        (lines[:-1], "the chain ends with entry 27 and does not contain", "the expected hash is not in it"),
-        (lines[:1], "the chain ends with entry 0 and does not contain", "the expected hash is not in it"),
+        (lines[:-1], "the chain ends with entry 27 and does not contain", "the hash that you kept is not in this log"),
+        (lines[:1], "the chain ends with entry 0 and does not contain", "the hash that you kept is not in this log"),
         ([*lines[:9], "{", *lines[9:]], "line 10 cannot be read", None),
         ([*lines[:9], "5", *lines[9:]], "line 10: it is not an entry", None),
         ([*lines[:9], "", *lines[9:]], "line 10 cannot be read", None),

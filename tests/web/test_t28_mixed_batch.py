@@ -86,7 +86,7 @@ async def test_t28_the_good_ones_are_decided_and_the_others_are_named_and_unchan
         says = {
             "stale": "edited after this was shown",
             "decided": "already",
-            "high": "more assurance",
+            "high": "cannot be decided here",
             "form": "questions to answer",
             "foreign": "no approval with this id",
             "swapped": "another revision",
@@ -172,7 +172,7 @@ async def test_t28_in_the_browser_only_what_was_shown_is_decided(chromium: Brows
             await hear_nothing(page)
             await page.goto(f"{place.address}/batch?{ids}")
             await expect(page.locator(".item")).to_have_count(5)
-            await expect(page.locator(f'[data-id="{high.id}"]')).to_contain_text("more assurance")
+            await expect(page.locator(f'[data-id="{high.id}"]')).to_contain_text("cannot be decided here")
             await expect(page.locator(f'[data-id="{form.id}"]')).to_contain_text("questions to answer")
             await page.locator(f'[data-id="{left_out.id}"] input').uncheck()
             await edited(place, stale, n=100)

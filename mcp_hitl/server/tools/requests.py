@@ -36,8 +36,9 @@ SUBMIT_EXPENSE = Tool(
     title="Submit an expense",
     description=(
         "Ask a person to approve an expense. Returns immediately with status `pending` and an id: call "
-        "wait-for-approval then, since the decision may take minutes or days; the same expense again returns the same "
-        "approval."
+        "wait-for-approval then, since the decision may take minutes or days. An equal expense returns the same "
+        "approval while it is pending and for a time after it was rejected; later it is a new one, unless both calls "
+        "have the same dedup_key."
     ),
     takes=Expense,
     returns=(APPROVAL,),

@@ -17,29 +17,29 @@ CREATE TABLE approvals (
     title TEXT NOT NULL,
     claim TEXT,
     status TEXT NOT NULL CHECK (status IN ('pending', 'approved', 'rejected', 'expired', 'cancelled')),
-    payload TEXT NOT NULL,          -- JSON; the digest is of its RFC 8785 form; null once erased
+    payload TEXT NOT NULL,          -- JSON; `digest` is that of its RFC 8785 form; `null` after erasing
     digest TEXT NOT NULL,
     revision INTEGER NOT NULL CHECK (revision >= 1),
     requester TEXT NOT NULL,
-    requested_at INTEGER NOT NULL,  -- instants are milliseconds since 1970, UTC
+    requested_at INTEGER NOT NULL,  -- every instant is in milliseconds since 1970, UTC
     expires_at INTEGER NOT NULL,
     resolved_at INTEGER CHECK ((status = 'pending') = (resolved_at IS NULL)),
     policy TEXT NOT NULL,
     form TEXT,
-    dedup_key TEXT,                 -- the digest of it, which is kept when the contents are erased
+    dedup_key TEXT,                 -- only its digest, which stays when the contents are erased
     cooldown_until INTEGER,
     asked INTEGER NOT NULL,
     answer TEXT,
     reason TEXT,
     outcome TEXT NOT NULL,
     stage_since INTEGER NOT NULL,
-    timed_to INTEGER NOT NULL,      -- up to here, time has had its effect
+    timed_to INTEGER NOT NULL,      -- reminders and escalations up to this instant are recorded
     next_at INTEGER CHECK ((status = 'pending') = (next_at IS NOT NULL)),
     escalated TEXT NOT NULL,
     flow TEXT,
     rule TEXT,
     erased_at INTEGER,
-    asked_digest TEXT NOT NULL,     -- of what was asked for; digest is of what it is now
+    asked_digest TEXT NOT NULL,     -- the digest of the first payload; `digest` is that of the present one
     requested_as TEXT
 ) STRICT;
 CREATE UNIQUE INDEX approvals_keyed ON approvals (requester, kind, dedup_key) WHERE dedup_key IS NOT NULL;
@@ -62,7 +62,7 @@ CREATE TRIGGER approvals_bound BEFORE UPDATE OF payload, digest ON approvals
 WHEN (NEW.revision = OLD.revision OR OLD.status <> 'pending')
     AND NOT (OLD.status <> 'pending' AND NEW.erased_at IS NOT NULL AND NEW.payload = 'null' AND NEW.digest = OLD.digest)
 BEGIN SELECT RAISE(ABORT, 'a payload changes only with its revision, and only while it is pending'); END;
--- INSERT OR REPLACE deletes the row in its way without asking a DELETE trigger; hence the triggers before INSERT.
+-- INSERT OR REPLACE deletes the existing row without running a DELETE trigger. So triggers before INSERT refuse it.
 CREATE TRIGGER approvals_new BEFORE INSERT ON approvals
 WHEN EXISTS (
     SELECT 1 FROM approvals WHERE id = NEW.id
@@ -80,8 +80,8 @@ CREATE TABLE decisions (
     approver TEXT NOT NULL,
     established TEXT NOT NULL,
     verdict TEXT NOT NULL CHECK (verdict IN ('approve', 'reject')),
-    comment TEXT,                   -- the digest of it
-    looked INTEGER,                 -- milliseconds that the approver had it before them
+    comment TEXT,                   -- only its digest
+    looked INTEGER,                 -- for how many milliseconds the approver had the request on screen
     assurance TEXT NOT NULL CHECK (assurance IN ('none', 'local', 'session', 'step-up')),
     nonce TEXT,
     at INTEGER NOT NULL,
@@ -94,14 +94,14 @@ WHEN EXISTS (
     SELECT 1 FROM decisions
     WHERE approval = NEW.approval AND revision = NEW.revision AND stage = NEW.stage AND approver = NEW.approver
 )
-BEGIN SELECT RAISE(IGNORE); END;    -- the first one stands; the writer counts rows
+BEGIN SELECT RAISE(IGNORE); END;    -- the first decision stays; the writer sees that no row was added
 CREATE TRIGGER decisions_fixed BEFORE UPDATE ON decisions
 BEGIN SELECT RAISE(ABORT, 'decisions are not changed'); END;
 CREATE TRIGGER decisions_kept BEFORE DELETE ON decisions
 BEGIN SELECT RAISE(ABORT, 'decisions are not deleted'); END;
 
 CREATE TABLE audit (
-    seq INTEGER PRIMARY KEY,        -- without gaps: entries come one after the other and stay
+    seq INTEGER PRIMARY KEY,        -- without gaps: entries are only appended, never deleted
     approval TEXT NOT NULL,
     event TEXT NOT NULL,
     revision INTEGER NOT NULL,
@@ -109,9 +109,9 @@ CREATE TABLE audit (
     established TEXT,
     assurance TEXT,
     at INTEGER NOT NULL,
-    data TEXT NOT NULL,             -- digests and numbers, never contents
+    data TEXT NOT NULL,             -- names, digests and numbers, never contents
     previous TEXT NOT NULL,         -- the hash of the entry before
-    hash TEXT NOT NULL              -- over everything else
+    hash TEXT NOT NULL              -- the digest of all other columns
 ) STRICT;
 CREATE INDEX audit_approval ON audit (approval, seq);
 CREATE INDEX audit_actor ON audit (actor, at);
@@ -122,7 +122,7 @@ BEGIN SELECT RAISE(ABORT, 'audit entries are not changed'); END;
 CREATE TRIGGER audit_kept BEFORE DELETE ON audit
 BEGIN SELECT RAISE(ABORT, 'audit entries are not deleted'); END;
 
-CREATE TABLE contents (             -- what entries hold the digests of, beside the log, so that it can be erased
+CREATE TABLE contents (             -- the values behind the digests in `audit`; erasing them does not change the log
     approval TEXT NOT NULL,
     digest TEXT NOT NULL,
     value TEXT NOT NULL,
@@ -176,7 +176,7 @@ CREATE TABLE expenses (
     category TEXT
 ) STRICT;
 
-CREATE TABLE clients (              -- who has connected, by their own words; the newest few
+CREATE TABLE clients (              -- the newest clients that have connected, and what they say about themselves
     name TEXT NOT NULL,
     version TEXT NOT NULL,
     protocol TEXT NOT NULL,
@@ -194,7 +194,7 @@ INSERT INTO facts VALUES
 CREATE TABLE counter (only INTEGER PRIMARY KEY CHECK (only = 1), value TEXT NOT NULL) STRICT;
 INSERT INTO counter VALUES (1, '0');
 
-CREATE TABLE sign_in_links (        -- digests: whoever reads the file gets nothing to sign in with
+CREATE TABLE sign_in_links (        -- only digests: nobody who reads the file can sign in with them
     digest TEXT PRIMARY KEY,
     principal TEXT NOT NULL,
     established TEXT NOT NULL,
