@@ -81,13 +81,15 @@ def said(approver: Principal, approval: Approval, verdict: Verdict = Verdict.APP
 
 
 class _Watched:
-    """A view that notes which of its methods were called."""
+    """A view, or a part of one, that notes which methods were called, such as `approvals.get`."""
 
-    def __init__(self, view: View, called: list[str]) -> None:
-        self._view, self._called = view, called
+    def __init__(self, view: object, called: list[str], part: str = "") -> None:
+        self._view, self._called, self._part = view, called, part
 
     def __getattr__(self, name: str) -> Any:
-        self._called.append(name)
+        if not self._part:
+            return _Watched(getattr(self._view, name), self._called, f"{name}.")
+        self._called.append(f"{self._part}{name}")
         return getattr(self._view, name)
 
 

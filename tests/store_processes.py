@@ -23,7 +23,7 @@ def open_at_once(path: Path, number: int, barrier: Barrier, results: "Queue[str 
         approval = replace(an_approval(), id=approval_id(START, number))
 
         async def write() -> None:
-            await store.write(lambda tx: tx.insert(approval))
+            await store.write(lambda tx: tx.approvals.insert(approval))
             await store.close()
 
         key = store.shared_key()

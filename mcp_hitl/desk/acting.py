@@ -145,7 +145,7 @@ class Acting(Looking):
         who = self._who(caller)
 
         def work(tx: Transaction) -> Approval:
-            held = tx.get(approval_id)
+            held = tx.approvals.get(approval_id)
             kind = self.rulebook.kinds.get(held.kind) if held else None
             return redeem.redeem(tx, who, approval_id, digest, self.clock(), kind, self.rulebook)
 

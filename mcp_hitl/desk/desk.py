@@ -75,7 +75,7 @@ class Desk(Acting, Entering, Searching):
         Raises:
             NotAllowed: the database needs a policy file, or a team policy.
         """
-        profile, governed = await self.store.read(lambda view: (view.profile(), view.governed()))
+        profile, governed = await self.store.read(lambda view: (view.facts.profile(), view.facts.governed()))
         if governed and not self.rulebook.written:
             raise NotAllowed("This database has a policy file. Name it with --config or in MCP_HITL_CONFIG.")
         if profile is Profile.TEAM and self.rulebook.profile is Profile.SOLO:
@@ -86,13 +86,13 @@ class Desk(Acting, Entering, Searching):
             await self.store.write(self._remember_policy)
 
     def _remember_policy(self, tx: Transaction) -> None:
-        tx.set_profile(self.rulebook.profile)
+        tx.facts.set_profile(self.rulebook.profile)
         if self.rulebook.written:
-            tx.set_governed()
+            tx.facts.set_governed()
 
     async def meet(self, client: Client) -> None:
         """Record that a client is connected, for `doctor`. This has no influence on decisions."""
-        await self.store.write(lambda tx: tx.meet(client, self.clock()))
+        await self.store.write(lambda tx: tx.clients.meet(client, self.clock()))
 
     def evidence(self) -> "Evidence":
         """Return the evidence: what an auditor needs."""

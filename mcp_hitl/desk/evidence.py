@@ -52,7 +52,7 @@ class Evidence:
 
     async def head(self) -> tuple[int, str]:
         """Return the number of entries and the hash of the newest: an anchor to keep elsewhere."""
-        return await self._store.read(lambda view: view.head())
+        return await self._store.read(lambda view: view.log.head())
 
     async def entries(self) -> list[Recorded]:
         """Return every entry, oldest first."""
@@ -73,7 +73,7 @@ class Evidence:
         """Write the log as JSON Lines, with each entry's contents unless `redact`. Return the number of entries."""
 
         def work(view: View) -> int:
-            write(json.dumps({"format": FORMAT, "database": view.database_id(), "redacted": redact}))
+            write(json.dumps({"format": FORMAT, "database": view.facts.database_id(), "redacted": redact}))
             count = 0
             for recorded in _chain(view):
                 line = recorded.as_json()
@@ -93,9 +93,9 @@ class Evidence:
         """
 
         def work(view: View) -> tuple[list[Recorded], bool]:
-            if view.get(approval_id) is None:
+            if view.approvals.get(approval_id) is None:
                 raise NotFound
-            entries = view.entries(approval_id)
+            entries = view.log.entries(approval_id)
             return entries, bool(entries) and all(_in_place(view, recorded) for recorded in entries)
 
         return await self._store.read(work)
@@ -121,21 +121,21 @@ class Evidence:
         now = begin(tx, self._clock())
         erased = 0
         for approval_id in page:
-            approval = tx.lock(approval_id)
+            approval = tx.approvals.lock(approval_id)
             if approval is None or approval.resolved_at is None or approval.erased_at is not None:
                 continue
             if approval.resolved_at <= now - older_than and _is_over(tx, approval):
-                tx.erase(approval.id, now)
+                tx.approvals.erase(approval.id, now)
                 record(tx, approval, Event.ERASED, now, who)
                 erased += 1
         return erased
 
     def _contents(self, view: View, recorded: Recorded) -> JsonObject:
         """Return the contents behind an entry's digests, unless they were erased or are secret."""
-        approval = view.get(recorded.entry.approval) if recorded.entry.approval != NOWHERE else None
+        approval = view.approvals.get(recorded.entry.approval) if recorded.entry.approval != NOWHERE else None
         if approval is None or approval.erased_at is not None:
             return {}
-        kept: dict[str, Any] = {digest: read_back(text) for digest, text in view.content(approval.id).items()}
+        kept: dict[str, Any] = {digest: read_back(text) for digest, text in view.log.content(approval.id).items()}
         for content in (approval.payload, approval.answer, approval.reason):
             if content is not None:
                 kept[content_digest(content) or ""] = content
@@ -151,7 +151,7 @@ class Evidence:
 def _is_over(view: View, approval: Approval) -> bool:
     """Return True if nothing more will happen with the approval."""
     going_on = {FlowState.RUNNABLE, FlowState.WAITING, FlowState.SLEEPING, FlowState.UNKNOWN}
-    if approval.flow is not None and view.flow_state(approval.flow) in going_on:
+    if approval.flow is not None and view.flows.state(approval.flow) in going_on:
         return False
     return approval.outcome.state not in {OutcomeState.RUNNING, OutcomeState.UNKNOWN}
 
@@ -163,21 +163,21 @@ def _payloads(approval: Approval) -> set[str]:
 
 
 def _erasable(view: View, *, until: datetime, after: str) -> list[str]:
-    return view.erasable(until, after, _ERASED_TOGETHER)
+    return view.sweeps.erasable(until, after, _ERASED_TOGETHER)
 
 
 def _in_place(view: View, recorded: Recorded) -> bool:
     """Return True if an entry matches its hash, and its neighbours are the original ones."""
-    following = next(iter(view.chain(recorded.seq, 1)), None)
+    following = next(iter(view.log.chain(recorded.seq, 1)), None)
     return (
         recorded.intact
-        and recorded.previous == view.hash_at(recorded.seq - 1)
+        and recorded.previous == view.log.hash_at(recorded.seq - 1)
         and (following is None or following.previous == recorded.hash)
     )
 
 
 def _verify(view: View, expect: str | None) -> Finding:
-    ledger = Ledger(genesis(view.database_id()))
+    ledger = Ledger(genesis(view.facts.database_id()))
     try:
         try:
             ledger.read(_chain(view, ledger.seq), expect=expect)
@@ -188,7 +188,7 @@ def _verify(view: View, expect: str | None) -> Finding:
                 raise Broken(f"entry {ledger.seq + 1} was changed: it cannot be read") from None
         ledger.check_end(expect)
         _check_every(view, ledger)
-        if {stop.kind or "": (stop.by, stop.at) for stop in view.stops()} != ledger.paused:
+        if {stop.kind or "": (stop.by, stop.at) for stop in view.stops.all()} != ledger.paused:
             raise Broken("the stored pauses are not those in the log")
     except Broken as broken:
         return Finding(ledger.seq, ledger.head, str(broken))
@@ -196,19 +196,19 @@ def _verify(view: View, expect: str | None) -> Finding:
 
 
 def _check_every(view: View, ledger: Ledger) -> None:
-    expenses = view.expenses()
+    expenses = view.effects.expenses()
     for approval_id in ledger.approvals:
         try:
-            approval = view.get(approval_id)
+            approval = view.approvals.get(approval_id)
             if approval is None:
                 raise Broken(f"{approval_id} is in the log, but is no longer stored")
-            check_stored(ledger.approvals[approval_id], approval, view.content(approval_id))
+            check_stored(ledger.approvals[approval_id], approval, view.log.content(approval_id))
             if (paid := expenses.pop(approval_id, None)) is not None:
                 check_expense(approval, paid)
         except _UNREADABLE:
             raise Broken(f"{approval_id} was changed: it cannot be read") from None
     after = ""
-    while page := view.every(after, _PAGE):
+    while page := view.sweeps.every(after, _PAGE):
         after = page[-1].id
         for approval in page:
             if approval.id not in ledger.approvals:
@@ -218,6 +218,6 @@ def _check_every(view: View, ledger: Ledger) -> None:
 
 
 def _chain(view: View, after: int = 0, *, page: int = _PAGE) -> Iterator[Recorded]:
-    while found := view.chain(after, page):
+    while found := view.log.chain(after, page):
         yield from found
         after = found[-1].seq

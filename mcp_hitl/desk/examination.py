@@ -42,13 +42,13 @@ def examine(view: View, clock: datetime) -> Examination:
     now = instant(view, clock)
     return Examination(
         now=clock,
-        mark=view.mark(),
-        profile=view.profile(),
-        governed=view.governed(),
-        stops=tuple(view.stops()),
-        unsettled=tuple(view.unsettled(_MOST_UNSETTLED)),
-        open_kinds=view.open_kinds(),
-        clients=tuple(view.clients()),
-        inbox=view.inbox(),
-        sessions=tuple(session for session in view.sessions() if now < session.until),
+        mark=view.facts.mark(),
+        profile=view.facts.profile(),
+        governed=view.facts.governed(),
+        stops=tuple(view.stops.all()),
+        unsettled=tuple(view.sweeps.unsettled(_MOST_UNSETTLED)),
+        open_kinds=view.sweeps.open_kinds(),
+        clients=tuple(view.clients.all()),
+        inbox=view.facts.inbox(),
+        sessions=tuple(session for session in view.sessions.all() if now < session.until),
     )

@@ -60,7 +60,7 @@ class Feed:
         try:
             async with self._starting:
                 if not self._wanted.is_set():
-                    self._seq = await self._store.read(lambda view: view.last_seq())
+                    self._seq = await self._store.read(lambda view: view.log.last_seq())
                     self._wanted.set()
             yield
         finally:
@@ -82,7 +82,7 @@ class Feed:
     async def _follow(self) -> None:
         while True:
             try:
-                news = await self._store.read(lambda view: view.news(self._seq, _AT_ONCE))
+                news = await self._store.read(lambda view: view.log.news(self._seq, _AT_ONCE))
                 for seq, approval_id, event in news:
                     self._seq = seq
                     self._tell(approval_id, event)

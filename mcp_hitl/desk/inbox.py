@@ -39,8 +39,8 @@ class Entering(Looking):
 
         def work(tx: Transaction) -> None:
             now = begin(tx, self.clock())
-            tx.drop_outdated(now)
-            tx.add_link(digest(code), who, now + LINK_LIFE)
+            tx.sessions.drop_outdated(now)
+            tx.sessions.add_link(digest(code), who, now + LINK_LIFE)
 
         await self.store.write(work)
         return code
@@ -55,7 +55,7 @@ class Entering(Looking):
 
         def work(tx: Transaction) -> Session:
             now = begin(tx, self.clock())
-            who = tx.take_link(digest(code), now)
+            who = tx.sessions.take_link(digest(code), now)
             if who is None:
                 raise NotAllowed(
                     "This sign-in link was used already, or is more than ten minutes old. Run mcp-hitl inbox to get "
@@ -64,8 +64,8 @@ class Entering(Looking):
             session = Session(
                 digest=digest(secret), token_digest=digest(at + token), who=who, since=now, until=now + SESSION_LIFE
             )
-            tx.drop_outdated(now)
-            tx.add_session(session)
+            tx.sessions.drop_outdated(now)
+            tx.sessions.add(session)
             record(tx, None, Event.SIGNED_IN, now, who)
             return session
 
@@ -78,7 +78,9 @@ class Entering(Looking):
             async with self.feed.listen(NOWHERE, lambda _: changed.set(), events=_ENTERING):
                 while True:
                     changed = anyio.Event()
-                    there, sessions = await self.store.read(lambda view: (view.has_link(digest(code)), view.sessions()))
+                    there, sessions = await self.store.read(
+                        lambda view: (view.sessions.has_link(digest(code)), view.sessions.all())
+                    )
                     if not there:
                         # What voids links ends all sessions with them, and what uses one begins a session.
                         return LinkEnd.USED if sessions else LinkEnd.VOIDED
@@ -88,13 +90,13 @@ class Entering(Looking):
     async def session(self, secret: str) -> Session | None:
         """Return the session that belongs to a cookie's secret, or None if there is none any more."""
         clock = self.clock()
-        held, now = await self.store.read(lambda view: (view.session(digest(secret)), instant(view, clock)))
+        held, now = await self.store.read(lambda view: (view.sessions.get(digest(secret)), instant(view, clock)))
         return held if held is not None and now < held.until else None
 
     async def lasts(self, session: Session) -> bool:
         """Return True if a session is still valid: not expired, and not signed out by any process."""
         clock = self.clock()
-        held, now = await self.store.read(lambda view: (view.session(session.digest), instant(view, clock)))
+        held, now = await self.store.read(lambda view: (view.sessions.get(session.digest), instant(view, clock)))
         return held is not None and now < held.until
 
     async def sign_out(self, session: Session) -> None:
@@ -102,7 +104,7 @@ class Entering(Looking):
 
         def work(tx: Transaction) -> None:
             now = begin(tx, self.clock())
-            if tx.end_session(session.digest):
+            if tx.sessions.end(session.digest):
                 record(tx, None, Event.SIGNED_OUT, now, session.who)
 
         await self.store.write(work)
@@ -113,7 +115,7 @@ class Entering(Looking):
 
     async def database_id(self) -> str:
         """Return the id that distinguishes this database from every other."""
-        return await self.store.read(lambda view: view.database_id())
+        return await self.store.read(lambda view: view.facts.database_id())
 
     def take_inbox(self) -> bool:
         """Become the process that serves this database's inbox. Return False if another process serves it."""
@@ -125,7 +127,7 @@ class Entering(Looking):
         With `free`, nobody chose its port, and another process may take it over.
         """
         where = None if address is None else Whereabouts(address, free)
-        await self.store.write(lambda tx: tx.set_inbox(where))
+        await self.store.write(lambda tx: tx.facts.set_inbox(where))
         self.address = address
 
     async def abandon_inbox(self) -> None:
@@ -136,7 +138,7 @@ class Entering(Looking):
         """
 
         def work(tx: Transaction) -> None:
-            tx.set_inbox(None)
+            tx.facts.set_inbox(None)
             self._shut_out(tx, None)
 
         await self.store.write(work)
@@ -155,12 +157,12 @@ class Entering(Looking):
 
     async def last_inbox(self) -> Whereabouts | None:
         """Return the inbox's present or last address, whatever program answers there now."""
-        return await self.store.read(lambda view: view.inbox())
+        return await self.store.read(lambda view: view.facts.inbox())
 
     def _shut_out(self, tx: Transaction, who: Principal | None) -> int:
         now = begin(tx, self.clock())
-        tx.drop_outdated(now)
-        ended, links = tx.shut_out()
+        tx.sessions.drop_outdated(now)
+        ended, links = tx.sessions.shut_out()
         for session in ended:
             record(tx, None, Event.SIGNED_OUT, now, who, person=session.who.id)
         if links:  # told even where nobody was signed in: somebody may be waiting for one to be used

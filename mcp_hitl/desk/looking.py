@@ -85,8 +85,8 @@ class Looking:
 
         def look(view: View) -> Earlier:
             now, others = instant(view, clock), (approval.requester, approval.kind, approval.id)
-            shown = [as_seen(one, now) for one in view.earlier(*others, SHOWN)]
-            return Earlier(shown, view.count_earlier(*others, now, MOST))
+            shown = [as_seen(one, now) for one in view.requesters.earlier(*others, SHOWN)]
+            return Earlier(shown, view.requesters.count_earlier(*others, now, MOST))
 
         return await self.store.read(look)
 
@@ -99,20 +99,20 @@ class Looking:
         check_id(approval_id)
 
         def look(view: View) -> list[Recorded]:
-            return view.entries(_found(view, approval_id).id)
+            return view.log.entries(_found(view, approval_id).id)
 
         return await self.store.read(look)
 
     async def seq(self) -> int:
         """Return the place of the newest change in the feed."""
-        return await self.store.read(lambda view: view.last_seq())
+        return await self.store.read(lambda view: view.log.last_seq())
 
     async def news(self, principal: Principal, after: int, most: int) -> News | None:
         """Return the changes after that place, in their present state; None if there are more than `most` entries."""
         clock = self.clock()
 
         def look(view: View) -> News | None:
-            found = view.news(after, most + 1)
+            found = view.log.news(after, most + 1)
             if len(found) > most:
                 return None
             now = instant(view, clock)
@@ -129,7 +129,7 @@ class Looking:
 
     async def counter(self) -> Decimal:
         """Return the counter's value."""
-        return await self.store.read(lambda view: view.counter())
+        return await self.store.read(lambda view: view.effects.counter())
 
     async def wait(
         self,
@@ -209,7 +209,7 @@ def check_id(text: str) -> None:
 
 
 def _found(view: View, approval_id: str) -> Approval:
-    approval = view.get(approval_id)
+    approval = view.approvals.get(approval_id)
     if approval is None:
         raise NotFound
     return approval

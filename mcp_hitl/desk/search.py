@@ -75,8 +75,8 @@ class Searching(Looking):
 
         def look(view: View) -> str | None:
             now = instant(view, self.clock())
-            behind = view.sift_pending(now, Sought(), after=after, limit=1, most=1).ids
-            first = view.sift_pending(now, Sought(), after=None, limit=1, most=1).ids
+            behind = view.lists.sift_pending(now, Sought(), after=after, limit=1, most=1).ids
+            first = view.lists.sift_pending(now, Sought(), after=None, limit=1, most=1).ids
             return next((one for one in (*behind, *first) if one != after), None)
 
         return await self.store.read(look)
@@ -84,12 +84,14 @@ class Searching(Looking):
     async def requesters(self, principal: Principal) -> list[str]:
         """Return the requesters of pending approvals, sorted; at most `MOST_NAMED`."""
         return await self.store.read(
-            lambda view: view.pending_requesters(instant(view, self.clock()), limit=MOST_NAMED)
+            lambda view: view.lists.pending_requesters(instant(view, self.clock()), limit=MOST_NAMED)
         )
 
     async def pending_kinds(self, principal: Principal) -> list[str]:
         """Return the kinds of pending approvals, sorted; at most `MOST_NAMED`."""
-        return await self.store.read(lambda view: view.pending_kinds(instant(view, self.clock()), limit=MOST_NAMED))
+        return await self.store.read(
+            lambda view: view.lists.pending_kinds(instant(view, self.clock()), limit=MOST_NAMED)
+        )
 
     async def history(
         self,
@@ -120,9 +122,9 @@ class Searching(Looking):
 
         def look(view: View) -> Past:
             now = instant(view, self.clock())
-            found = view.sift_past(now, sought, before=cursor, limit=limit + 1, most=MOST_SEARCHED)
+            found = view.lists.sift_past(now, sought, before=cursor, limit=limit + 1, most=MOST_SEARCHED)
             full = len(found.ids) > limit
-            stopped = None if full or found.stopped_at is None else view.get(found.stopped_at)
+            stopped = None if full or found.stopped_at is None else view.approvals.get(found.stopped_at)
             page = _load(view, found.ids[:limit], now)
             return Past(page, _behind(found, limit), stopped.requested_at if stopped else None)
 
@@ -143,7 +145,7 @@ class Searching(Looking):
 
     async def paused(self, principal: Principal) -> list[Stop]:
         """Return what is paused now, by whom and since when; everything first, then by kind."""
-        return await self.store.read(lambda view: view.stops())
+        return await self.store.read(lambda view: view.stops.all())
 
     async def check_beforehand(
         self,
@@ -180,29 +182,29 @@ class Searching(Looking):
 
     def _page(self, view: View, *, kind: str | None, limit: int, cursor: str | None) -> Page:
         now = instant(view, self.clock())
-        found = view.pending(now, kind=kind, after=cursor, limit=limit + 1)
+        found = view.lists.pending(now, kind=kind, after=cursor, limit=limit + 1)
         page = found[:limit]
-        total = view.count_pending(now, kind=kind, most=looking.MOST_COUNTED)
+        total = view.lists.count_pending(now, kind=kind, most=looking.MOST_COUNTED)
         return Page(page, page[-1].id if len(found) > limit else None, total)
 
     def _search(self, view: View, *, sought: Sought, limit: int, cursor: str | None) -> Page:
         now = instant(view, self.clock())
-        counted = view.sift_pending(now, sought, after=None, limit=looking.MOST_COUNTED, most=MOST_SEARCHED)
+        counted = view.lists.sift_pending(now, sought, after=None, limit=looking.MOST_COUNTED, most=MOST_SEARCHED)
         found = counted
         if cursor is not None:
-            found = view.sift_pending(now, sought, after=cursor, limit=limit + 1, most=MOST_SEARCHED)
+            found = view.lists.sift_pending(now, sought, after=cursor, limit=limit + 1, most=MOST_SEARCHED)
         page = _load(view, found.ids[:limit], now)
         return Page(page, _behind(found, limit), len(counted.ids), counted.stopped_at is None)
 
 
 def _numbers(view: View, now: datetime, span: timedelta, people: People) -> Numbers:
     since = now - span
-    ended = view.ended(since, now, MOST_NUMBERED + 1)
+    ended = view.lists.ended(since, now, MOST_NUMBERED + 1)
     complete = len(ended) <= MOST_NUMBERED
     if not complete:
         since = ended[-1].ended_at
         ended = [one for one in ended if one.ended_at > since]
-    given = [replace(one, approver=people.person(one.approver)) for one in view.given(since, now)]
+    given = [replace(one, approver=people.person(one.approver)) for one in view.lists.given(since, now)]
     return Numbers(since=since, until=now, complete=complete, kinds=by_kind(ended, given), people=by_person(given))
 
 
@@ -230,5 +232,5 @@ def _behind(found: Sifted, limit: int) -> str | None:
 
 
 def _load(view: View, ids: list[str], now: datetime) -> list[Approval]:
-    loaded = [view.get(one) for one in ids]
+    loaded = [view.approvals.get(one) for one in ids]
     return [as_seen(approval, now) for approval in loaded if approval is not None]

@@ -131,7 +131,7 @@ class Journal:
 
         def work(tx: Transaction, now: datetime) -> None:
             self.put(tx, place.done(None))
-            tx.add_progress(self.approval.id, progress)
+            tx.approvals.add_progress(self.approval.id, progress)
             record(tx, self.approval, Event.PROGRESS, now, report=content_digest([progress.step, progress.message]))
 
         self._later.append(work)
@@ -213,7 +213,7 @@ class Journal:
         """Make the check of `check` in this view, for these approvals too."""
         relied_on = (*self._relied_on, *approvals)
         try:
-            if view.paused(self.lease.kind):
+            if view.stops.paused(self.lease.kind):
                 raise Held
             for approval in relied_on:
                 check_usable(view, approval, self._clock(), self._rulebook)
@@ -231,7 +231,7 @@ class Journal:
         Raises:
             LeaseLost: another process runs the flow.
         """
-        if not tx.write_journal(self.lease, entry):
+        if not tx.flows.write_journal(self.lease, entry):
             raise LeaseLost
 
     def leave(self, tx: Transaction, state: FlowState, wake_at: datetime | None = None) -> None:
@@ -240,5 +240,5 @@ class Journal:
         Raises:
             LeaseLost: another process runs it.
         """
-        if not tx.leave_flow(self.lease, state, wake_at=wake_at):
+        if not tx.flows.leave(self.lease, state, wake_at=wake_at):
             raise LeaseLost

@@ -121,24 +121,24 @@ class Run:
 
     def _look_again(self, tx: Transaction) -> None:
         """Release a flow whose write was interrupted; it continues from its journal after a while."""
-        tx.renew(self._claimed.lease, begin(tx, self._clock()) + _LOOK_AGAIN)
+        tx.flows.renew(self._claimed.lease, begin(tx, self._clock()) + _LOOK_AGAIN)
 
     def _let_go(self, tx: Transaction) -> None:
         """Release a flow because of the emergency stop; if another kind is paused, try again after a while."""
         now = begin(tx, self._clock())
         self._journal.write_held_back(tx, now)
         lease = self._claimed.lease
-        tx.renew(lease, now if tx.paused(lease.kind) else now + _LOOK_AGAIN)
+        tx.flows.renew(lease, now if tx.stops.paused(lease.kind) else now + _LOOK_AGAIN)
 
     async def _finish(self, state: FlowState, outcome: Outcome) -> None:
         def work(tx: Transaction) -> None:
             now = begin(tx, self._clock())
             self._journal.write_held_back(tx, now)
-            if not tx.leave_flow(self._claimed.lease, state):
+            if not tx.flows.leave(self._claimed.lease, state):
                 raise LeaseLost
             # A resolved approval stays as it is, so that it need not be read again.
             resolved = self._claimed.approval.status is not Status.PENDING
-            approval = self._claimed.approval if resolved else tx.lock(self._claimed.approval.id)
+            approval = self._claimed.approval if resolved else tx.approvals.lock(self._claimed.approval.id)
             if approval is None:
                 return
             if approval.status is Status.PENDING:
@@ -146,7 +146,7 @@ class Run:
             acted = approval.status in {Status.APPROVED, Status.PENDING} or outcome.state is not OutcomeState.FAILED
             if not acted:
                 return
-            tx.set_outcome(approval.id, outcome)
+            tx.approvals.set_outcome(approval.id, outcome)
             event = {
                 OutcomeState.SUCCEEDED: Event.SUCCEEDED,
                 OutcomeState.UNKNOWN: Event.UNKNOWN,

@@ -95,22 +95,22 @@ class Runner:
 
     def _ready(self, view: View, kinds: tuple[str, ...]) -> bool:
         now, going = instant(view, self._clock()), _going(view, kinds)
-        wake_at = view.next_wake(going) if going else None
-        return bool(going and view.runnable(now, going, 1)) or (wake_at is not None and wake_at <= now)
+        wake_at = view.flows.next_wake(going) if going else None
+        return bool(going and view.flows.runnable(now, going, 1)) or (wake_at is not None and wake_at <= now)
 
     def _take(self, tx: Transaction, kinds: tuple[str, ...], room: int) -> list[Claimed]:
         now = begin(tx, self._clock())
-        tx.wake_sleepers(now)
+        tx.flows.wake_sleepers(now)
         claimed: list[Claimed] = []
-        for flow_id in tx.runnable(now, _going(tx, kinds), room):
-            lease = tx.claim_flow(flow_id, now, now + LEASE)
+        for flow_id in tx.flows.runnable(now, _going(tx, kinds), room):
+            lease = tx.flows.claim(flow_id, now, now + LEASE)
             if lease is None:
                 continue
             approval = _readable(tx, lease.approval)
             if approval is None:
                 continue
             start(tx, approval, now)
-            claimed.append(Claimed(lease, approval, tx.journal(flow_id), self._refused(tx, approval)))
+            claimed.append(Claimed(lease, approval, tx.flows.journal(flow_id), self._refused(tx, approval)))
         return claimed
 
     def _refused(self, view: View, approval: Approval) -> NotAllowed | None:
@@ -159,7 +159,7 @@ class Runner:
 
         def work(tx: Transaction) -> list[Lease]:
             until = begin(tx, self._clock()) + LEASE
-            return [lease for lease in leases if not tx.renew(lease, until)]
+            return [lease for lease in leases if not tx.flows.renew(lease, until)]
 
         try:
             return await self._store.write(work)
@@ -174,7 +174,7 @@ class Runner:
     async def _give_back(self, lease: Lease) -> None:
         """Release a flow because this process stops, so that the next process need not wait until the lease expires."""
         try:
-            await self._store.write(lambda tx: tx.renew(lease, begin(tx, self._clock())))
+            await self._store.write(lambda tx: tx.flows.renew(lease, begin(tx, self._clock())))
         except Unavailable as error:
             logger.info("the lease of %s was not given back: %s", lease.flow, error)
 
@@ -203,7 +203,7 @@ def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[s
 def _readable(view: View, approval_id: str) -> Approval | None:
     """Return an approval; None, with a line in the log, if somebody changed it with another program."""
     try:
-        return view.get(approval_id)
+        return view.approvals.get(approval_id)
     except (ValueError, KeyError, TypeError) as error:
         logger.error("%s cannot be read: %r", approval_id, error)
         return None
@@ -211,4 +211,4 @@ def _readable(view: View, approval_id: str) -> Approval | None:
 
 def _going(view: View, kinds: Sequence[str]) -> list[str]:
     """Return those kinds that are not paused."""
-    return [kind for kind in kinds if not view.paused(kind)]
+    return [kind for kind in kinds if not view.stops.paused(kind)]

@@ -28,7 +28,7 @@ _AT_ONCE = 100
 
 def pass_time(tx: Transaction, approval_id: str, clock: datetime) -> bool:
     """Handle the due events of an approval, in order. Return False if there was none, or another process was first."""
-    approval = tx.lock(approval_id)
+    approval = tx.approvals.lock(approval_id)
     if approval is None or approval.status is not Status.PENDING:
         return False
     now = begin(tx, clock)
@@ -36,7 +36,7 @@ def pass_time(tx: Transaction, approval_id: str, clock: datetime) -> bool:
     for event in events:
         approval = _happen(tx, approval, event, now)
     if approval.status is Status.PENDING and events:
-        tx.set_timing(approval)
+        tx.approvals.set_timing(approval)
     return bool(events)
 
 
@@ -95,7 +95,7 @@ class Timers:
         return done
 
     async def _due(self) -> list[str]:
-        return await self._store.read(lambda view: view.due(self._clock(), _AT_ONCE + len(self._left_out)))
+        return await self._store.read(lambda view: view.sweeps.due(self._clock(), _AT_ONCE + len(self._left_out)))
 
     async def _pass_time(self, approval_id: str) -> bool:
         try:

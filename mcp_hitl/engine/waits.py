@@ -25,7 +25,7 @@ from mcp_hitl.store.view import View
 
 def start(tx: Transaction, approval: Approval, now: datetime) -> None:
     """Record, once, that an approved action is being carried out."""
-    if approval.status is Status.APPROVED and tx.set_outcome(
+    if approval.status is Status.APPROVED and tx.approvals.set_outcome(
         approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)
     ):
         record(tx, approval, Event.STARTED, now)
@@ -81,7 +81,7 @@ class Waits:
                 self._journal.check_in(view, approval)
 
         def look(view: View) -> Approval | None:
-            approval = view.get(known or "")
+            approval = view.approvals.get(known or "")
             if approval is not None:
                 check(view, approval)
             return approval

@@ -69,5 +69,5 @@ async def validate(expense: Expense) -> Expense:
 def reimburse(tx: Transaction, approval_id: str, payload: dict[str, Any]) -> Reimbursement:
     """Write the one row that represents the payment, and return what was paid."""
     amount = number(payload["amount"], "amount")
-    tx.add_expense(approval_id, amount, payload)
+    tx.effects.add_expense(approval_id, amount, payload)
     return Reimbursement(amount=amount, currency=payload["currency"])

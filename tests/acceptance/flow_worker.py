@@ -157,7 +157,7 @@ async def _carry_on(folder: Path, start: int, n: int | None, side: Side) -> None
     order = await desk.submit(AGENT, ORDER.name, {"order": 17}, dedup_key="order 17")
     runner = runner_of(desk, {ORDER.name: OrderFlow})
     flow = order.id.replace("apr_", "flw_")
-    while await store.read(lambda view: view.flow_state(flow)) not in ENDED:
+    while await store.read(lambda view: view.flows.state(flow)) not in ENDED:
         await runner.catch_up()
         for approval in (await desk.pending(PERSON)).approvals:
             await desk.decide(

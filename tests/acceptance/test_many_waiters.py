@@ -42,7 +42,7 @@ async def quiet(store: CountingStore) -> None:
     reads = None
     while reads is None or store.reads != reads + 1:
         reads = store.reads
-        await store.read(lambda view: view.last_seq())  # behind all others in the queue
+        await store.read(lambda view: view.log.last_seq())  # behind all others in the queue
         await anyio.wait_all_tasks_blocked()
 
 

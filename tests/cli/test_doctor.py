@@ -236,8 +236,8 @@ def leave_unknown(database: Path, approval_id: str) -> None:
 
     async def work() -> None:
         store = SqliteStore(database)
-        await store.write(lambda tx: tx.resolve(approval_id, Status.APPROVED, system_clock()))
-        await store.write(lambda tx: tx.set_outcome(approval_id, Outcome(OutcomeState.UNKNOWN)))
+        await store.write(lambda tx: tx.approvals.resolve(approval_id, Status.APPROVED, system_clock()))
+        await store.write(lambda tx: tx.approvals.set_outcome(approval_id, Outcome(OutcomeState.UNKNOWN)))
         await store.close()
 
     anyio.run(work)

@@ -32,9 +32,9 @@ async def test_a_link_that_is_used_in_another_process_and_no_other_link_is_told(
     offered, others = Offered(served, await served.offer_link(ANA)), await served.offer_link(ANA)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(offered.wait)
-        await store.has_answered("has_link")
+        await store.has_answered("sessions.has_link")
         await elsewhere.sign_in(others)
-        await store.has_answered("has_link", 2)
+        await store.has_answered("sessions.has_link", 2)
         assert offered.end is None
         await elsewhere.sign_in(offered.code)
     assert offered.end is LinkEnd.USED
@@ -49,10 +49,10 @@ async def test_a_link_that_a_sign_out_has_voided_is_told_as_voided_and_the_log_t
     offered = Offered(served, await served.offer_link(ANA))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(offered.wait)
-        await store.has_answered("has_link")
+        await store.has_answered("sessions.has_link")
         assert await elsewhere.sign_everybody_out(BO) == sessions
     assert offered.end is LinkEnd.VOIDED
-    told = [one.entry for one in await store.read(lambda view: view.chain(0, 10))][sessions:]
+    told = [one.entry for one in await store.read(lambda view: view.log.chain(0, 10))][sessions:]
     assert [(entry.event, entry.actor) for entry in told] == [(Event.SIGNED_OUT, BO.id)] * (sessions + 1)
     assert [entry.data for entry in told] == [{"person": ANA.id}] * sessions + [{"links": 1}]
     with pytest.raises(NotAllowed):

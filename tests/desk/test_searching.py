@@ -97,8 +97,8 @@ async def test_a_search_counts_to_a_thousand_and_says_so(
 async def test_the_plain_list_is_asked_for_as_ever(desk: Desk, store: WatchedStore) -> None:
     await desk.submit(AGENT, "expense", LUNCH)
     await desk.pending(ANA, kind="expense")
-    assert store.answered["pending"] == store.answered["count_pending"] == 1
-    assert store.answered["sift_pending"] == 0
+    assert store.answered["lists.pending"] == store.answered["lists.count_pending"] == 1
+    assert store.answered["lists.sift_pending"] == 0
 
 
 @pytest.mark.parametrize(

@@ -287,14 +287,14 @@ async def test_timers_wait_for_a_database_that_cannot_be_read_now(
     desk = under(a_rulebook(PAIR))
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     clock.advance(WEEK)
-    store.fail_next["due"] = 1
+    store.fail_next["sweeps.due"] = 1
     with anyio.fail_after(20):
         async with serve(desk), anyio.create_task_group() as tasks:
             gone = anyio.Event()
 
             async def watch() -> None:
                 async with desk.feed.listen(asked.id, lambda _: gone.set()):
-                    if (await store.read(lambda view: view.get(asked.id).status)) is Status.PENDING:  # type: ignore[union-attr] # pyright: ignore[reportOptionalMemberAccess]
+                    if (await store.read(lambda view: view.approvals.get(asked.id).status)) is Status.PENDING:  # type: ignore[union-attr] # pyright: ignore[reportOptionalMemberAccess]
                         await gone.wait()
 
             tasks.start_soon(watch)

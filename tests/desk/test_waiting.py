@@ -34,7 +34,7 @@ async def test_a_decision_in_the_process_wakes_its_waiter(served: Desk, store: W
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
-        await store.has_answered("get")
+        await store.has_answered("approvals.get")
         await served.decide(said(ANA, opened))
     assert got == [await served.get(AGENT, opened.id)]
     assert got[0].status is Status.APPROVED
@@ -51,7 +51,7 @@ async def test_a_decision_of_another_process_wakes_the_waiter(
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
-        await store.has_answered("get")
+        await store.has_answered("approvals.get")
         await elsewhere.decide(said(ANA, opened))
     assert got == [await served.get(AGENT, opened.id)]
     assert got[0].status is Status.APPROVED
@@ -67,13 +67,13 @@ async def test_a_step_that_does_not_resolve_lets_the_waiter_sleep(served: Desk, 
 
     async with anyio.create_task_group() as tasks, served.feed.listen(ANY, lambda _: told.set()):
         tasks.start_soon(wait)
-        await store.has_answered("get")
+        await store.has_answered("approvals.get")
         await served.decide(said(ANA, opened))
         await told.wait()
         await anyio.wait_all_tasks_blocked()
-        assert (got, store.answered["get"]) == ([], 1)
+        assert (got, store.answered["approvals.get"]) == ([], 1)
         await served.cancel(AGENT, opened.id)
-    assert (got, store.answered["get"]) == ([Status.CANCELLED], 2)
+    assert (got, store.answered["approvals.get"]) == ([Status.CANCELLED], 2)
 
 
 async def test_a_waiter_for_more_than_the_end_looks_at_each_step(served: Desk, store: WatchedStore) -> None:
@@ -86,7 +86,7 @@ async def test_a_waiter_for_more_than_the_end_looks_at_each_step(served: Desk, s
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
-        await store.has_answered("get")
+        await store.has_answered("approvals.get")
         await served.decide(said(ANA, opened))
     assert got == [Status.PENDING]
 
@@ -124,7 +124,7 @@ async def test_stopping_lets_every_waiter_go_with_what_is_known(served: Desk, st
     async with anyio.create_task_group() as tasks:
         for approval in opened:
             tasks.start_soon(wait, approval)
-        await store.has_answered("get", 5)
+        await store.has_answered("approvals.get", 5)
         served.stop()
     assert sorted(approval.id for approval in got) == sorted(approval.id for approval in opened)
     assert {approval.status for approval in got} == {Status.PENDING}
@@ -175,16 +175,16 @@ async def test_a_thousand_waiters_cost_the_feed_no_more_queries_than_one(
     async with anyio.create_task_group() as tasks:
         for _ in range(waiters):
             tasks.start_soon(wait)
-        await store.has_answered("get", waiters)
-        await store.has_answered("news")
+        await store.has_answered("approvals.get", waiters)
+        await store.has_answered("log.news")
         for other in others:
             await served.decide(said(ANA, other))
-        assert store.answered["get"] == waiters  # what is not theirs makes nobody look
+        assert store.answered["approvals.get"] == waiters  # what is not theirs makes nobody look
         await served.decide(said(ANA, watched))
     assert got == [Status.APPROVED] * waiters
-    assert store.answered["last_seq"] == 1
+    assert store.answered["log.last_seq"] == 1
     # The reader looks once when it begins and for each commit at most twice: when it sees it, and when it is told.
-    assert 2 <= store.answered["news"] <= 1 + 2 * (len(others) + 1)
+    assert 2 <= store.answered["log.news"] <= 1 + 2 * (len(others) + 1)
 
 
 async def test_the_feed_reads_nothing_while_nobody_listens(served: Desk, store: WatchedStore) -> None:
@@ -196,20 +196,20 @@ async def test_the_feed_reads_nothing_while_nobody_listens(served: Desk, store: 
     await anyio.wait_all_tasks_blocked()
     await served.submit(AGENT, "action", {"n": 1})
     await anyio.wait_all_tasks_blocked()
-    assert store.answered["news"] == 0
+    assert store.answered["log.news"] == 0
 
 
 async def test_the_feed_stops_reading_when_the_last_listener_has_left(served: Desk, store: WatchedStore) -> None:
     opened = await served.submit(AGENT, "action", {"n": 1})
     async with served.feed.listen(ANY, lambda _: None):
-        await store.has_answered("news")
+        await store.has_answered("log.news")
     await anyio.wait_all_tasks_blocked()
-    before = store.answered["news"]
+    before = store.answered["log.news"]
     for number in range(3):
         await served.submit(AGENT, "action", {"n": number + 2})
     await served.get(AGENT, opened.id)
     await anyio.wait_all_tasks_blocked()
-    assert store.answered["news"] == before
+    assert store.answered["log.news"] == before
 
 
 async def test_a_listener_hears_of_what_comes_and_never_of_what_was(
@@ -282,7 +282,7 @@ async def test_a_feed_that_cannot_be_read_goes_on_when_it_can(
     monkeypatch.setattr("mcp_hitl.desk.feed._PAUSE_AFTER_FAILURE", 0)
     caplog.set_level(logging.WARNING)
     opened = await served.submit(AGENT, "expense", LUNCH)
-    store.fail_next["news"] = 2
+    store.fail_next["log.news"] = 2
     got: list[Status] = []
 
     async def wait() -> None:
@@ -290,7 +290,7 @@ async def test_a_feed_that_cannot_be_read_goes_on_when_it_can(
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
-        await store.has_answered("get")
+        await store.has_answered("approvals.get")
         await served.decide(said(ANA, opened))
     assert got == [Status.APPROVED]
     assert caplog.messages == ["the change feed cannot be read: The disk went away."] * 2
@@ -319,7 +319,7 @@ async def test_a_waiter_that_is_cancelled_leaves_nothing_behind(served: Desk, st
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
             tasks.start_soon(lambda: served.wait(AGENT, opened.id, seconds=LONG))
-        await store.has_answered("get", 10)
+        await store.has_answered("approvals.get", 10)
         tasks.cancel_scope.cancel()
     await anyio.wait_all_tasks_blocked()
     before = store.answered.total()

@@ -122,7 +122,7 @@ class Rig:
 
     async def state(self, approval_id: str) -> FlowState | None:
         """Where the flow that an approval started stands."""
-        return await self.store.read(lambda view: view.flow_state(approval_id.replace("apr_", "flw_")))
+        return await self.store.read(lambda view: view.flows.state(approval_id.replace("apr_", "flw_")))
 
     async def rows(self, statement: str) -> list[tuple[object, ...]]:
         """What is in the database."""

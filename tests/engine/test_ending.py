@@ -201,7 +201,7 @@ async def test_t15_a_running_server_goes_on_at_once_when_the_stop_ends(rig: Rig)
     await rig.desk.pause(ANA)
     desk = rig.desk
     async with serve(desk, {WORK.name: flow_of(run)}):
-        await rig.store.has_answered("runnable", 0)
+        await rig.store.has_answered("flows.runnable", 0)
         await desk.resume(ANA)
         with anyio.fail_after(20):
             while await rig.state(approval_id) is not FlowState.DONE:

@@ -193,7 +193,7 @@ async def test_t15_the_emergency_stop_holds_the_next_try_of_a_step(rig: Rig) -> 
     stopped_at_try: list[bool] = []
 
     async def act() -> str:
-        stopped_at_try.append(await rig.store.read(lambda view: view.paused("work")))
+        stopped_at_try.append(await rig.store.read(lambda view: view.stops.paused("work")))
         if len(stopped_at_try) == 1:
             await rig.desk.pause(ANA)
             raise OSError("connection reset")
@@ -239,7 +239,7 @@ async def test_steps_side_by_side_are_all_in_the_journal(rig: Rig) -> None:
         await before.begun.wait()
 
         async def while_that_is_being_written() -> None:
-            await rig.store.read(lambda view: view.last_seq())  # behind what the other step reads before it writes
+            await rig.store.read(lambda view: view.log.last_seq())  # behind what the other step reads before it writes
             await asyncio.sleep(0)
             commit = Hold(rig)
             await asyncio.sleep(0)

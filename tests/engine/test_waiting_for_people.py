@@ -122,9 +122,9 @@ async def test_going_on_after_people_have_decided_reads_nothing_that_the_claim_h
     await rig.submit()
     await rig.go(wait_once)
     await rig.approve()
-    before = rig.store.answered["get"]
+    before = rig.store.answered["approvals.get"]
     await rig.go(wait_once)
-    assert rig.store.answered["get"] == before
+    assert rig.store.answered["approvals.get"] == before
 
 
 async def test_a_second_approval_is_opened_once_the_first_is_given(rig: Rig) -> None:
@@ -380,7 +380,7 @@ async def test_a_thousand_waiting_flows_cost_one_look_a_second_and_no_more(
     async with desk.open(), anyio.create_task_group() as tasks:
         tasks.start_soon(runner_of(desk, {WORK.name: flow_of(run)}).run)
         with anyio.fail_after(20):
-            await rig.store.has_answered("runnable", before["runnable"] + 20)
+            await rig.store.has_answered("flows.runnable", before["runnable"] + 20)
         asked.update(rig.store.answered - before)
         tasks.cancel_scope.cancel()
     looks = asked["runnable"]

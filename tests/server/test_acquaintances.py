@@ -20,7 +20,7 @@ ME = Implementation(name="by name", version="7")
 async def met(rig: Rig, count: int) -> list[Acquaintance]:
     """The clients on record, once there are so many; the server writes them down beside the calls."""
     with anyio.fail_after(GUARD_SECONDS):
-        while len(found := await rig.other_store.read(lambda view: view.clients())) < count:
+        while len(found := await rig.other_store.read(lambda view: view.clients.all())) < count:
             pass
     return found
 
@@ -104,7 +104,7 @@ async def test_a_record_that_cannot_be_written_costs_no_call(
         await client.list_tools()
         await eventually(lambda: len(tried) == 1)
         assert content(await client.call_tool("list-pending", {}))["total"] == 0
-        assert await rig.other_store.read(lambda view: view.clients()) == []
+        assert await rig.other_store.read(lambda view: view.clients.all()) == []
 
 
 async def test_a_call_does_not_wait_for_the_record(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

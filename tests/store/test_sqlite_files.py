@@ -33,7 +33,7 @@ async def test_t17_the_files_and_their_folder_are_their_owners_alone(tmp_path: P
     umask = os.umask(0)
     try:
         store = SqliteStore(tmp_path / "new" / "folder" / "hitl.db")
-        await store.write(lambda tx: tx.insert(an_approval()))
+        await store.write(lambda tx: tx.approvals.insert(an_approval()))
         modes = {path.name: mode_of(path) for path in store.path.parent.iterdir()}
         await store.close()
     finally:
@@ -46,13 +46,13 @@ async def test_t17_the_files_and_their_folder_are_their_owners_alone(tmp_path: P
 @anyio_test
 async def test_t17_an_existing_file_that_others_could_read_is_tightened(tmp_path: Path) -> None:
     first = SqliteStore(tmp_path / "hitl.db")
-    await first.write(lambda tx: tx.insert(an_approval()))
+    await first.write(lambda tx: tx.approvals.insert(an_approval()))
     existing = [first.path, *(first.path.with_name(f"hitl.db-{name}") for name in ("wal", "shm"))]
     for path in existing:
         path.chmod(0o666)
     second = SqliteStore(first.path)
     assert [mode_of(path) for path in existing] == [0o600] * 3
-    assert await second.read(lambda view: view.get(an_approval().id)) == an_approval()
+    assert await second.read(lambda view: view.approvals.get(an_approval().id)) == an_approval()
     await second.close()
     await first.close()
 
@@ -163,11 +163,11 @@ async def test_a_file_that_became_newer_while_it_was_open_is_neither_written_nor
     store = SqliteStore(tmp_path / "hitl.db")
     _set_version(store.path, 99)
     with pytest.raises(Unavailable, match=r"newer version"):
-        await store.write(lambda tx: tx.insert(an_approval()))
+        await store.write(lambda tx: tx.approvals.insert(an_approval()))
     with pytest.raises(Unavailable, match=r"newer version"):
-        await store.read(lambda view: view.last_seq())
+        await store.read(lambda view: view.log.last_seq())
     _set_version(store.path, len(MIGRATIONS))
-    assert await store.read(lambda view: view.get(an_approval().id)) is None
+    assert await store.read(lambda view: view.approvals.get(an_approval().id)) is None
     await store.close()
 
 
@@ -176,7 +176,7 @@ async def test_an_older_file_is_brought_up_to_date_and_keeps_what_it_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = SqliteStore(tmp_path / "hitl.db")
-    await old.write(lambda tx: tx.insert(an_approval()))
+    await old.write(lambda tx: tx.approvals.insert(an_approval()))
     await old.close()
 
     def add_a_table(db: Database) -> None:
@@ -184,7 +184,7 @@ async def test_an_older_file_is_brought_up_to_date_and_keeps_what_it_holds(
 
     monkeypatch.setattr(connection, "MIGRATIONS", (*MIGRATIONS, add_a_table))
     new = SqliteStore(tmp_path / "hitl.db")
-    assert await new.read(lambda view: view.get(an_approval().id)) == an_approval()
+    assert await new.read(lambda view: view.approvals.get(an_approval().id)) == an_approval()
     await new.close()
     with closing(sqlite3.connect(tmp_path / "hitl.db")) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
@@ -252,7 +252,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Opened:
 async def test_many_processes_can_open_and_write_a_fresh_file_at_once(opened: Opened) -> None:
     assert [result for result in opened.results if isinstance(result, str)] == []
     store = SqliteStore(opened.path)
-    count = await store.read(lambda view: view.count_pending(an_approval().requested_at, kind=None, most=100))
+    count = await store.read(lambda view: view.lists.count_pending(an_approval().requested_at, kind=None, most=100))
     await store.close()
     assert count == PROCESSES
 

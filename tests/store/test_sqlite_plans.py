@@ -21,13 +21,15 @@ def test_what_sqlite_lists_in_another_order_is_put_in_order() -> None:
 
 
 QUESTIONS: dict[str, Callable[[View], object]] = {
-    "an equal one that is pending": lambda view: view.latest_equal("os:agent", "expense", "sha256:0", Status.PENDING),
-    "an equal one that was rejected": lambda view: view.latest_equal(
+    "an equal one that is pending": lambda view: view.approvals.latest_equal(
+        "os:agent", "expense", "sha256:0", Status.PENDING
+    ),
+    "an equal one that was rejected": lambda view: view.approvals.latest_equal(
         "os:agent", "expense", "sha256:0", Status.REJECTED
     ),
-    "how earlier ones ended": lambda view: view.count_earlier("os:agent", "expense", "", START, 5),
-    "earlier ones": lambda view: view.earlier("os:agent", "expense", "", 5),
-    "how many are open": lambda view: view.count_open("os:agent", "expense", START, 10_000),
+    "how earlier ones ended": lambda view: view.requesters.count_earlier("os:agent", "expense", "", START, 5),
+    "earlier ones": lambda view: view.requesters.earlier("os:agent", "expense", "", 5),
+    "how many are open": lambda view: view.requesters.count_open("os:agent", "expense", START, 10_000),
 }
 
 
@@ -44,8 +46,8 @@ def work_for(path: Path, question: Callable[[View], object], asked: int) -> int:
     tx = SqliteTransaction(db)
     for number in range(asked):
         id = approval_id(START, number)
-        tx.insert(an_approval(id=id, digest=f"sha256:of-{number}"))
-        tx.resolve(id, Status.APPROVED, START)
+        tx.approvals.insert(an_approval(id=id, digest=f"sha256:of-{number}"))
+        tx.approvals.resolve(id, Status.APPROVED, START)
     db.set_progress_handler(step, 1)
     question(tx)
     db.close()

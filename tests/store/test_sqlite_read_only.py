@@ -33,13 +33,13 @@ def state(folder: Path) -> dict[str, tuple[int, bytes]]:
 def test_a_glance_reads_and_leaves_everything_as_it_was(database: Path) -> None:
     database.chmod(0o644)
     before = state(database.parent)
-    assert glance(database, lambda view: view.head()[0]) == 0
+    assert glance(database, lambda view: view.log.head()[0]) == 0
     assert state(database.parent) == before
 
 
 def test_a_glance_cannot_write(database: Path) -> None:
     with pytest.raises(Unavailable, match="readonly"):
-        glance(database, lambda view: view.set_governed())  # type: ignore[attr-defined]  # pyright: ignore
+        glance(database, lambda view: view.facts.set_governed())  # type: ignore[attr-defined]  # pyright: ignore
 
 
 def test_what_a_crash_has_left_is_read_and_stays_for_the_next_use(database: Path) -> None:
@@ -48,14 +48,14 @@ def test_what_a_crash_has_left_is_read_and_stays_for_the_next_use(database: Path
 
     async def crash() -> None:
         store = SqliteStore(database)
-        await store.write(lambda tx: tx.pause(None, "os:ana", START))
+        await store.write(lambda tx: tx.stops.pause(None, "os:ana", START))
         for name in ("hitl.db", "hitl.db-wal"):
             shutil.copy(database.with_name(name), crashed.with_name(name))
         await store.close()
 
     anyio.run(crash)
     before = state(crashed.parent)
-    assert [stop.by for stop in glance(crashed, lambda view: view.stops())] == ["os:ana"]
+    assert [stop.by for stop in glance(crashed, lambda view: view.stops.all())] == ["os:ana"]
     after = state(crashed.parent)
     assert {name: after[name] for name in before} == before
 
@@ -98,5 +98,5 @@ def test_what_cannot_be_read_is_told_and_left_alone(database: Path, change: Call
     change(database)
     before = state(database.parent)
     with pytest.raises(Unavailable, match=says):
-        glance(database, lambda view: view.head())
+        glance(database, lambda view: view.log.head())
     assert state(database.parent) == before

@@ -25,10 +25,12 @@ def db(tmp_path: Path) -> Generator[sqlite3.Connection]:
     def fill(tx: Transaction) -> None:
         for status, id_ in IDS.items():
             resolved_at = None if status is Status.PENDING else START
-            tx.insert(an_approval(id=id_, status=status, resolved_at=resolved_at, dedup_key=f"key of {status.value}"))
-        tx.add_decision(a_decision(approval=IDS[Status.APPROVED]))
-        tx.append(Entry(approval=IDS[Status.APPROVED], event=Event.OPENED, revision=1, actor="os:ana", at=START))
-        tx.append(Entry(approval=IDS[Status.APPROVED], event=Event.APPROVED, revision=1, actor="os:ana", at=START))
+            tx.approvals.insert(
+                an_approval(id=id_, status=status, resolved_at=resolved_at, dedup_key=f"key of {status.value}")
+            )
+        tx.approvals.add_decision(a_decision(approval=IDS[Status.APPROVED]))
+        tx.log.append(Entry(approval=IDS[Status.APPROVED], event=Event.OPENED, revision=1, actor="os:ana", at=START))
+        tx.log.append(Entry(approval=IDS[Status.APPROVED], event=Event.APPROVED, revision=1, actor="os:ana", at=START))
 
     async def make() -> None:
         store = SqliteStore(tmp_path / "hitl.db")

@@ -36,26 +36,26 @@ def db(tmp_path: Path) -> Generator[sqlite3.Connection]:
     prepare(tmp_path / "hitl.db")
     with closing(connect(tmp_path / "hitl.db")) as db:
         tx = SqliteTransaction(db)
-        tx.insert(an_approval(id=approval_id(START, 1)))
-        tx.insert(an_approval(id=approval_id(START, 2), status=Status.APPROVED, resolved_at=START))
+        tx.approvals.insert(an_approval(id=approval_id(START, 1)))
+        tx.approvals.insert(an_approval(id=approval_id(START, 2), status=Status.APPROVED, resolved_at=START))
         yield db
 
 
 CASES: dict[str, tuple[Work, list[str]]] = {
     "what is pending": (
-        lambda tx: tx.sift_pending(START, Sought(words=("x",)), after=None, limit=9, most=9),
+        lambda tx: tx.lists.sift_pending(START, Sought(words=("x",)), after=None, limit=9, most=9),
         ["approvals_pending", "sqlite_autoindex_approvals_1"],
     ),
     "what is pending, of a kind": (
-        lambda tx: tx.sift_pending(START, Sought(kind="expense", requester="x"), after=None, limit=9, most=9),
+        lambda tx: tx.lists.sift_pending(START, Sought(kind="expense", requester="x"), after=None, limit=9, most=9),
         ["approvals_pending_kind", "sqlite_autoindex_approvals_1"],
     ),
     "what was": (
-        lambda tx: tx.sift_past(START, Sought(), before=None, limit=9, most=9),
+        lambda tx: tx.lists.sift_past(START, Sought(), before=None, limit=9, most=9),
         ["approvals_past", "approvals_pending"],
     ),
     "what was, by everything": (
-        lambda tx: tx.sift_past(
+        lambda tx: tx.lists.sift_past(
             START,
             Sought(status=Status.EXPIRED, kind="x", requester="x", approver="x", words=("x",)),
             before=None,
@@ -64,14 +64,14 @@ CASES: dict[str, tuple[Work, list[str]]] = {
         ),
         ["approvals_past", "approvals_pending", "sqlite_autoindex_approvals_1", "sqlite_autoindex_decisions_1"],
     ),
-    "who asked": (lambda tx: tx.pending_requesters(START, 9), ["approvals_open"]),
-    "what kinds": (lambda tx: tx.pending_kinds(START, 9), ["approvals_pending_kind"]),
+    "who asked": (lambda tx: tx.lists.pending_requesters(START, 9), ["approvals_open"]),
+    "what kinds": (lambda tx: tx.lists.pending_kinds(START, 9), ["approvals_pending_kind"]),
     "what ended": (
-        lambda tx: tx.ended(START, START, 9),
+        lambda tx: tx.lists.ended(START, START, 9),
         ["approvals_ended", "approvals_erased", "approvals_due", "sqlite_autoindex_decisions_1"],
     ),
     "what was decided on it": (
-        lambda tx: tx.given(START, START),
+        lambda tx: tx.lists.given(START, START),
         ["approvals_ended", "approvals_erased", "approvals_due", "sqlite_autoindex_decisions_1"],
     ),
 }
@@ -90,7 +90,7 @@ def test_every_search_goes_by_its_indexes_and_no_table_is_gone_through(db: sqlit
 
 def test_the_pages_of_the_history_come_in_order_without_sorting(db: sqlite3.Connection) -> None:
     explained = Explained(db)
-    SqliteTransaction(explained).sift_past(  # type: ignore[arg-type]
+    SqliteTransaction(explained).lists.sift_past(  # type: ignore[arg-type]
         START, Sought(), before=None, limit=9, most=9
     )
     assert "MERGE (UNION ALL)" in explained.plans[0] and "TEMP B-TREE" not in explained.plans[0]
@@ -99,7 +99,7 @@ def test_the_pages_of_the_history_come_in_order_without_sorting(db: sqlite3.Conn
 def test_a_first_page_looks_at_its_own_rows_alone(db: sqlite3.Connection) -> None:
     tx = SqliteTransaction(db)
     for number in range(10, 2_010):
-        tx.insert(an_approval(id=approval_id(START, number), status=Status.APPROVED, resolved_at=START))
+        tx.approvals.insert(an_approval(id=approval_id(START, number), status=Status.APPROVED, resolved_at=START))
 
     def steps() -> int:
         count = 0
@@ -110,7 +110,7 @@ def test_a_first_page_looks_at_its_own_rows_alone(db: sqlite3.Connection) -> Non
             return 0
 
         db.set_progress_handler(step, 1)
-        tx.sift_past(START, Sought(), before=None, limit=10, most=10_000)
+        tx.lists.sift_past(START, Sought(), before=None, limit=10, most=10_000)
         db.set_progress_handler(None, 1)
         return count
 

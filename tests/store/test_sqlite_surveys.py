@@ -36,7 +36,7 @@ async def test_cancelling_ends_a_statement_that_would_never_end(tmp_path: Path) 
 
 async def test_a_survey_leaves_no_file_open_behind(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "hitl.db")
-    await store.survey(lambda view: view.last_seq())
+    await store.survey(lambda view: view.log.last_seq())
     await store.close()
     # The last connection to let go takes the write-ahead log away.
     assert not (tmp_path / "hitl.db-wal").exists()
@@ -47,7 +47,7 @@ async def test_a_file_that_became_newer_is_not_surveyed(tmp_path: Path) -> None:
     with closing(connect(store.path)) as db:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(Unavailable, match="newer version of mcp-hitl"):
-        await store.survey(lambda view: view.last_seq())
+        await store.survey(lambda view: view.log.last_seq())
     await store.close()
 
 
@@ -56,5 +56,5 @@ async def test_a_file_that_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) 
     with closing(connect(store.path)) as db:
         db.execute("DROP TABLE audit")
     with pytest.raises(Unavailable, match="The database cannot be read now: no such table: audit"):
-        await store.survey(lambda view: view.last_seq())
+        await store.survey(lambda view: view.log.last_seq())
     await store.close()

@@ -51,7 +51,7 @@ def commits(store: SqliteStore) -> int:
 
 def insertion(number: int) -> Callable[[Transaction], int]:
     def work(tx: Transaction) -> int:
-        tx.insert(an_approval(id=approval_id(START, number)))
+        tx.approvals.insert(an_approval(id=approval_id(START, number)))
         return number
 
     return work
@@ -135,7 +135,7 @@ async def test_a_failed_commit_fails_each_of_its_callers_and_the_next_one_works(
     )
     attack(store, "DROP TRIGGER break")
     assert await store.write(insertion(7)) == 7
-    assert await store.read(lambda view: view.count_pending(START, kind=None, most=100)) == 1
+    assert await store.read(lambda view: view.lists.count_pending(START, kind=None, most=100)) == 1
 
 
 async def test_a_transaction_that_sqlite_gave_up_fails_each_of_its_callers(store: SqliteStore) -> None:
@@ -151,7 +151,7 @@ async def test_a_transaction_that_sqlite_gave_up_fails_each_of_its_callers(store
     await together(store, *each(store, 5, outcome))
     assert outcome == ["The database could not do this (database or disk is full); nothing was changed. Try again."] * 5
     assert await store.write(insertion(7)) == 7
-    assert await store.read(lambda view: view.count_pending(START, kind=None, most=100)) == 1
+    assert await store.read(lambda view: view.lists.count_pending(START, kind=None, most=100)) == 1
 
 
 async def test_what_sqlite_gives_up_is_the_fault_of_who_was_alone_unless_the_place_is_to_blame(
@@ -188,7 +188,7 @@ async def test_a_read_that_sqlite_cannot_do_says_that_the_database_is_to_blame(s
     """Nobody's own statements are there, so the file is not what this program has made."""
     attack(store, "ALTER TABLE counter RENAME TO gone")
     with pytest.raises(Unavailable, match=r"no such table: counter"):
-        await store.read(lambda view: view.counter())
+        await store.read(lambda view: view.effects.counter())
 
 
 async def test_a_malformed_file_is_said_to_be_and_nobody_is_advised_to_try_again(store: SqliteStore) -> None:
@@ -205,9 +205,9 @@ async def test_a_malformed_file_is_said_to_be_and_nobody_is_advised_to_try_again
         r"Trying again does not help until the file is repaired or replaced.$"
     )
     with pytest.raises(Unavailable, match=told):
-        await store.write(lambda tx: tx.head())
+        await store.write(lambda tx: tx.log.head())
     with pytest.raises(Unavailable, match=told):
-        await store.read(lambda view: view.head())
+        await store.read(lambda view: view.log.head())
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ async def test_whatever_a_write_raises_everybody_is_answered_and_the_lane_goes_o
     outcome: list[object] = []
 
     def work(tx: Transaction) -> None:
-        tx.insert(an_approval(id=approval_id(START, 99)))
+        tx.approvals.insert(an_approval(id=approval_id(START, 99)))
         raise raised
 
     async def fail() -> None:
@@ -241,7 +241,7 @@ async def test_whatever_a_write_raises_everybody_is_answered_and_the_lane_goes_o
         await together(store, fail, *each(store, others, outcome))
         assert outcome == list(range(others))
         assert await store.write(insertion(7)) == 7
-        assert await store.read(lambda view: view.get(approval_id(START, 99))) is None
+        assert await store.read(lambda view: view.approvals.get(approval_id(START, 99))) is None
 
 
 async def test_an_answer_that_cannot_be_handed_over_keeps_none_of_the_others(
@@ -277,7 +277,7 @@ async def test_a_file_that_stays_locked_is_said_to_be_and_nothing_is_changed(
         db.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable, match=r"database is locked"):
             await store.write(insertion(1))
-        assert await store.read(lambda view: view.last_seq()) == 0  # reading goes on meanwhile
+        assert await store.read(lambda view: view.log.last_seq()) == 0  # reading goes on meanwhile
     assert await store.write(insertion(1)) == 1
     await store.close()
 
@@ -293,7 +293,7 @@ async def test_a_write_that_was_cancelled_before_its_turn_is_not_run(store: Sqli
 
     await together(store, give_up, *each(store, 2, outcome))
     assert outcome == [0, 1]
-    assert await store.read(lambda view: view.get(approval_id(START, 99))) is None
+    assert await store.read(lambda view: view.approvals.get(approval_id(START, 99))) is None
 
 
 async def test_a_commit_of_its_own_wakes_without_a_look_at_the_file(

@@ -38,7 +38,7 @@ def an_entry(approval: Approval, event: Event = Event.OPENED, **changes: Any) ->
 async def insert(store: Store, *approvals: Approval) -> None:
     def work(tx: Transaction) -> None:
         for approval in approvals:
-            tx.insert(approval)
+            tx.approvals.insert(approval)
 
     await store.write(work)
 
@@ -46,7 +46,7 @@ async def insert(store: Store, *approvals: Approval) -> None:
 async def append(store: Store, *entries: Entry) -> None:
     def work(tx: Transaction) -> None:
         for entry in entries:
-            tx.append(entry)
+            tx.log.append(entry)
 
     await store.write(work)
 
@@ -92,35 +92,35 @@ FULL = numbered(
 @pytest.mark.parametrize("approval", [FULL, numbered(2)], ids=["every field", "only what is required"])
 async def test_an_approval_comes_back_as_it_was_inserted(store: Store, approval: Approval) -> None:
     await insert(store, approval)
-    assert await store.read(lambda view: view.get(approval.id)) == approval
+    assert await store.read(lambda view: view.approvals.get(approval.id)) == approval
 
 
 async def test_fields_of_forms_and_answers_keep_their_order(store: Store) -> None:
     await insert(store, FULL)
-    found = await store.read(lambda view: view.get(FULL.id))
+    found = await store.read(lambda view: view.approvals.get(FULL.id))
     assert found is not None and found.form is not None and found.answer is not None
     assert list(found.form["properties"]) == ["z", "a"]
     assert list(found.answer) == ["z", "a"]
 
 
 async def test_what_is_not_there_is_none(store: Store) -> None:
-    assert await store.read(lambda view: view.get("apr_none")) is None
-    assert await store.write(lambda tx: tx.lock("apr_none")) is None
-    assert await store.read(lambda view: view.keyed("os:ana", "expense", "k")) is None
-    assert await store.read(lambda view: view.entries("apr_none")) == []
-    assert await store.read(lambda view: view.last_seq()) == 0
+    assert await store.read(lambda view: view.approvals.get("apr_none")) is None
+    assert await store.write(lambda tx: tx.approvals.lock("apr_none")) is None
+    assert await store.read(lambda view: view.approvals.keyed("os:ana", "expense", "k")) is None
+    assert await store.read(lambda view: view.log.entries("apr_none")) == []
+    assert await store.read(lambda view: view.log.last_seq()) == 0
 
 
 async def test_lock_returns_what_get_does(store: Store) -> None:
     await insert(store, FULL)
-    assert await store.write(lambda tx: tx.lock(FULL.id)) == FULL
+    assert await store.write(lambda tx: tx.approvals.lock(FULL.id)) == FULL
 
 
 async def test_an_id_is_given_once(store: Store) -> None:
     await insert(store, numbered(1, title="first"))
     with pytest.raises(Exception, match="approvals"):
         await insert(store, numbered(1, title="second"))
-    found = await store.read(lambda view: view.get(numbered(1).id))
+    found = await store.read(lambda view: view.approvals.get(numbered(1).id))
     assert found is not None and found.title == "first"
 
 
@@ -140,8 +140,8 @@ async def test_a_decision_comes_back_with_every_field(store: Store) -> None:
         at=START + timedelta(milliseconds=7),
     )
     await insert(store, approval)
-    assert await store.write(lambda tx: tx.add_decision(decision))
-    found = await store.read(lambda view: view.get(approval.id))
+    assert await store.write(lambda tx: tx.approvals.add_decision(decision))
+    found = await store.read(lambda view: view.approvals.get(approval.id))
     assert found is not None and found.decisions == (decision,)
 
 
@@ -152,16 +152,16 @@ async def test_t20_an_approver_decides_once_in_each_stage_of_each_revision(store
 
     def decide(tx: Transaction) -> list[bool]:
         return [
-            tx.add_decision(first),
-            tx.add_decision(replace(first, verdict=Verdict.REJECT, comment="second", nonce="other")),
-            tx.add_decision(replace(first, approver="os:bo")),
-            tx.add_decision(replace(first, stage=2)),
-            tx.add_decision(replace(first, revision=2)),
+            tx.approvals.add_decision(first),
+            tx.approvals.add_decision(replace(first, verdict=Verdict.REJECT, comment="second", nonce="other")),
+            tx.approvals.add_decision(replace(first, approver="os:bo")),
+            tx.approvals.add_decision(replace(first, stage=2)),
+            tx.approvals.add_decision(replace(first, revision=2)),
         ]
 
     assert await store.write(decide) == [True, False, True, True, True]
-    assert await store.write(lambda tx: tx.add_decision(first)) is False
-    found = await store.read(lambda view: view.get(approval.id))
+    assert await store.write(lambda tx: tx.approvals.add_decision(first)) is False
+    found = await store.read(lambda view: view.approvals.get(approval.id))
     assert found is not None
     assert [(d.approver, d.stage, d.revision) for d in found.decisions] == [
         ("os:ana", 1, 1),
@@ -174,7 +174,7 @@ async def test_t20_an_approver_decides_once_in_each_stage_of_each_revision(store
 
 async def test_a_decision_needs_its_approval(store: Store) -> None:
     with pytest.raises(Exception, match=r"(?i)foreign key"):
-        await store.write(lambda tx: tx.add_decision(a_decision(approval="apr_none")))
+        await store.write(lambda tx: tx.approvals.add_decision(a_decision(approval="apr_none")))
 
 
 async def test_an_approval_is_resolved_once(store: Store) -> None:
@@ -183,14 +183,14 @@ async def test_an_approval_is_resolved_once(store: Store) -> None:
     later = START + timedelta(hours=1)
 
     def first(tx: Transaction) -> bool:
-        return tx.resolve(
+        return tx.approvals.resolve(
             target, Status.REJECTED, START, answer={"a": 1}, reason="no", cooldown_until=START + timedelta(hours=2)
         )
 
     assert await store.write(first) is True
     for status in set(Status) - {Status.PENDING}:
-        assert await store.write(lambda tx, to=status: tx.resolve(target, to, later, reason="late")) is False
-    found = await store.read(lambda view: view.get(target))
+        assert await store.write(lambda tx, to=status: tx.approvals.resolve(target, to, later, reason="late")) is False
+    found = await store.read(lambda view: view.approvals.get(target))
     assert found == replace(
         numbered(1),
         status=Status.REJECTED,
@@ -199,29 +199,29 @@ async def test_an_approval_is_resolved_once(store: Store) -> None:
         reason="no",
         cooldown_until=START + timedelta(hours=2),
     )
-    assert await store.write(lambda tx: tx.resolve("apr_none", Status.APPROVED, START)) is False
+    assert await store.write(lambda tx: tx.approvals.resolve("apr_none", Status.APPROVED, START)) is False
 
 
 async def test_an_outcome_is_recorded_also_on_what_is_resolved(store: Store) -> None:
     await insert(store, FULL)
     outcome = Outcome(OutcomeState.SUCCEEDED, {"counter": 12, "increased_by": 0.5}, None)
-    await store.write(lambda tx: tx.set_outcome(FULL.id, outcome))
-    found = await store.read(lambda view: view.get(FULL.id))
+    await store.write(lambda tx: tx.approvals.set_outcome(FULL.id, outcome))
+    found = await store.read(lambda view: view.approvals.get(FULL.id))
     assert found == replace(FULL, outcome=outcome)
 
 
 async def test_asking_again_is_counted(store: Store) -> None:
     await insert(store, numbered(1), FULL := numbered(2, status=Status.REJECTED, resolved_at=START))
     for _ in range(3):
-        await store.write(lambda tx: tx.count_ask(FULL.id))
-    found = await store.read(lambda view: (view.get(numbered(1).id), view.get(FULL.id)))
+        await store.write(lambda tx: tx.approvals.count_ask(FULL.id))
+    found = await store.read(lambda view: (view.approvals.get(numbered(1).id), view.approvals.get(FULL.id)))
     assert [approval and approval.asked for approval in found] == [1, 4]
 
 
 async def test_a_cooldown_can_be_lifted(store: Store) -> None:
     await insert(store, FULL)
-    await store.write(lambda tx: tx.lift_cooldown(FULL.id))
-    assert await store.read(lambda view: view.get(FULL.id)) == replace(FULL, cooldown_until=None)
+    await store.write(lambda tx: tx.approvals.lift_cooldown(FULL.id))
+    assert await store.read(lambda view: view.approvals.get(FULL.id)) == replace(FULL, cooldown_until=None)
 
 
 async def test_a_key_belongs_to_one_requester_and_kind(store: Store) -> None:
@@ -238,16 +238,16 @@ async def test_a_key_belongs_to_one_requester_and_kind(store: Store) -> None:
     for number, (requester, kind) in enumerate(
         [("os:agent", "expense"), ("os:other", "expense"), ("os:agent", "action")], start=1
     ):
-        found = await store.read(lambda view, r=requester, k=kind: view.keyed(r, k, "k"))
+        found = await store.read(lambda view, r=requester, k=kind: view.approvals.keyed(r, k, "k"))
         assert found is not None and found.id == numbered(number).id
-    assert await store.read(lambda view: view.keyed("os:agent", "expense", "K")) is None
+    assert await store.read(lambda view: view.approvals.keyed("os:agent", "expense", "K")) is None
 
 
 async def test_a_key_finds_its_approval_in_any_status(store: Store) -> None:
     await insert(store, FULL)
     assert FULL.dedup_key is not None
     key = FULL.dedup_key
-    assert await store.read(lambda view: view.keyed(FULL.requester, FULL.kind, key)) == FULL
+    assert await store.read(lambda view: view.approvals.keyed(FULL.requester, FULL.kind, key)) == FULL
 
 
 async def test_the_newest_equal_approval_in_a_status_is_found(store: Store) -> None:
@@ -266,7 +266,7 @@ async def test_the_newest_equal_approval_in_a_status_is_found(store: Store) -> N
     )
 
     async def latest(status: Status) -> str | None:
-        found = await store.read(lambda view: view.latest_equal("os:agent", "expense", equal.digest, status))
+        found = await store.read(lambda view: view.approvals.latest_equal("os:agent", "expense", equal.digest, status))
         return found and found.id
 
     assert await latest(Status.PENDING) == numbered(2).id  # one without a key
@@ -277,7 +277,7 @@ async def test_the_newest_equal_approval_in_a_status_is_found(store: Store) -> N
 async def _listed(store: Store, **options: Any) -> list[str]:
     choice: dict[str, Any] = {"kind": None, "after": None, "limit": 100, **options}
     now = choice.pop("now", START)
-    return [approval.id for approval in await store.read(lambda view: view.pending(now, **choice))]
+    return [approval.id for approval in await store.read(lambda view: view.lists.pending(now, **choice))]
 
 
 async def test_pages_of_what_is_pending_follow_each_other_in_order_of_id(store: Store) -> None:
@@ -292,7 +292,7 @@ async def test_pages_of_what_is_pending_follow_each_other_in_order_of_id(store: 
 
 async def test_a_page_goes_on_where_it_was_also_when_its_last_one_was_decided(store: Store) -> None:
     await insert(store, *(numbered(number) for number in range(1, 5)))
-    await store.write(lambda tx: tx.resolve(numbered(2).id, Status.APPROVED, START))
+    await store.write(lambda tx: tx.approvals.resolve(numbered(2).id, Status.APPROVED, START))
     assert await _listed(store, after=numbered(2).id) == [numbered(3).id, numbered(4).id]
 
 
@@ -309,19 +309,21 @@ async def test_only_what_can_still_be_decided_is_pending(store: Store) -> None:
     )
     assert await _listed(store) == [numbered(1).id, numbered(3).id]
     assert await _listed(store, now=WEEK_LATER) == []
-    assert await store.read(lambda view: view.count_pending(START, kind=None, most=100)) == 2
+    assert await store.read(lambda view: view.lists.count_pending(START, kind=None, most=100)) == 2
 
 
 async def test_what_is_pending_can_be_asked_for_by_kind(store: Store) -> None:
     await insert(store, numbered(1), numbered(2, kind="action"), numbered(3, kind="action", expires_at=START))
     assert await _listed(store, kind="action") == [numbered(2).id]
     assert await _listed(store, kind="unknown") == []
-    assert await store.read(lambda view: view.count_pending(START, kind="action", most=100)) == 1
+    assert await store.read(lambda view: view.lists.count_pending(START, kind="action", most=100)) == 1
 
 
 async def test_counting_stops_where_it_is_told_to(store: Store) -> None:
     await insert(store, *(numbered(number) for number in range(7)))
-    counts = await store.read(lambda view: [view.count_pending(START, kind=None, most=most) for most in (3, 7, 100)])
+    counts = await store.read(
+        lambda view: [view.lists.count_pending(START, kind=None, most=most) for most in (3, 7, 100)]
+    )
     assert counts == [3, 7, 7]
 
 
@@ -338,44 +340,48 @@ async def test_entries_come_back_in_order_with_every_field(store: Store) -> None
         data={"verdict": "approve", "stage": 1, "comment": None},
     )
     await append(store, an_entry(mine), an_entry(another), decided)
-    recorded = await store.read(lambda view: view.entries(mine.id))
+    recorded = await store.read(lambda view: view.log.entries(mine.id))
     assert [(one.seq, one.entry) for one in recorded] == [(1, an_entry(mine)), (3, decided)]
 
 
 async def test_entries_are_a_chain_that_begins_with_the_database(store: Store) -> None:
-    database = await store.read(lambda view: view.database_id())
-    assert await store.read(lambda view: view.head()) == (0, genesis(database))
+    database = await store.read(lambda view: view.facts.database_id())
+    assert await store.read(lambda view: view.log.head()) == (0, genesis(database))
     await append(store, *(an_entry(numbered(number)) for number in range(5)))
-    chain = await store.read(lambda view: view.chain(0, 100))
+    chain = await store.read(lambda view: view.log.chain(0, 100))
     assert [one.seq for one in chain] == [1, 2, 3, 4, 5]
     assert [one.previous for one in chain] == [genesis(database), *(one.hash for one in chain[:-1])]
     assert all(one.intact for one in chain)
-    assert await store.read(lambda view: view.head()) == (5, chain[-1].hash)
-    assert await store.read(lambda view: [view.chain(after, 2) for after in (0, 3, 5)]) == [chain[:2], chain[3:], []]
-    assert (await store.read(lambda view: view.entries(numbered(3).id))) == [chain[3]]
+    assert await store.read(lambda view: view.log.head()) == (5, chain[-1].hash)
+    assert await store.read(lambda view: [view.log.chain(after, 2) for after in (0, 3, 5)]) == [
+        chain[:2],
+        chain[3:],
+        [],
+    ]
+    assert (await store.read(lambda view: view.log.entries(numbered(3).id))) == [chain[3]]
 
 
 async def test_work_that_is_undone_leaves_the_head_as_it_was(store: Store) -> None:
     await append(store, an_entry(numbered(1)))
-    head = await store.read(lambda view: view.head())
+    head = await store.read(lambda view: view.log.head())
 
     def work(tx: Transaction) -> None:
-        tx.append(an_entry(numbered(2)))
-        assert tx.head()[0] == 2
+        tx.log.append(an_entry(numbered(2)))
+        assert tx.log.head()[0] == 2
         raise ValueError("no")
 
     with pytest.raises(ValueError, match=r"^no$"):
         await store.write(work)
-    assert await store.read(lambda view: view.head()) == head
+    assert await store.read(lambda view: view.log.head()) == head
     await append(store, an_entry(numbered(3)))
-    (_, second) = await store.read(lambda view: view.chain(0, 100))
+    (_, second) = await store.read(lambda view: view.log.chain(0, 100))
     assert (second.previous, second.intact) == (head[1], True)
 
 
 async def test_no_two_databases_have_one_id(store: Store, other: Store, foreign: Store) -> None:
-    first = await store.read(lambda view: view.database_id())
-    assert await other.read(lambda view: view.database_id()) == first
-    assert await foreign.read(lambda view: view.database_id()) != first
+    first = await store.read(lambda view: view.facts.database_id())
+    assert await other.read(lambda view: view.facts.database_id()) == first
+    assert await foreign.read(lambda view: view.facts.database_id()) != first
 
 
 async def test_what_an_actor_caused_is_counted_by_event_and_since_when(store: Store) -> None:
@@ -392,7 +398,7 @@ async def test_what_an_actor_caused_is_counted_by_event_and_since_when(store: St
     )
 
     async def count(events: list[Event], since: timedelta, actor: str = "os:ana") -> int:
-        return await store.read(lambda view: view.count_events(actor, "expense", events, START + since))
+        return await store.read(lambda view: view.log.count_events(actor, "expense", events, START + since))
 
     both = [Event.OPENED, Event.ASKED_AGAIN]
     assert await count(both, timedelta(milliseconds=-1)) == 3
@@ -406,8 +412,8 @@ async def test_the_feed_tells_what_is_new_in_order_and_without_gaps(store: Store
     one, two = numbered(1), numbered(2)
     await append(store, an_entry(one), an_entry(two))
     await append(store, an_entry(one, Event.APPROVED))
-    assert await store.read(lambda view: view.last_seq()) == 3
-    news = await store.read(lambda view: [list(view.news(after, 2)) for after in (0, 2, 3)])
+    assert await store.read(lambda view: view.log.last_seq()) == 3
+    news = await store.read(lambda view: [list(view.log.news(after, 2)) for after in (0, 2, 3)])
     assert [[tuple(item) for item in some] for some in news] == [
         [(1, one.id, Event.OPENED), (2, two.id, Event.OPENED)],
         [(3, one.id, Event.APPROVED)],
@@ -416,26 +422,30 @@ async def test_the_feed_tells_what_is_new_in_order_and_without_gaps(store: Store
 
 
 async def test_the_counter_begins_at_nothing_and_adds_exactly(store: Store) -> None:
-    assert await store.read(lambda view: view.counter()) == 0
-    stands = [await store.write(lambda tx, a=amount: tx.increase_counter(Decimal(a))) for amount in ("0.1", "0.2")]
+    assert await store.read(lambda view: view.effects.counter()) == 0
+    stands = [
+        await store.write(lambda tx, a=amount: tx.effects.increase_counter(Decimal(a))) for amount in ("0.1", "0.2")
+    ]
     assert stands == [Decimal("0.1"), Decimal("0.3")]
     tiny, with_tiny = Decimal("1e-40"), "0.3000000000000000000000000000000000000001"
-    assert await store.write(lambda tx: tx.increase_counter(tiny)) == Decimal(with_tiny)
-    assert await store.write(lambda tx: tx.increase_counter(Decimal("-" + with_tiny))) == 0
-    assert await store.read(lambda view: view.counter()) == 0
+    assert await store.write(lambda tx: tx.effects.increase_counter(tiny)) == Decimal(with_tiny)
+    assert await store.write(lambda tx: tx.effects.increase_counter(Decimal("-" + with_tiny))) == 0
+    assert await store.read(lambda view: view.effects.counter()) == 0
 
 
 async def test_work_that_raises_leaves_nothing_behind(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        tx.insert(numbered(1))
-        tx.append(an_entry(numbered(1)))
-        tx.increase_counter(Decimal(5))
-        tx.add_decision(a_decision(approval=numbered(1).id))
+        tx.approvals.insert(numbered(1))
+        tx.log.append(an_entry(numbered(1)))
+        tx.effects.increase_counter(Decimal(5))
+        tx.approvals.add_decision(a_decision(approval=numbered(1).id))
         raise ValueError("no")
 
     with pytest.raises(ValueError, match=r"^no$"):
         await store.write(work)
-    left = await store.read(lambda view: (view.get(numbered(1).id), view.last_seq(), view.counter()))
+    left = await store.read(
+        lambda view: (view.approvals.get(numbered(1).id), view.log.last_seq(), view.effects.counter())
+    )
     assert left == (None, 0, 0)
 
 
@@ -462,8 +472,8 @@ async def test_work_that_raises_takes_nobody_with_it(store: Store) -> None:
 
     async def one(number: int) -> None:
         def work(tx: Transaction) -> None:
-            tx.insert(numbered(number))
-            tx.append(an_entry(numbered(number)))
+            tx.approvals.insert(numbered(number))
+            tx.log.append(an_entry(numbered(number)))
             if number % 3 == 0:
                 raise ValueError("no")
 
@@ -483,7 +493,7 @@ async def test_work_that_raises_takes_nobody_with_it(store: Store) -> None:
     assert sorted(raised) == [0, 3, 6, 9]
     kept = [numbered(number).id for number in range(12) if number % 3]
     assert await _listed(store) == kept
-    news = await store.read(lambda view: view.news(0, 100))
+    news = await store.read(lambda view: view.log.news(0, 100))
     assert [seq for seq, *_ in news] == list(range(1, 9))  # no gap where work was undone
     assert sorted(approval for _, approval, _ in news) == kept
 
@@ -493,10 +503,10 @@ async def test_what_one_undid_is_known_to_nobody_who_commits_with_it(store: Stor
     told: list[tuple[int, datetime, bool]] = []
 
     def undone(tx: Transaction) -> None:
-        tx.append(an_entry(numbered(1)))
-        tx.remember(later)
-        tx.pause(None, "os:ana", START)
-        assert (tx.head()[0], tx.mark(), tx.paused("expense")) == (1, later, True)
+        tx.log.append(an_entry(numbered(1)))
+        tx.facts.remember(later)
+        tx.stops.pause(None, "os:ana", START)
+        assert (tx.log.head()[0], tx.facts.mark(), tx.stops.paused("expense")) == (1, later, True)
         raise ValueError("no")
 
     async def fail() -> None:
@@ -504,9 +514,9 @@ async def test_what_one_undid_is_known_to_nobody_who_commits_with_it(store: Stor
             await store.write(undone)
 
     async def look() -> None:
-        told.append(await store.write(lambda tx: (tx.head()[0], tx.mark(), tx.paused("expense"))))
+        told.append(await store.write(lambda tx: (tx.log.head()[0], tx.facts.mark(), tx.stops.paused("expense"))))
 
-    before = await store.read(lambda view: view.mark())
+    before = await store.read(lambda view: view.facts.mark())
     await fail()  # alone
     await look()
     held = Held()
@@ -522,15 +532,15 @@ async def test_what_one_undid_is_known_to_nobody_who_commits_with_it(store: Stor
 
 async def test_what_another_has_changed_is_known_to_the_next_transaction(store: Store, other: Store) -> None:
     def known(view: View) -> tuple[int, datetime, bool]:
-        return view.head()[0], view.mark(), view.paused("expense")
+        return view.log.head()[0], view.facts.mark(), view.stops.paused("expense")
 
     for number, one in enumerate((store, other, store), start=1):
         at = START + timedelta(hours=number)
 
         def change(tx: Transaction, at: datetime = at, number: int = number) -> None:
-            tx.append(an_entry(numbered(number)))
-            tx.remember(at)
-            assert tx.pause("expense", "os:ana", at) if number % 2 else tx.resume("expense")
+            tx.log.append(an_entry(numbered(number)))
+            tx.facts.remember(at)
+            assert tx.stops.pause("expense", "os:ana", at) if number % 2 else tx.stops.resume("expense")
             assert known(tx) == (number, at, bool(number % 2))
 
         await one.write(change)
@@ -542,7 +552,7 @@ async def test_what_another_has_changed_is_known_to_the_next_transaction(store: 
 
 async def test_a_read_cannot_write(store: Store) -> None:
     def work(view: View) -> None:
-        view.insert(numbered(1))  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        view.approvals.insert(numbered(1))  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
     with pytest.raises(Exception):  # noqa: B017 # each store has its own way to refuse
         await store.read(work)
@@ -552,7 +562,7 @@ async def test_a_read_cannot_write(store: Store) -> None:
 async def test_a_read_sees_what_was_written_before_it(store: Store, other: Store) -> None:
     for number in range(20):
         await insert(store, numbered(number))
-        assert await other.read(lambda view, n=number: view.get(numbered(n).id)) is not None
+        assert await other.read(lambda view, n=number: view.approvals.get(numbered(n).id)) is not None
 
 
 async def test_changed_wakes_for_a_commit_of_its_own(store: Store) -> None:
@@ -582,7 +592,7 @@ async def test_changed_waits_while_nothing_happens(store: Store, other: Store) -
     with anyio.move_on_after(0.2) as while_nothing_happens:
         await store.changed()
     assert while_nothing_happens.cancelled_caught
-    await other.read(lambda view: view.last_seq())
+    await other.read(lambda view: view.log.last_seq())
     with anyio.move_on_after(0.2) as while_others_read:
         await store.changed()
     assert while_others_read.cancelled_caught
@@ -612,7 +622,7 @@ async def test_a_closed_store_says_so_instead_of_waiting_for_ever(open_store: Ca
         with pytest.raises(Unavailable, match="closed"):
             await insert(store, numbered(1))
         with pytest.raises(Unavailable, match="closed"):
-            await store.read(lambda view: view.last_seq())
+            await store.read(lambda view: view.log.last_seq())
 
 
 async def test_what_was_written_is_there_after_opening_again(open_store: Callable[[], Store]) -> None:
@@ -620,7 +630,7 @@ async def test_what_was_written_is_there_after_opening_again(open_store: Callabl
     await insert(store, FULL)
     await store.close()
     again = open_store()
-    assert await again.read(lambda view: view.get(FULL.id)) == FULL
+    assert await again.read(lambda view: view.approvals.get(FULL.id)) == FULL
     await again.close()
 
 
@@ -631,7 +641,7 @@ async def test_t20_two_stores_at_once_keep_one_decision_of_an_approver(store: St
         added: list[bool] = []
 
         async def decide(by: Store, target: str = approval.id, into: list[bool] = added) -> None:
-            into.append(await by.write(lambda tx: tx.add_decision(a_decision(approval=target))))
+            into.append(await by.write(lambda tx: tx.approvals.add_decision(a_decision(approval=target))))
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(decide, store)
@@ -645,11 +655,11 @@ async def test_two_stores_at_once_resolve_once_and_share_one_sequence(store: Sto
 
     async def resolve(by: Store, number: int) -> None:
         def work(tx: Transaction) -> bool:
-            approval = tx.lock(numbered(number).id)
+            approval = tx.approvals.lock(numbered(number).id)
             assert approval is not None
-            if not tx.resolve(approval.id, Status.APPROVED, START):
+            if not tx.approvals.resolve(approval.id, Status.APPROVED, START):
                 return False
-            tx.append(an_entry(approval, Event.APPROVED))
+            tx.log.append(an_entry(approval, Event.APPROVED))
             return True
 
         won.append(await by.write(work))
@@ -659,12 +669,12 @@ async def test_two_stores_at_once_resolve_once_and_share_one_sequence(store: Sto
             tasks.start_soon(resolve, store, number)
             tasks.start_soon(resolve, other, number)
     assert (won.count(True), won.count(False)) == (25, 25)
-    news = await store.read(lambda view: view.news(0, 100))
+    news = await store.read(lambda view: view.log.news(0, 100))
     assert [seq for seq, *_ in news] == list(range(1, 26))
 
 
 async def found(store: Store, approval: Approval) -> Approval:
-    held = await store.read(lambda view: view.get(approval.id))
+    held = await store.read(lambda view: view.approvals.get(approval.id))
     assert held is not None
     return held
 
@@ -700,21 +710,21 @@ async def test_a_revision_replaces_what_it_may_and_keeps_what_was_there(store: S
     one = numbered(1, escalated=("os:di",))
     await insert(store, one)
     second, first_edit = revised(one, {"amount": 0.1, "ü": None})
-    assert await store.write(lambda tx: tx.revise(second, first_edit)) is True
+    assert await store.write(lambda tx: tx.approvals.revise(second, first_edit)) is True
     third, second_edit = revised(second, one.payload, None)
-    assert await store.write(lambda tx: tx.revise(third, second_edit)) is True
+    assert await store.write(lambda tx: tx.approvals.revise(third, second_edit)) is True
     assert await found(store, one) == replace(third, edits=(first_edit, second_edit))
 
 
 async def test_a_revision_that_was_made_already_or_of_what_has_ended_is_not_made(store: Store) -> None:
     one, two = numbered(1), numbered(2)
     await insert(store, one, two)
-    await store.write(lambda tx: tx.revise(*revised(one, {"a": 1})))
+    await store.write(lambda tx: tx.approvals.revise(*revised(one, {"a": 1})))
     before = await found(store, one)
-    assert await store.write(lambda tx: tx.revise(*revised(one, {"a": 2}))) is False
+    assert await store.write(lambda tx: tx.approvals.revise(*revised(one, {"a": 2}))) is False
     assert await found(store, one) == before
-    await store.write(lambda tx: tx.resolve(two.id, Status.CANCELLED, START))
-    assert await store.write(lambda tx: tx.revise(*revised(two, {"a": 2}))) is False
+    await store.write(lambda tx: tx.approvals.resolve(two.id, Status.CANCELLED, START))
+    assert await store.write(lambda tx: tx.approvals.revise(*revised(two, {"a": 2}))) is False
     assert (await found(store, two)).edits == ()
 
 
@@ -723,22 +733,24 @@ async def test_contents_are_kept_by_their_digest(store: Store) -> None:
     await insert(store, one)
     second, edit = revised(one, {"b": 1, "a": 0.5})
     decision = a_decision(approval=one.id, comment="Grüße 😀", revision=2)
-    await store.write(lambda tx: (tx.revise(second, edit), tx.add_decision(decision)))
-    kept = await store.read(lambda view: view.content(one.id))
+    await store.write(lambda tx: (tx.approvals.revise(second, edit), tx.approvals.add_decision(decision)))
+    kept = await store.read(lambda view: view.log.content(one.id))
     texts = [canonical(content, what="").decode() for content in (one.payload, second.payload, "Less", "Grüße 😀")]
     assert kept == {digest_of(text.encode()): text for text in texts}
-    assert await store.read(lambda view: view.content("apr_none")) == {}
+    assert await store.read(lambda view: view.log.content("apr_none")) == {}
 
 
 async def test_what_a_timer_changes_is_kept_while_it_is_pending(store: Store) -> None:
     one = numbered(1, policy=Policy(remind_after=(timedelta(hours=2),)))
     await insert(store, one)
     later = replace(one, stage_since=START, timed_to=START + timedelta(hours=3), escalated=("os:di", "group:x"))
-    await store.write(lambda tx: tx.set_timing(later))
+    await store.write(lambda tx: tx.approvals.set_timing(later))
     assert await found(store, one) == later
-    assert await store.read(lambda view: view.next_due()) == one.expires_at
-    await store.write(lambda tx: tx.resolve(one.id, Status.CANCELLED, START))
-    await store.write(lambda tx: tx.set_timing(one))
+    just_before = one.expires_at - timedelta(milliseconds=1)
+    assert await store.read(lambda view: view.sweeps.due(just_before, 10)) == []
+    assert await store.read(lambda view: view.sweeps.due(one.expires_at, 10)) == [one.id]
+    await store.write(lambda tx: tx.approvals.resolve(one.id, Status.CANCELLED, START))
+    await store.write(lambda tx: tx.approvals.set_timing(one))
     assert (await found(store, one)).escalated == ("os:di", "group:x")
 
 
@@ -756,26 +768,25 @@ async def test_what_is_due_comes_longest_due_first(store: Store) -> None:
         waits(5),
     )
     hours = [timedelta(), timedelta(hours=1), timedelta(hours=2), timedelta(hours=3)]
-    due = [await store.read(lambda view, at=START + span: view.due(at, 10)) for span in hours]
+    due = [await store.read(lambda view, at=START + span: view.sweeps.due(at, 10)) for span in hours]
     assert due == [[numbered(n).id for n in numbers] for numbers in ([], [3], [3, 2], [3, 2, 1])]
-    assert await store.read(lambda view: view.due(START + timedelta(hours=3), 2)) == due[2]
-    assert await store.read(lambda view: view.next_due()) == START + timedelta(hours=1)
+    assert await store.read(lambda view: view.sweeps.due(START + timedelta(hours=3), 2)) == due[2]
     for number in (1, 2, 3, 5):
-        await store.write(lambda tx, n=number: tx.resolve(numbered(n).id, Status.EXPIRED, START))
-    assert await store.read(lambda view: (view.due(WEEK_LATER, 10), view.next_due())) == ([], None)
+        await store.write(lambda tx, n=number: tx.approvals.resolve(numbered(n).id, Status.EXPIRED, START))
+    assert await store.read(lambda view: view.sweeps.due(WEEK_LATER, 10)) == []
 
 
 async def test_an_outcome_is_recorded_where_it_was_what_it_should_have_been(store: Store) -> None:
     one = numbered(1)
     await insert(store, one)
     running, none = Outcome(OutcomeState.RUNNING), (OutcomeState.NONE,)
-    assert await store.write(lambda tx: tx.set_outcome(one.id, running, was=none)) is True
-    assert await store.write(lambda tx: tx.set_outcome(one.id, running, was=none)) is False
+    assert await store.write(lambda tx: tx.approvals.set_outcome(one.id, running, was=none)) is True
+    assert await store.write(lambda tx: tx.approvals.set_outcome(one.id, running, was=none)) is False
     done = Outcome(OutcomeState.SUCCEEDED, {"ü": [1, None]})
     either = (OutcomeState.UNKNOWN, OutcomeState.RUNNING)
-    assert await store.write(lambda tx: tx.set_outcome(one.id, done, was=either)) is True
+    assert await store.write(lambda tx: tx.approvals.set_outcome(one.id, done, was=either)) is True
     assert (await found(store, one)).outcome == done
-    assert await store.write(lambda tx: tx.set_outcome("apr_none", running)) is False
+    assert await store.write(lambda tx: tx.approvals.set_outcome("apr_none", running)) is False
 
 
 async def test_progress_comes_back_in_order(store: Store) -> None:
@@ -783,25 +794,25 @@ async def test_progress_comes_back_in_order(store: Store) -> None:
     reports = [Progress(step=f"s{n}", message=f"Ü {n}", at=START + timedelta(seconds=3 - n)) for n in range(3)]
     await insert(store, one, numbered(2))
     for report in reports:
-        await store.write(lambda tx, told=report: tx.add_progress(one.id, told))
+        await store.write(lambda tx, told=report: tx.approvals.add_progress(one.id, told))
     assert (await found(store, one)).progress == tuple(reports)
     assert (await found(store, numbered(2))).progress == ()
 
 
 async def test_a_stop_is_of_one_kind_or_of_everything(store: Store, other: Store) -> None:
     async def paused() -> list[bool]:
-        return await other.read(lambda view: [view.paused(kind) for kind in ("a", "b", None)])
+        return await other.read(lambda view: [view.stops.paused(kind) for kind in ("a", "b", None)])
 
     assert await paused() == [False, False, False]
-    assert await store.write(lambda tx: tx.pause("a", "os:cy", START)) is True
-    assert await store.write(lambda tx: tx.pause("a", "os:bo", START)) is False
+    assert await store.write(lambda tx: tx.stops.pause("a", "os:cy", START)) is True
+    assert await store.write(lambda tx: tx.stops.pause("a", "os:bo", START)) is False
     assert await paused() == [True, False, False]
-    assert await store.write(lambda tx: tx.pause(None, "os:cy", START)) is True
+    assert await store.write(lambda tx: tx.stops.pause(None, "os:cy", START)) is True
     assert await paused() == [True, True, True]
-    assert await store.write(lambda tx: tx.resume("a")) is True
-    assert await store.write(lambda tx: tx.resume("a")) is False
+    assert await store.write(lambda tx: tx.stops.resume("a")) is True
+    assert await store.write(lambda tx: tx.stops.resume("a")) is False
     assert await paused() == [True, True, True]
-    assert await store.write(lambda tx: tx.resume(None)) is True
+    assert await store.write(lambda tx: tx.stops.resume(None)) is True
     assert await paused() == [False, False, False]
 
 
@@ -811,16 +822,16 @@ async def test_erasing_removes_contents_and_leaves_what_happened(store: Store) -
 
     def work(tx: Transaction) -> None:
         second, edit = revised(one, {"a": 1})
-        tx.revise(second, edit)
-        tx.add_decision(a_decision(approval=one.id, revision=2, comment="Fine"))
-        tx.add_progress(one.id, Progress(step="s", message="m", at=START))
-        tx.resolve(one.id, Status.APPROVED, START, answer={"a": 1}, reason="Because")
-        tx.set_outcome(one.id, Outcome(OutcomeState.FAILED, {"r": 1}, "It broke"))
-        tx.append(an_entry(one))
+        tx.approvals.revise(second, edit)
+        tx.approvals.add_decision(a_decision(approval=one.id, revision=2, comment="Fine"))
+        tx.approvals.add_progress(one.id, Progress(step="s", message="m", at=START))
+        tx.approvals.resolve(one.id, Status.APPROVED, START, answer={"a": 1}, reason="Because")
+        tx.approvals.set_outcome(one.id, Outcome(OutcomeState.FAILED, {"r": 1}, "It broke"))
+        tx.log.append(an_entry(one))
 
     await store.write(work)
     before = await found(store, one)
-    await store.write(lambda tx: tx.erase(one.id, WEEK_LATER))
+    await store.write(lambda tx: tx.approvals.erase(one.id, WEEK_LATER))
     after = await found(store, one)
     (edit,), (decision,) = before.edits, before.decisions
     assert after == replace(
@@ -837,21 +848,21 @@ async def test_erasing_removes_contents_and_leaves_what_happened(store: Store) -
         progress=(),
         erased_at=WEEK_LATER,
     )
-    assert await store.read(lambda view: (view.content(one.id), len(view.entries(one.id)))) == ({}, 1)
+    assert await store.read(lambda view: (view.log.content(one.id), len(view.log.entries(one.id)))) == ({}, 1)
 
 
 async def test_what_is_pending_is_not_erased(store: Store) -> None:
     await insert(store, numbered(1))
     with pytest.raises(Exception, match="payload"):
-        await store.write(lambda tx: tx.erase(numbered(1).id, START))
+        await store.write(lambda tx: tx.approvals.erase(numbered(1).id, START))
     assert await found(store, numbered(1)) == numbered(1)
 
 
 async def test_every_approval_is_listed_in_order_of_id(store: Store) -> None:
     ids = [numbered(number).id for number in range(5)]
     await insert(store, *(numbered(number, kind=f"k{number}") for number in (3, 1, 4, 0, 2)))
-    await store.write(lambda tx: tx.resolve(ids[1], Status.CANCELLED, START))
-    pages = await store.read(lambda view: [view.every(after, 2) for after in ("", ids[1], ids[3], ids[4])])
+    await store.write(lambda tx: tx.approvals.resolve(ids[1], Status.CANCELLED, START))
+    pages = await store.read(lambda view: [view.sweeps.every(after, 2) for after in ("", ids[1], ids[3], ids[4])])
     assert [[one.id for one in page] for page in pages] == [ids[:2], ids[2:4], ids[4:], []]
 
 
@@ -865,7 +876,7 @@ async def test_earlier_requests_are_the_requesters_own_of_a_kind_newest_first(st
     )
 
     async def earlier(but: int, limit: int) -> list[str]:
-        listed = await store.read(lambda view: view.earlier("os:agent", "expense", numbered(but).id, limit))
+        listed = await store.read(lambda view: view.requesters.earlier("os:agent", "expense", numbered(but).id, limit))
         return [one.id for one in listed]
 
     assert await earlier(6, 10) == [numbered(number).id for number in (3, 2, 1, 0)]
@@ -879,18 +890,18 @@ async def test_t24_what_people_rejected_comes_first_and_what_ended_how_is_counte
     rule = a_decision(approval=numbered(3).id, approver="policy:none", stage=POLICY_STAGE, verdict=Verdict.REJECT)
 
     def end(tx: Transaction) -> None:
-        tx.add_decision(rule)
+        tx.approvals.add_decision(rule)
         for number, status in enumerate(ended):
-            tx.resolve(numbered(number).id, status, START)
+            tx.approvals.resolve(numbered(number).id, status, START)
 
     await store.write(end)
     others = ("os:agent", "expense", numbered(6).id)
-    listed = await store.read(lambda view: [view.earlier(*others, limit) for limit in (2, 4, 10)])
+    listed = await store.read(lambda view: [view.requesters.earlier(*others, limit) for limit in (2, 4, 10)])
     in_order = [numbered(number).id for number in (1, 0, 3, 5, 4, 2)]
     assert [[one.id for one in some] for some in listed] == [in_order[:2], in_order[:4], in_order]
 
     async def counted(now: datetime, most: int) -> dict[Status, int]:
-        return await store.read(lambda view: view.count_earlier(*others, now, most))
+        return await store.read(lambda view: view.requesters.count_earlier(*others, now, most))
 
     assert await counted(START, 10) == {Status.REJECTED: 3, Status.CANCELLED: 2, Status.PENDING: 1}
     overdue = numbered(5).expires_at
@@ -907,7 +918,7 @@ async def test_what_a_requester_has_open_is_counted_by_kind_and_to_a_limit(store
     )
 
     def count(requester: str, now: datetime, *limits: int) -> Callable[[View], list[int]]:
-        return lambda view: [view.count_open(requester, "expense", now, most) for most in limits]
+        return lambda view: [view.requesters.count_open(requester, "expense", now, most) for most in limits]
 
     ends = numbered(0).expires_at
     assert await store.read(count("os:agent", START, 2, 3, 10)) == [2, 3, 3]
@@ -932,26 +943,26 @@ async def test_what_a_rule_approved_is_counted_by_requester_kind_and_since_when(
     )
 
     async def count(since: datetime) -> int:
-        return await store.read(lambda view: view.count_ruled("os:agent", "expense", "small", since))
+        return await store.read(lambda view: view.requesters.count_ruled("os:agent", "expense", "small", since))
 
     assert [await count(since) for since in (START - timedelta(seconds=1), START, late, later)] == [3, 2, 1, 0]
 
 
 async def test_the_latest_instant_and_the_profile_are_remembered(store: Store, other: Store) -> None:
-    assert await store.read(lambda view: view.profile()) is Profile.SOLO
-    assert await store.read(lambda view: view.mark()) < START
-    await store.write(lambda tx: (tx.remember(START), tx.set_profile(Profile.TEAM)))
-    assert await other.read(lambda view: (view.mark(), view.profile())) == (START, Profile.TEAM)
+    assert await store.read(lambda view: view.facts.profile()) is Profile.SOLO
+    assert await store.read(lambda view: view.facts.mark()) < START
+    await store.write(lambda tx: (tx.facts.remember(START), tx.facts.set_profile(Profile.TEAM)))
+    assert await other.read(lambda view: (view.facts.mark(), view.facts.profile())) == (START, Profile.TEAM)
 
 
 async def test_an_expense_is_recorded_once_for_its_approval(store: Store) -> None:
     await insert(store, numbered(1), numbered(2))
     lunch: dict[str, Any] = {"currency": "USD", "description": "Lunch"}
-    await store.write(lambda tx: tx.add_expense(numbered(1).id, Decimal("49.99"), lunch))
-    await store.write(lambda tx: tx.add_expense(numbered(2).id, Decimal(5), {**lunch, "category": "meals"}))
+    await store.write(lambda tx: tx.effects.add_expense(numbered(1).id, Decimal("49.99"), lunch))
+    await store.write(lambda tx: tx.effects.add_expense(numbered(2).id, Decimal(5), {**lunch, "category": "meals"}))
     with pytest.raises(Exception, match="expenses"):
-        await store.write(lambda tx: tx.add_expense(numbered(1).id, Decimal(1), lunch))
-    assert await store.read(lambda view: view.expenses()) == {
+        await store.write(lambda tx: tx.effects.add_expense(numbered(1).id, Decimal(1), lunch))
+    assert await store.read(lambda view: view.effects.expenses()) == {
         numbered(1).id: {"amount": "49.99", "currency": "USD", "description": "Lunch", "category": None},
         numbered(2).id: {"amount": "5", "currency": "USD", "description": "Lunch", "category": "meals"},
     }
@@ -962,7 +973,7 @@ async def test_a_flows_own_table_is_written_in_the_same_transaction(store: Store
 
     def work(tx: Transaction) -> None:
         tx.execute("INSERT INTO sent VALUES (?)", ("bo@example.com",))
-        tx.insert(numbered(1))
+        tx.approvals.insert(numbered(1))
         raise ValueError("no")
 
     with pytest.raises(ValueError, match=r"^no$"):

@@ -23,18 +23,18 @@ async def a_flow(store: Store, number: int = 1, kind: str = "expense", until: da
 
     def work(tx: Transaction) -> Lease:
         approval = an_approval(id=approval_id(START, number), kind=kind, flow=f"flw_{number}")
-        tx.insert(approval)
-        return tx.insert_flow(f"flw_{number}", kind, approval.id, until)
+        tx.approvals.insert(approval)
+        return tx.flows.insert(f"flw_{number}", kind, approval.id, until)
 
     return await store.write(work)
 
 
 async def runnable(store: Store, now: datetime = START, kinds: tuple[str, ...] = KINDS, limit: int = 10) -> list[str]:
-    return await store.read(lambda view: view.runnable(now, kinds, limit))
+    return await store.read(lambda view: view.flows.runnable(now, kinds, limit))
 
 
 async def claimed(store: Store, flow: str = "flw_1", now: datetime = START, until: datetime = LATER) -> Lease | None:
-    return await store.write(lambda tx: tx.claim_flow(flow, now, until))
+    return await store.write(lambda tx: tx.flows.claim(flow, now, until))
 
 
 async def test_a_new_flow_is_runnable_once_nobody_holds_it(store: Store) -> None:
@@ -42,9 +42,9 @@ async def test_a_new_flow_is_runnable_once_nobody_holds_it(store: Store) -> None
     assert lease == Lease("flw_1", "expense", approval_id(START, 1), 1)
     assert await runnable(store) == []
     assert await runnable(store, LATER) == ["flw_1"]
-    assert await store.read(lambda view: view.flow_state("flw_1")) is FlowState.RUNNABLE
-    assert await store.read(lambda view: view.flow_state("flw_none")) is None
-    approval = await store.read(lambda view: view.get(lease.approval))
+    assert await store.read(lambda view: view.flows.state("flw_1")) is FlowState.RUNNABLE
+    assert await store.read(lambda view: view.flows.state("flw_none")) is None
+    approval = await store.read(lambda view: view.approvals.get(lease.approval))
     assert approval is not None and approval.flow == "flw_1"
 
 
@@ -74,18 +74,21 @@ async def test_who_lost_a_flow_can_write_nothing_about_it(store: Store) -> None:
     lost, held = await claimed(store), await claimed(store, now=LATER, until=MUCH_LATER)
     assert lost is not None and held is not None
     entry = JournalEntry(0, "do", "pay", StepState.DONE, "1")
-    assert await store.write(lambda tx: tx.renew(lost, MUCH_LATER)) is False
-    assert await store.write(lambda tx: tx.write_journal(lost, entry)) is False
-    assert await store.write(lambda tx: tx.leave_flow(lost, FlowState.DONE)) is False
-    assert await store.read(lambda view: (view.journal("flw_1"), view.flow_state("flw_1"))) == ([], FlowState.RUNNABLE)
-    assert await store.write(lambda tx: tx.write_journal(held, entry)) is True
+    assert await store.write(lambda tx: tx.flows.renew(lost, MUCH_LATER)) is False
+    assert await store.write(lambda tx: tx.flows.write_journal(lost, entry)) is False
+    assert await store.write(lambda tx: tx.flows.leave(lost, FlowState.DONE)) is False
+    assert await store.read(lambda view: (view.flows.journal("flw_1"), view.flows.state("flw_1"))) == (
+        [],
+        FlowState.RUNNABLE,
+    )
+    assert await store.write(lambda tx: tx.flows.write_journal(held, entry)) is True
 
 
 async def test_a_lease_that_is_renewed_lasts_longer(store: Store) -> None:
     await a_flow(store)
     held = await claimed(store)
     assert held is not None
-    assert await store.write(lambda tx: tx.renew(held, MUCH_LATER)) is True
+    assert await store.write(lambda tx: tx.flows.renew(held, MUCH_LATER)) is True
     assert await claimed(store, now=LATER) is None
     assert await claimed(store, now=MUCH_LATER, until=MUCH_LATER) is not None
 
@@ -95,48 +98,48 @@ async def test_a_flow_that_was_left_is_in_nobodys_hands(store: Store, state: Flo
     await a_flow(store)
     held = await claimed(store)
     assert held is not None
-    assert await store.write(lambda tx: tx.leave_flow(held, state)) is True
-    assert await store.read(lambda view: view.flow_state("flw_1")) is state
+    assert await store.write(lambda tx: tx.flows.leave(held, state)) is True
+    assert await store.read(lambda view: view.flows.state("flw_1")) is state
     assert await runnable(store, MUCH_LATER) == []
     assert await claimed(store, now=MUCH_LATER) is None
-    assert await store.write(lambda tx: tx.renew(held, MUCH_LATER)) is False
-    assert await store.write(lambda tx: tx.leave_flow(held, FlowState.DONE)) is False
+    assert await store.write(lambda tx: tx.flows.renew(held, MUCH_LATER)) is False
+    assert await store.write(lambda tx: tx.flows.leave(held, FlowState.DONE)) is False
     entry = JournalEntry(0, "do", "pay", StepState.DONE, "1")
-    assert await store.write(lambda tx: tx.write_journal(held, entry)) is False
+    assert await store.write(lambda tx: tx.flows.write_journal(held, entry)) is False
 
 
 async def test_only_a_waiting_flow_is_woken(store: Store) -> None:
     await a_flow(store)
-    assert await store.write(lambda tx: tx.wake_flow("flw_1")) is False
+    assert await store.write(lambda tx: tx.flows.wake("flw_1")) is False
     held = await claimed(store)
     assert held is not None
-    await store.write(lambda tx: tx.leave_flow(held, FlowState.WAITING))
-    assert await store.write(lambda tx: tx.wake_flow("flw_1")) is True
+    await store.write(lambda tx: tx.flows.leave(held, FlowState.WAITING))
+    assert await store.write(lambda tx: tx.flows.wake("flw_1")) is True
     assert await runnable(store) == ["flw_1"]
     again = await claimed(store)
     assert again is not None and again.epoch == held.epoch + 1
-    await store.write(lambda tx: tx.leave_flow(again, FlowState.DONE))
-    assert await store.write(lambda tx: tx.wake_flow("flw_1")) is False
+    await store.write(lambda tx: tx.flows.leave(again, FlowState.DONE))
+    assert await store.write(lambda tx: tx.flows.wake("flw_1")) is False
 
 
 async def test_a_sleeper_wakes_when_its_time_has_come(store: Store) -> None:
     await a_flow(store)
     held = await claimed(store)
     assert held is not None
-    await store.write(lambda tx: tx.leave_flow(held, FlowState.SLEEPING, wake_at=MUCH_LATER))
-    assert await store.read(lambda view: view.next_wake(KINDS)) == MUCH_LATER
-    assert await store.write(lambda tx: tx.wake_flow("flw_1")) is False
-    assert await store.write(lambda tx: tx.wake_sleepers(MUCH_LATER - timedelta(milliseconds=1))) == 0
-    assert await store.write(lambda tx: tx.wake_sleepers(MUCH_LATER)) == 1
-    assert await store.write(lambda tx: tx.wake_sleepers(MUCH_LATER)) == 0
+    await store.write(lambda tx: tx.flows.leave(held, FlowState.SLEEPING, wake_at=MUCH_LATER))
+    assert await store.read(lambda view: view.flows.next_wake(KINDS)) == MUCH_LATER
+    assert await store.write(lambda tx: tx.flows.wake("flw_1")) is False
+    assert await store.write(lambda tx: tx.flows.wake_sleepers(MUCH_LATER - timedelta(milliseconds=1))) == 0
+    assert await store.write(lambda tx: tx.flows.wake_sleepers(MUCH_LATER)) == 1
+    assert await store.write(lambda tx: tx.flows.wake_sleepers(MUCH_LATER)) == 0
     assert await runnable(store) == ["flw_1"]
 
 
 async def test_the_next_wake_is_that_of_a_sleeper_or_the_end_of_a_lease(store: Store) -> None:
-    assert await store.read(lambda view: view.next_wake(KINDS)) is None
+    assert await store.read(lambda view: view.flows.next_wake(KINDS)) is None
     await a_flow(store, until=LATER)
-    assert await store.read(lambda view: view.next_wake(KINDS)) == LATER
-    assert await store.read(lambda view: view.next_wake(("other",))) is None
+    assert await store.read(lambda view: view.flows.next_wake(KINDS)) == LATER
+    assert await store.read(lambda view: view.flows.next_wake(("other",))) is None
 
 
 async def test_a_journal_keeps_each_step_as_it_was_written(store: Store) -> None:
@@ -149,9 +152,9 @@ async def test_a_journal_keeps_each_step_as_it_was_written(store: Store) -> None
         JournalEntry(2, "do", "drei", StepState.CLAIMED),
     ]
     for step in steps:
-        assert await store.write(lambda tx, one=step: tx.write_journal(held, one)) is True
-    assert await store.read(lambda view: view.journal("flw_1")) == [steps[1], steps[0], steps[2]]
-    assert await store.read(lambda view: view.journal("flw_none")) == []
+        assert await store.write(lambda tx, one=step: tx.flows.write_journal(held, one)) is True
+    assert await store.read(lambda view: view.flows.journal("flw_1")) == [steps[1], steps[0], steps[2]]
+    assert await store.read(lambda view: view.flows.journal("flw_none")) == []
 
 
 async def test_a_claimed_step_is_finished_once_and_a_finished_one_stays(store: Store) -> None:
@@ -163,22 +166,22 @@ async def test_a_claimed_step_is_finished_once_and_a_finished_one_stays(store: S
     next_claim, next_failed = (replace(entry, position=1) for entry in (claim, failed))
 
     def work(tx: Transaction) -> list[bool]:
-        first = [tx.write_journal(held, one) for one in (claim, done, other, failed, claim)]
-        return first + [tx.write_journal(held, one) for one in (next_claim, next_failed, next_claim)]
+        first = [tx.flows.write_journal(held, one) for one in (claim, done, other, failed, claim)]
+        return first + [tx.flows.write_journal(held, one) for one in (next_claim, next_failed, next_claim)]
 
     assert await store.write(work) == [True, True, False, False, False, True, True, False]
-    assert await store.read(lambda view: view.journal("flw_1")) == [done, next_failed]
+    assert await store.read(lambda view: view.flows.journal("flw_1")) == [done, next_failed]
 
 
 async def test_only_a_flow_that_stopped_as_unknown_is_settled(store: Store) -> None:
     await a_flow(store)
     held = await claimed(store)
     assert held is not None
-    assert await store.write(lambda tx: tx.settle_flow("flw_1", FlowState.DONE)) is False
-    await store.write(lambda tx: tx.leave_flow(held, FlowState.UNKNOWN))
-    assert await store.write(lambda tx: tx.settle_flow("flw_1", FlowState.FAILED)) is True
-    assert await store.read(lambda view: view.flow_state("flw_1")) is FlowState.FAILED
-    assert await store.write(lambda tx: tx.settle_flow("flw_1", FlowState.DONE)) is False
+    assert await store.write(lambda tx: tx.flows.settle("flw_1", FlowState.DONE)) is False
+    await store.write(lambda tx: tx.flows.leave(held, FlowState.UNKNOWN))
+    assert await store.write(lambda tx: tx.flows.settle("flw_1", FlowState.FAILED)) is True
+    assert await store.read(lambda view: view.flows.state("flw_1")) is FlowState.FAILED
+    assert await store.write(lambda tx: tx.flows.settle("flw_1", FlowState.DONE)) is False
 
 
 async def test_two_stores_at_once_claim_a_flow_once(store: Store, open_store: Callable[[], Store]) -> None:

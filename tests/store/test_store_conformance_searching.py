@@ -36,9 +36,9 @@ async def insert(store: Store, *what: Approval | Decision) -> None:
     def work(tx: Transaction) -> None:
         for one in what:
             if isinstance(one, Approval):
-                tx.insert(one)
+                tx.approvals.insert(one)
             else:
-                assert tx.add_decision(one)
+                assert tx.approvals.add_decision(one)
 
     await store.write(work)
 
@@ -56,8 +56,8 @@ async def sift(
 ) -> Sifted:
     wanted = Sought(words=words_of(sought.pop("text", None)), **sought)
     if what == "pending":
-        return await store.read(lambda view: view.sift_pending(now, wanted, after=edge, limit=limit, most=most))
-    return await store.read(lambda view: view.sift_past(now, wanted, before=edge, limit=limit, most=most))
+        return await store.read(lambda view: view.lists.sift_pending(now, wanted, after=edge, limit=limit, most=most))
+    return await store.read(lambda view: view.lists.sift_past(now, wanted, before=edge, limit=limit, most=most))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,9 @@ async def test_who_and_what_is_pending_is_named_once_in_order(store: Store) -> N
     )
 
     async def named(now: datetime, limit: int) -> tuple[list[str], list[str]]:
-        return await store.read(lambda view: (view.pending_requesters(now, limit), view.pending_kinds(now, limit)))
+        return await store.read(
+            lambda view: (view.lists.pending_requesters(now, limit), view.lists.pending_kinds(now, limit))
+        )
 
     assert await named(START, 100) == (["os:ana", "os:bo", "os:cy"], ["action", "expense", "release"])
     assert await named(START, 2) == (["os:ana", "os:bo"], ["action", "expense"])
@@ -193,15 +195,15 @@ async def test_who_and_what_is_pending_is_named_once_in_order(store: Store) -> N
 
 
 async def test_a_stop_tells_who_made_it_and_when(store: Store) -> None:
-    assert await store.read(lambda view: view.stops()) == []
-    await store.write(lambda tx: tx.pause("expense", "os:bo", START))
-    await store.write(lambda tx: tx.pause(None, "os:ana", START + HOUR))
-    assert await store.read(lambda view: view.stops()) == [
+    assert await store.read(lambda view: view.stops.all()) == []
+    await store.write(lambda tx: tx.stops.pause("expense", "os:bo", START))
+    await store.write(lambda tx: tx.stops.pause(None, "os:ana", START + HOUR))
+    assert await store.read(lambda view: view.stops.all()) == [
         Stop(None, "os:ana", START + HOUR),
         Stop("expense", "os:bo", START),
     ]
-    await store.write(lambda tx: tx.resume(None))
-    assert await store.read(lambda view: view.stops()) == [Stop("expense", "os:bo", START)]
+    await store.write(lambda tx: tx.stops.resume(None))
+    assert await store.read(lambda view: view.stops.all()) == [Stop("expense", "os:bo", START)]
 
 
 async def test_what_ended_in_a_span_is_told_with_what_people_decided_on_it(store: Store) -> None:
@@ -226,7 +228,7 @@ async def test_what_ended_in_a_span_is_told_with_what_people_decided_on_it(store
         a_decision("os:dee", approval=ids(6)[0]),
         a_decision("policy:tiny", approval=ids(7)[0], stage=POLICY_STAGE),
     )
-    await store.write(lambda tx: tx.erase(one, START))
+    await store.write(lambda tx: tx.approvals.erase(one, START))
     days = timedelta(days=2)
     approved, rejected, expired = Status.APPROVED, Status.REJECTED, Status.EXPIRED
     told = [
@@ -239,12 +241,12 @@ async def test_what_ended_in_a_span_is_told_with_what_people_decided_on_it(store
     def key(one: object) -> str:
         return repr(one)
 
-    found = await store.read(lambda view: view.ended(long_ago, START, 100))
+    found = await store.read(lambda view: view.lists.ended(long_ago, START, 100))
     assert [ended.ended_at for ended in found] == [ended.ended_at for ended in told]
     assert sorted(found, key=key) == sorted(told, key=key)
-    assert len(await store.read(lambda view: view.ended(long_ago - HOUR, START, 100))) == 6
-    assert await store.read(lambda view: view.ended(long_ago, START, 3)) == found[:3]
-    given = await store.read(lambda view: view.given(long_ago, START))
+    assert len(await store.read(lambda view: view.lists.ended(long_ago - HOUR, START, 100))) == 6
+    assert await store.read(lambda view: view.lists.ended(long_ago, START, 3)) == found[:3]
+    given = await store.read(lambda view: view.lists.given(long_ago, START))
     assert sorted(given, key=key) == sorted(
         [
             Given("expense", "os:ana", Verdict.APPROVE, HOUR, timedelta(seconds=1)),
@@ -254,4 +256,4 @@ async def test_what_ended_in_a_span_is_told_with_what_people_decided_on_it(store
         ],
         key=key,
     )
-    assert await store.read(lambda view: view.ended(START, START, 100)) == []
+    assert await store.read(lambda view: view.lists.ended(START, START, 100)) == []

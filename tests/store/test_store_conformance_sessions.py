@@ -26,19 +26,21 @@ async def test_sessions_are_told_the_oldest_first_and_shutting_out_removes_them_
     first, second = a_session("b", 0), a_session("a", 1)
 
     def enter(tx: Transaction) -> None:
-        tx.add_session(second)
-        tx.add_session(first)
-        tx.add_link("c", ANA, START + HOUR)
+        tx.sessions.add(second)
+        tx.sessions.add(first)
+        tx.sessions.add_link("c", ANA, START + HOUR)
 
     await store.write(enter)
-    assert await store.read(lambda view: view.sessions()) == [first, second]
-    assert await store.write(lambda tx: tx.shut_out()) == ([first, second], 1)
-    assert await store.read(lambda view: (view.sessions(), view.session("a"), view.has_link("c"))) == ([], None, False)
-    assert await store.write(lambda tx: tx.shut_out()) == ([], 0)
+    assert await store.read(lambda view: view.sessions.all()) == [first, second]
+    assert await store.write(lambda tx: tx.sessions.shut_out()) == ([first, second], 1)
+    assert await store.read(
+        lambda view: (view.sessions.all(), view.sessions.get("a"), view.sessions.has_link("c"))
+    ) == ([], None, False)
+    assert await store.write(lambda tx: tx.sessions.shut_out()) == ([], 0)
 
 
 @pytest.mark.parametrize("where", [Whereabouts("http://127.0.0.1:1", True), Whereabouts("http://[::1]:2", False), None])
 async def test_where_the_inbox_is_is_kept_with_how_its_port_was_chosen(store: Store, where: Whereabouts | None) -> None:
-    assert await store.read(lambda view: view.inbox()) is None
-    await store.write(lambda tx: tx.set_inbox(where))
-    assert await store.read(lambda view: view.inbox()) == where
+    assert await store.read(lambda view: view.facts.inbox()) is None
+    await store.write(lambda tx: tx.facts.set_inbox(where))
+    assert await store.read(lambda view: view.facts.inbox()) == where

@@ -17,11 +17,11 @@ ONE = an_approval()
 
 
 def insert(tx: Transaction) -> None:
-    tx.insert(ONE)
+    tx.approvals.insert(ONE)
 
 
 def write_in(view: View) -> None:
-    view.insert(ONE)  # type: ignore[attr-defined]
+    view.approvals.insert(ONE)  # type: ignore[attr-defined]
 
 
 class Held:
@@ -33,10 +33,10 @@ class Held:
 
     def __call__(self, view: View) -> list[object]:
         try:
-            self.seen.append(view.get(ONE.id))
+            self.seen.append(view.approvals.get(ONE.id))
             self.begun.set()
             assert self.go.wait(30)
-            self.seen.append(view.get(ONE.id))
+            self.seen.append(view.approvals.get(ONE.id))
         finally:
             self.over.set()
         return self.seen
@@ -53,8 +53,8 @@ async def test_reads_and_writes_go_on_beside_a_survey_which_sees_one_snapshot(st
             tasks.start_soon(store.survey, held)
             await wait(held.begun)
             await store.write(insert)
-            assert await store.read(lambda view: view.get(ONE.id)) == ONE
-            assert await store.survey(lambda view: view.get(ONE.id)) == ONE
+            assert await store.read(lambda view: view.approvals.get(ONE.id)) == ONE
+            assert await store.survey(lambda view: view.approvals.get(ONE.id)) == ONE
             held.go.set()
     assert held.seen == [None, None]
 
@@ -69,7 +69,7 @@ async def test_a_survey_that_was_cancelled_looks_no_further(store: Store) -> Non
         held.go.set()
         await wait(held.over)
     assert held.seen == [None]
-    assert await store.survey(lambda view: view.last_seq()) == 0
+    assert await store.survey(lambda view: view.log.last_seq()) == 0
 
 
 async def test_closing_ends_a_survey_and_tells_who_waits_for_it(open_store: Callable[[], Store]) -> None:
@@ -129,4 +129,4 @@ async def test_what_a_survey_raises_comes_back(store: Store) -> None:
 async def test_a_survey_cannot_write(store: Store) -> None:
     with pytest.raises(Exception):  # noqa: B017 # each store has its own way to refuse
         await store.survey(write_in)
-    assert await store.read(lambda view: view.get(ONE.id)) is None
+    assert await store.read(lambda view: view.approvals.get(ONE.id)) is None

@@ -59,7 +59,7 @@ async def test_t32_what_a_stranger_on_the_port_may_have_received_is_worth_nothin
             assert [await desk.session(session.secret) for session in sessions] == [None, None]
             with pytest.raises(NotAllowed):
                 await desk.sign_in(code, at=second)
-            told = [one.entry for one in await store.read(lambda view: view.chain(0, 10))][2:]
+            told = [one.entry for one in await store.read(lambda view: view.log.chain(0, 10))][2:]
             assert [(entry.event, entry.actor) for entry in told] == [(Event.SIGNED_OUT, SYSTEM)] * 3
             assert [entry.data for entry in told] == [{"person": ANA.id}, {"person": ANA.id}, {"links": 1}]
     async with hosting(path) as (_, _, third):  # although the stranger is gone

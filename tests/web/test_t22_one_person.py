@@ -307,9 +307,9 @@ async def test_t22_a_session_of_another_database_is_none_here_even_with_the_same
         )
         # The very same secret and token, known to both databases: the cookie still says which one it is of.
         (two_store, one_store) = (two.desk.store, one.desk.store)
-        held = await one_store.read(lambda view: view.session(session.session.digest))
+        held = await one_store.read(lambda view: view.sessions.get(session.session.digest))
         assert held is not None
-        await two_store.write(lambda tx: tx.add_session(held))
+        await two_store.write(lambda tx: tx.sessions.add(held))
         await sees_nothing(two, headers | {"cookie": f"{cookie_name(two.database)}={one.database}.{session.secret}"})
         async with program(two) as http:
             own = two.headers(session)

@@ -82,7 +82,7 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
         looked=None if said.looked is None else said.looked // _MS * _MS,
         at=now,
     )
-    if not tx.add_decision(decision):
+    if not tx.approvals.add_decision(decision):
         raise Conflict(f"You have already decided {approval.id}; it is waiting for others.")
     record(
         tx,
@@ -120,7 +120,7 @@ def cancel(tx: Transaction, principal: Principal, approval_id: str, reason: str 
     now = begin(tx, clock)
     check_open(approval, now)
     end(tx, approval, Status.CANCELLED, now, principal, reason=checked_comment(reason))
-    return tx.get(approval.id) or approval
+    return tx.approvals.get(approval.id) or approval
 
 
 def lift_cooldown(
@@ -136,10 +136,10 @@ def lift_cooldown(
     check_is_an_approver(approval, approver, assurance, rulebook, "lift its cooldown")
     if approval.cooldown_until is None or now >= approval.cooldown_until:
         raise Conflict(f"{approval.id} has no cooldown, so the same request can already be made again.")
-    tx.lift_cooldown(approval.id)
+    tx.approvals.lift_cooldown(approval.id)
     until = rfc3339(approval.cooldown_until)
     record(tx, approval, Event.COOLDOWN_LIFTED, now, approver, assurance=assurance, until=until)
-    return tx.get(approval.id) or approval
+    return tx.approvals.get(approval.id) or approval
 
 
 def checked_comment(comment: str | None) -> str | None:

@@ -110,7 +110,7 @@ def _revise(
         at=now,
         established=editor.established.value if editor else None,
     )
-    if not tx.revise(revised, made):
+    if not tx.approvals.revise(revised, made):
         raise Conflict(f"{approval.id} was changed a moment ago. Look at it again.")
     record(
         tx,
@@ -130,4 +130,4 @@ def _revise(
     revised = replace(revised, edits=(*approval.edits, made))
     if judgement.rule is not None and judgement.verdict is not None:
         decide_by_rule(tx, revised, judgement.rule.name, judgement.verdict, now, cooldown=kind.cooldown)
-    return tx.get(approval.id) or revised
+    return tx.approvals.get(approval.id) or revised

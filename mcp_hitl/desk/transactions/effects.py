@@ -25,12 +25,12 @@ def increase_counter(tx: Transaction, approval: Approval, answer: JsonObject | N
         Invalid: the sum would have more digits than a JSON number keeps.
     """
     amount = number((answer or {})["amount"], "amount")
-    value = tx.increase_counter(amount)
+    value = tx.effects.increase_counter(amount)
     if abs(value) > MAX_COUNTER:
         raise Invalid(f"The counter cannot go beyond ±{MAX_COUNTER:,}.")
     check_digits(value, "the counter")
     result: JsonObject = {"counter": as_json(value), "increased_by": as_json(amount)}
-    tx.set_outcome(approval.id, Outcome(OutcomeState.SUCCEEDED, result))
+    tx.approvals.set_outcome(approval.id, Outcome(OutcomeState.SUCCEEDED, result))
     record(tx, approval, Event.SUCCEEDED, now, result=content_digest(result))
 
 

@@ -41,7 +41,7 @@ def end(
         AlreadyResolved: it is no longer pending.
     """
     until = None if cooldown is None or status is not Status.REJECTED else now + cooldown
-    if not tx.resolve(approval.id, status, now, answer=answer, reason=reason, cooldown_until=until):
+    if not tx.approvals.resolve(approval.id, status, now, answer=answer, reason=reason, cooldown_until=until):
         raise AlreadyResolved(f"{approval.id} was resolved a moment ago. Look at it again.")
     record(
         tx,
@@ -54,7 +54,7 @@ def end(
         cooldown_until=until and rfc3339(until),
     )
     if approval.flow is not None:
-        tx.wake_flow(approval.flow)
+        tx.flows.wake(approval.flow)
     return replace(approval, status=status, resolved_at=now, answer=answer, reason=reason, cooldown_until=until)
 
 
@@ -75,12 +75,12 @@ def settle(
     if status is None:
         if quorum_of(approval, decisions).stage != quorum_of(approval, approval.decisions_in_force).stage:
             decided = replace(decided, stage_since=now, timed_to=now, escalated=())
-            tx.set_timing(decided)
+            tx.approvals.set_timing(decided)
         return decided
     ended = end(tx, decided, status, now, who, answer=answer, cooldown=cooldown)
     if status is Status.APPROVED and (effect := EFFECTS.get(approval.kind)) is not None:
         effect(tx, approval, answer, now)
-        return tx.get(approval.id) or ended
+        return tx.approvals.get(approval.id) or ended
     return ended
 
 
@@ -99,7 +99,7 @@ def decide_by_rule(
         assurance=Assurance.NONE,
         at=now,
     )
-    tx.add_decision(decision)
+    tx.approvals.add_decision(decision)
     record(
         tx,
         approval,

@@ -12,7 +12,7 @@ from mcp_hitl.store.transaction import Transaction
 def pause(tx: Transaction, who: Principal, kind: str | None, clock: datetime) -> bool:
     """Pause a kind, or everything. Return False if it was paused already."""
     now = begin(tx, clock)
-    stopped = tx.pause(kind, who.id, now)
+    stopped = tx.stops.pause(kind, who.id, now)
     if stopped:
         record(tx, None, Event.PAUSED, now, who, kind=kind)
     return stopped
@@ -21,7 +21,7 @@ def pause(tx: Transaction, who: Principal, kind: str | None, clock: datetime) ->
 def resume(tx: Transaction, who: Principal, kind: str | None, clock: datetime) -> bool:
     """Resume a kind, or everything. Return False if it was not paused."""
     now = begin(tx, clock)
-    resumed = tx.resume(kind)
+    resumed = tx.stops.resume(kind)
     if resumed:
         record(tx, None, Event.RESUMED, now, who, kind=kind)
     return resumed
@@ -32,7 +32,7 @@ def reset_clock(tx: Transaction, who: Principal, clock: datetime) -> datetime:
 
     Use it after a clock ran far ahead and was corrected; until then, approvals with a `valid_for` count as used up.
     """
-    mark = tx.mark()
-    tx.remember(clock)
+    mark = tx.facts.mark()
+    tx.facts.remember(clock)
     record(tx, None, Event.CLOCK_RESET, clock, who, was=rfc3339(mark))
     return mark

@@ -19,15 +19,15 @@ GRAIN = timedelta(seconds=1)
 
 def begin(tx: Transaction, clock: datetime) -> datetime:
     """Return the instant of this transaction, and raise the latest recorded instant to it."""
-    mark = tx.mark()
+    mark = tx.facts.mark()
     if clock >= mark + GRAIN:
-        tx.remember(clock)
+        tx.facts.remember(clock)
     return present(clock, mark)
 
 
 def instant(view: View, clock: datetime) -> datetime:
     """Return the instant of this reading."""
-    return present(clock, view.mark())
+    return present(clock, view.facts.mark())
 
 
 def record(
@@ -41,7 +41,7 @@ def record(
     **data: Any,
 ) -> None:
     """Append an audit entry. `who` is None if no principal acted; data that is None is left out."""
-    tx.append(
+    tx.log.append(
         Entry(
             approval=approval.id if approval else NOWHERE,
             event=event,
@@ -61,7 +61,7 @@ def locked(tx: Transaction, approval_id: str) -> Approval:
     Raises:
         NotFound: there is no such approval.
     """
-    approval = tx.lock(approval_id)
+    approval = tx.approvals.lock(approval_id)
     if approval is None:
         raise NotFound
     return approval
@@ -83,5 +83,5 @@ def check_running(view: View, kind: str) -> None:
     Raises:
         Paused: it is on for this kind or for everything.
     """
-    if view.paused(kind):
+    if view.stops.paused(kind):
         raise Paused("The emergency stop is on: nothing is decided, redeemed or run until somebody resumes it.")

@@ -45,10 +45,10 @@ def redeem(
             f"{approval.id} was approved with another payload. Carry out its present payload, and send its digest."
         )
     now = begin(tx, clock)
-    if not tx.set_outcome(approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)):
+    if not tx.approvals.set_outcome(approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)):
         raise Conflict(f"{approval.id} was redeemed already, and an approval can be used only once. Ask for a new one.")
     record(tx, approval, Event.STARTED, now, caller, digest=approval.digest)
-    return tx.get(approval.id) or approval
+    return tx.approvals.get(approval.id) or approval
 
 
 def report(
@@ -68,10 +68,10 @@ def report(
     if approval.outcome == outcome:
         return approval
     now = begin(tx, clock)
-    if not tx.set_outcome(approval.id, outcome, was=(OutcomeState.RUNNING,)):
+    if not tx.approvals.set_outcome(approval.id, outcome, was=(OutcomeState.RUNNING,)):
         raise Conflict(f"{approval.id} is not being carried out: its outcome is {approval.outcome.state.value}.")
     _record_outcome(tx, approval, outcome, now, caller)
-    return tx.get(approval.id) or approval
+    return tx.approvals.get(approval.id) or approval
 
 
 def reconcile(
@@ -94,14 +94,14 @@ def reconcile(
     check_is_an_approver(approval, person, assurance, rulebook, "say whether it happened")
     outcome = _outcome(succeeded, None)
     open_states = (OutcomeState.UNKNOWN,) if approval.flow else (OutcomeState.UNKNOWN, OutcomeState.RUNNING)
-    if not tx.set_outcome(approval.id, outcome, was=open_states):
+    if not tx.approvals.set_outcome(approval.id, outcome, was=open_states):
         raise Conflict(
             f"The outcome of {approval.id} is {approval.outcome.state.value}, so there is nothing to reconcile."
         )
     if approval.flow is not None:
-        tx.settle_flow(approval.flow, FlowState.DONE if succeeded else FlowState.FAILED)
+        tx.flows.settle(approval.flow, FlowState.DONE if succeeded else FlowState.FAILED)
     _record_outcome(tx, approval, outcome, now, person, assurance)
-    return tx.get(approval.id) or approval
+    return tx.approvals.get(approval.id) or approval
 
 
 def check_usable(view: View, approval: Approval, clock: datetime, rulebook: Rulebook) -> None:
@@ -126,7 +126,7 @@ def check_valid(view: View, approval: Approval, clock: datetime, rulebook: Ruleb
     valid_for = approval.policy.valid_for
     if valid_for is not None and approval.resolved_at is not None:
         until = approval.resolved_at + valid_for
-        if latest(clock, view.mark()) >= until:
+        if latest(clock, view.facts.mark()) >= until:
             raise NotAllowed(
                 f"{approval.id} was valid for {in_words(valid_for)}, until {rfc3339(until)}. Ask for a new approval."
             )

@@ -107,7 +107,7 @@ def check_beforehand(
     Raises:
         NotFound, AlreadyResolved, Paused, Conflict, NotAllowed: as `decide` would.
     """
-    approval = view.get(shown.id)
+    approval = view.approvals.get(shown.id)
     if approval is None:
         raise NotFound
     check_open(approval, instant(view, clock))

@@ -49,9 +49,9 @@ def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: R
     _check_rate(tx, request, now)
     asked_before = _earlier(tx, request, request.payload.digest, now)
     if asked_before is not None:
-        tx.count_ask(asked_before.id)
+        tx.approvals.count_ask(asked_before.id)
         record(tx, asked_before, Event.ASKED_AGAIN, now, request.requester)
-        return tx.get(asked_before.id) or asked_before
+        return tx.approvals.get(asked_before.id) or asked_before
     _check_open(tx, request, now)
     return open_approval(tx, request, now, rulebook)
 
@@ -62,9 +62,9 @@ def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, requester:
     if rule is None or judgement.verdict is None:
         return judgement
     used_up = rule.max_per_day is not None and (
-        tx.count_ruled(requester, kind.name, rule.name, now - _DAY) >= rule.max_per_day
+        tx.requesters.count_ruled(requester, kind.name, rule.name, now - _DAY) >= rule.max_per_day
     )
-    return Judgement(None, None, judgement.policy) if used_up or tx.paused(kind.name) else judgement
+    return Judgement(None, None, judgement.policy) if used_up or tx.stops.paused(kind.name) else judgement
 
 
 def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Rulebook) -> Approval:
@@ -95,7 +95,7 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
         asked_digest=request.payload.digest,
         requested_as=request.requester.established.value,
     )
-    tx.insert(approval)
+    tx.approvals.insert(approval)
     record(
         tx,
         approval,
@@ -109,27 +109,27 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
         **wording_of(approval),
     )
     if starts_flow and approval.flow is not None:
-        tx.insert_flow(approval.flow, kind.name, approval.id, now)
+        tx.flows.insert(approval.flow, kind.name, approval.id, now)
     if judgement.rule is not None and judgement.verdict is not None:
         decide_by_rule(tx, approval, judgement.rule.name, judgement.verdict, now, cooldown=kind.cooldown)
-        return tx.get(approval.id) or approval
+        return tx.approvals.get(approval.id) or approval
     return approval
 
 
 def _earlier(tx: Transaction, request: Request, digest: str, now: datetime) -> Approval | None:
     requester, kind = request.requester.id, request.kind
     if request.dedup_key is not None:
-        keyed = tx.keyed(requester, kind.name, request.dedup_key)
+        keyed = tx.approvals.keyed(requester, kind.name, request.dedup_key)
         if keyed is not None:
             if digest not in (keyed.digest, keyed.asked_digest):
                 raise Conflict(f"This dedup_key belongs to {keyed.id}, which has another payload. Use a new key.")
             return keyed
     elif kind.joins_equal:
-        pending = tx.latest_equal(requester, kind.name, digest, Status.PENDING)
+        pending = tx.approvals.latest_equal(requester, kind.name, digest, Status.PENDING)
         if pending is not None and pending.seen_at(now) is Status.PENDING:
             return pending
     if kind.cooldown is not None:
-        rejected = tx.latest_equal(requester, kind.name, digest, Status.REJECTED)
+        rejected = tx.approvals.latest_equal(requester, kind.name, digest, Status.REJECTED)
         if rejected is not None and rejected.cooldown_until is not None and now < rejected.cooldown_until:
             return rejected
     return None
@@ -138,13 +138,13 @@ def _earlier(tx: Transaction, request: Request, digest: str, now: datetime) -> A
 def _check_rate(tx: Transaction, request: Request, now: datetime) -> None:
     most = request.kind.limits.per_minute
     asked = (Event.OPENED.value, Event.ASKED_AGAIN.value)
-    if most is not None and tx.count_events(request.requester.id, request.kind.name, asked, now - _MINUTE) >= most:
+    if most is not None and tx.log.count_events(request.requester.id, request.kind.name, asked, now - _MINUTE) >= most:
         raise TooMany(f"You may make {most} requests a minute. Wait a minute, then make fewer requests.")
 
 
 def _check_open(tx: Transaction, request: Request, now: datetime) -> None:
     most = request.kind.limits.open_per_requester
-    if most is not None and tx.count_open(request.requester.id, request.kind.name, now, most) >= most:
+    if most is not None and tx.requesters.count_open(request.requester.id, request.kind.name, now, most) >= most:
         raise TooMany(
             f"You have {most:,} open requests of the kind {request.kind.name!r}. Wait until some are decided."
         )

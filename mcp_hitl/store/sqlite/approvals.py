@@ -1,4 +1,4 @@
-"""The statements that change approvals, their decisions, edits and progress."""
+"""The statements on single approvals, their decisions, edits and progress."""
 
 import sqlite3
 from datetime import datetime
@@ -9,21 +9,46 @@ from mcp_hitl.domain.evidence.audit import content_digest
 from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of
 from mcp_hitl.domain.values.identity_key import Same
 from mcp_hitl.domain.values.instants import to_ms
-from mcp_hitl.store.sqlite import rows
+from mcp_hitl.store.approvals import ApprovalChanges
+from mcp_hitl.store.sqlite import loading, rows
 
 
-class ApprovalStatements:
-    """The part of a transaction that changes approvals."""
+class SqliteApprovals(ApprovalChanges):
+    """`ApprovalChanges` on SQLite."""
 
-    _db: sqlite3.Connection
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Use `db`."""
+        self._db = db
+
+    def get(self, approval_id: str) -> Approval | None:
+        return loading.one(self._db, "WHERE id = ?", (approval_id,))
+
+    def keyed(self, requester: str, kind: str, dedup_key: str) -> Approval | None:
+        return loading.one(self._db, "WHERE requester = ? AND kind = ? AND dedup_key = ?", (requester, kind, dedup_key))
+
+    def latest_equal(self, requester: str, kind: str, digest: str, status: Status) -> Approval | None:
+        keyless = "AND dedup_key IS NULL" if status is Status.PENDING else ""
+        same = (requester, kind, digest, status.value)
+        # Named, or SQLite walks through all that the requester has ever asked, in the order of their ids.
+        return loading.one(
+            self._db,
+            "WHERE id = (SELECT max(id) FROM ("
+            "SELECT id FROM approvals INDEXED BY approvals_equal "
+            f"WHERE requester = ? AND kind = ? AND digest = ? AND status = ? {keyless} UNION ALL "
+            "SELECT id FROM approvals INDEXED BY approvals_asked "
+            f"WHERE requester = ? AND kind = ? AND asked_digest = ? AND status = ? {keyless}))",
+            same + same,
+        )
+
+    def lock(self, approval_id: str) -> Approval | None:
+        """The lane's `BEGIN IMMEDIATE` holds the whole file."""
+        return self.get(approval_id)
 
     def insert(self, approval: Approval) -> None:
-        """See `Transaction.insert`."""
         row = rows.approval_row(approval)
         self._db.execute(f"INSERT INTO approvals ({rows.APPROVAL}) VALUES ({_places(row)})", row)
 
     def add_decision(self, decision: Decision) -> bool:
-        """See `Transaction.add_decision`."""
         row = rows.decision_row(decision)
         done = self._db.execute(
             f"INSERT INTO decisions ({rows.DECISION}) VALUES ({_places(row)}) "
@@ -35,7 +60,6 @@ class ApprovalStatements:
         return done.rowcount == 1
 
     def revise(self, approval: Approval, edit: Edit) -> bool:
-        """See `Transaction.revise`."""
         done = self._db.execute(
             "UPDATE approvals SET payload = ?, digest = ?, revision = ?, title = ?, policy = ?, form = ?, rule = ?, "
             "stage_since = ?, timed_to = ?, next_at = ?, escalated = ? "
@@ -76,7 +100,6 @@ class ApprovalStatements:
         return True
 
     def set_timing(self, approval: Approval) -> None:
-        """See `Transaction.set_timing`."""
         self._db.execute(
             "UPDATE approvals SET stage_since = ?, timed_to = ?, next_at = ?, escalated = ? "
             "WHERE id = ? AND status = 'pending'",
@@ -93,7 +116,6 @@ class ApprovalStatements:
         reason: str | None = None,
         cooldown_until: datetime | None = None,
     ) -> bool:
-        """See `Transaction.resolve`."""
         done = self._db.execute(
             "UPDATE approvals SET status = ?, resolved_at = ?, answer = ?, reason = ?, cooldown_until = ?, "
             "next_at = NULL WHERE id = ? AND status = 'pending'",
@@ -109,7 +131,6 @@ class ApprovalStatements:
         return done.rowcount == 1
 
     def set_outcome(self, approval_id: str, outcome: Outcome, *, was: tuple[OutcomeState, ...] | None = None) -> bool:
-        """See `Transaction.set_outcome`."""
         if was is None:
             where, states = "", ()
         else:
@@ -121,22 +142,18 @@ class ApprovalStatements:
         return done.rowcount == 1
 
     def count_ask(self, approval_id: str) -> None:
-        """See `Transaction.count_ask`."""
         self._db.execute("UPDATE approvals SET asked = asked + 1 WHERE id = ?", (approval_id,))
 
     def lift_cooldown(self, approval_id: str) -> None:
-        """See `Transaction.lift_cooldown`."""
         self._db.execute("UPDATE approvals SET cooldown_until = NULL WHERE id = ?", (approval_id,))
 
     def add_progress(self, approval_id: str, progress: Progress) -> None:
-        """See `Transaction.add_progress`."""
         self._db.execute(
             "INSERT INTO progress (approval, step, message, at) VALUES (?, ?, ?, ?)",
             (approval_id, progress.step, progress.message, to_ms(progress.at)),
         )
 
     def erase(self, approval_id: str, at: datetime) -> None:
-        """See `Transaction.erase`."""
         self._db.execute(
             "UPDATE approvals SET payload = 'null', title = '(erased)', claim = NULL, form = NULL, answer = NULL, "
             "reason = NULL, outcome = json_set(outcome, '$.result', NULL, '$.error', NULL), "

@@ -5,15 +5,17 @@ from datetime import datetime
 
 from mcp_hitl.domain.approvals.clients import MOST_CLIENTS, Acquaintance, Client, Transport
 from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.store.clients import ClientChanges
 
 
-class ClientStatements:
-    """The part of a transaction that concerns clients."""
+class SqliteClients(ClientChanges):
+    """`ClientChanges` on SQLite."""
 
-    _db: sqlite3.Connection
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Use `db`."""
+        self._db = db
 
-    def clients(self) -> list[Acquaintance]:
-        """See `View.clients`."""
+    def all(self) -> list[Acquaintance]:
         found = self._db.execute(
             "SELECT name, version, protocol, transport, forms, url, first_seen, last_seen FROM clients "
             "ORDER BY last_seen DESC, rowid DESC"
@@ -28,7 +30,6 @@ class ClientStatements:
         ]
 
     def meet(self, client: Client, now: datetime) -> None:
-        """See `Transaction.meet`."""
         seen = to_ms(now)
         self._db.execute(
             "INSERT INTO clients (name, version, protocol, transport, forms, url, first_seen, last_seen) "

@@ -6,29 +6,35 @@ from typing import Any
 
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.money import as_json
+from mcp_hitl.store.effects import EffectChanges
 
 _EXACT = Context(prec=1_000)
 """Enough digits for the exact sum of any two doubles."""
 
 
-class EffectStatements:
-    """The part of a transaction that carries out the approved action."""
+class SqliteEffects(EffectChanges):
+    """`EffectChanges` on SQLite."""
 
-    _db: sqlite3.Connection
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Use `db`."""
+        self._db = db
 
     def counter(self) -> Decimal:
-        """See `View.counter`."""
         found: Any = self._db.execute("SELECT value FROM counter").fetchone()
         return Decimal(found[0])
 
+    def expenses(self) -> dict[str, JsonObject]:
+        names = ("amount", "currency", "description", "category")
+        found = self._db.execute(f"SELECT approval, {', '.join(names)} FROM expenses")
+        return {approval: dict(zip(names, paid, strict=True)) for approval, *paid in found}
+
     def increase_counter(self, amount: Decimal) -> Decimal:
-        """See `Transaction.increase_counter`. The value is stored as text, since binary fractions would drift."""
+        """The value is stored as text, since binary fractions would drift."""
         value = _EXACT.add(self.counter(), amount)
         self._db.execute("UPDATE counter SET value = ?", (str(value),))
         return value
 
     def add_expense(self, approval_id: str, amount: Decimal, expense: JsonObject) -> None:
-        """See `Transaction.add_expense`."""
         self._db.execute(
             "INSERT INTO expenses (approval, amount, currency, description, category) VALUES (?, ?, ?, ?, ?)",
             (
@@ -39,9 +45,3 @@ class EffectStatements:
                 expense.get("category"),
             ),
         )
-
-    def expenses(self) -> dict[str, JsonObject]:
-        """See `View.expenses`."""
-        names = ("amount", "currency", "description", "category")
-        found = self._db.execute(f"SELECT approval, {', '.join(names)} FROM expenses")
-        return {approval: dict(zip(names, paid, strict=True)) for approval, *paid in found}

@@ -7,20 +7,21 @@ from typing import Any
 
 from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease, StepState
 from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.store.flows import FlowChanges
 
 
-class FlowStatements:
-    """The part of a transaction that concerns flows."""
+class SqliteFlows(FlowChanges):
+    """`FlowChanges` on SQLite."""
 
-    _db: sqlite3.Connection
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Use `db`."""
+        self._db = db
 
-    def flow_state(self, flow_id: str) -> FlowState | None:
-        """See `View.flow_state`."""
+    def state(self, flow_id: str) -> FlowState | None:
         row: Any = self._db.execute("SELECT state FROM flows WHERE id = ?", (flow_id,)).fetchone()
         return None if row is None else FlowState(row[0])
 
     def runnable(self, now: datetime, kinds: Sequence[str], limit: int) -> list[str]:
-        """See `View.runnable`."""
         found = self._db.execute(
             f"SELECT id FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}) AND lease_until <= ? "
             "ORDER BY lease_until, id LIMIT ?",
@@ -29,7 +30,6 @@ class FlowStatements:
         return [row[0] for row in found]
 
     def next_wake(self, kinds: Sequence[str]) -> datetime | None:
-        """See `View.next_wake`."""
         row: Any = self._db.execute(
             f"SELECT min(at) FROM (SELECT min(wake_at) AS at FROM flows WHERE state = 'sleeping' UNION ALL "
             f"SELECT min(lease_until) FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}))",
@@ -38,14 +38,12 @@ class FlowStatements:
         return None if row[0] is None else from_ms(row[0])
 
     def journal(self, flow_id: str) -> list[JournalEntry]:
-        """See `View.journal`."""
         found = self._db.execute(
             "SELECT position, step, name, state, output FROM journal WHERE flow = ? ORDER BY position", (flow_id,)
         )
         return [JournalEntry(row[0], row[1], row[2], StepState(row[3]), row[4]) for row in found]
 
-    def insert_flow(self, flow_id: str, kind: str, approval_id: str, lease_until: datetime) -> Lease:
-        """See `Transaction.insert_flow`."""
+    def insert(self, flow_id: str, kind: str, approval_id: str, lease_until: datetime) -> Lease:
         self._db.execute(
             "INSERT INTO flows (id, kind, approval, state, wake_at, lease_until, epoch) "
             "VALUES (?, ?, ?, 'runnable', NULL, ?, 1)",
@@ -53,8 +51,7 @@ class FlowStatements:
         )
         return Lease(flow_id, kind, approval_id, 1)
 
-    def claim_flow(self, flow_id: str, now: datetime, until: datetime) -> Lease | None:
-        """See `Transaction.claim_flow`."""
+    def claim(self, flow_id: str, now: datetime, until: datetime) -> Lease | None:
         row: Any = self._db.execute(
             "UPDATE flows SET lease_until = ?, epoch = epoch + 1 "
             "WHERE id = ? AND state = 'runnable' AND lease_until <= ? RETURNING kind, approval, epoch",
@@ -63,15 +60,13 @@ class FlowStatements:
         return None if row is None else Lease(flow_id, row[0], row[1], row[2])
 
     def renew(self, lease: Lease, until: datetime) -> bool:
-        """See `Transaction.renew`."""
         done = self._db.execute(
             "UPDATE flows SET lease_until = ? WHERE id = ? AND epoch = ? AND state = 'runnable'",
             (to_ms(until), lease.flow, lease.epoch),
         )
         return done.rowcount == 1
 
-    def leave_flow(self, lease: Lease, state: FlowState, *, wake_at: datetime | None = None) -> bool:
-        """See `Transaction.leave_flow`."""
+    def leave(self, lease: Lease, state: FlowState, *, wake_at: datetime | None = None) -> bool:
         done = self._db.execute(
             "UPDATE flows SET state = ?, wake_at = ?, lease_until = 0 "
             "WHERE id = ? AND epoch = ? AND state = 'runnable'",
@@ -79,8 +74,7 @@ class FlowStatements:
         )
         return done.rowcount == 1
 
-    def wake_flow(self, flow_id: str) -> bool:
-        """See `Transaction.wake_flow`."""
+    def wake(self, flow_id: str) -> bool:
         done = self._db.execute(
             "UPDATE flows SET state = 'runnable', wake_at = NULL, lease_until = 0 WHERE id = ? AND state = 'waiting'",
             (flow_id,),
@@ -88,22 +82,19 @@ class FlowStatements:
         return done.rowcount == 1
 
     def wake_sleepers(self, now: datetime) -> int:
-        """See `Transaction.wake_sleepers`."""
         return self._db.execute(
             "UPDATE flows SET state = 'runnable', wake_at = NULL, lease_until = 0 "
             "WHERE state = 'sleeping' AND wake_at <= ?",
             (to_ms(now),),
         ).rowcount
 
-    def settle_flow(self, flow_id: str, state: FlowState) -> bool:
-        """See `Transaction.settle_flow`."""
+    def settle(self, flow_id: str, state: FlowState) -> bool:
         done = self._db.execute(
             "UPDATE flows SET state = ?, epoch = epoch + 1 WHERE id = ? AND state = 'unknown'", (state.value, flow_id)
         )
         return done.rowcount == 1
 
     def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:
-        """See `Transaction.write_journal`."""
         done = self._db.execute(
             "INSERT INTO journal (flow, position, step, name, state, output) SELECT ?, ?, ?, ?, ?, ? "
             "WHERE EXISTS (SELECT 1 FROM flows WHERE id = ? AND epoch = ? AND state = 'runnable') "

@@ -7,16 +7,17 @@ import re
 import sqlite3
 
 from mcp_hitl.domain.values.errors import Invalid
-from mcp_hitl.store.sqlite.approvals import ApprovalStatements
-from mcp_hitl.store.sqlite.clients import ClientStatements
-from mcp_hitl.store.sqlite.effects import EffectStatements
-from mcp_hitl.store.sqlite.flows import FlowStatements
-from mcp_hitl.store.sqlite.integrity import ExaminingStatements
-from mcp_hitl.store.sqlite.log import LogStatements
-from mcp_hitl.store.sqlite.pauses import PauseStatements
-from mcp_hitl.store.sqlite.queries import ApprovalQueries
-from mcp_hitl.store.sqlite.searches import SearchStatements
-from mcp_hitl.store.sqlite.sessions import SessionStatements
+from mcp_hitl.store.sqlite.approvals import SqliteApprovals
+from mcp_hitl.store.sqlite.clients import SqliteClients
+from mcp_hitl.store.sqlite.effects import SqliteEffects
+from mcp_hitl.store.sqlite.facts import SqliteFacts
+from mcp_hitl.store.sqlite.flows import SqliteFlows
+from mcp_hitl.store.sqlite.lists import SqliteLists
+from mcp_hitl.store.sqlite.log import SqliteLog
+from mcp_hitl.store.sqlite.requesters import SqliteRequesters
+from mcp_hitl.store.sqlite.sessions import SqliteSessions
+from mcp_hitl.store.sqlite.stops import SqliteStops
+from mcp_hitl.store.sqlite.sweeps import SqliteSweeps
 
 _CONTROL = re.compile(
     r"(?> \s | \ufeff | ; | --[^\n]* | /\*.*?\*/ )*+ (BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b",
@@ -27,30 +28,29 @@ _CONTROL = re.compile(
 """
 
 
-class SqliteTransaction(
-    ApprovalQueries,
-    ApprovalStatements,
-    SearchStatements,
-    PauseStatements,
-    EffectStatements,
-    FlowStatements,
-    LogStatements,
-    SessionStatements,
-    ClientStatements,
-    ExaminingStatements,
-):
+class SqliteTransaction:
     """The view and transaction that the desk's work gets."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         """Use `db`; its lane begins and commits."""
         self._db = db
-        self.forget()
+        self.approvals = SqliteApprovals(db)
+        self.lists = SqliteLists(db)
+        self.requesters = SqliteRequesters(db)
+        self.sweeps = SqliteSweeps(db)
+        self.stops = SqliteStops(db)
+        self.facts = SqliteFacts(db)
+        self.flows = SqliteFlows(db)
+        self.sessions = SqliteSessions(db)
+        self.clients = SqliteClients(db)
+        self.effects = SqliteEffects(db)
+        self.log = SqliteLog(db, self.facts)
 
     def forget(self) -> None:
         """Forget remembered values, because another transaction has begun or changes were undone."""
-        self._mark = None
-        self._head = None
-        self._stopped = None
+        self.facts.forget()
+        self.log.forget()
+        self.stops.forget()
 
     def execute(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """See `Transaction.execute`."""

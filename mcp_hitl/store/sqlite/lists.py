@@ -4,14 +4,16 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
-from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
 from mcp_hitl.domain.approvals.search import Sifted, Sought
 from mcp_hitl.domain.approvals.statistics import Ended, Given
-from mcp_hitl.domain.approvals.stop import Stop
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.store.lists import ListReads
+from mcp_hitl.store.sqlite import loading
 
 CHUNK = 200
 """The number of rows that are checked together."""
@@ -63,13 +65,24 @@ SELECT name FROM found WHERE name IS NOT NULL AND EXISTS (
 """Returns each value once. It uses the index to go from value to value, however many rows have each."""
 
 
-class SearchStatements:
-    """The part of a view that searches approvals and counts their outcomes."""
+class SqliteLists(ListReads):
+    """`ListReads` on SQLite."""
 
-    _db: sqlite3.Connection
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Use `db`."""
+        self._db = db
+
+    def pending(self, now: datetime, *, kind: str | None, after: str | None, limit: int) -> list[Approval]:
+        where, values = _open(now, kind)
+        return loading.every_one(self._db, f"{where} AND id > ? ORDER BY id LIMIT ?", (*values, after or "", limit))
+
+    def count_pending(self, now: datetime, *, kind: str | None, most: int) -> int:
+        where, values = _open(now, kind)
+        return loading.number(
+            self._db, f"SELECT count(*) FROM (SELECT 1 FROM approvals {where} LIMIT ?)", (*values, most)
+        )
 
     def sift_pending(self, now: datetime, sought: Sought, *, after: str | None, limit: int, most: int) -> Sifted:
-        """See `View.sift_pending`."""
         kind = "" if sought.kind is None else "AND kind = :kind"
         candidates = self._db.execute(
             f"SELECT id FROM approvals WHERE status = 'pending' AND expires_at > :now {kind} AND id > :edge "
@@ -79,31 +92,21 @@ class SearchStatements:
         return self._sift(candidates, sought, "ASC", limit, most)
 
     def sift_past(self, now: datetime, sought: Sought, *, before: str | None, limit: int, most: int) -> Sifted:
-        """See `View.sift_past`."""
         candidates = self._db.execute(_PAST, {"now": to_ms(now), "edge": before or _LAST, "most": most})
         return self._sift(candidates, sought, "DESC", limit, most)
 
     def pending_requesters(self, now: datetime, limit: int) -> list[str]:
-        """See `View.pending_requesters`."""
         return self._distinct("requester", "approvals_open", now, limit)
 
     def pending_kinds(self, now: datetime, limit: int) -> list[str]:
-        """See `View.pending_kinds`."""
         return self._distinct("kind", "approvals_pending_kind", now, limit)
 
-    def stops(self) -> list[Stop]:
-        """See `View.stops`."""
-        found = self._db.execute("SELECT kind, by, at FROM pauses ORDER BY kind")
-        return [Stop(row[0] or None, row[1], from_ms(row[2])) for row in found]
-
     def ended(self, since: datetime, now: datetime, limit: int) -> list[Ended]:
-        """See `View.ended`."""
         found = self._db.execute(_LATEST, {"since": to_ms(since), "now": to_ms(now), "limit": limit})
         ended = [Ended(row[0], Status(row[1]), _span(row[2]), bool(row[4]), from_ms(row[3])) for row in found]
         return sorted(ended, key=lambda one: one.ended_at, reverse=True)
 
     def given(self, since: datetime, now: datetime) -> list[Given]:
-        """See `View.given`."""
         found = self._db.execute(_GIVEN, {"since": to_ms(since), "now": to_ms(now)})
         return [
             Given(row[0], row[1], Verdict(row[2]), _span(row[3]), None if row[4] is None else _span(row[4]))
@@ -146,6 +149,12 @@ class SearchStatements:
     def _distinct(self, column: str, index: str, now: datetime, limit: int) -> list[str]:
         found = self._db.execute(_DISTINCT.format(column=column, index=index), (to_ms(now), limit))
         return [row[0] for row in found]
+
+
+def _open(now: datetime, kind: str | None) -> tuple[str, tuple[Any, ...]]:
+    if kind is None:
+        return "WHERE status = 'pending' AND expires_at > ?", (to_ms(now),)
+    return "WHERE status = 'pending' AND expires_at > ? AND kind = ?", (to_ms(now), kind)
 
 
 def _conditions(sought: Sought) -> tuple[str, list[str]]:

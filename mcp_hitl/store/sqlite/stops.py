@@ -3,24 +3,30 @@
 import sqlite3
 from datetime import datetime
 
-from mcp_hitl.domain.values.instants import to_ms
+from mcp_hitl.domain.approvals.stop import Stop
+from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.store.stops import StopChanges
 
 
-class PauseStatements:
-    """The part of a transaction that concerns pauses."""
+class SqliteStops(StopChanges):
+    """`StopChanges` on SQLite."""
 
-    _db: sqlite3.Connection
-    _stopped: frozenset[str] | None
-    """The paused kinds, remembered within one transaction."""
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Use `db`."""
+        self._db = db
+        self._stopped: frozenset[str] | None = None
+        """The paused kinds, remembered within one transaction."""
 
     def paused(self, kind: str | None) -> bool:
-        """See `View.paused`."""
         if self._stopped is None:
             self._stopped = frozenset(row[0] for row in self._db.execute("SELECT kind FROM pauses"))
         return "" in self._stopped or kind in self._stopped
 
+    def all(self) -> list[Stop]:
+        found = self._db.execute("SELECT kind, by, at FROM pauses ORDER BY kind")
+        return [Stop(row[0] or None, row[1], from_ms(row[2])) for row in found]
+
     def pause(self, kind: str | None, by: str, at: datetime) -> bool:
-        """See `Transaction.pause`."""
         self._stopped = None
         done = self._db.execute(
             "INSERT INTO pauses (kind, by, at) VALUES (?, ?, ?) ON CONFLICT (kind) DO NOTHING",
@@ -29,6 +35,9 @@ class PauseStatements:
         return done.rowcount == 1
 
     def resume(self, kind: str | None) -> bool:
-        """See `Transaction.resume`."""
         self._stopped = None
         return self._db.execute("DELETE FROM pauses WHERE kind = ?", (kind or "",)).rowcount == 1
+
+    def forget(self) -> None:
+        """Forget what was remembered."""
+        self._stopped = None

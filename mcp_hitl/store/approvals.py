@@ -1,0 +1,80 @@
+"""Finds single approvals; changes approvals, their decisions, edits and progress."""
+
+from datetime import datetime
+from typing import Protocol
+
+from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
+from mcp_hitl.domain.values.canonical import JsonObject
+
+
+class ApprovalReads(Protocol):
+    """Finds single approvals."""
+
+    def get(self, approval_id: str) -> Approval | None:
+        """Return the approval with its decisions, or None."""
+        ...
+
+    def keyed(self, requester: str, kind: str, dedup_key: str) -> Approval | None:
+        """Return the requester's approval of this kind with this deduplication key, in any status."""
+        ...
+
+    def latest_equal(self, requester: str, kind: str, digest: str, status: Status) -> Approval | None:
+        """Return the newest of this requester, kind, payload (original or edited) and `status`; if pending, keyless."""
+        ...
+
+
+class ApprovalChanges(ApprovalReads, Protocol):
+    """Changes approvals, their decisions, edits and progress."""
+
+    def lock(self, approval_id: str) -> Approval | None:
+        """Return the same as `get`, locked until the commit."""
+        ...
+
+    def insert(self, approval: Approval) -> None:
+        """Store a new approval."""
+        ...
+
+    def add_decision(self, decision: Decision) -> bool:
+        """Store a decision. Return False if this approver has already decided this stage of this revision."""
+        ...
+
+    def revise(self, approval: Approval, edit: Edit) -> bool:
+        """Replace payload, policy and timing of a pending approval. Return False if it is resolved or revised now."""
+        ...
+
+    def set_timing(self, approval: Approval) -> None:
+        """Store `stage_since`, `timed_to` and `escalated` of a pending approval, and what is derived from them."""
+        ...
+
+    def resolve(
+        self,
+        approval_id: str,
+        status: Status,
+        at: datetime,
+        *,
+        answer: JsonObject | None = None,
+        reason: str | None = None,
+        cooldown_until: datetime | None = None,
+    ) -> bool:
+        """End a pending approval. Return False if it is no longer pending."""
+        ...
+
+    def set_outcome(self, approval_id: str, outcome: Outcome, *, was: tuple[OutcomeState, ...] | None = None) -> bool:
+        """Record the outcome of an approved action. Return False if the present state is none of `was`."""
+        ...
+
+    def count_ask(self, approval_id: str) -> None:
+        """Count one more request for the approval."""
+        ...
+
+    def lift_cooldown(self, approval_id: str) -> None:
+        """Allow the payload of a rejected approval to be requested again."""
+        ...
+
+    def add_progress(self, approval_id: str, progress: Progress) -> None:
+        """Record a flow's progress report."""
+        ...
+
+    def erase(self, approval_id: str, at: datetime) -> None:
+        """Erase the contents of a resolved approval; the log stays."""
+        ...

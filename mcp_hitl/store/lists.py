@@ -1,0 +1,44 @@
+"""Lists, searches and counts approvals for people."""
+
+from datetime import datetime
+from typing import Protocol
+
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.search import Sifted, Sought
+from mcp_hitl.domain.approvals.statistics import Ended, Given
+
+
+class ListReads(Protocol):
+    """Lists, searches and counts approvals for people."""
+
+    def pending(self, now: datetime, *, kind: str | None, after: str | None, limit: int) -> list[Approval]:
+        """Return the oldest pending approvals that are not overdue at `now`, after the id `after`, in order of id."""
+        ...
+
+    def count_pending(self, now: datetime, *, kind: str | None, most: int) -> int:
+        """Return the number of those approvals, counted up to `most`."""
+        ...
+
+    def sift_pending(self, now: datetime, sought: Sought, *, after: str | None, limit: int, most: int) -> Sifted:
+        """Return up to `limit` matches for `sought` among the first `most` after `after`; fewer if they are long."""
+        ...
+
+    def sift_past(self, now: datetime, sought: Sought, *, before: str | None, limit: int, most: int) -> Sifted:
+        """Do the same for approvals that have left `pending` or are overdue at `now`; newest request first."""
+        ...
+
+    def pending_requesters(self, now: datetime, limit: int) -> list[str]:
+        """Return the requesters of approvals that are pending and not overdue at `now`, each once, in order."""
+        ...
+
+    def pending_kinds(self, now: datetime, limit: int) -> list[str]:
+        """Return the kinds of approvals that are pending and not overdue at `now`, each once, in order."""
+        ...
+
+    def ended(self, since: datetime, now: datetime, limit: int) -> list[Ended]:
+        """Return approvals that were resolved after `since` or have expired by `now`; the latest first."""
+        ...
+
+    def given(self, since: datetime, now: datetime) -> list[Given]:
+        """Return the decisions of people, made at any time, on the approvals that `ended` returns for the same span."""
+        ...

@@ -1,0 +1,51 @@
+"""Reads the audit log, and the contents behind its digests; appends to the audit log."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from mcp_hitl.domain.evidence.audit import Entry, Recorded
+
+
+class LogReads(Protocol):
+    """Reads the audit log, and the contents behind its digests."""
+
+    def entries(self, approval_id: str) -> list[Recorded]:
+        """Return the audit entries of one approval, in order."""
+        ...
+
+    def chain(self, after: int, limit: int) -> list[Recorded]:
+        """Return the audit entries after `after`, in order."""
+        ...
+
+    def news(self, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
+        """Return `(seq, approval id, event)` of the audit entries after `after`, in order."""
+        ...
+
+    def last_seq(self) -> int:
+        """Return the `seq` of the newest audit entry; 0 if there is none."""
+        ...
+
+    def head(self) -> tuple[int, str]:
+        """Return the `seq` and hash of the newest audit entry; 0 and the genesis hash if there is none."""
+        ...
+
+    def hash_at(self, seq: int) -> str | None:
+        """Return the hash of the entry with this number."""
+        ...
+
+    def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime) -> int:
+        """Return how many entries with one of these events an actor has caused on approvals of a kind since then."""
+        ...
+
+    def content(self, approval_id: str) -> dict[str, str]:
+        """Return the contents that are stored apart from the log for an approval: canonical JSON by digest."""
+        ...
+
+
+class LogChanges(LogReads, Protocol):
+    """Appends to the audit log."""
+
+    def append(self, entry: Entry) -> None:
+        """Append to the audit log."""
+        ...

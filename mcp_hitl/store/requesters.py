@@ -1,0 +1,30 @@
+"""Finds what else a requester has asked for."""
+
+from datetime import datetime
+from typing import Protocol
+
+from mcp_hitl.domain.approvals.approval import Approval, Status
+
+
+class RequesterReads(Protocol):
+    """Finds what else a requester has asked for."""
+
+    def earlier(self, requester: str, kind: str, but: str, limit: int) -> list[Approval]:
+        """Return the requester's other approvals of a kind, without the one with the id `but`.
+
+        First those that people rejected, then those that a rule rejected (of the newest thousand rejected), then the
+        others. Within each, the newest comes first.
+        """
+        ...
+
+    def count_earlier(self, requester: str, kind: str, but: str, now: datetime, most: int) -> dict[Status, int]:
+        """Return how many of those have which status at `now`, each counted up to `most` or a little more."""
+        ...
+
+    def count_open(self, requester: str, kind: str, now: datetime, most: int) -> int:
+        """Return the number of the requester's approvals of a kind that are pending and not overdue, up to `most`."""
+        ...
+
+    def count_ruled(self, requester: str, kind: str, rule: str, since: datetime) -> int:
+        """Return the number of the requester's approvals that a rule has approved since then."""
+        ...

@@ -1,0 +1,67 @@
+"""The statements on the facts of the database itself."""
+
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from mcp_hitl.domain.approvals.session import Whereabouts
+from mcp_hitl.domain.policy.policy import Profile
+from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.store.facts import FactChanges
+
+_FREE, _NAMED = "free", "named"
+"""How the port of a recorded address was chosen."""
+
+
+class SqliteFacts(FactChanges):
+    """`FactChanges` on SQLite."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Use `db`."""
+        self._db = db
+        self._mark: datetime | None = None
+        """Remembered within one transaction."""
+
+    def mark(self) -> datetime:
+        if self._mark is None:
+            self._mark = from_ms(int(self._fact("clock")))
+        return self._mark
+
+    def database_id(self) -> str:
+        return self._fact("database")
+
+    def governed(self) -> bool:
+        return self._fact("governed") == "yes"
+
+    def profile(self) -> Profile:
+        return Profile(self._fact("profile"))
+
+    def inbox(self) -> Whereabouts | None:
+        row: Any = self._db.execute("SELECT value FROM facts WHERE name = 'inbox'").fetchone()
+        address, _, port = row[0].partition(" ")
+        return Whereabouts(address, port == _FREE) if address else None
+
+    def remember(self, now: datetime) -> None:
+        self._set_fact("clock", str(to_ms(now)))
+        self._mark = None
+
+    def set_governed(self) -> None:
+        self._set_fact("governed", "yes")
+
+    def set_profile(self, profile: Profile) -> None:
+        self._set_fact("profile", profile.value)
+
+    def set_inbox(self, where: Whereabouts | None) -> None:
+        value = "" if where is None else f"{where.address} {_FREE if where.free else _NAMED}"
+        self._db.execute("UPDATE facts SET value = ? WHERE name = 'inbox'", (value,))
+
+    def _fact(self, name: str) -> str:
+        row: Any = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return row[0]
+
+    def _set_fact(self, name: str, value: str) -> None:
+        self._db.execute("UPDATE facts SET value = ? WHERE name = ?", (value, name))
+
+    def forget(self) -> None:
+        """Forget what was remembered."""
+        self._mark = None

@@ -1,0 +1,71 @@
+"""Loads approvals with their decisions, edits and progress."""
+
+import sqlite3
+from typing import Any
+
+from mcp_hitl.domain.approvals.approval import Approval, Edit
+from mcp_hitl.domain.values.canonical import read_back
+from mcp_hitl.domain.values.instants import from_ms
+from mcp_hitl.domain.values.payload import arranged_like
+from mcp_hitl.store.sqlite import rows
+
+_WHOLE = (
+    f"{rows.APPROVAL}, "
+    f"(SELECT json_group_array(json_array(rowid, {rows.DECISION}, "
+    "(SELECT value FROM contents WHERE contents.approval = decisions.approval AND digest = comment))) "
+    "FROM decisions WHERE decisions.approval = approvals.id), "
+    "(SELECT json_group_array(json_array(rowid, step, message, at)) "
+    "FROM progress WHERE progress.approval = approvals.id)"
+)
+"""Selects an approval with its decisions and progress in one statement, since this is the most frequent query."""
+
+
+def one(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> Approval | None:
+    row: Any = db.execute(f"SELECT {_WHOLE} FROM approvals {where}", values).fetchone()
+    return None if row is None else _approval(db, row)
+
+
+def every_one(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[Approval]:
+    found = db.execute(f"SELECT {_WHOLE} FROM approvals {where}", values).fetchall()
+    return [_approval(db, row) for row in found]
+
+
+def number(db: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> int:
+    row: Any = db.execute(statement, values).fetchone()
+    return row[0]
+
+
+def _approval(db: sqlite3.Connection, row: Any) -> Approval:
+    *_, decisions, progress = row
+    edits = () if row[7] == 1 else _edits(db, row[0], read_back(row[5]))
+    return rows.approval_of(row, rows.decisions_of(decisions), edits, rows.progress_of(progress))
+
+
+def _edits(db: sqlite3.Connection, approval_id: str, payload: Any) -> tuple[Edit, ...]:
+    """The edits, whose contents are kept in canonical form, with their fields in the present payload's order."""
+    found = db.execute(
+        "SELECT revision, editor, comment, before, after, at, established FROM edits "
+        "WHERE approval = ? ORDER BY revision",
+        (approval_id,),
+    ).fetchall()
+    return tuple(
+        Edit(
+            revision=row[0],
+            editor=row[1],
+            comment=_kept(db, approval_id, row[2]),
+            before=arranged_like(_kept(db, approval_id, row[3]), payload),
+            after=arranged_like(_kept(db, approval_id, row[4]), payload),
+            at=from_ms(row[5]),
+            established=row[6],
+        )
+        for row in found
+    )
+
+
+def _kept(db: sqlite3.Connection, approval_id: str, digest: str | None) -> Any:
+    if digest is None:
+        return None
+    row: Any = db.execute(
+        "SELECT value FROM contents WHERE approval = ? AND digest = ?", (approval_id, digest)
+    ).fetchone()
+    return None if row is None else read_back(row[0])

@@ -1,0 +1,66 @@
+"""The statements on what else a requester has asked for."""
+
+import sqlite3
+from datetime import datetime
+
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
+from mcp_hitl.domain.values.instants import to_ms
+from mcp_hitl.store.requesters import RequesterReads
+from mcp_hitl.store.sqlite import loading
+
+_OTHERS = "requester = ?1 AND kind = ?2 AND id <> ?3"
+_RANK = (
+    "CASE WHEN status <> 'rejected' THEN 2 "
+    f"ELSE EXISTS (SELECT 1 FROM decisions WHERE approval = approvals.id AND stage = {POLICY_STAGE}) END"
+)
+_REJECTED = (
+    "SELECT id FROM (SELECT id FROM approvals WHERE id IN (SELECT id FROM approvals INDEXED BY approvals_ending "
+    f"WHERE {_OTHERS} AND status = 'rejected' ORDER BY id DESC LIMIT 1000) ORDER BY {_RANK}, id DESC LIMIT ?4)"
+)
+_NEWEST = f"SELECT id FROM (SELECT id FROM approvals WHERE {_OTHERS} ORDER BY id DESC LIMIT ?4)"
+_EACH_ENDING = " UNION ALL ".join(
+    "SELECT * FROM (SELECT status, expires_at FROM approvals INDEXED BY approvals_ending "
+    f"WHERE {_OTHERS} AND status = '{status.value}' LIMIT ?5)"
+    for status in Status
+)
+
+
+class SqliteRequesters(RequesterReads):
+    """`RequesterReads` on SQLite."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Use `db`."""
+        self._db = db
+
+    def earlier(self, requester: str, kind: str, but: str, limit: int) -> list[Approval]:
+        return loading.every_one(
+            self._db,
+            f"WHERE id IN ({_REJECTED} UNION ALL {_NEWEST}) ORDER BY {_RANK}, id DESC LIMIT ?4",
+            (requester, kind, but, limit),
+        )
+
+    def count_earlier(self, requester: str, kind: str, but: str, now: datetime, most: int) -> dict[Status, int]:
+        found = self._db.execute(
+            "SELECT CASE WHEN status = 'pending' AND expires_at <= ?4 THEN 'expired' ELSE status END, count(*) "
+            f"FROM ({_EACH_ENDING}) GROUP BY 1",
+            (requester, kind, but, to_ms(now), most),
+        )
+        return {Status(row[0]): row[1] for row in found}
+
+    def count_open(self, requester: str, kind: str, now: datetime, most: int) -> int:
+        return loading.number(
+            self._db,
+            "SELECT count(*) FROM "
+            "(SELECT 1 FROM approvals INDEXED BY approvals_open "
+            "WHERE requester = ? AND kind = ? AND expires_at > ? AND status = 'pending' LIMIT ?)",
+            (requester, kind, to_ms(now), most),
+        )
+
+    def count_ruled(self, requester: str, kind: str, rule: str, since: datetime) -> int:
+        return loading.number(
+            self._db,
+            "SELECT count(*) FROM approvals WHERE requester = ? AND kind = ? AND rule = ? AND resolved_at > ? "
+            "AND status = 'approved'",
+            (requester, kind, rule, to_ms(since)),
+        )

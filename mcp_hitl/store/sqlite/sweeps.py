@@ -1,0 +1,53 @@
+"""The statements of sweeps. Some read whole tables, which no statement for a waiting caller does."""
+
+import sqlite3
+from datetime import datetime
+
+from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
+from mcp_hitl.domain.approvals.flow import FlowState
+from mcp_hitl.domain.values.instants import to_ms
+from mcp_hitl.store.sqlite import loading
+from mcp_hitl.store.sweeps import SweepReads
+
+_GOES_ON = (FlowState.RUNNABLE.value, FlowState.WAITING.value, FlowState.SLEEPING.value)
+
+
+class SqliteSweeps(SweepReads):
+    """`SweepReads` on SQLite."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Use `db`."""
+        self._db = db
+
+    def every(self, after: str, limit: int) -> list[Approval]:
+        return loading.every_one(self._db, "WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+
+    def due(self, now: datetime, limit: int) -> list[str]:
+        found = self._db.execute(
+            "SELECT id FROM approvals WHERE status = 'pending' AND next_at <= ? ORDER BY next_at LIMIT ?",
+            (to_ms(now), limit),
+        )
+        return [row[0] for row in found]
+
+    def erasable(self, until: datetime, after: str, limit: int) -> list[str]:
+        found = self._db.execute(
+            "SELECT id FROM approvals WHERE resolved_at <= ? AND resolved_at IS NOT NULL AND erased_at IS NULL "
+            "AND id > ? ORDER BY id LIMIT ?",
+            (to_ms(until), after, limit),
+        )
+        return [row[0] for row in found]
+
+    def unsettled(self, limit: int) -> list[str]:
+        found = self._db.execute(
+            "SELECT id FROM approvals WHERE status = 'approved' AND outcome ->> 'state' = ? ORDER BY id LIMIT ?",
+            (OutcomeState.UNKNOWN.value, limit),
+        )
+        return [row[0] for row in found]
+
+    def open_kinds(self) -> dict[str, int]:
+        found = self._db.execute(
+            "SELECT kind, count(*) FROM (SELECT kind, id FROM approvals WHERE status = 'pending' "
+            "UNION SELECT kind, approval FROM flows WHERE state IN (?, ?, ?)) GROUP BY kind ORDER BY kind",
+            _GOES_ON,
+        )
+        return {row[0]: row[1] for row in found}

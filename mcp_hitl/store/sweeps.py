@@ -1,0 +1,30 @@
+"""Finds approvals that something has to be done about, whoever they belong to."""
+
+from datetime import datetime
+from typing import Protocol
+
+from mcp_hitl.domain.approvals.approval import Approval
+
+
+class SweepReads(Protocol):
+    """Finds approvals that something has to be done about, whoever they belong to."""
+
+    def every(self, after: str, limit: int) -> list[Approval]:
+        """Return all approvals after the id `after`, in order of id."""
+        ...
+
+    def due(self, now: datetime, limit: int) -> list[str]:
+        """Return the pending approvals that have timed events due at `now`, longest due first."""
+        ...
+
+    def erasable(self, until: datetime, after: str, limit: int) -> list[str]:
+        """Return the ids of approvals resolved by `until` and not erased, after the id `after`, in order of id."""
+        ...
+
+    def unsettled(self, limit: int) -> list[str]:
+        """Return the approvals whose outcome is unknown, in order of id."""
+        ...
+
+    def open_kinds(self) -> dict[str, int]:
+        """Return the number of approvals that are pending or have a running flow, by kind."""
+        ...
