@@ -18,7 +18,7 @@ import anyio
 
 from benchmarks.figures import ANA, Figure, database, lunch, spread
 from benchmarks.recording import recorded, seconds_by_hand
-from benchmarks.waiting import said
+from benchmarks.waiting import decide
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import OutcomeState
 from mcp_hitl.domain.evidence.audit import Event
@@ -94,7 +94,7 @@ async def _cycles(path: Path, together: int) -> float:
 async def _cycle(desk: Desk, number: int) -> None:
     approval = await desk.submit(ANA, "expense", lunch(number + 1))
     async with _outcome(desk, approval.id) as completed:
-        await desk.decide(said(approval))
+        await decide(desk, approval)
         await completed()
 
 
@@ -157,6 +157,6 @@ async def _timed(desk: Desk, elsewhere: Desk, number: int, taken: Latencies) -> 
         tasks.start_soon(wait)
         await anyio.wait_all_tasks_blocked() if number == 0 else await anyio.lowlevel.checkpoint()
         begun = time.perf_counter()
-        await desk.decide(said(approval))
+        await decide(desk, approval)
         await completed()
         taken.completed.append(time.perf_counter() - begun)

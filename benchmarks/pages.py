@@ -23,7 +23,7 @@ import anyio.to_thread
 from playwright.async_api import Page, async_playwright
 
 from benchmarks.figures import ANA, Figure, database, lunch
-from benchmarks.waiting import said
+from benchmarks.waiting import decide
 from mcp_hitl.desk import Desk
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.door import cookie_name
@@ -100,7 +100,7 @@ async def _streams(desk: Desk, address: str) -> list[float]:
             async with asyncio.timeout(PATIENCE), anyio.create_task_group() as tasks:
                 for stream in streams:
                     tasks.start_soon(_heard, stream, approval.id.encode())
-                await desk.decide(said(approval))
+                await decide(desk, approval)
                 decided = time.perf_counter()
             taken.append(time.perf_counter() - decided)
         return taken
@@ -131,7 +131,7 @@ async def _pages(desk: Desk, address: str, executable: str) -> list[float]:
         for approval in (await desk.pending(ANA, limit=DECISIONS)).approvals:
             seen = [asyncio.create_task(page.evaluate(_GONE, approval.id)) for page in pages]
             await asyncio.gather(*(page.evaluate("1") for page in pages))  # every page watches by now
-            await desk.decide(said(approval))
+            await decide(desk, approval)
             decided = time.time()
             async with asyncio.timeout(PATIENCE):
                 taken.append(max(await asyncio.gather(*seen)) / 1_000 - decided)

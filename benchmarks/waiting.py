@@ -18,8 +18,8 @@ from mcp import Client, StdioServerParameters
 
 from benchmarks.figures import ANA, Figure, database, lunch
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -95,22 +95,15 @@ async def _submitted(desk: Desk) -> list[Approval]:
 
 async def _decided(desk: Desk, approval: Approval, returned: dict[str, asyncio.Future[float]]) -> float:
     """Decide, and return the seconds until the waiter was told."""
-    await desk.decide(said(approval))
+    await decide(desk, approval)
     decided = time.perf_counter()
     async with asyncio.timeout(10):
         return max(0.0, await returned[approval.id] - decided)
 
 
-def said(approval: Approval) -> Said:
-    """An approval of what was shown."""
-    return Said(
-        approver=ANA,
-        approval_id=approval.id,
-        verdict=Verdict.APPROVE,
-        revision=approval.revision,
-        digest=approval.digest,
-        assurance=Assurance.LOCAL,
-    )
+async def decide(desk: Desk, approval: Approval) -> Approval:
+    """Approve what was shown."""
+    return await desk.decide(ANA, Shown.of(approval), Verdict.APPROVE, assurance=Assurance.LOCAL)
 
 
 def _cpu_of_children() -> float:

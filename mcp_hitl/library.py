@@ -24,9 +24,8 @@ from pydantic_core import to_jsonable_python
 from mcp_hitl.config.settings import default_database, load
 from mcp_hitl.config.title_templates import check_hidden
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
-from mcp_hitl.domain.approvals.resolution import stage_of
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance, Profile, Verdict
 from mcp_hitl.domain.policy.principal import Established, Principal
@@ -280,18 +279,7 @@ class Approvals:
         looked: timedelta | None,
     ) -> Approval:
         return await self.desk.decide(
-            Said(
-                approver=approver,
-                approval_id=approval.id,
-                verdict=verdict,
-                revision=approval.revision,
-                digest=approval.digest,
-                assurance=assurance,
-                comment=comment,
-                answer=answer,
-                looked=looked,
-                stage=stage_of(approval),
-            )
+            approver, Shown.of(approval), verdict, assurance=assurance, comment=comment, answer=answer, looked=looked
         )
 
 

@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 import anyio
 from samples import START
 
-from mcp_hitl.desk.transactions.decide import Said
+from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.forms import define
 from mcp_hitl.domain.policy.kinds import ACTION, BUILT_IN
 from mcp_hitl.domain.policy.people import People
@@ -67,6 +68,23 @@ class Clock:
         self.now += span
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What somebody says to an approval, and what they were shown of it."""
+
+    approver: Principal
+    approval_id: str
+    verdict: Verdict
+    revision: int
+    digest: str
+    assurance: Assurance = Assurance.LOCAL
+    comment: str | None = None
+    answer: JsonObject | None = None
+    nonce: str | None = None
+    looked: timedelta | None = None
+    stage: int | None = None
+
+
 def said(approver: Principal, approval: Approval, verdict: Verdict = Verdict.APPROVE, /, **changes: Any) -> Said:
     """What somebody at the machine says of an approval as it was shown."""
     words = Said(
@@ -75,9 +93,21 @@ def said(approver: Principal, approval: Approval, verdict: Verdict = Verdict.APP
         verdict=verdict,
         revision=approval.revision,
         digest=approval.digest,
-        assurance=Assurance.LOCAL,
     )
     return replace(words, **changes)
+
+
+async def say(desk: Desk, words: Said) -> Approval:
+    """Say it to the desk."""
+    return await desk.decide(
+        words.approver,
+        Shown(words.approval_id, words.revision, words.digest, words.stage, words.nonce),
+        words.verdict,
+        assurance=words.assurance,
+        comment=words.comment,
+        answer=words.answer,
+        looked=words.looked,
+    )
 
 
 class _Watched:

@@ -4,11 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from desk_samples import said
+from desk_samples import said, say
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.resolution import quorum_of
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.kinds import ACTION, Kind
 from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.policy import Assurance, Escalation, Policy, Profile, Stage, Verdict
@@ -69,7 +70,7 @@ async def told(desk: Desk, approval: Approval, sentence: str) -> str:
         match verb:
             case "approves" | "rejects":
                 verdict = Verdict.APPROVE if verb == "approves" else Verdict.REJECT
-                now = await desk.decide(said(who, now, verdict, assurance=_HOW[rest or "at the machine"]))
+                now = await say(desk, said(who, now, verdict, assurance=_HOW[rest or "at the machine"]))
             case "edits":
                 payload: JsonObject = {"n": int(rest.removeprefix("it to "))}
                 now = await edited(desk, who, now, payload)
@@ -89,14 +90,9 @@ async def told(desk: Desk, approval: Approval, sentence: str) -> str:
 
 async def edited(desk: Desk, who: Principal, shown: Approval, payload: JsonObject, **changes: Any) -> Approval:
     """Edit what was shown."""
-    words: dict[str, Any] = {
-        "revision": shown.revision,
-        "digest": shown.digest,
-        "assurance": Assurance.LOCAL,
-        "comment": None,
-        **changes,
-    }
-    return await desk.edit(who, shown.id, payload, **words)
+    words: dict[str, Any] = {"revision": shown.revision, "digest": shown.digest, "assurance": Assurance.LOCAL} | changes
+    seen = Shown(shown.id, words.pop("revision"), words.pop("digest"))
+    return await desk.edit(who, seen, payload, **words)
 
 
 def after(hours: float, *to: str) -> Escalation:

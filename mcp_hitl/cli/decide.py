@@ -8,10 +8,10 @@ import click
 from mcp_hitl.cli import terminal
 from mcp_hitl.cli.running import DONE, NO, print_json, run
 from mcp_hitl.cli.workspace import Workspace, settings_of, workspace
-from mcp_hitl.desk.transactions.decide import Said, checked_comment
+from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.desk.transactions.record import check_open
 from mcp_hitl.domain.approvals.approval import Approval
-from mcp_hitl.domain.approvals.resolution import stage_of
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.present.approval_views import review, revision_wanted
 
@@ -84,15 +84,7 @@ def edit(
         terminal.say(f"{review(approval, place.desk.clock(), earlier)}\n\nYour change:\n\n{change}\n")
         if not terminal.confirm("Make this change?"):
             return None
-        return await place.desk.edit(
-            place.user,
-            approval.id,
-            wanted,
-            revision=approval.revision,
-            digest=approval.digest,
-            assurance=Assurance.LOCAL,
-            comment=comment,
-        )
+        return await place.desk.edit(place.user, Shown.of(approval), wanted, assurance=Assurance.LOCAL, comment=comment)
 
     run(lambda: _act(context, act, as_json), as_json=as_json)
 
@@ -145,18 +137,12 @@ async def _decide(
             if not terminal.confirm(f"{verdict.value.capitalize()} this?"):
                 return None
         return await place.desk.decide(
-            Said(
-                approver=place.user,
-                approval_id=approval.id,
-                verdict=verdict,
-                revision=approval.revision,
-                digest=approval.digest,
-                assurance=Assurance.NONE if yes else Assurance.LOCAL,
-                comment=comment,
-                answer=answer,
-                stage=stage_of(approval),
-                looked=None if yes else place.desk.clock() - now,
-            )
+            place.user,
+            Shown.of(approval, at=None if yes else now),
+            verdict,
+            assurance=Assurance.NONE if yes else Assurance.LOCAL,
+            comment=comment,
+            answer=answer,
         )
 
     return await _act(context, act, as_json)

@@ -2,18 +2,17 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from mcp_hitl.desk.looking import Looking, check_id
 from mcp_hitl.desk.transactions import decide, edit, pause, redeem, submit
-from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.desk.transactions.submit import Request
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.evidence.audit import content_digest
 from mcp_hitl.domain.policy.kinds import Kind
-from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject, check_text
 from mcp_hitl.domain.values.errors import Invalid
@@ -69,39 +68,56 @@ class Acting(Looking):
         )
         return await self.store.write(lambda tx: submit.open_or_join(tx, request, clock, self.rulebook))
 
-    async def decide(self, said: Said) -> Approval:
-        """Record an approver's decision; see `decide.decide`.
+    async def decide(
+        self,
+        approver: Principal,
+        shown: Shown,
+        verdict: Verdict,
+        *,
+        assurance: Assurance,
+        comment: str | None = None,
+        answer: JsonObject | None = None,
+        looked: timedelta | None = None,
+    ) -> Approval:
+        """Record an approver's decision on what they were shown; see `decide.decide`.
+
+        `looked` is how long they had it on screen, if the caller knows better than `shown` does.
 
         Raises:
             NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
         """
-        known = replace(said, approver=self._who(said.approver))
-        return await self._change(said.approval_id, lambda tx: decide.decide(tx, known, self.clock(), self.rulebook))
+        vote = decide.Vote(
+            approver=self._who(approver),
+            verdict=verdict,
+            assurance=assurance,
+            comment=comment,
+            answer=answer,
+            looked=shown.looked(self.clock()) if looked is None else looked,
+        )
+        return await self._change(
+            shown.approval, lambda tx: decide.decide(tx, shown, vote, self.clock(), self.rulebook)
+        )
 
     async def edit(
         self,
         editor: Principal,
-        approval_id: str,
+        shown: Shown,
         payload: JsonObject,
         *,
-        revision: int,
-        digest: str,
         assurance: Assurance,
         comment: str | None = None,
     ) -> Approval:
-        """Replace the payload of a pending approval by a new revision; see `edit.edit`.
+        """Replace the payload of a pending approval, as it was shown, by a new revision; see `edit.edit`.
 
         Raises:
             NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
         """
-        approval = await self.get(editor, approval_id)
+        approval = await self.get(editor, shown.approval)
         kind = self._kind(approval.kind)
         wanted = edit.Revision(
             editor=self._who(editor),
-            approval_id=approval_id,
+            shown=shown,
             payload=kind.admit(payload),
-            revision=revision,
-            digest=digest,
             assurance=assurance,
             comment=comment,
             form=kind.form_of(payload),

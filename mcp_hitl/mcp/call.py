@@ -15,10 +15,11 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS, is_version_at_least
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.mcp.replies import Reply
-from mcp_hitl.mcp.request_state import FormState, PageState, load
+from mcp_hitl.mcp.request_state import PageState, load
 
 FORM_SECONDS = 45.0
 """How long a form stays open during a call on the older revisions, and how long a call waits for an answer on a page.
@@ -62,10 +63,10 @@ class Call:
         return known and declared is not None and declared.url is not None
 
     @property
-    def state(self) -> FormState | None:
+    def state(self) -> Shown | None:
         """The state of the form that this call answers, or None."""
         carried = self._carried
-        return carried if isinstance(carried, FormState) else None
+        return carried if isinstance(carried, Shown) else None
 
     @property
     def sent(self) -> PageState | None:
@@ -108,7 +109,7 @@ class Call:
         return None if capabilities is None else capabilities.elicitation
 
     @property
-    def _carried(self) -> FormState | PageState | None:
+    def _carried(self) -> Shown | PageState | None:
         state = self.params.request_state
         return None if state is None else load(state)
 

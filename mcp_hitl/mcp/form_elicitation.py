@@ -15,11 +15,12 @@ from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, Inpu
 from pydantic import ValidationError
 
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy import forms
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.mcp.call import ANSWER, Call
-from mcp_hitl.mcp.request_state import FormState
+from mcp_hitl.mcp.request_state import dump_form
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +30,8 @@ class Answered:
     """The person answered the form: accept, decline or cancel."""
 
     result: ElicitResult
-    state: FormState
-    """The state of the form that they were shown."""
+    state: Shown
+    """What the form showed them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,10 @@ async def ask(
     shown = forms.for_client(form, call.context.protocol_version)
     if not call.shows_forms or shown is None:
         return Unanswered()
-    state = FormState.of(approval, secrets.token_urlsafe(16), call.desk.clock())
+    state = Shown.of(approval, nonce=secrets.token_urlsafe(16), at=call.desk.clock())
     if call.modern:
         request = ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=shown))
-        return InputRequiredResult(input_requests={ANSWER: request}, request_state=state.dump())
+        return InputRequiredResult(input_requests={ANSWER: request}, request_state=dump_form(state))
     result = await _elicit(call, approval, message, shown)
     return Unanswered() if result is None else Answered(result, state)
 

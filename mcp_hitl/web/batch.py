@@ -82,7 +82,9 @@ class Batch:
             if (revision, digest) != (str(shown.revision), shown.digest):
                 raise Invalid("The list names another revision than the page showed.")
             held = await self._desk.get(who(request), approval_id)
-            if given_on(held, shown.nonce) is None:  # else it is sent again, and is answered as it was
+            if (
+                shown.nonce is None or given_on(held, shown.nonce) is None
+            ):  # else it is sent again, and is answered as it was
                 why = await self._why_alone(request, approval_id)
                 if why is not None:
                     return {"id": approval_id, "done": False, "message": readable(why)}

@@ -1,19 +1,18 @@
 """Deciding one approval: what a person said on exactly what the page showed them."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.values.errors import Conflict, Invalid
 from mcp_hitl.web import fields
 from mcp_hitl.web.door import posted, who
-from mcp_hitl.web.seals import Seals, Shown, changed_since
+from mcp_hitl.web.seals import Seals, changed_since
 
 ASSURANCE = Assurance.LOCAL
 """What a decision here counts for: whoever has the link that was made at this machine is at this machine."""
@@ -57,21 +56,7 @@ class Deciding:
         """
         desk, principal = self._desk, who(request)
         try:
-            return await desk.decide(
-                Said(
-                    approver=principal,
-                    approval_id=shown.approval,
-                    verdict=verdict,
-                    revision=shown.revision,
-                    digest=shown.digest,
-                    assurance=ASSURANCE,
-                    comment=comment,
-                    answer=answer,
-                    nonce=shown.nonce,
-                    looked=max(timedelta(0), desk.clock() - shown.at),
-                    stage=shown.stage,
-                )
-            )
+            return await desk.decide(principal, shown, verdict, assurance=ASSURANCE, comment=comment, answer=answer)
         except Conflict as conflict:
             raise Conflict(f"{conflict}{await changed_since(desk, principal, shown)}") from None
 

@@ -69,12 +69,6 @@ class Editing:
         if given.get("wanted") != digest:
             raise Conflict("This is not the change that was shown. Show it again before you save it.")
         await desk.edit(
-            principal,
-            approval_id,
-            wanted,
-            revision=shown.revision,
-            digest=shown.digest,
-            assurance=ASSURANCE,
-            comment=given.get("comment", "").replace("\r\n", "\n"),
+            principal, shown, wanted, assurance=ASSURANCE, comment=given.get("comment", "").replace("\r\n", "\n")
         )
         return JSONResponse({"go": f"/approvals/{approval_id}"})

@@ -1,30 +1,16 @@
 """What a page showed, sealed into it: whatever it sends is bound to that."""
 
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval
-from mcp_hitl.domain.approvals.resolution import stage_of
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import HitlError, Invalid
-from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.present.approval_views import told_edit
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a page showed: which revision and stage, and when; and a mark by which a form sent twice is known."""
-
-    approval: str
-    revision: int
-    digest: str
-    nonce: str
-    at: datetime
-    stage: int
 
 
 class Seals:
@@ -36,18 +22,8 @@ class Seals:
 
     def seal(self, approval: Approval, at: datetime) -> str:
         """What the page of `approval` carries along."""
-        return str(
-            self._serializer.dumps(
-                [
-                    approval.id,
-                    approval.revision,
-                    approval.digest,
-                    secrets.token_urlsafe(16),
-                    to_ms(at),
-                    stage_of(approval),
-                ]
-            )
-        )
+        shown = Shown.of(approval, nonce=secrets.token_urlsafe(16), at=at)
+        return str(self._serializer.dumps(shown.as_json()))
 
     def open(self, sealed: str, approval_id: str) -> Shown:
         """Read it back.
@@ -56,12 +32,12 @@ class Seals:
             Invalid: it is none of ours, or of another approval.
         """
         try:
-            named, revision, digest, nonce, at, stage = self._serializer.loads(sealed)
+            shown = Shown.from_json(self._serializer.loads(sealed))
         except (BadSignature, ValueError):  # none of ours, or of an earlier version's page, which sealed less
-            named, revision, digest, nonce, at, stage = "", 0, "", "", 0, 0
-        if named != approval_id:
+            shown = None
+        if shown is None or shown.approval != approval_id:
             raise Invalid("This page did not show the approval that it is about. Load it again.")
-        return Shown(approval_id, revision, digest, nonce, from_ms(at), stage)
+        return shown
 
 
 async def changed_since(desk: Desk, principal: Principal, shown: Shown) -> str:

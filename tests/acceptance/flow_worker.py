@@ -14,8 +14,8 @@ from samples import START
 
 from mcp_hitl import Approval, Assurance, Established, Flow, Kind, NotApproved, Principal, Status, Step, Verdict
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.domain.approvals.flow import FlowState
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.serving.workers import runner_of
 from mcp_hitl.store.sqlite import SqliteStore
@@ -160,15 +160,6 @@ async def _carry_on(folder: Path, start: int, n: int | None, side: Side) -> None
     while await store.read(lambda view: view.flows.state(flow)) not in ENDED:
         await runner.catch_up()
         for approval in (await desk.pending(PERSON)).approvals:
-            await desk.decide(
-                Said(
-                    approver=PERSON,
-                    approval_id=approval.id,
-                    verdict=Verdict.APPROVE,
-                    revision=approval.revision,
-                    digest=approval.digest,
-                    assurance=Assurance.LOCAL,
-                )
-            )
+            await desk.decide(PERSON, Shown.of(approval), Verdict.APPROVE, assurance=Assurance.LOCAL)
     (folder / "writes").write_text(str(store.writes))
     await real.close()

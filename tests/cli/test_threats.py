@@ -12,6 +12,7 @@ from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -49,9 +50,8 @@ def edit(database: Path, approval_id: str, **changes: object) -> Approval:
     async def work(desk: Desk) -> Approval:
         shown = await desk.get(AGENT, approval_id)
         return await desk.edit(
-            os_user(), shown.id, shown.payload | changes, revision=shown.revision, digest=shown.digest,
-            assurance=Assurance.LOCAL, comment=None,
-        )  # fmt: skip
+            os_user(), Shown.of(shown), shown.payload | changes, assurance=Assurance.LOCAL, comment=None
+        )
 
     return on_desk(database, work)
 

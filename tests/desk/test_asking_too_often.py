@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from desk_samples import Clock, hour, said
+from desk_samples import Clock, hour, said, say
 from team_samples import AGENT, LADDER, PAIR, a_rulebook, person, told
 
 from mcp_hitl.desk import Desk
@@ -69,7 +69,7 @@ async def test_t37_a_requester_asks_so_often_in_a_minute(under: Under, clock: Cl
 async def test_t37_what_others_do_with_it_does_not_count_as_asking(under: Under) -> None:
     desk = under(a_rulebook(PAIR, limits=Limits(per_minute=2)))
     one = await desk.submit(ANA, "thing", {"n": 1})
-    await desk.decide(said(ANA, one))
+    await say(desk, said(ANA, one))
     await desk.cancel(ANA, one.id)
     assert (await desk.submit(ANA, "thing", {"n": 2})).status is Status.PENDING
 
@@ -95,7 +95,7 @@ async def test_t23_fifty_retries_are_one_approval_and_the_person_sees_how_often(
     now = await desk.get(ANA, only)
     assert now.asked == 50
     assert "agent, 0 seconds ago, 50 times" in review(now, desk.clock())
-    rejected = await desk.decide(said(ANA, now, Verdict.REJECT, comment="No"))
+    rejected = await say(desk, said(ANA, now, Verdict.REJECT, comment="No"))
     for n in range(50):
         key = None if n % 2 else f"key {n}"
         again = await desk.submit(AGENT, "thing", {"n": 1}, dedup_key=key)
@@ -113,7 +113,7 @@ async def test_t24_earlier_requests_and_how_they_ended_are_shown_with_the_new_on
 
     first = await ask(100)
     await desk.submit(AGENT, "thing", {"n": 100})
-    await desk.decide(said(ANA, first, Verdict.REJECT, comment="Far too much \u202e"))
+    await say(desk, said(ANA, first, Verdict.REJECT, comment="Far too much \u202e"))
     await desk.cancel(AGENT, (await ask(101)).id)
     third = await ask(102)
     await told(desk, third, "ana approves")
@@ -154,7 +154,7 @@ async def test_t24_what_people_rejected_does_not_sink_below_what_the_agent_asks_
     tiny = {"properties": {"n": {"maximum": 0}}, "required": ["n"]}
     desk = under(a_rulebook(PAIR, title="Pay {n}", rules=(Rule(name="none", when=tiny, decide=Verdict.REJECT),)))
     for n in (5_000, 5_001):
-        await desk.decide(said(ANA, await desk.submit(AGENT, "thing", {"n": n}), Verdict.REJECT, comment="Fraud"))
+        await say(desk, said(ANA, await desk.submit(AGENT, "thing", {"n": n}), Verdict.REJECT, comment="Fraud"))
     for n in range(6):
         await desk.cancel(AGENT, (await desk.submit(AGENT, "thing", {"n": n + 1})).id)
         assert (await desk.submit(AGENT, "thing", {"n": -n})).status is Status.REJECTED

@@ -9,11 +9,11 @@ from typing import Any
 
 import anyio
 import pytest
-from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, hour, said
+from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, Said, hour, said, say
 from samples import START
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.transactions.decide import MAX_COMMENT, Said
+from mcp_hitl.desk.transactions.decide import MAX_COMMENT
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.evidence.audit import Event, content_digest
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
@@ -31,7 +31,7 @@ async def events(desk: Desk, approval: Approval) -> list[Event]:
 async def test_a_yes_approves(desk: Desk, clock: Clock) -> None:
     opened = await desk.submit(AGENT, "expense", LUNCH)
     clock.advance(hour())
-    approved = await desk.decide(said(ANA, opened, comment="Enjoy"))
+    approved = await say(desk, said(ANA, opened, comment="Enjoy"))
     assert approved == await desk.get(AGENT, opened.id)
     assert (approved.status, approved.resolved_at, approved.cooldown_until) == (
         Status.APPROVED,
@@ -46,12 +46,12 @@ async def test_a_yes_approves(desk: Desk, clock: Clock) -> None:
 
 async def test_an_answer_to_one_stage_does_not_count_for_the_next(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "staged", {"a": 1})
-    assert len((await desk.decide(said(ANA, opened, stage=1))).decisions) == 1
-    assert len((await desk.decide(said(BO, opened, stage=1))).decisions) == 2, "together in one stage"
+    assert len((await say(desk, said(ANA, opened, stage=1))).decisions) == 1
+    assert len((await say(desk, said(BO, opened, stage=1))).decisions) == 2, "together in one stage"
     with pytest.raises(Conflict, match="in stage 1 and is now in stage 2"):
-        await desk.decide(said(CY, opened, stage=1))
+        await say(desk, said(CY, opened, stage=1))
     assert len((await desk.get(AGENT, opened.id)).decisions) == 2
-    assert (await desk.decide(said(CY, opened, stage=2))).status is Status.APPROVED
+    assert (await say(desk, said(CY, opened, stage=2))).status is Status.APPROVED
 
 
 async def test_what_deciding_returns_is_what_is_stored(desk: Desk, clock: Clock) -> None:
@@ -67,12 +67,12 @@ async def test_what_deciding_returns_is_what_is_stored(desk: Desk, clock: Clock)
     ]
     for word in words:
         clock.advance(hour())
-        assert await desk.decide(word) == await desk.get(AGENT, word.approval_id)
+        assert await say(desk, word) == await desk.get(AGENT, word.approval_id)
 
 
 async def test_a_no_rejects_and_starts_the_kinds_cooldown(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "expense", LUNCH)
-    rejected = await desk.decide(said(ANA, opened, Verdict.REJECT, comment="Too much"))
+    rejected = await say(desk, said(ANA, opened, Verdict.REJECT, comment="Too much"))
     assert (rejected.status, rejected.cooldown_until) == (Status.REJECTED, START + hour(24))
     assert rejected.decisions[0].verdict is Verdict.REJECT
 
@@ -80,7 +80,7 @@ async def test_a_no_rejects_and_starts_the_kinds_cooldown(desk: Desk) -> None:
 async def test_the_trail_has_one_entry_for_each_thing_that_happened(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "form", {"a": 1})
     answer = {"cost_center": "CANARY-1"}
-    await desk.decide(said(ANA, opened, comment="CANARY-2", answer=answer))
+    await say(desk, said(ANA, opened, comment="CANARY-2", answer=answer))
     trail = await desk.trail(AGENT, opened.id)
     assert [recorded.seq for recorded in trail] == [1, 2, 3]
     assert [recorded.entry.event for recorded in trail] == [Event.OPENED, Event.DECIDED, Event.APPROVED]
@@ -100,9 +100,9 @@ async def test_the_trail_has_one_entry_for_each_thing_that_happened(desk: Desk) 
 @pytest.mark.parametrize("again", [Verdict.APPROVE, Verdict.REJECT])
 async def test_whoever_comes_second_is_told_who_was_first_and_changes_nothing(desk: Desk, again: Verdict) -> None:
     opened = await desk.submit(AGENT, "expense", LUNCH)
-    approved = await desk.decide(said(ANA, opened))
+    approved = await say(desk, said(ANA, opened))
     with pytest.raises(AlreadyResolved) as refused:
-        await desk.decide(said(BO, opened, again))
+        await say(desk, said(BO, opened, again))
     assert "was approved by os:ana at 2026-11-22T12:35:13.120Z" in str(refused.value)
     assert await desk.get(AGENT, opened.id) == approved
     assert await events(desk, opened) == [Event.OPENED, Event.DECIDED, Event.APPROVED]
@@ -110,35 +110,35 @@ async def test_whoever_comes_second_is_told_who_was_first_and_changes_nothing(de
 
 async def test_the_same_forms_answer_again_returns_the_first_outcome(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "expense", LUNCH)
-    first = await desk.decide(said(ANA, opened, nonce="form-1"))
-    assert await desk.decide(said(ANA, opened, nonce="form-1")) == first
+    first = await say(desk, said(ANA, opened, nonce="form-1"))
+    assert await say(desk, said(ANA, opened, nonce="form-1")) == first
     for other in (said(ANA, opened, Verdict.REJECT, nonce="form-1"), said(BO, opened, nonce="form-1")):
         with pytest.raises(Conflict, match="os:ana said approve"):
-            await desk.decide(other)
+            await say(desk, other)
     with pytest.raises(AlreadyResolved):
-        await desk.decide(said(ANA, opened, nonce="form-2"))
+        await say(desk, said(ANA, opened, nonce="form-2"))
     assert await events(desk, opened) == [Event.OPENED, Event.DECIDED, Event.APPROVED]
 
 
 async def test_a_replayed_answer_while_others_are_still_needed_changes_nothing(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "pair", {"a": 1})
-    first = await desk.decide(said(ANA, opened, nonce="form-1"))
-    assert await desk.decide(said(ANA, opened, nonce="form-1")) == first
+    first = await say(desk, said(ANA, opened, nonce="form-1"))
+    assert await say(desk, said(ANA, opened, nonce="form-1")) == first
     assert (first.status, len(first.decisions)) == (Status.PENDING, 1)
 
 
 async def test_a_nonce_of_another_approval_means_nothing_here(desk: Desk) -> None:
     one = await desk.submit(AGENT, "action", {"n": 1})
     two = await desk.submit(AGENT, "action", {"n": 2})
-    await desk.decide(said(ANA, one, nonce="form-1"))
-    assert (await desk.decide(said(ANA, two, Verdict.REJECT, nonce="form-1"))).status is Status.REJECTED
+    await say(desk, said(ANA, one, nonce="form-1"))
+    assert (await say(desk, said(ANA, two, Verdict.REJECT, nonce="form-1"))).status is Status.REJECTED
 
 
 @pytest.mark.parametrize("shown", [{"revision": 2}, {"revision": 0}, {"digest": "sha256:" + "0" * 64}])
 async def test_a_decision_on_anything_but_what_is_there_now_is_a_conflict(desk: Desk, shown: dict[str, Any]) -> None:
     opened = await desk.submit(AGENT, "expense", LUNCH)
     with pytest.raises(Conflict, match="Look at it again before you decide"):
-        await desk.decide(said(ANA, opened, **shown))
+        await say(desk, said(ANA, opened, **shown))
     assert await desk.get(AGENT, opened.id) == opened
     assert await events(desk, opened) == [Event.OPENED]
 
@@ -148,7 +148,7 @@ async def test_a_decision_after_the_deadline_is_refused_as_expired(desk: Desk, c
     opened = await desk.submit(AGENT, "expense", LUNCH)
     clock.advance(timedelta(days=7))
     with pytest.raises(AlreadyResolved, match=r"was expired at 2026-11-29T12:35:13\.120Z"):
-        await desk.decide(said(ANA, opened, verdict))
+        await say(desk, said(ANA, opened, verdict))
     left = await desk.get(AGENT, opened.id)
     assert (left.seen_at(clock()), left.decisions) == (Status.EXPIRED, ())
 
@@ -156,7 +156,7 @@ async def test_a_decision_after_the_deadline_is_refused_as_expired(desk: Desk, c
 async def test_a_decision_in_the_last_millisecond_counts(desk: Desk, clock: Clock) -> None:
     opened = await desk.submit(AGENT, "expense", LUNCH)
     clock.advance(timedelta(days=7, milliseconds=-1))
-    assert (await desk.decide(said(ANA, opened))).status is Status.APPROVED
+    assert (await say(desk, said(ANA, opened))).status is Status.APPROVED
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ async def test_less_assurance_than_the_policy_asks_for_is_refused(
 ) -> None:
     opened = await desk.submit(AGENT, kind, {"a": 1})
     with pytest.raises(NotAllowed) as refused:
-        await desk.decide(said(ANA, opened, assurance=assurance))
+        await say(desk, said(ANA, opened, assurance=assurance))
     assert message in str(refused.value)
     assert await desk.get(AGENT, opened.id) == opened
 
@@ -188,7 +188,7 @@ async def test_less_assurance_than_the_policy_asks_for_is_refused(
 )
 async def test_the_assurance_is_recorded_with_the_decision(desk: Desk, kind: str, assurance: Assurance) -> None:
     opened = await desk.submit(AGENT, kind, {"a": 1})
-    approved = await desk.decide(said(ANA, opened, assurance=assurance))
+    approved = await say(desk, said(ANA, opened, assurance=assurance))
     assert (approved.status, approved.decisions[0].assurance) == (Status.APPROVED, assurance)
     assert (await desk.trail(ANA, opened.id))[1].entry.assurance is assurance
 
@@ -198,22 +198,22 @@ async def test_somebody_whom_the_policy_does_not_name_cannot_decide(desk: Desk, 
     opened = await desk.submit(AGENT, "pair", {"a": 1})
     for verdict in Verdict:
         with pytest.raises(NotAllowed, match=r"at this stage\. It needs one of"):
-            await desk.decide(said(stranger, opened, verdict))
+            await say(desk, said(stranger, opened, verdict))
     assert await desk.get(AGENT, opened.id) == opened
 
 
 async def test_two_of_finance_then_a_manager(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "staged", {"a": 1})
     with pytest.raises(NotAllowed):
-        await desk.decide(said(CY, opened))  # not the managers' turn yet
-    assert (await desk.decide(said(ANA, opened))).status is Status.PENDING
+        await say(desk, said(CY, opened))  # not the managers' turn yet
+    assert (await say(desk, said(ANA, opened))).status is Status.PENDING
     with pytest.raises(Conflict, match="You have already decided"):
-        await desk.decide(said(ANA, opened))
-    second = await desk.decide(said(BO, opened))
+        await say(desk, said(ANA, opened))
+    second = await say(desk, said(BO, opened))
     assert (second.status, desk.shape(second)["stage"]) == (Status.PENDING, 2)
     with pytest.raises(NotAllowed):
-        await desk.decide(said(ANA, opened))  # finance's turn is over
-    approved = await desk.decide(said(CY, opened))
+        await say(desk, said(ANA, opened))  # finance's turn is over
+    approved = await say(desk, said(CY, opened))
     assert approved.status is Status.APPROVED
     assert [(one.approver, one.stage) for one in approved.decisions] == [("os:ana", 1), ("os:bo", 1), ("os:cy", 2)]
     assert await events(desk, opened) == [Event.OPENED, *[Event.DECIDED] * 3, Event.APPROVED]
@@ -221,9 +221,9 @@ async def test_two_of_finance_then_a_manager(desk: Desk) -> None:
 
 async def test_a_manager_can_reject_what_finance_wanted(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "staged", {"a": 1})
-    await desk.decide(said(ANA, opened))
-    await desk.decide(said(BO, opened))
-    rejected = await desk.decide(said(CY, opened, Verdict.REJECT))
+    await say(desk, said(ANA, opened))
+    await say(desk, said(BO, opened))
+    rejected = await say(desk, said(CY, opened, Verdict.REJECT))
     assert (rejected.status, len(rejected.decisions)) == (Status.REJECTED, 3)
 
 
@@ -234,7 +234,7 @@ async def test_t20_the_same_approver_in_two_processes_at_once_decides_once(desk:
 
         async def decide(at: Desk, opened: Approval = opened, told: list[str] = told) -> None:
             try:
-                told.append((await at.decide(said(ANA, opened))).status.value)
+                told.append((await say(at, said(ANA, opened))).status.value)
             except HitlError as error:
                 told.append(error.code)
 
@@ -256,7 +256,7 @@ async def test_yes_and_no_in_two_processes_at_once_resolve_once(desk: Desk, else
             at: Desk, who: Principal, verdict: Verdict, opened: Approval = opened, told: list[str] = told
         ) -> None:
             try:
-                told.append((await at.decide(said(who, opened, verdict))).status.value)
+                told.append((await say(at, said(who, opened, verdict))).status.value)
             except AlreadyResolved as error:
                 told.append(str(error))
 
@@ -285,7 +285,7 @@ async def test_t34_a_comment_that_cannot_be_kept_is_refused_and_nothing_is_decid
     opened = await desk.submit(AGENT, "expense", LUNCH)
     for verdict in Verdict:
         with pytest.raises(Invalid) as refused:
-            await desk.decide(said(ANA, opened, verdict, comment=comment))
+            await say(desk, said(ANA, opened, verdict, comment=comment))
         assert str(refused.value).startswith(message)
     with pytest.raises(Invalid):
         await desk.cancel(AGENT, opened.id, comment)
@@ -295,7 +295,7 @@ async def test_t34_a_comment_that_cannot_be_kept_is_refused_and_nothing_is_decid
 @pytest.mark.parametrize("nothing", ["", "  ", "\n\t"])
 async def test_an_empty_comment_is_none(desk: Desk, nothing: str) -> None:
     opened = await desk.submit(AGENT, "expense", LUNCH)
-    approved = await desk.decide(said(ANA, opened, comment=nothing))
+    approved = await say(desk, said(ANA, opened, comment=nothing))
     assert approved.decisions[0].comment is None
 
 
@@ -311,7 +311,7 @@ async def test_an_empty_comment_is_none(desk: Desk, nothing: str) -> None:
 async def test_an_answer_that_does_not_fit_decides_nothing(desk: Desk, answer: Any, message: str) -> None:
     opened = await desk.submit(AGENT, "form", {"a": 1})
     with pytest.raises(Invalid) as refused:
-        await desk.decide(said(ANA, opened, answer=answer))
+        await say(desk, said(ANA, opened, answer=answer))
     assert str(refused.value) == message
     assert await desk.get(AGENT, opened.id) == opened
     assert await events(desk, opened) == [Event.OPENED]
@@ -319,32 +319,32 @@ async def test_an_answer_that_does_not_fit_decides_nothing(desk: Desk, answer: A
 
 async def test_an_answer_is_kept_with_the_approval(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "question", {"question": "Which colour?"})
-    answered = await desk.decide(said(ANA, opened, answer={"answer": "Blue"}))
+    answered = await say(desk, said(ANA, opened, answer={"answer": "Blue"}))
     assert (answered.status, answered.answer) == (Status.APPROVED, {"answer": "Blue"})
 
 
 async def test_whoever_rejects_need_not_fill_in_the_form(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "form", {"a": 1})
-    rejected = await desk.decide(said(ANA, opened, Verdict.REJECT, answer={"cost_center": 42}))
+    rejected = await say(desk, said(ANA, opened, Verdict.REJECT, answer={"cost_center": 42}))
     assert (rejected.status, rejected.answer) == (Status.REJECTED, None)
 
 
 async def test_an_answer_without_a_form_is_refused(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "expense", LUNCH)
     with pytest.raises(Invalid, match="has no form"):
-        await desk.decide(said(ANA, opened, answer={"amount": 1}))
-    assert (await desk.decide(said(ANA, opened, answer={}))).answer is None
+        await say(desk, said(ANA, opened, answer={"amount": 1}))
+    assert (await say(desk, said(ANA, opened, answer={}))).answer is None
 
 
 async def test_an_answered_counter_counts_once_and_tells_everybody_the_same(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "counter", {})
     words = said(ANA, opened, answer={"amount": 5}, nonce="form-1")
-    first = await desk.decide(words)
+    first = await say(desk, words)
     assert first.outcome.state is OutcomeState.SUCCEEDED
     assert first.outcome.result == {"counter": 5, "increased_by": 5}
-    assert await desk.decide(words) == first
+    assert await say(desk, words) == first
     with pytest.raises(AlreadyResolved):
-        await desk.decide(replace(words, nonce="form-2"))
+        await say(desk, replace(words, nonce="form-2"))
     assert await desk.counter() == 5
     trail = await desk.trail(AGENT, opened.id)
     assert [recorded.entry.event for recorded in trail] == [
@@ -359,13 +359,13 @@ async def test_an_answered_counter_counts_once_and_tells_everybody_the_same(desk
 async def test_counters_add_up_exactly_and_may_go_down(desk: Desk) -> None:
     for amount, stands in ((0.1, 0.1), (0.2, 0.3), (-1.3, -1), (1, 0)):
         opened = await desk.submit(AGENT, "counter", {})
-        approved = await desk.decide(said(ANA, opened, answer={"amount": amount}))
+        approved = await say(desk, said(ANA, opened, answer={"amount": amount}))
         assert approved.outcome.result == {"counter": stands, "increased_by": amount}
 
 
 async def test_a_counter_that_was_turned_down_or_cancelled_counts_nothing(desk: Desk) -> None:
     rejected = await desk.submit(AGENT, "counter", {})
-    assert (await desk.decide(said(ANA, rejected, Verdict.REJECT))).outcome.state is OutcomeState.NONE
+    assert (await say(desk, said(ANA, rejected, Verdict.REJECT))).outcome.state is OutcomeState.NONE
     cancelled = await desk.submit(AGENT, "counter", {})
     await desk.cancel(AGENT, cancelled.id)
     assert await desk.counter() == 0
@@ -386,11 +386,11 @@ async def test_a_counter_that_was_turned_down_or_cancelled_counts_nothing(desk: 
 )
 async def test_an_effect_that_fails_undoes_the_decision_with_it(desk: Desk, amount: float, message: str) -> None:
     first = await desk.submit(AGENT, "counter", {})
-    await desk.decide(said(ANA, first, answer={"amount": 1 if amount > 0 else -1}))
+    await say(desk, said(ANA, first, answer={"amount": 1 if amount > 0 else -1}))
     before = await desk.counter()
     opened = await desk.submit(AGENT, "counter", {})
     with pytest.raises(Invalid) as refused:
-        await desk.decide(said(ANA, opened, answer={"amount": amount}))
+        await say(desk, said(ANA, opened, answer={"amount": amount}))
     assert str(refused.value).startswith(message)
     assert await desk.counter() == before
     assert await desk.get(AGENT, opened.id) == opened
@@ -405,7 +405,7 @@ async def test_a_decision_whose_entry_cannot_be_written_is_not_made(desk: Desk, 
             "BEGIN SELECT RAISE(ABORT, 'no'); END"
         )
     with pytest.raises(sqlite3.IntegrityError):
-        await desk.decide(said(ANA, opened))
+        await say(desk, said(ANA, opened))
     assert await desk.get(AGENT, opened.id) == opened
     assert await events(desk, opened) == [Event.OPENED]
 
@@ -444,7 +444,7 @@ async def test_what_was_asked_on_loopback_by_nobody_in_particular_can_be_cancell
 
 async def test_what_has_ended_cannot_be_cancelled(desk: Desk, clock: Clock) -> None:
     approved = await desk.submit(AGENT, "action", {"n": 1})
-    await desk.decide(said(ANA, approved))
+    await say(desk, said(ANA, approved))
     cancelled = await desk.submit(AGENT, "action", {"n": 2})
     await desk.cancel(AGENT, cancelled.id)
     overdue = await desk.submit(AGENT, "action", {"n": 3})
@@ -460,7 +460,7 @@ async def test_t39_an_approval_of_another_database_is_not_found_here(desk: Desk,
     assert theirs.digest == ours.digest
     for attempt in (
         lambda: desk.get(AGENT, theirs.id),
-        lambda: desk.decide(said(ANA, theirs)),
+        lambda: say(desk, said(ANA, theirs)),
         lambda: desk.cancel(AGENT, theirs.id),
         lambda: desk.lift_cooldown(ANA, theirs.id, assurance=Assurance.LOCAL),
         lambda: desk.trail(AGENT, theirs.id),
@@ -477,7 +477,7 @@ async def test_t39_what_is_no_id_is_not_found_either(desk: Desk, text: str) -> N
     opened = await desk.submit(AGENT, "expense", LUNCH)
     for attempt in (
         lambda: desk.get(AGENT, text),
-        lambda: desk.decide(replace(said(ANA, opened), approval_id=text)),
+        lambda: say(desk, replace(said(ANA, opened), approval_id=text)),
         lambda: desk.cancel(AGENT, text),
         lambda: desk.lift_cooldown(ANA, text, assurance=Assurance.LOCAL),
         lambda: desk.trail(AGENT, text),

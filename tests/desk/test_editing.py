@@ -6,7 +6,7 @@ from dataclasses import replace
 import anyio
 import pytest
 from desk_samples import ANA as AT_THE_MACHINE
-from desk_samples import Clock, hour, said
+from desk_samples import Clock, hour, said, say
 from team_samples import AGENT, FINANCE, MANAGERS, PAIR, a_rulebook, edited, person, told
 
 from mcp_hitl.desk import Desk
@@ -57,13 +57,13 @@ async def test_an_edit_makes_a_new_revision_with_its_own_digest_and_title(under:
 async def test_an_edit_leaves_the_earlier_decisions_behind(under: Under) -> None:
     desk = under(BOOK)
     asked = await desk.submit(AGENT, "thing", {"n": 1})
-    await desk.decide(said(BO, asked))
+    await say(desk, said(BO, asked))
     now = await edited(desk, ANA, asked, {"n": 2})
     assert now.decisions_in_force == ()
     assert [(decision.approver, decision.revision) for decision in now.decisions] == [("bo", 1)]
     assert desk.shape(now)["quorum"] == {"needed": 2, "approved": 0, "rejected": 0}
-    await desk.decide(said(BO, now))
-    assert (await desk.decide(said(person("eve"), now))).status is Status.APPROVED
+    await say(desk, said(BO, now))
+    assert (await say(desk, said(person("eve"), now))).status is Status.APPROVED
 
 
 async def test_the_difference_is_in_the_audit_by_digest_and_shown_to_the_requester(under: Under) -> None:
@@ -153,8 +153,8 @@ async def test_t22_whoever_may_be_its_editor_does_not_approve_what_an_edit_made_
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     now = await edited(desk, Principal("os:ana", Established.OS_USER), asked, {"n": 2})
     with pytest.raises(NotAllowed, match="You edited"):
-        await desk.decide(said(LOOPBACK, now))
-    assert (await desk.decide(said(Principal("os:bo", Established.OS_USER), now))).status is Status.APPROVED
+        await say(desk, said(LOOPBACK, now))
+    assert (await say(desk, said(Principal("os:bo", Established.OS_USER), now))).status is Status.APPROVED
 
 
 async def test_t07_a_decision_on_what_was_edited_since_is_refused(under: Under) -> None:
@@ -168,22 +168,22 @@ async def test_t07_a_decision_on_what_was_edited_since_is_refused(under: Under) 
         said(BO, asked, digest=now.digest),
     ):
         with pytest.raises(Conflict, match="was edited after this was shown"):
-            await desk.decide(stale)
+            await say(desk, stale)
     with pytest.raises(Conflict, match="was edited after this was shown"):
         await edited(desk, BO, asked, {"n": 3})
     assert await desk.get(AGENT, asked.id) == now
-    await desk.decide(said(BO, now))
+    await say(desk, said(BO, now))
 
 
 async def test_t07_going_back_to_the_first_payload_does_not_bring_its_decisions_back(under: Under) -> None:
     desk = under(BOOK)
     asked = await desk.submit(AGENT, "thing", {"n": 1})
-    await desk.decide(said(BO, asked))
+    await say(desk, said(BO, asked))
     there = await edited(desk, ANA, await desk.get(AGENT, asked.id), {"n": 2})
     back = await edited(desk, ANA, there, {"n": 1})
     assert (back.digest, back.revision, back.decisions_in_force) == (asked.digest, 3, ())
     with pytest.raises(Conflict):
-        await desk.decide(said(person("eve"), asked))
+        await say(desk, said(person("eve"), asked))
 
 
 async def test_the_same_edit_again_changes_nothing(under: Under) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from desk_samples import ANA as AT_THE_MACHINE
-from desk_samples import Clock, hour, said
+from desk_samples import Clock, hour, said, say
 from samples import INBOX
 from team_samples import AGENT, FINANCE, PAIR, a_kind, a_rulebook, edited, person, told
 
@@ -86,25 +86,25 @@ class History:
 
 async def a_history(desk: Desk, path: Path) -> History:
     paid = await desk.submit(AGENT, "thing", {"n": 1, "note": "Grüße 😀"})  # 1
-    await desk.decide(said(ANA, paid, comment="Fine"))  # 2
-    paid = await desk.decide(said(BO, paid))  # 3, 4
+    await say(desk, said(ANA, paid, comment="Fine"))  # 2
+    paid = await say(desk, said(BO, paid))  # 3, 4
     await desk.redeem(AGENT, paid.id, paid.digest)  # 5
     await desk.report(AGENT, paid.id, True, "Wired as 42")  # 6
     changed = await desk.submit(AGENT, "thing", {"n": 2})  # 7
-    await desk.decide(said(BO, changed, comment="Before"))  # 8
+    await say(desk, said(BO, changed, comment="Before"))  # 8
     await edited(desk, ANA, changed, {"n": 3}, comment="Less")  # 9
     await desk.cancel(AGENT, changed.id, "Not needed")  # 10
     answered = await desk.submit(AGENT, "form", {"n": 1})  # 11
-    await desk.decide(said(ANA, answered, answer={"center": "7"}, looked=timedelta(seconds=3)))  # 12, 13
+    await say(desk, said(ANA, answered, answer={"center": "7"}, looked=timedelta(seconds=3)))  # 12, 13
     tiny = await desk.submit(AGENT, "thing", {"n": 0})  # 14, 15, 16
     refused = await desk.submit(AGENT, "thing", {"n": 5})  # 17
-    await desk.decide(said(BO, refused, Verdict.REJECT, comment="No"))  # 18, 19
+    await say(desk, said(BO, refused, Verdict.REJECT, comment="No"))  # 18, 19
     failed = await desk.submit(AGENT, "form", {"n": 9})  # 20
-    failed = await desk.decide(said(BO, failed, answer={"center": "8"}))  # 21, 22
+    failed = await say(desk, said(BO, failed, answer={"center": "8"}))  # 21, 22
     await desk.redeem(AGENT, failed.id, failed.digest)  # 23
     await desk.report(AGENT, failed.id, False, "No funds")  # 24
     pending = await desk.submit(AGENT, "thing", {"n": 6})  # 25
-    await desk.decide(said(ANA, pending))  # 26
+    await say(desk, said(ANA, pending))  # 26
     await desk.pause(CY)  # 27
     await desk.resume(CY)  # 28
     named = {"paid": paid, "changed": changed, "answered": answered, "tiny": tiny, "refused": refused}
@@ -605,7 +605,7 @@ async def test_t18_how_long_a_person_looked_is_recorded_and_told(
 ) -> None:
     desk = under(a_rulebook(Policy(stages=(FINANCE,))))
     asked = await desk.submit(AGENT, "thing", {"n": 1})
-    approved = await desk.decide(said(ANA, asked, looked=looked))
+    approved = await say(desk, said(ANA, asked, looked=looked))
     assert approved.decisions[0].looked == looked
     assert desk.shape(approved)["decisions"][0]["looked_seconds"] == seconds
     (_, decided, _) = await desk.trail(AGENT, asked.id)

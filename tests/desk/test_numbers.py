@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from desk_samples import AGENT, ANA, BO, CY, LUNCH, RULEBOOK, Clock, hour, said
+from desk_samples import AGENT, ANA, BO, CY, LUNCH, RULEBOOK, Clock, hour, said, say
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.statistics import KindNumbers, PersonNumbers
@@ -24,10 +24,10 @@ async def test_numbers_tell_of_kinds_and_of_people(desk: Desk, clock: Clock) -> 
     lunch = await desk.submit(AGENT, "expense", LUNCH)
     first, second, third, late = [await desk.submit(AGENT, "action", {"n": number}) for number in range(4)]
     clock.advance(hour(1))
-    await desk.decide(said(ANA, lunch, looked=SECOND))
-    await desk.decide(said(ANA, first, Verdict.REJECT, looked=5 * SECOND))
+    await say(desk, said(ANA, lunch, looked=SECOND))
+    await say(desk, said(ANA, first, Verdict.REJECT, looked=5 * SECOND))
     clock.advance(hour(1))
-    await desk.decide(said(BO, second))
+    await say(desk, said(BO, second))
     await desk.cancel(AGENT, third.id)
     open_ = await desk.submit(AGENT, "action", {"n": 9})
     clock.now = late.expires_at  # and no timer has run
@@ -85,7 +85,7 @@ async def test_numbers_tell_of_kinds_and_of_people(desk: Desk, clock: Clock) -> 
 
 
 async def test_what_was_resolved_longer_ago_is_not_counted(desk: Desk, clock: Clock) -> None:
-    await desk.decide(said(ANA, await desk.submit(AGENT, "expense", LUNCH)))
+    await say(desk, said(ANA, await desk.submit(AGENT, "expense", LUNCH)))
     clock.advance(timedelta(days=2))
     assert len((await desk.numbers(CY, days=3)).kinds) == len((await desk.numbers(CY, days=3)).people) == 1
     nothing = await desk.numbers(CY, days=2)
@@ -93,7 +93,7 @@ async def test_what_was_resolved_longer_ago_is_not_counted(desk: Desk, clock: Cl
 
 
 async def test_what_was_erased_still_counts(desk: Desk, clock: Clock) -> None:
-    await desk.decide(said(ANA, await desk.submit(AGENT, "action", {"n": 1})))
+    await say(desk, said(ANA, await desk.submit(AGENT, "action", {"n": 1})))
     clock.advance(hour())
     assert await desk.evidence().erase(CY, older_than=timedelta()) == 1
     numbers = await desk.numbers(CY)
@@ -111,7 +111,7 @@ async def test_what_a_rule_decided_is_nobodys_decision(under: Callable[[Rulebook
 
 async def test_several_accounts_of_one_person_are_one_row(desk: Desk, under: Callable[[Rulebook], Desk]) -> None:
     for number, who in enumerate((ANA, BO)):
-        await desk.decide(said(who, await desk.submit(AGENT, "action", {"n": number})))
+        await say(desk, said(who, await desk.submit(AGENT, "action", {"n": number})))
     later = under(replace(RULEBOOK, people=People(aliases={"os:bo": "os:ana"})))
     assert [(row.person, row.decided) for row in (await later.numbers(CY)).people] == [("os:ana", 2)]
 
@@ -122,7 +122,7 @@ async def test_where_there_is_too_much_the_newest_are_counted_and_it_is_said(
     monkeypatch.setattr("mcp_hitl.desk.search.MOST_NUMBERED", 2)
     for number in range(4):
         clock.advance(SECOND)
-        await desk.decide(said(ANA, await desk.submit(AGENT, "action", {"n": number})))
+        await say(desk, said(ANA, await desk.submit(AGENT, "action", {"n": number})))
     numbers = await desk.numbers(CY)
     assert (numbers.complete, numbers.since) == (False, clock.now - 2 * SECOND)
     assert [row.resolved for row in numbers.kinds] == [row.decided for row in numbers.people] == [2]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from desk_samples import Clock, said
+from desk_samples import Clock, said, say
 from team_samples import AGENT, LADDER, PAIR, a_rulebook, edited, person, told
 
 from mcp_hitl.desk import Desk
@@ -63,7 +63,7 @@ CASES: dict[str, tuple[Policy, list[str], str, Verdict, Assurance, str | None]] 
 async def refusal(desk: Desk, approval: Approval, who: str, verdict: Verdict, assurance: Assurance) -> str | None:
     """What deciding it is refused with."""
     try:
-        await desk.decide(said(person(who), approval, verdict, assurance=assurance))
+        await say(desk, said(person(who), approval, verdict, assurance=assurance))
     except HitlError as error:
         return str(error)
     return None

@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
-from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, hour, said
+from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, hour, said, say
 from samples import INBOX, START
 
 from mcp_hitl.desk import Desk
@@ -27,7 +27,7 @@ async def events(desk: Desk, approval: Approval) -> list[Event]:
 
 async def rejected(desk: Desk, **options: Any) -> Approval:
     opened = await desk.submit(AGENT, "expense", LUNCH, **options)
-    return await desk.decide(said(ANA, opened, Verdict.REJECT, comment="Too much"))
+    return await say(desk, said(ANA, opened, Verdict.REJECT, comment="Too much"))
 
 
 async def test_a_request_is_stored_as_it_was_asked(desk: Desk) -> None:
@@ -117,9 +117,9 @@ async def test_t10_the_same_key_joins_the_same_approval_in_any_status(desk: Desk
     first = await desk.submit(AGENT, "expense", LUNCH, dedup_key="lunch-1")
     match ending:
         case "approved":
-            await desk.decide(said(ANA, first))
+            await say(desk, said(ANA, first))
         case "rejected":
-            await desk.decide(said(ANA, first, Verdict.REJECT))
+            await say(desk, said(ANA, first, Verdict.REJECT))
         case "cancelled":
             await desk.cancel(AGENT, first.id)
         case _:
@@ -132,7 +132,7 @@ async def test_t10_the_same_key_joins_the_same_approval_in_any_status(desk: Desk
 
 async def test_t10_the_counters_outcome_is_told_to_whoever_asks_again_by_key(desk: Desk) -> None:
     first = await desk.submit(AGENT, "counter", {}, dedup_key="c")
-    await desk.decide(said(ANA, first, answer={"amount": 5}))
+    await say(desk, said(ANA, first, answer={"amount": 5}))
     again = await desk.submit(AGENT, "counter", {}, dedup_key="c")
     assert again.outcome.result == {"counter": 5, "increased_by": 5}
     assert await desk.counter() == 5
@@ -173,7 +173,7 @@ async def test_a_keyless_request_does_not_join_one_that_has_a_key_nor_the_other_
 
 async def test_an_equal_payload_is_a_new_request_once_the_first_was_approved_or_cancelled(desk: Desk) -> None:
     approved = await desk.submit(AGENT, "expense", LUNCH)
-    await desk.decide(said(ANA, approved))
+    await say(desk, said(ANA, approved))
     cancelled = await desk.submit(AGENT, "expense", LUNCH)
     await desk.cancel(AGENT, cancelled.id)
     third = await desk.submit(AGENT, "expense", LUNCH)
@@ -193,7 +193,7 @@ async def test_questions_join_only_by_key_and_know_no_cooldown(desk: Desk, kind:
     first = await desk.submit(AGENT, kind, payload)
     second = await desk.submit(AGENT, kind, payload)
     assert first.id != second.id
-    turned_down = await desk.decide(said(ANA, second, Verdict.REJECT))
+    turned_down = await say(desk, said(ANA, second, Verdict.REJECT))
     assert turned_down.cooldown_until is None
     third = await desk.submit(AGENT, kind, payload)
     assert third.id not in {first.id, second.id}
@@ -250,7 +250,7 @@ async def test_a_cooldown_that_is_over_or_never_was_cannot_be_lifted(desk: Desk,
 
 async def test_only_somebody_who_may_decide_can_lift_a_cooldown(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "pair", {"a": 1})
-    no = await desk.decide(said(ANA, opened, Verdict.REJECT))
+    no = await say(desk, said(ANA, opened, Verdict.REJECT))
     for stranger in (AGENT, CY):
         with pytest.raises(NotAllowed, match="can lift its cooldown"):
             await desk.lift_cooldown(stranger, no.id, assurance=Assurance.LOCAL)

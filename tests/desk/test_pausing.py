@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from desk_samples import Clock, hour, said
+from desk_samples import Clock, hour, said, say
 from team_samples import AGENT, FINANCE, PAIR, a_kind, a_rulebook, after, edited, person, told
 
 from mcp_hitl.desk import Desk
@@ -32,7 +32,7 @@ async def test_nothing_is_decided_or_edited_while_the_stop_is_on_and_asking_goes
     assert await desk.pause(CY, kind) is True
     for verdict in Verdict:
         with pytest.raises(Paused):
-            await desk.decide(said(person("ana"), asked, verdict))
+            await say(desk, said(person("ana"), asked, verdict))
     with pytest.raises(Paused):
         await edited(desk, person("ana"), asked, {"n": 2})
     assert await desk.get(AGENT, asked.id) == asked
@@ -108,7 +108,7 @@ async def test_time_goes_on_meanwhile(under: Under, clock: Clock) -> None:
 
 async def test_a_cooldown_can_be_lifted_meanwhile_by_who_may(under: Under) -> None:
     desk = under(BOOK)
-    rejected = await desk.decide(said(person("ana"), await desk.submit(AGENT, "thing", {"n": 1}), Verdict.REJECT))
+    rejected = await say(desk, said(person("ana"), await desk.submit(AGENT, "thing", {"n": 1}), Verdict.REJECT))
     await desk.pause(CY)
     with pytest.raises(NotAllowed):
         await desk.lift_cooldown(AGENT, rejected.id, assurance=Assurance.LOCAL)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from desk_samples import Clock, hour, said
+from desk_samples import Clock, hour, said, say
 from samples import INBOX
 from team_samples import AGENT, FINANCE, a_rulebook, edited, person
 
@@ -56,8 +56,8 @@ async def test_t11_of_all_that_happens_at_once_one_thing_ends_it(tmp_path: Path,
                 into["time"] = "expired" if await timers_of(late).catch_up() else "nothing"
 
             acts: list[tuple[str, Callable[[], Awaitable[Approval]]]] = [
-                ("yes", lambda one=asked: first.decide(said(BO, one))),
-                ("no", lambda one=asked: second.decide(said(ANA, one, Verdict.REJECT))),
+                ("yes", lambda one=asked: say(first, said(BO, one))),
+                ("no", lambda one=asked: say(second, said(ANA, one, Verdict.REJECT))),
                 ("edit", lambda one=asked: edited(third, EVE, one, {"n": -1})),
                 ("cancel", lambda one=asked: fourth.cancel(AGENT, one.id)),
             ]
@@ -97,7 +97,7 @@ async def test_t20_one_approver_at_once_in_many_stores_counts_once(tmp_path: Pat
 
             async def decide(desk: Desk, account: str, one: Approval = asked, into: list[str] = codes) -> None:
                 try:
-                    into.append((await desk.decide(said(person(account), one))).status.value)
+                    into.append((await say(desk, said(person(account), one))).status.value)
                 except HitlError as error:
                     into.append(error.code)
 
@@ -119,7 +119,7 @@ async def test_the_last_of_three_needed_at_once_ends_it(tmp_path: Path, clock: C
             statuses: list[str] = []
 
             async def decide(desk: Desk, account: str, one: Approval = asked, into: list[str] = statuses) -> None:
-                into.append((await desk.decide(said(person(account), one))).status.value)
+                into.append((await say(desk, said(person(account), one))).status.value)
 
             async with anyio.create_task_group() as tasks:
                 for desk, account in zip(made, ("ana", "bo", "eve"), strict=False):

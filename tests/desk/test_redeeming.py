@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from desk_samples import ANA as ANA_AT_THE_MACHINE
-from desk_samples import KINDS, Clock, hour, said
+from desk_samples import KINDS, Clock, hour, said, say
 from samples import INBOX
 from team_samples import AGENT, FINANCE, LADDER, MANAGERS, PAIR, PEOPLE, a_rulebook, after, edited, person, told
 
@@ -37,7 +37,7 @@ WIRE: JsonObject = {"n": 1, "to": {"iban": "DE1", "name": "Bo"}, "tags": ["a", "
 async def approved(desk: Desk, payload: JsonObject | None = None, requester: Principal = AGENT) -> Approval:
     """Something that ana approved."""
     asked = await desk.submit(requester, "thing", payload or {"n": 1})
-    return await desk.decide(said(ANA, asked))
+    return await say(desk, said(ANA, asked))
 
 
 async def settled(desk: Desk, who: Principal, approval_id: str, succeeded: bool) -> Approval:
@@ -122,7 +122,7 @@ async def test_only_what_was_approved_is_redeemed(under: Under, clock: Clock, en
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     match ending:
         case "rejected":
-            await desk.decide(said(ANA, asked, Verdict.REJECT))
+            await say(desk, said(ANA, asked, Verdict.REJECT))
         case "cancelled":
             await desk.cancel(AGENT, asked.id)
         case "expired":
@@ -139,9 +139,9 @@ async def test_only_what_was_approved_is_redeemed(under: Under, clock: Clock, en
 async def test_what_is_carried_out_here_is_not_redeemed(under: Under) -> None:
     desk = under(Rulebook(kinds=KINDS))
     lunch = await desk.submit(AGENT, "expense", {"amount": 5, "currency": "USD", "description": "Lunch"})
-    lunch = await desk.decide(said(ANA_AT_THE_MACHINE, lunch))
+    lunch = await say(desk, said(ANA_AT_THE_MACHINE, lunch))
     question = await desk.submit(AGENT, "question", {"question": "Blue?"})
-    question = await desk.decide(said(ANA_AT_THE_MACHINE, question, answer={"answer": "Yes"}))
+    question = await say(desk, said(ANA_AT_THE_MACHINE, question, answer={"answer": "Yes"}))
     for one in (lunch, question):
         assert await refusal(desk.redeem(AGENT, one.id, one.digest)) == "not_allowed"
         assert "redeem-approval" not in desk.shape(one)["next"]
@@ -209,7 +209,7 @@ async def test_t01_a_digest_of_an_earlier_revision_is_not_enough(under: Under) -
     desk = under(a_rulebook(ONE))
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     now = await edited(desk, ANA, asked, {"n": 2})
-    await desk.decide(said(person("bo"), now))
+    await say(desk, said(person("bo"), now))
     assert await refusal(desk.redeem(AGENT, asked.id, asked.digest)) == "conflict"
     assert (await desk.redeem(AGENT, asked.id, now.digest)).payload == {"n": 2}
 
@@ -328,7 +328,7 @@ async def test_t21_a_right_that_was_withdrawn_is_gone_when_the_action_is_taken(u
 async def test_t21_who_is_mapped_to_another_account_since_is_told_so(under: Under) -> None:
     before = under(a_rulebook(ONE, People(groups={"finance": frozenset({"ana.b"})})))
     asked = await before.submit(AGENT, "thing", {"n": 1})
-    await before.decide(said(person("ana.b"), asked))
+    await say(before, said(person("ana.b"), asked))
     now = under(a_rulebook(ONE))
     with pytest.raises(NotAllowed, match=r"was approved by ana\.b, who counts as ana since\. Ask for a new approval"):
         await now.redeem(AGENT, asked.id, asked.digest)
@@ -472,7 +472,7 @@ async def test_t22_of_a_kind_that_is_not_known_here_only_its_own_approvers_settl
         assert await refusal(settled(here, whoever, ready.id, True)) == "not_allowed"
     at_the_machine = under(a_rulebook(Policy()))
     asked = await at_the_machine.submit(AGENT, "thing", {"n": 2})
-    await at_the_machine.decide(said(ANA_AT_THE_MACHINE, asked))
+    await say(at_the_machine, said(ANA_AT_THE_MACHINE, asked))
     await at_the_machine.redeem(AGENT, asked.id, asked.digest)
     assert (await settled(here, ANA_AT_THE_MACHINE, asked.id, True)).outcome.state is OutcomeState.SUCCEEDED
 

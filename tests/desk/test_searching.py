@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from desk_samples import AGENT, ANA, BO, CY, LUNCH, RULEBOOK, Clock, WatchedStore, hour, said
+from desk_samples import AGENT, ANA, BO, CY, LUNCH, RULEBOOK, Clock, WatchedStore, hour, said, say
 from team_samples import edited
 
 from mcp_hitl.desk import Desk
@@ -67,7 +67,7 @@ async def test_a_search_of_what_is_pending_goes_on_where_it_stopped(
     searched(3)
     opened = await asked(desk, clock, 14)
     for decided in (opened[0], opened[5]):
-        await desk.decide(said(ANA, decided))
+        await say(desk, said(ANA, decided))
     kept = [one for one in opened if one not in (opened[0], opened[5])]
     wanted = [kept[1], kept[2], kept[11]]
     for one in wanted:
@@ -118,11 +118,11 @@ async def test_what_cannot_be_searched_for_is_refused(desk: Desk, sought: dict[s
 
 async def test_the_history_is_of_what_is_resolved_or_overdue_newest_first(desk: Desk, clock: Clock) -> None:
     late, approved, rejected, cancelled, taxi, open_ = await asked(desk, clock, 6)
-    await desk.decide(said(ANA, approved))
-    await desk.decide(said(BO, rejected, Verdict.REJECT))
+    await say(desk, said(ANA, approved))
+    await say(desk, said(BO, rejected, Verdict.REJECT))
     await desk.cancel(AGENT, cancelled.id)
     await edited(desk, BO, taxi, {"what": "Taxi"})
-    taxi = await desk.decide(said(ANA, await desk.get(ANA, taxi.id)))
+    taxi = await say(desk, said(ANA, await desk.get(ANA, taxi.id)))
 
     async def found(**sought: Any) -> list[str]:
         past = await desk.history(CY, **sought)
@@ -148,7 +148,7 @@ async def test_the_history_goes_back_page_by_page_and_says_how_far_it_looked(
 ) -> None:
     opened = await asked(desk, clock, 7)
     for one in opened:
-        await desk.decide(said(BO if one is opened[1] else ANA, one))
+        await say(desk, said(BO if one is opened[1] else ANA, one))
     searched(4)
     first = await desk.history(CY, limit=2)
     assert (ids(first.approvals), first.looked_back_to) == (ids([opened[6], opened[5]]), None)
@@ -163,7 +163,7 @@ async def test_the_history_goes_back_page_by_page_and_says_how_far_it_looked(
 async def test_an_approver_is_found_under_each_of_their_accounts(under: Under, clock: Clock) -> None:
     desk = under(replace(RULEBOOK, people=People(aliases={"os:ana-admin": "os:ana"})))
     (one,) = await asked(desk, clock, 1)
-    await desk.decide(said(replace(ANA, id="os:ana-admin"), one))
+    await say(desk, said(replace(ANA, id="os:ana-admin"), one))
     for account in ("os:ana", "os:ana-admin"):
         assert ids((await desk.history(CY, approver=account)).approvals) == [one.id]
 
@@ -174,7 +174,7 @@ async def test_who_and_what_is_pending_is_named(desk: Desk, clock: Clock) -> Non
     await asked(desk, clock, 2)
     assert await desk.requesters(ANA) == ["os:agent", "os:bo"]
     assert await desk.pending_kinds(ANA) == ["action", "expense"]
-    await desk.decide(said(ANA, lunch))
+    await say(desk, said(ANA, lunch))
     assert (await desk.requesters(ANA), await desk.pending_kinds(ANA)) == (["os:agent"], ["action"])
 
 
@@ -183,9 +183,9 @@ async def test_the_next_pending_one_is_behind_this_one_or_else_the_first(desk: D
     one, two, three = await asked(desk, clock, 3)
     follow = {None: one.id, one.id: two.id, two.id: three.id, three.id: one.id}
     assert {after: await desk.next_pending(ANA, after) for after in follow} == follow
-    await desk.decide(said(ANA, two))
+    await say(desk, said(ANA, two))
     assert await desk.next_pending(ANA, two.id) == three.id
-    await desk.decide(said(ANA, three))
+    await say(desk, said(ANA, three))
     assert await desk.next_pending(ANA, three.id) == one.id
     assert await desk.next_pending(ANA, one.id) is None
     with pytest.raises(Invalid, match="cursor"):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
-from desk_samples import said
+from desk_samples import said, say
 from team_samples import AGENT, FINANCE, LADDER, PAIR, PEOPLE, a_rulebook, person, told
 
 from mcp_hitl.desk import Desk
@@ -308,7 +308,7 @@ async def test_groups_that_somebody_claims_to_be_in_do_not_count(under: Under) -
     approval = await desk.submit(AGENT, "thing", {"n": 1})
     boaster = replace(person("mallory"), groups=frozenset({"finance"}))
     with pytest.raises(NotAllowed):
-        await desk.decide(said(boaster, approval))
+        await say(desk, said(boaster, approval))
 
 
 async def test_a_database_of_a_team_is_not_opened_as_one_persons(under: Under) -> None:

@@ -11,7 +11,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from desk_samples import Clock, hour, said
+from desk_samples import Clock, hour, said, say
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -221,7 +221,7 @@ class TeamMachine(RuleBasedStateMachine):
             elif verdict == "approve" and (name in one.editors or any(by == name for _, by, _ in one.said)):
                 expected = "not_allowed"
         words = said(person(account), self._shown(id_), Verdict(verdict))
-        got, _ = self._run(self.desk.decide(replace(words, revision=one.revision + 1) if stale == 0 else words))
+        got, _ = self._run(say(self.desk, replace(words, revision=one.revision + 1) if stale == 0 else words))
         assert got == (expected or "done")
         if expected is not None:
             return

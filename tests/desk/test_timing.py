@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from desk_samples import Clock, WatchedStore, hour, said
+from desk_samples import Clock, WatchedStore, hour, said, say
 from samples import INBOX
 from team_samples import AGENT, FINANCE, LADDER, PAIR, a_rulebook, after, edited, person, told
 
@@ -197,10 +197,10 @@ async def test_t12_an_escalated_approver_who_answers_after_expiry_is_refused(und
     shown = await desk.get(AGENT, asked.id)
     clock.advance(WEEK - hour(48))
     with pytest.raises(AlreadyResolved, match="was expired"):  # before anybody recorded it
-        await desk.decide(said(person("zoe"), shown))
+        await say(desk, said(person("zoe"), shown))
     await timers_of(desk).catch_up()
     with pytest.raises(AlreadyResolved, match="was expired"):
-        await desk.decide(said(person("zoe"), shown))
+        await say(desk, said(person("zoe"), shown))
     assert (await desk.get(AGENT, asked.id)).decisions == ()
 
 
@@ -213,7 +213,7 @@ async def test_t12_an_escalated_approver_who_answers_after_the_next_revision_is_
     await timers_of(desk).catch_up()
     await edited(desk, person("ana"), asked, {"n": 2})
     with pytest.raises(Conflict):
-        await desk.decide(said(person("cy"), asked))
+        await say(desk, said(person("cy"), asked))
     assert (await told(desk, asked, "cy approves")).startswith("not_allowed")
 
 
@@ -233,7 +233,7 @@ async def test_t14_a_clock_that_is_set_back_revives_nothing(under: Under, elsewh
                 waited = await desk.get(AGENT, asked.id)
             assert waited.status is Status.EXPIRED
             with pytest.raises(AlreadyResolved):
-                await each.decide(said(person("ana"), asked))
+                await say(each, said(person("ana"), asked))
             with pytest.raises(AlreadyResolved):
                 await edited(each, person("ana"), asked, {"n": 3})
             with pytest.raises(AlreadyResolved):

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import anyio
 import pytest
-from desk_samples import AGENT, ANA, KINDS, LONG, LUNCH, Clock, WatchedStore, said
+from desk_samples import AGENT, ANA, KINDS, LONG, LUNCH, Clock, WatchedStore, said, say
 from samples import INBOX, START
 
 from mcp_hitl.desk import Desk
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_what_has_ended_is_returned_at_once(served: Desk) -> None:
     opened = await served.submit(AGENT, "expense", LUNCH)
-    approved = await served.decide(said(ANA, opened))
+    approved = await say(served, said(ANA, opened))
     assert await served.wait(AGENT, opened.id, seconds=LONG) == approved
 
 
@@ -35,7 +35,7 @@ async def test_a_decision_in_the_process_wakes_its_waiter(served: Desk, store: W
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await store.has_answered("approvals.get")
-        await served.decide(said(ANA, opened))
+        await say(served, said(ANA, opened))
     assert got == [await served.get(AGENT, opened.id)]
     assert got[0].status is Status.APPROVED
 
@@ -52,7 +52,7 @@ async def test_a_decision_of_another_process_wakes_the_waiter(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await store.has_answered("approvals.get")
-        await elsewhere.decide(said(ANA, opened))
+        await say(elsewhere, said(ANA, opened))
     assert got == [await served.get(AGENT, opened.id)]
     assert got[0].status is Status.APPROVED
 
@@ -68,7 +68,7 @@ async def test_a_step_that_does_not_resolve_lets_the_waiter_sleep(served: Desk, 
     async with anyio.create_task_group() as tasks, served.feed.listen(ANY, lambda _: told.set()):
         tasks.start_soon(wait)
         await store.has_answered("approvals.get")
-        await served.decide(said(ANA, opened))
+        await say(served, said(ANA, opened))
         await told.wait()
         await anyio.wait_all_tasks_blocked()
         assert (got, store.answered["approvals.get"]) == ([], 1)
@@ -87,7 +87,7 @@ async def test_a_waiter_for_more_than_the_end_looks_at_each_step(served: Desk, s
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await store.has_answered("approvals.get")
-        await served.decide(said(ANA, opened))
+        await say(served, said(ANA, opened))
     assert got == [Status.PENDING]
 
 
@@ -141,7 +141,7 @@ async def test_the_waiter_is_told_every_so_often_how_long_it_has_been(
     async def tick(seconds: float) -> None:
         ticks.append(seconds)
         if len(ticks) == 3:
-            await served.decide(said(ANA, opened))
+            await say(served, said(ANA, opened))
 
     assert (await served.wait(AGENT, opened.id, seconds=LONG, tick=tick)).status is Status.APPROVED
     assert len(ticks) >= 3
@@ -178,9 +178,9 @@ async def test_a_thousand_waiters_cost_the_feed_no_more_queries_than_one(
         await store.has_answered("approvals.get", waiters)
         await store.has_answered("log.news")
         for other in others:
-            await served.decide(said(ANA, other))
+            await say(served, said(ANA, other))
         assert store.answered["approvals.get"] == waiters  # what is not theirs makes nobody look
-        await served.decide(said(ANA, watched))
+        await say(served, said(ANA, watched))
     assert got == [Status.APPROVED] * waiters
     assert store.answered["log.last_seq"] == 1
     # The reader looks once when it begins and for each commit at most twice: when it sees it, and when it is told.
@@ -189,7 +189,7 @@ async def test_a_thousand_waiters_cost_the_feed_no_more_queries_than_one(
 
 async def test_the_feed_reads_nothing_while_nobody_listens(served: Desk, store: WatchedStore) -> None:
     opened = await served.submit(AGENT, "expense", LUNCH)
-    await served.decide(said(ANA, opened))
+    await say(served, said(ANA, opened))
     for _ in range(5):
         async with served.feed.listen(opened.id, lambda _: None):
             pass  # gone before the reader could begin
@@ -245,8 +245,8 @@ async def test_listeners_of_one_approval_hear_of_no_other(served: Desk) -> None:
             both.set()
 
     async with served.feed.listen(one.id, heard.append), served.feed.listen(ANY, hear_everything):
-        await served.decide(said(ANA, two))
-        await served.decide(said(ANA, one))
+        await say(served, said(ANA, two))
+        await say(served, said(ANA, one))
         await both.wait()
     assert everything == [two.id, two.id, one.id, one.id]
     assert heard == [one.id, one.id]
@@ -260,7 +260,7 @@ async def test_listeners_hear_of_the_events_that_they_asked_for(served: Desk) ->
         served.feed.listen(opened.id, heard.append, events={Event.DECIDED}),
         served.feed.listen(ANY, lambda _: approved.set(), events={Event.APPROVED}),
     ):
-        await served.decide(said(ANA, opened))
+        await say(served, said(ANA, opened))
         await approved.wait()
     assert heard == [opened.id]
 
@@ -271,7 +271,7 @@ async def test_one_listener_leaving_does_not_deafen_another(served: Desk) -> Non
     async with served.feed.listen(opened.id, lambda _: heard.set()):
         async with served.feed.listen(opened.id, lambda _: None):
             pass
-        await served.decide(said(ANA, opened))
+        await say(served, said(ANA, opened))
         await heard.wait()
     assert heard.is_set()
 
@@ -291,7 +291,7 @@ async def test_a_feed_that_cannot_be_read_goes_on_when_it_can(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await store.has_answered("approvals.get")
-        await served.decide(said(ANA, opened))
+        await say(served, said(ANA, opened))
     assert got == [Status.APPROVED]
     assert caplog.messages == ["the change feed cannot be read: The disk went away."] * 2
 
@@ -323,7 +323,7 @@ async def test_a_waiter_that_is_cancelled_leaves_nothing_behind(served: Desk, st
         tasks.cancel_scope.cancel()
     await anyio.wait_all_tasks_blocked()
     before = store.answered.total()
-    await served.decide(said(ANA, opened))
+    await say(served, said(ANA, opened))
     await anyio.wait_all_tasks_blocked()
     assert store.answered.total() == before
 
@@ -331,4 +331,4 @@ async def test_a_waiter_that_is_cancelled_leaves_nothing_behind(served: Desk, st
 async def test_everything_but_waiting_works_without_following_the_feed(desk: Desk, clock: Clock) -> None:
     opened = await desk.submit(AGENT, "expense", LUNCH)
     clock.advance(timedelta(seconds=1))
-    assert (await desk.decide(said(ANA, opened))).resolved_at == clock()
+    assert (await say(desk, said(ANA, opened))).resolved_at == clock()

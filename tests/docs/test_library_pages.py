@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from asked import wait_until_asked
-from desk_samples import AGENT, ANA, Clock, said
+from desk_samples import AGENT, ANA, Clock, said, say
 from docs.pages import blocks
 from terminal import terminal
 from warm import warm
@@ -104,7 +104,7 @@ async def test_the_flow_with_every_step_does_what_the_page_says(tmp_path: Path) 
         await runner.catch_up()
         shown = await desk.get(AGENT, asked.id)
         assert shown.payload == {"to": "nobody", "text": "Dear reader, hello."}
-        await desk.decide(said(ANA, shown))
+        await say(desk, said(ANA, shown))
         await runner.catch_up()
         outcome = (await desk.get(AGENT, asked.id)).outcome
         assert (outcome.state, outcome.error) == (OutcomeState.FAILED, "Failed: There is nobody to send it to.")
@@ -134,7 +134,7 @@ async def test_changed_code_stops_with_the_words_of_the_page(tmp_path: Path) -> 
     async with desk_for("refund", tmp_path) as (desk, _, _):
         asked = await desk.submit(AGENT, "refund", {"order": 17, "amount": 1})
         await runner_of(desk, {"refund": before.RefundFlow}).catch_up()
-        await desk.decide(said(ANA, asked))
+        await say(desk, said(ANA, asked))
         await runner_of(desk, {"refund": after.RefundFlow}).catch_up()
         outcome = (await desk.get(AGENT, asked.id)).outcome
     assert (outcome.state, [f"{outcome.error}\n"]) == (OutcomeState.UNKNOWN, blocks(CHANGED, "text"))

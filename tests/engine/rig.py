@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from desk_samples import AGENT, ANA, Clock, WatchedStore, said
+from desk_samples import AGENT, ANA, Clock, WatchedStore, said, say
 from samples import INBOX
 
 from mcp_hitl import Flow, Step
@@ -118,7 +118,7 @@ class Rig:
         else:
             approval = await self.look(approval_id)
         comment = "Not this." if verdict is Verdict.REJECT else None
-        return await self.desk.decide(said(ANA, approval, verdict, comment=comment))
+        return await say(self.desk, said(ANA, approval, verdict, comment=comment))
 
     async def state(self, approval_id: str) -> FlowState | None:
         """Where the flow that an approval started stands."""

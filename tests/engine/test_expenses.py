@@ -4,11 +4,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from desk_samples import AGENT, ANA, LUNCH, said
+from desk_samples import AGENT, ANA, LUNCH, said, say
 from engine.rig import Rig
 
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import FlowState
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -89,7 +90,7 @@ async def test_what_is_reimbursed_is_what_people_approved_after_an_edit(rig: Rig
     approval = await submit(rig)
     shown = await rig.look(approval.id)
     cheaper: JsonObject = {"amount": 20, "currency": "EUR", "description": "Lunch, without the wine"}
-    await rig.desk.edit(ANA, shown.id, cheaper, revision=shown.revision, digest=shown.digest, assurance=Assurance.LOCAL)
+    await rig.desk.edit(ANA, Shown.of(shown), cheaper, assurance=Assurance.LOCAL)
     await rig.approve(approval.id)
     await run_flows(rig)
     assert await rig.rows(EVERY_EXPENSE) == [(approval.id, "20", "EUR", "Lunch, without the wine", None)]
@@ -98,11 +99,9 @@ async def test_what_is_reimbursed_is_what_people_approved_after_an_edit(rig: Rig
 
 async def test_an_edit_before_the_flow_has_begun_is_what_people_decide_on(rig: Rig) -> None:
     opened = await rig.desk.submit(AGENT, "expense", LUNCH)
-    edited = await rig.desk.edit(
-        ANA, opened.id, LUNCH | {"amount": 20}, revision=1, digest=opened.digest, assurance=Assurance.LOCAL
-    )
+    edited = await rig.desk.edit(ANA, Shown.of(opened), LUNCH | {"amount": 20}, assurance=Assurance.LOCAL)
     await run_flows(rig)
-    await rig.desk.decide(said(ANA, edited))
+    await say(rig.desk, said(ANA, edited))
     await run_flows(rig)
     assert await rig.rows("SELECT amount FROM expenses") == [("20",)]
 

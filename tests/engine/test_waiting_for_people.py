@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from desk_samples import AGENT, ANA, said
+from desk_samples import AGENT, ANA, said, say
 from engine.rig import KINDS, OTHER, WORK, Rig, approved, flow_of, writes
 
 from mcp_hitl import NotApproved, Step
@@ -87,7 +87,7 @@ async def test_t07_a_decision_on_what_it_was_before_the_flow_completed_it_is_ref
     shown = await rig.look(await rig.submit({"n": 1}))
     await rig.go(run)
     with pytest.raises(Exception, match="was edited after this was shown"):
-        await rig.desk.decide(said(ANA, shown))
+        await say(rig.desk, said(ANA, shown))
 
 
 async def test_a_completed_payload_must_fit_its_kind(rig: Rig) -> None:
@@ -155,7 +155,7 @@ async def test_t22_whoever_may_be_the_requester_does_not_approve_what_the_flow_a
         await rig.go(wait_twice)
         [asked] = await rig.pending()
         with pytest.raises(NotAllowed, match="is your own request"):
-            await rig.desk.decide(said(LOOPBACK, asked))
+            await say(rig.desk, said(LOOPBACK, asked))
         await rig.approve(asked.id)
 
 

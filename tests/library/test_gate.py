@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field
 from wires import content, text, unmeasured
 
 from mcp_hitl import Approvals, Assurance, Established, OutcomeState, Principal, Status
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.principal import LOOPBACK
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid, Unavailable
@@ -129,13 +130,16 @@ async def test_t01_after_approval_the_body_runs_once_with_what_was_approved(plac
     assert place.calls == [(17, 40.5, [Item(name="cup", count=2)], "fast")]
 
 
+def shown(asked: Mapping[str, Any]) -> Shown:
+    """What a tool's result showed."""
+    return Shown(asked["id"], asked["revision"], asked["digest"])
+
+
 async def test_t07_after_an_edit_the_body_runs_with_the_edited_payload(place: Place) -> None:
     async with place.client() as (approvals, client):
         asked = content(await client.call_tool("refund", {"order": 17, "amount": 40.5}))
         edited = asked["payload"] | {"amount": 4.5}
-        await approvals.desk.edit(
-            LOOPBACK, asked["id"], edited, revision=1, digest=asked["digest"], assurance=Assurance.LOCAL
-        )
+        await approvals.desk.edit(LOOPBACK, shown(asked), edited, assurance=Assurance.LOCAL)
         await settle(approvals, asked["id"])
     assert place.calls == [(17, 4.5, None, "slow")]
 
@@ -259,9 +263,7 @@ async def test_a_payload_that_the_policy_lets_through_and_the_function_does_not_
     place.options["policy"] = policy
     async with place.client() as (approvals, client):
         asked = content(await client.call_tool("refund", {"order": 17, "amount": 40.5}))
-        await approvals.desk.edit(
-            LOOPBACK, asked["id"], {"amount": "a lot"}, revision=1, digest=asked["digest"], assurance=Assurance.LOCAL
-        )
+        await approvals.desk.edit(LOOPBACK, shown(asked), {"amount": "a lot"}, assurance=Assurance.LOCAL)
         done = await settle(approvals, asked["id"])
     assert (done["outcome"]["state"], place.calls) == ("failed", [])
     assert "order: Field required" in done["outcome"]["error"]

@@ -26,8 +26,8 @@ from mcp_hitl.cli.serve import serve_http
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.desk import system_clock
-from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -98,17 +98,7 @@ class Rig:
         """Decide at the other desk, as a person at the terminal would."""
         desk = desk or self.elsewhere
         approval = await desk.get(LOOPBACK, approval_id)
-        return await desk.decide(
-            Said(
-                approver=LOOPBACK,
-                approval_id=approval_id,
-                verdict=verdict,
-                revision=approval.revision,
-                digest=approval.digest,
-                assurance=Assurance.LOCAL,
-                **options,
-            )
-        )
+        return await desk.decide(LOOPBACK, Shown.of(approval), verdict, assurance=Assurance.LOCAL, **options)
 
     async def count(self, amount: int) -> None:
         """Bring the counter somewhere."""

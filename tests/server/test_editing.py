@@ -9,6 +9,7 @@ from server.rig import GUARD_SECONDS, INBOX, MODERN, OLDER, Rig, Rounds, refused
 from wires import CANCEL, DECLINE, PROTOCOLS, TRANSPORTS, Person, accept, connect, content, text
 
 from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -26,14 +27,7 @@ CHEAPER: JsonObject = {"amount": 80, "currency": "EUR", "description": "Dinner"}
 
 async def _edited(rig: Rig, approval: Approval, payload: JsonObject) -> Approval:
     """What somebody elsewhere makes of it."""
-    return await rig.elsewhere.edit(
-        LOOPBACK,
-        approval.id,
-        payload,
-        revision=approval.revision,
-        digest=approval.digest,
-        assurance=Assurance.LOCAL,
-    )
+    return await rig.elsewhere.edit(LOOPBACK, Shown.of(approval), payload, assurance=Assurance.LOCAL)
 
 
 @every_wire

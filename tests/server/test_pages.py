@@ -11,6 +11,7 @@ from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, a_rig, refused, valid
 from wires import AGREE, CANCEL, DECLINE, Person, connect, content, text
 
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK
 
@@ -230,14 +231,7 @@ async def test_an_edit_or_a_cancellation_meanwhile_ends_the_call_too(
                 if change == "cancel":
                     await paged.elsewhere.cancel(LOOPBACK, approval.id)
                 else:
-                    await paged.elsewhere.edit(
-                        LOOPBACK,
-                        approval.id,
-                        {"do": "less"},
-                        revision=1,
-                        digest=approval.digest,
-                        assurance=Assurance.LOCAL,
-                    )
+                    await paged.elsewhere.edit(LOOPBACK, Shown.of(approval), {"do": "less"}, assurance=Assurance.LOCAL)
 
 
 @every_protocol

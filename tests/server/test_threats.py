@@ -26,8 +26,8 @@ from server.rig import (
 )
 from wires import CANCEL, DECLINE, PROTOCOLS, Person, accept, connect, content, text
 
-from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -435,12 +435,6 @@ async def test_t18_a_client_that_answers_its_own_form_decides_nothing_where_one_
         assert await rig.status(asked["id"]) is Status.PENDING
         ana = Principal("os:ana", Established.OS_USER)
         approval = await rig.desk.get(ana, asked["id"])
-        said = Said(
-            approver=ana,
-            approval_id=approval.id,
-            verdict=Verdict.APPROVE,
-            revision=approval.revision,
-            digest=approval.digest,
-            assurance=Assurance.LOCAL,
-        )
-        assert (await rig.elsewhere.decide(said)).status is Status.APPROVED
+        assert (
+            await rig.elsewhere.decide(ana, Shown.of(approval), Verdict.APPROVE, assurance=Assurance.LOCAL)
+        ).status is Status.APPROVED

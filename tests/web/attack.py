@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from web.rig import ANA, GUARD_SECONDS, KEY, Place
 
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.web.app import Inbox
@@ -204,13 +205,7 @@ async def sealed_on(http: httpx2.AsyncClient, session: dict[str, str], approval:
 async def edited(place: Place, approval: Approval, **changes: Any) -> Approval:
     """It as somebody else edits it."""
     return await place.desk.edit(
-        ANA,
-        approval.id,
-        approval.payload | changes,
-        revision=approval.revision,
-        digest=approval.digest,
-        assurance=Assurance.LOCAL,
-        comment=None,
+        ANA, Shown.of(approval), approval.payload | changes, assurance=Assurance.LOCAL, comment=None
     )
 
 

@@ -18,8 +18,8 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.desk.inbox import SignedIn
 from mcp_hitl.desk.looking import Clock
-from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
@@ -178,17 +178,7 @@ async def decide(
 ) -> None:
     """Somebody decides elsewhere."""
     held = await place.now(approval)
-    await place.desk.decide(
-        Said(
-            approver=ANA,
-            approval_id=held.id,
-            verdict=verdict,
-            revision=held.revision,
-            digest=held.digest,
-            assurance=Assurance.LOCAL,
-            comment=comment,
-        )
-    )
+    await place.desk.decide(ANA, Shown.of(held), verdict, assurance=Assurance.LOCAL, comment=comment)
 
 
 async def lunches(place: Place, count: int, first: int = 1) -> list[Approval]:

@@ -14,8 +14,8 @@ from playwright.async_api import Page
 from web.rig import ANA, Place, browser, person, serving
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 
@@ -72,11 +72,8 @@ async def a_day(place: Place, time: Time) -> dict[str, Approval]:
     async def decide(approval: Approval, verdict: Verdict, comment: str | None, looked: float) -> None:
         held = await place.now(approval)
         await place.desk.decide(
-            Said(
-                approver=ANA, approval_id=held.id, verdict=verdict, revision=held.revision, digest=held.digest,
-                assurance=Assurance.LOCAL, comment=comment, looked=timedelta(seconds=looked),
-            )
-        )  # fmt: skip
+            ANA, Shown.of(held), verdict, assurance=Assurance.LOCAL, comment=comment, looked=timedelta(seconds=looked)
+        )
 
     def expense(amount: float, what: str, **more: str) -> JsonObject:
         return {"amount": amount, "currency": "EUR", "description": what, **more}
@@ -109,9 +106,12 @@ async def a_day(place: Place, time: Time) -> dict[str, Approval]:
         await place.ask(payload=expense(1940, "Team event for the partner team", category="team"))
     time.ago = timedelta(minutes=40)
     await place.desk.edit(
-        ANA, lunch.id, expense(960, "Team event for the partner team", category="team"),
-        revision=1, digest=lunch.digest, assurance=Assurance.LOCAL, comment="Half of them are on leave.",
-    )  # fmt: skip
+        ANA,
+        Shown.of(lunch),
+        expense(960, "Team event for the partner team", category="team"),
+        assurance=Assurance.LOCAL,
+        comment="Half of them are on leave.",
+    )
     time.ago = timedelta(minutes=12)
     train = await place.ask(payload=expense(129.9, "Train to the customer in Lyon", category="travel"))
     time.ago = timedelta(0)

@@ -12,6 +12,7 @@ from web.screenshots import POLICY, Time, a_day
 
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import LOOPBACK
 
@@ -169,9 +170,8 @@ async def test_axe_finds_nothing_where_something_went_wrong(
     await expect(page.get_by_role("alert")).to_contain_text("Give a reason")
     await looker.look("a reason missing")
     await place.desk.edit(
-        ANA, asked["train"].id, {**asked["train"].payload, "amount": 1},
-        revision=1, digest=asked["train"].digest, assurance=Assurance.LOCAL,
-    )  # fmt: skip
+        ANA, Shown.of(asked["train"]), {**asked["train"].payload, "amount": 1}, assurance=Assurance.LOCAL
+    )
     await expect(page.locator("#news")).to_contain_text("was edited")
     await looker.look("out of date")
 

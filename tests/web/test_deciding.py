@@ -10,6 +10,7 @@ from web.rig import ANA, Place, decide, lunches, person, serving
 
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK
 
@@ -67,9 +68,8 @@ async def edit_elsewhere(place: Place, approval: Approval, **changes: Any) -> Ap
     """Somebody edits it meanwhile."""
     held = await place.now(approval)
     return await place.desk.edit(
-        ANA, held.id, held.payload | changes,
-        revision=held.revision, digest=held.digest, assurance=Assurance.LOCAL, comment="Less.",
-    )  # fmt: skip
+        ANA, Shown.of(held), held.payload | changes, assurance=Assurance.LOCAL, comment="Less."
+    )
 
 
 async def ended(page: Page) -> None:

@@ -7,6 +7,7 @@ from asked import lunch
 from playwright.async_api import Browser, Page, expect
 from web.rig import ANA, Place, decide, lunches, person
 
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 
@@ -51,9 +52,8 @@ async def test_an_edit_elsewhere_is_shown_in_place_and_keeps_the_place_of_whoeve
         await page.keyboard.press("j")
         await expect(page.locator("tr.here a")).to_be_focused()
         await place.desk.edit(
-            ANA, asked[1].id, lunch(amount=77, description="Lunch 2"),
-            revision=1, digest=asked[1].digest, assurance=Assurance.LOCAL,
-        )  # fmt: skip
+            ANA, Shown.of(asked[1]), lunch(amount=77, description="Lunch 2"), assurance=Assurance.LOCAL
+        )
         await expect(page.locator(f"#{asked[1].id}")).to_contain_text("revision 2")
         await expect(page.locator(f"#{asked[1].id} .stake")).to_have_text("77 USD")
         await expect(page.locator("tr.here")).to_contain_text("Lunch 2")

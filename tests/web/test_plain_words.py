@@ -6,6 +6,7 @@ from playwright.async_api import Browser, Route, expect
 from web.rig import ANA, Place, person
 
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance
 
 pytestmark = pytest.mark.anyio
@@ -13,10 +14,7 @@ pytestmark = pytest.mark.anyio
 
 async def edited(place: Place, approval: Approval, amount: float) -> None:
     held = await place.now(approval)
-    await place.desk.edit(
-        ANA, held.id, held.payload | {"amount": amount}, revision=held.revision, digest=held.digest,
-        assurance=Assurance.LOCAL,
-    )  # fmt: skip
+    await place.desk.edit(ANA, Shown.of(held), held.payload | {"amount": amount}, assurance=Assurance.LOCAL)
 
 
 async def test_a_change_that_was_typed_while_another_was_asked_about_is_not_saved_with_it(

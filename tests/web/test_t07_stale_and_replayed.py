@@ -13,8 +13,8 @@ from web.attack import a_form, asked, edited, hear_nothing, program, sealed_on, 
 from web.rig import ANA, KEY, Place, person, serving
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 
 pytestmark = pytest.mark.anyio
@@ -31,12 +31,7 @@ quorum = 1
 
 
 async def rejected(place: Place, approval: Approval) -> None:
-    await place.desk.decide(
-        Said(
-            approver=ANA, approval_id=approval.id, verdict=Verdict.REJECT, revision=1, digest=approval.digest,
-            assurance=Assurance.LOCAL, comment="No.",
-        )
-    )  # fmt: skip
+    await place.desk.decide(ANA, Shown.of(approval), Verdict.REJECT, assurance=Assurance.LOCAL, comment="No.")
 
 
 async def changed(place: Place, approval: Approval) -> None:

@@ -13,8 +13,8 @@ from web.attack import a_form, asked, hear_nothing, page_of, program, sealed_on,
 from web.rig import ANA, Place, person, serving
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Established, Principal
 
@@ -85,17 +85,16 @@ async def everything(place: Place) -> dict[str, Approval]:
     expense = {"amount": 1, "currency": "EUR", "description": EVIL[:400], "category": "x"}
     spent = await place.desk.submit(SOMEBODY, "expense", expense)
     ended = await place.desk.submit(SOMEBODY, "action", {"n": EVIL}, claim=f"Ended {SHORT}")
-    said = Said(
-        approver=SOMEBODY, approval_id=ended.id, verdict=Verdict.REJECT, revision=1, digest=ended.digest,
-        assurance=Assurance.LOCAL, comment=f"No {EVIL}",
-    )  # fmt: skip
-    await place.desk.decide(said)
+    await place.desk.decide(SOMEBODY, Shown.of(ended), Verdict.REJECT, assurance=Assurance.LOCAL, comment=f"No {EVIL}")
     mine = await place.desk.submit(SOMEBODY, "action", {"mine": EVIL})
     await place.desk.cancel(SOMEBODY, mine.id, f"Never mind {EVIL}")
     await place.desk.edit(
-        SOMEBODY, one.id, payload | {"deep": f"edited {EVIL}", f"new {EVIL}": EVIL}, revision=1, digest=one.digest,
-        assurance=Assurance.LOCAL, comment=f"Why {EVIL}",
-    )  # fmt: skip
+        SOMEBODY,
+        Shown.of(one),
+        payload | {"deep": f"edited {EVIL}", f"new {EVIL}": EVIL},
+        assurance=Assurance.LOCAL,
+        comment=f"Why {EVIL}",
+    )
     return {"one": await place.now(one), "question": question, "spent": spent, "ended": ended, "mine": mine}
 
 
@@ -180,9 +179,8 @@ async def test_t25_what_a_script_puts_in_is_text_without_deceit(chromium: Browse
         await shows_nothing_of_it(page)
         # Somebody with a deceptive name edits it meanwhile: the refusal tells their name and what they changed.
         await place.desk.edit(
-            SOMEBODY, one.id, {"text": "other", f"k{EVIL}": EVIL}, revision=1, digest=one.digest,
-            assurance=Assurance.LOCAL, comment=None,
-        )  # fmt: skip
+            SOMEBODY, Shown.of(one), {"text": "other", f"k{EVIL}": EVIL}, assurance=Assurance.LOCAL, comment=None
+        )
         await page.get_by_role("button", name="Save as revision 2").click()
         await expect(page.locator("article .said")).to_contain_text("was edited meanwhile")
         await shows_nothing_of_it(page)
@@ -208,20 +206,13 @@ async def test_t25_no_answer_to_a_script_deceives(place: Place, http: httpx2.Asy
     await post("/batch", verdict="approve", item=f"{one.id} 1 {one.digest} {sealed} {EVIL}")
     await post("/batch", verdict="approve", item=f"{EVIL.replace(' ', '')} 1 {one.digest} {sealed}")
     await post("/sign-in", code=EVIL, next=EVIL)
-    await place.desk.edit(
-        SOMEBODY, one.id, {"other": EVIL}, revision=1, digest=one.digest, assurance=Assurance.LOCAL, comment=None
-    )
+    await place.desk.edit(SOMEBODY, Shown.of(one), {"other": EVIL}, assurance=Assurance.LOCAL, comment=None)
     await post(f"/approvals/{one.id}/edit", step="save", **{"text.new": "x"})
     await post(f"/approvals/{one.id}/decide", **a_form(one, sealed))
     await post("/batch", verdict="approve", item=f"{one.id} 1 {one.digest} {sealed}")
     now = await place.now(one)
     sealed = await sealed_on(http, headers, now)
-    await place.desk.decide(
-        Said(
-            approver=SOMEBODY, approval_id=one.id, verdict=Verdict.REJECT, revision=2, digest=now.digest,
-            assurance=Assurance.LOCAL, comment=EVIL,
-        )
-    )  # fmt: skip
+    await place.desk.decide(SOMEBODY, Shown.of(now), Verdict.REJECT, assurance=Assurance.LOCAL, comment=EVIL)
     await post(f"/approvals/{one.id}/decide", **a_form(now, sealed))
     await post("/batch", verdict="approve", item=f"{one.id} 2 {now.digest} {sealed}")
     assert [words for words in told if "edited after this was shown" in words and "\\u202e" in words], "it was told"

@@ -9,7 +9,7 @@ from playwright.async_api import Browser
 from web.attack import Hostile, asked, routes, standing, without
 from web.rig import ANA, Place, person
 
-from mcp_hitl.desk.transactions.decide import Said
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 
 pytestmark = pytest.mark.anyio
@@ -23,11 +23,8 @@ async def a_days_work(place: Place) -> None:
     """One of each sort, so that every page has every link that it can have."""
     rejected = await asked(place, {"buy": "a yacht"})
     await place.desk.decide(
-        Said(
-            approver=ANA, approval_id=rejected.id, verdict=Verdict.REJECT, revision=1, digest=rejected.digest,
-            assurance=Assurance.LOCAL, comment="No.", looked=timedelta(seconds=9),
-        )
-    )  # fmt: skip
+        ANA, Shown.of(rejected), Verdict.REJECT, assurance=Assurance.LOCAL, comment="No.", looked=timedelta(seconds=9)
+    )
     await place.desk.submit(ANA, "action", {"mine": "to take back"})
     await asked(place, {"buy": "a boat"}, claim="Only a small one")
     await place.ask("question", {"question": "Now?", "form": {"properties": {"when": {"type": "string"}}}})

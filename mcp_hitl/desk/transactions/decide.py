@@ -7,6 +7,7 @@ from mcp_hitl.desk.transactions.end import end, settle
 from mcp_hitl.desk.transactions.record import begin, check_open, check_running, locked, record
 from mcp_hitl.desk.transactions.rights import check_is_an_approver, check_may_decide, check_shown
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.evidence.audit import Event, content_digest
 from mcp_hitl.domain.policy import forms
 from mcp_hitl.domain.policy.kinds import COOLDOWN
@@ -26,27 +27,18 @@ _MS = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """An approver's decision, with the `revision` and `digest` that they were shown.
-
-    `stage` is the stage that they were shown, if known; the approval must still be in it. `looked` is how long they
-    had the approval on screen.
-    """
+class Vote:
+    """What an approver says to what they were shown. `looked` is how long they had it on screen, if that is known."""
 
     approver: Principal
-    approval_id: str
     verdict: Verdict
-    revision: int
-    digest: str
     assurance: Assurance
     comment: str | None = None
     answer: JsonObject | None = None
-    nonce: str | None = None
     looked: timedelta | None = None
-    stage: int | None = None
 
 
-def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> Approval:
+def decide(tx: Transaction, shown: Shown, vote: Vote, clock: datetime, rulebook: Rulebook) -> Approval:
     """Record a decision, and resolve the approval if it is now complete. Repeating a form's answer changes nothing.
 
     A different answer to a form that was answered already is refused. Otherwise its sender would think that it counted.
@@ -54,9 +46,9 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
     Raises:
         NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: see each; nothing was changed.
     """
-    approval = locked(tx, said.approval_id)
-    if said.nonce is not None and (given := given_on(approval, said.nonce)) is not None:
-        if (given.verdict, given.revision, given.approver) != (said.verdict, said.revision, said.approver.id):
+    approval = locked(tx, shown.approval)
+    if shown.nonce is not None and (given := given_on(approval, shown.nonce)) is not None:
+        if (given.verdict, given.revision, given.approver) != (vote.verdict, shown.revision, vote.approver.id):
             raise Conflict(
                 f"This form was answered already: {visible(given.approver)} said {given.verdict.value}. "
                 "That decision counts; nothing was changed."
@@ -65,21 +57,21 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
     now = begin(tx, clock)
     check_open(approval, now)
     check_running(tx, approval.kind)
-    check_shown(approval, said.revision, said.digest, said.stage)
-    comment = checked_comment(said.comment)
-    answer = _answer(approval, said)
-    stage = check_may_decide(approval, said.approver, said.verdict, said.assurance, rulebook)
+    check_shown(approval, shown)
+    comment = checked_comment(vote.comment)
+    answer = _answer(approval, vote)
+    stage = check_may_decide(approval, vote.approver, vote.verdict, vote.assurance, rulebook)
     decision = Decision(
         approval=approval.id,
         revision=approval.revision,
         stage=stage,
-        approver=said.approver.id,
-        established=said.approver.established.value,
-        verdict=said.verdict,
+        approver=vote.approver.id,
+        established=vote.approver.established.value,
+        verdict=vote.verdict,
         comment=comment,
-        assurance=said.assurance,
-        nonce=said.nonce,
-        looked=None if said.looked is None else said.looked // _MS * _MS,
+        assurance=vote.assurance,
+        nonce=shown.nonce,
+        looked=None if vote.looked is None else vote.looked // _MS * _MS,
         at=now,
     )
     if not tx.approvals.add_decision(decision):
@@ -89,18 +81,18 @@ def decide(tx: Transaction, said: Said, clock: datetime, rulebook: Rulebook) -> 
         approval,
         Event.DECIDED,
         now,
-        said.approver,
-        assurance=said.assurance,
-        verdict=said.verdict.value,
+        vote.approver,
+        assurance=vote.assurance,
+        verdict=vote.verdict.value,
         stage=stage,
         digest=approval.digest,
         comment=content_digest(comment),
         answer=content_digest(answer),
-        looked_ms=None if said.looked is None else said.looked // _MS,
+        looked_ms=None if vote.looked is None else vote.looked // _MS,
     )
     kind = rulebook.kinds.get(approval.kind)
     cooldown = kind.cooldown if kind else COOLDOWN
-    return settle(tx, approval, decision, now, said.approver, answer=answer, cooldown=cooldown)
+    return settle(tx, approval, decision, now, vote.approver, answer=answer, cooldown=cooldown)
 
 
 def given_on(approval: Approval, nonce: str) -> Decision | None:
@@ -156,11 +148,11 @@ def checked_comment(comment: str | None) -> str | None:
     return comment
 
 
-def _answer(approval: Approval, said: Said) -> JsonObject | None:
-    if said.verdict is Verdict.REJECT:
+def _answer(approval: Approval, vote: Vote) -> JsonObject | None:
+    if vote.verdict is Verdict.REJECT:
         return None
     if approval.form is None:
-        if said.answer:
+        if vote.answer:
             raise Invalid(f"{approval.id} has no form, so there is nothing to answer.")
         return None
-    return forms.check_answer(approval.form, said.answer or {})
+    return forms.check_answer(approval.form, vote.answer or {})

@@ -9,6 +9,7 @@ from mcp_hitl.desk.transactions.record import begin, check_open, check_running, 
 from mcp_hitl.desk.transactions.rights import check_right, check_shown
 from mcp_hitl.desk.transactions.submit import hold_or_decide
 from mcp_hitl.domain.approvals.approval import Approval, Edit
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.evidence.audit import SYSTEM, Event, content_digest
 from mcp_hitl.domain.evidence.digests import rules_of, wording_of
 from mcp_hitl.domain.policy.kinds import Kind
@@ -24,13 +25,11 @@ from mcp_hitl.store.transaction import Transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """An editor's new payload; `revision` and `digest` are those they were shown, and `form` is the new form."""
+    """An editor's new payload for what they were shown; `form` is the new form."""
 
     editor: Principal
-    approval_id: str
+    shown: Shown
     payload: Payload
-    revision: int
-    digest: str
     assurance: Assurance
     comment: str | None
     form: JsonObject | None
@@ -42,13 +41,13 @@ def edit(tx: Transaction, wanted: Revision, clock: datetime, kind: Kind, ruleboo
     Raises:
         NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
     """
-    approval = locked(tx, wanted.approval_id)
-    if approval.digest == wanted.payload.digest and approval.revision == wanted.revision + 1:
+    approval = locked(tx, wanted.shown.approval)
+    if approval.digest == wanted.payload.digest and approval.revision == wanted.shown.revision + 1:
         return approval
     now = begin(tx, clock)
     check_open(approval, now)
     check_running(tx, approval.kind)
-    check_shown(approval, wanted.revision, wanted.digest)
+    check_shown(approval, replace(wanted.shown, stage=None))
     check_right(approval, wanted.editor, wanted.assurance, rulebook)
     if wanted.payload.digest == approval.digest:
         raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")

@@ -6,6 +6,7 @@ from datetime import datetime
 from mcp_hitl.desk.transactions.record import check_open, check_running, instant
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.resolution import stage_of
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
 from mcp_hitl.domain.policy.principal import LOCAL, Principal
@@ -17,21 +18,21 @@ from mcp_hitl.store.view import View
 _NOBODY = "Nobody it names may still decide it under the current policy. Its requester has to cancel it and ask again"
 
 
-def check_shown(approval: Approval, revision: int, digest: str, stage: int | None = None) -> None:
+def check_shown(approval: Approval, shown: Shown) -> None:
     """Refuse a decision about an earlier revision or stage than the present one (THREATS T7).
 
-    If a `stage` was shown, the approval must still be in it: an answer to the first must not count for the second.
-    Other people's decisions in the same stage change nothing.
+    If it is known which stage was shown, the approval must still be in it: an answer to the first must not count for
+    the second. Other people's decisions in the same stage change nothing.
 
     Raises:
         Conflict: it was edited since, or is now in another stage.
     """
-    if (revision, digest) != (approval.revision, approval.digest):
+    if (shown.revision, shown.digest) != (approval.revision, approval.digest):
         raise Conflict(f"{approval.id} was edited after this was shown. Look at it again before you decide.")
-    if stage is not None and stage != stage_of(approval):
+    if shown.stage is not None and shown.stage != stage_of(approval):
         raise Conflict(
-            f"Somebody decided on {approval.id} after this was shown: it was in stage {stage} and is now in stage "
-            f"{stage_of(approval)}. Look at it again before you decide."
+            f"Somebody decided on {approval.id} after this was shown: it was in stage {shown.stage} and is now in "
+            f"stage {stage_of(approval)}. Look at it again before you decide."
         )
 
 
@@ -112,7 +113,7 @@ def check_beforehand(
         raise NotFound
     check_open(approval, instant(view, clock))
     check_running(view, approval.kind)
-    check_shown(approval, shown.revision, shown.digest, stage_of(shown))
+    check_shown(approval, Shown.of(shown))
     check_may_decide(approval, approver, verdict, assurance, rulebook)
 
 

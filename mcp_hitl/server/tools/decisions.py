@@ -3,11 +3,9 @@
 The model only proposes; only the person's choice counts.
 """
 
-from dataclasses import dataclass
-
 from mcp_types import InputRequiredResult
 
-from mcp_hitl.desk.transactions.decide import MAX_COMMENT, Said
+from mcp_hitl.desk.transactions.decide import MAX_COMMENT
 from mcp_hitl.desk.transactions.record import check_open
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.policy import forms
@@ -41,15 +39,6 @@ _BESIDE_OURS = "answer_"
 """Added before a field name of the approval's own form, as often as needed, if one of our two fields has that name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The person's choice: a verdict, their comment, and the answer to the approval's own form."""
-
-    verdict: Verdict
-    comment: str | None
-    answer: JsonObject | None
-
-
 async def approve(call: Call, arguments: Approve) -> Outcome:
     """Ask the person, and propose to approve."""
     return await _decide(call, arguments.id, Verdict.APPROVE, arguments.comment)
@@ -75,21 +64,9 @@ async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str 
     shown = await put(call, approval, message, _form(approval, comment))
     if not isinstance(shown, Answered):
         return shown
-    chosen = _said(approval, proposed, comment, dict(shown.result.content or {}))
+    verdict, words, answer = _said(approval, proposed, comment, dict(shown.result.content or {}))
     decided = await call.desk.decide(
-        Said(
-            approver=call.caller,
-            approval_id=shown.state.approval,
-            revision=shown.state.revision,
-            digest=shown.state.digest,
-            nonce=shown.state.nonce,
-            stage=shown.state.stage,
-            looked=shown.state.looked(call.desk.clock()),
-            assurance=Assurance.LOCAL,
-            verdict=chosen.verdict,
-            comment=chosen.comment,
-            answer=chosen.answer,
-        )
+        call.caller, shown.state, verdict, assurance=Assurance.LOCAL, comment=words, answer=answer
     )
     return call.reply(decided)
 
@@ -152,8 +129,10 @@ def _form(approval: Approval, comment: str | None) -> JsonObject:
     return {"type": "object", "properties": fields, "required": [_DECISION]}
 
 
-def _said(approval: Approval, proposed: Verdict, comment: str | None, content: JsonObject) -> Chosen:
-    """Return the person's choice from the completed form.
+def _said(
+    approval: Approval, proposed: Verdict, comment: str | None, content: JsonObject
+) -> tuple[Verdict, str | None, JsonObject | None]:
+    """Return the person's verdict, comment, and answer to the approval's own form, from the completed form.
 
     Raises:
         Invalid: the decision is missing, or it or the comment does not fit its field.
@@ -172,7 +151,7 @@ def _said(approval: Approval, proposed: Verdict, comment: str | None, content: J
         words = None
     own_names = {shown: name for name, shown in _names(approval).items()}
     own = {own_names.get(name, name): value for name, value in content.items() if name not in _OUR_FIELDS}
-    return Chosen(verdict, words, own or None)
+    return verdict, words, own or None
 
 
 def _names(approval: Approval) -> dict[str, str]:

@@ -48,13 +48,7 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
     if Verdict(chosen["decision"]) is Verdict.REJECT:
         return call.reply(await call.desk.get(call.caller, arguments.id), "The person left it as it is.")
     edited = await call.desk.edit(
-        call.caller,
-        arguments.id,
-        arguments.payload,
-        revision=shown.state.revision,
-        digest=shown.state.digest,
-        assurance=Assurance.LOCAL,
-        comment=arguments.comment,
+        call.caller, shown.state, arguments.payload, assurance=Assurance.LOCAL, comment=arguments.comment
     )
     return call.reply(edited)
 

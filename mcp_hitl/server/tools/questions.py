@@ -2,8 +2,8 @@
 
 from mcp_types import ElicitResult, InputRequiredResult
 
-from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.kinds import COUNTER, QUESTION
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.values.errors import AlreadyResolved, Invalid
@@ -13,7 +13,6 @@ from mcp_hitl.mcp.call import Call, Outcome
 from mcp_hitl.mcp.form_elicitation import Answered, ask
 from mcp_hitl.mcp.page_elicitation import send
 from mcp_hitl.mcp.replies import Reply
-from mcp_hitl.mcp.request_state import FormState
 from mcp_hitl.server.arguments import Confirm, Question
 from mcp_hitl.server.schemas import APPROVAL, COUNTED
 from mcp_hitl.server.tools.tool import Tool
@@ -89,23 +88,16 @@ async def _ask(call: Call, question: Approval, message: str) -> Approval | Input
     return await call.desk.get(call.caller, question.id)
 
 
-async def _settle(call: Call, result: ElicitResult, shown: FormState) -> Approval:
+async def _settle(call: Call, result: ElicitResult, shown: Shown) -> Approval:
     if result.action == "cancel":
         return await call.desk.cancel(call.caller, shown.approval)
     accepted = result.action == "accept"
     return await call.desk.decide(
-        Said(
-            approver=call.caller,
-            approval_id=shown.approval,
-            verdict=Verdict.APPROVE if accepted else Verdict.REJECT,
-            revision=shown.revision,
-            digest=shown.digest,
-            assurance=Assurance.LOCAL,
-            answer=dict(result.content or {}) if accepted else None,
-            nonce=shown.nonce,
-            stage=shown.stage,
-            looked=shown.looked(call.desk.clock()),
-        )
+        call.caller,
+        shown,
+        Verdict.APPROVE if accepted else Verdict.REJECT,
+        assurance=Assurance.LOCAL,
+        answer=dict(result.content or {}) if accepted else None,
     )
 
 
