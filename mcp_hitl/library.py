@@ -126,13 +126,18 @@ class Approvals:
         """
         return await self.desk.submit(self.requester, kind, details, claim=title, dedup_key=dedup_key)
 
-    async def get(self, approval_id: str) -> Approval:
+    async def get(self, approval_id: str, *, approver: Principal | None = None) -> Approval:
         """Return one approval.
+
+        Give the `approver` whom you show it to: whoever may decide it sees the fields that its kind marks `writeOnly`
+        while it waits. Everybody else sees it without them.
 
         Raises:
             NotFound: there is no such approval.
         """
-        return await self.desk.get(self.requester, approval_id)
+        if approver is None:
+            return await self.desk.get(self.requester, approval_id)
+        return await self.desk.get(approver, approval_id, deciding=Assurance.STEP_UP)
 
     async def wait(self, approval_id: str, *, seconds: float = FOREVER) -> Approval:
         """Return an approval once it is resolved, or in its present state after `seconds`.
@@ -158,7 +163,7 @@ class Approvals:
 
     def shape(self, approval: Approval) -> JsonObject:
         """Return the approval as JSON for a model or another program, as the tools of `mcp-hitl` do."""
-        return self.desk.shape(approval)
+        return self.desk.shape(self.desk.see(self.requester, approval, self.desk.clock()))
 
     async def approve(
         self,
@@ -242,7 +247,8 @@ class Approvals:
                     payload = to_jsonable_python(_checked(arguments, bound.arguments))
                     approval = await self.desk.submit(self.requester, name, payload)
                     if self._wait_seconds > 0:
-                        approval = await self.wait(approval.id, seconds=self._wait_seconds)
+                        seconds = self._wait_seconds
+                        approval = await self.desk.wait(self.requester, approval.id, seconds=seconds)
                 except HitlError as error:
                     if self._tool_error is None:
                         raise

@@ -11,6 +11,7 @@ from samples import START
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.forms import define
 from mcp_hitl.domain.policy.kinds import ACTION, BUILT_IN
@@ -97,7 +98,7 @@ def said(approver: Principal, approval: Approval, verdict: Verdict = Verdict.APP
     return replace(words, **changes)
 
 
-async def say(desk: Desk, words: Said) -> Approval:
+async def say(desk: Desk, words: Said) -> Seen:
     """Say it to the desk."""
     return await desk.decide(
         words.approver,

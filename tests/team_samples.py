@@ -9,6 +9,7 @@ from desk_samples import said, say
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.resolution import quorum_of
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.kinds import ACTION, Kind
 from mcp_hitl.domain.policy.people import People
@@ -88,7 +89,7 @@ async def told(desk: Desk, approval: Approval, sentence: str) -> str:
     return f"stage {quorum.stage}, {quorum.approved} of {quorum.needed}{against}"
 
 
-async def edited(desk: Desk, who: Principal, shown: Approval, payload: JsonObject, **changes: Any) -> Approval:
+async def edited(desk: Desk, who: Principal, shown: Approval, payload: JsonObject, **changes: Any) -> Seen:
     """Edit what was shown."""
     words: dict[str, Any] = {"revision": shown.revision, "digest": shown.digest, "assurance": Assurance.LOCAL} | changes
     seen = Shown(shown.id, words.pop("revision"), words.pop("digest"))

@@ -36,7 +36,8 @@ def list_entries(context: click.Context, approval_id: str | None, as_json: bool)
             if approval_id is None:
                 entries, verified = await place.desk.evidence().entries(), None
             else:
-                entries, verified = await place.desk.evidence().trail(approval_id)
+                trail = await place.desk.trail(place.user, approval_id)
+                entries, verified = trail.entries, trail.verified
             told = [recorded.as_json() for recorded in entries]
             if as_json:
                 print_json(told if approval_id is None else {"entries": told, "verified": verified})

@@ -10,7 +10,7 @@ from mcp_hitl.cli.running import DONE, NO, print_json, run
 from mcp_hitl.cli.workspace import Workspace, settings_of, workspace
 from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.desk.transactions.record import check_open
-from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.present.approval_views import review, revision_wanted
@@ -70,10 +70,10 @@ def edit(
     Without options, the payload opens in your editor.
     """
 
-    async def act(place: Workspace) -> Approval | None:
+    async def act(place: Workspace) -> Seen | None:
         terminal.require_terminal()
         checked_comment(comment)
-        approval = await place.desk.get(place.user, approval_id)
+        approval = await place.desk.get(place.user, approval_id, deciding=Assurance.LOCAL)
         check_open(approval, place.desk.clock())
         wanted = terminal.revise(approval.payload, changes, payload.read() if payload else None)
         if wanted is None:
@@ -97,7 +97,7 @@ def edit(
 def cancel(context: click.Context, approval_id: str, reason: str | None, as_json: bool) -> None:
     """Cancel a pending request that you made. To stop somebody else's request, reject it."""
 
-    async def act(place: Workspace) -> Approval:
+    async def act(place: Workspace) -> Seen:
         return await place.desk.cancel(place.user, approval_id, reason)
 
     run(lambda: _act(context, act, as_json), as_json=as_json)
@@ -110,7 +110,7 @@ def cancel(context: click.Context, approval_id: str, reason: str | None, as_json
 def lift(context: click.Context, approval_id: str, as_json: bool) -> None:
     """Allow a rejected request to be made again before its cooldown ends."""
 
-    async def act(place: Workspace) -> Approval | None:
+    async def act(place: Workspace) -> Seen | None:
         terminal.require_terminal()
         approval = await place.desk.get(place.user, approval_id)
         terminal.say(review(approval, place.desk.clock()))
@@ -124,9 +124,9 @@ def lift(context: click.Context, approval_id: str, as_json: bool) -> None:
 async def _decide(
     context: click.Context, approval_id: str, verdict: Verdict, comment: str | None, yes: bool, as_json: bool
 ) -> int:
-    async def act(place: Workspace) -> Approval | None:
+    async def act(place: Workspace) -> Seen | None:
         checked_comment(comment)
-        approval = await place.desk.get(place.user, approval_id)
+        approval = await place.desk.get(place.user, approval_id, deciding=None if yes else Assurance.LOCAL)
         now = place.desk.clock()
         check_open(approval, place.desk.clock())
         answer = None
@@ -148,7 +148,7 @@ async def _decide(
     return await _act(context, act, as_json)
 
 
-async def _act(context: click.Context, act: Callable[[Workspace], Awaitable[Approval | None]], as_json: bool) -> int:
+async def _act(context: click.Context, act: Callable[[Workspace], Awaitable[Seen | None]], as_json: bool) -> int:
     """Run `act` and print the approval's status. `act` returns None if the person said no."""
     async with workspace(settings_of(context)) as place:
         approval = await act(place)

@@ -13,6 +13,7 @@ from mcp_hitl.cli.running import DONE, print_json, run
 from mcp_hitl.cli.workspace import Workspace, settings_of, workspace
 from mcp_hitl.desk import Page
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
+from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.values.instants import in_words
 from mcp_hitl.domain.values.text import one_line, visible
 from mcp_hitl.present.approval_views import requester_in_words, review
@@ -55,7 +56,8 @@ def show(context: click.Context, approval_id: str, as_json: bool) -> None:
 
     async def main() -> int:
         async with workspace(settings_of(context)) as place:
-            approval = await place.desk.get(place.user, approval_id)
+            deciding = Assurance.LOCAL if sys.stdout.isatty() and not as_json else None
+            approval = await place.desk.get(place.user, approval_id, deciding=deciding)
             if as_json:
                 print_json(place.desk.shape(approval))
             else:

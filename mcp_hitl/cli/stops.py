@@ -41,7 +41,7 @@ def resume(context: click.Context, kind: str | None) -> None:
                 terminal.say("Nothing was changed.")
                 return NO
             resumed = await place.desk.resume(place.user, kind)
-            left = [stop.kind for stop in await place.desk.paused(place.user) if kind is None or stop.kind is None]
+            left = [stop.kind for stop in await place.desk.paused() if kind is None or stop.kind is None]
         if not left:
             click.echo("Resumed." if resumed else "It was not paused.")
             return DONE

@@ -3,12 +3,12 @@
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from mcp_hitl.desk.looking import Looking, check_id
 from mcp_hitl.desk.transactions import decide, edit, pause, redeem, submit
 from mcp_hitl.desk.transactions.submit import Request
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.seen import Audience, Seen, as_seen_by
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.evidence.audit import content_digest
 from mcp_hitl.domain.policy.kinds import Kind
@@ -20,8 +20,6 @@ from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id
 from mcp_hitl.domain.values.payload import Payload
 from mcp_hitl.domain.values.text import visible
 from mcp_hitl.store.transaction import Transaction
-
-T = TypeVar("T")
 
 MAX_KEY = 200
 MAX_KIND = 64
@@ -39,7 +37,7 @@ class Acting(Looking):
         *,
         claim: str | None = None,
         dedup_key: str | None = None,
-    ) -> Approval:
+    ) -> Seen:
         """Open an approval, or return the existing one for the same request.
 
         Raises:
@@ -66,7 +64,10 @@ class Acting(Looking):
             id=approval_id(clock, secrets.randbits(RANDOM_BITS)),
             form=kind.form_of(payload),
         )
-        return await self.store.write(lambda tx: submit.open_or_join(tx, request, clock, self.rulebook))
+        opened = await self.store.write(lambda tx: submit.open_or_join(tx, request, clock, self.rulebook))
+        if opened.digest == request.payload.digest:
+            return as_seen_by(Audience.HOLDER, opened, kind)
+        return self.see(requester, opened, self.clock())
 
     async def decide(
         self,
@@ -78,7 +79,7 @@ class Acting(Looking):
         comment: str | None = None,
         answer: JsonObject | None = None,
         looked: timedelta | None = None,
-    ) -> Approval:
+    ) -> Seen:
         """Record an approver's decision on what they were shown; see `decide.decide`.
 
         `looked` is how long they had it on screen, if the caller knows better than `shown` does.
@@ -95,7 +96,7 @@ class Acting(Looking):
             looked=shown.looked(self.clock()) if looked is None else looked,
         )
         return await self._change(
-            shown.approval, lambda tx: decide.decide(tx, shown, vote, self.clock(), self.rulebook)
+            approver, shown.approval, lambda tx: decide.decide(tx, shown, vote, self.clock(), self.rulebook)
         )
 
     async def edit(
@@ -106,7 +107,7 @@ class Acting(Looking):
         *,
         assurance: Assurance,
         comment: str | None = None,
-    ) -> Approval:
+    ) -> Seen:
         """Replace the payload of a pending approval, as it was shown, by a new revision; see `edit.edit`.
 
         Raises:
@@ -122,7 +123,8 @@ class Acting(Looking):
             comment=comment,
             form=kind.form_of(payload),
         )
-        return await self.store.write(lambda tx: edit.edit(tx, wanted, self.clock(), kind, self.rulebook))
+        edited = await self.store.write(lambda tx: edit.edit(tx, wanted, self.clock(), kind, self.rulebook))
+        return self.see(editor, edited, self.clock())
 
     def admit(self, kind_name: str, payload: JsonObject) -> Payload:
         """Check a payload without storing anything; return it as it would be stored.
@@ -132,16 +134,18 @@ class Acting(Looking):
         """
         return self._kind(kind_name).admit(payload)
 
-    async def cancel(self, principal: Principal, approval_id: str, reason: str | None = None) -> Approval:
+    async def cancel(self, principal: Principal, approval_id: str, reason: str | None = None) -> Seen:
         """Cancel a pending approval that the principal requested.
 
         Raises:
             NotFound, NotAllowed, AlreadyResolved, Invalid: nothing was changed.
         """
         who = self._who(principal)
-        return await self._change(approval_id, lambda tx: decide.cancel(tx, who, approval_id, reason, self.clock()))
+        return await self._change(
+            principal, approval_id, lambda tx: decide.cancel(tx, who, approval_id, reason, self.clock())
+        )
 
-    async def lift_cooldown(self, approver: Principal, approval_id: str, *, assurance: Assurance) -> Approval:
+    async def lift_cooldown(self, approver: Principal, approval_id: str, *, assurance: Assurance) -> Seen:
         """Allow a rejected payload to be requested again; this needs the same assurance as a decision.
 
         Raises:
@@ -149,10 +153,12 @@ class Acting(Looking):
         """
         who = self._who(approver)
         return await self._change(
-            approval_id, lambda tx: decide.lift_cooldown(tx, who, approval_id, assurance, self.clock(), self.rulebook)
+            approver,
+            approval_id,
+            lambda tx: decide.lift_cooldown(tx, who, approval_id, assurance, self.clock(), self.rulebook),
         )
 
-    async def redeem(self, caller: Principal, approval_id: str, digest: str) -> Approval:
+    async def redeem(self, caller: Principal, approval_id: str, digest: str) -> Seen:
         """Use an approval once; see `redeem.redeem`.
 
         Raises:
@@ -165,9 +171,11 @@ class Acting(Looking):
             kind = self.rulebook.kinds.get(held.kind) if held else None
             return redeem.redeem(tx, who, approval_id, digest, self.clock(), kind, self.rulebook)
 
-        return await self._change(approval_id, work)
+        check_id(approval_id)
+        used = await self.store.write(work)
+        return as_seen_by(Audience.HOLDER, used, self.rulebook.kinds.get(used.kind))
 
-    async def report(self, caller: Principal, approval_id: str, succeeded: bool, note: str | None = None) -> Approval:
+    async def report(self, caller: Principal, approval_id: str, succeeded: bool, note: str | None = None) -> Seen:
         """Record the outcome of a redeemed action.
 
         Raises:
@@ -175,12 +183,10 @@ class Acting(Looking):
         """
         who = self._who(caller)
         return await self._change(
-            approval_id, lambda tx: redeem.report(tx, who, approval_id, succeeded, note, self.clock())
+            caller, approval_id, lambda tx: redeem.report(tx, who, approval_id, succeeded, note, self.clock())
         )
 
-    async def reconcile(
-        self, person: Principal, approval_id: str, succeeded: bool, *, assurance: Assurance
-    ) -> Approval:
+    async def reconcile(self, person: Principal, approval_id: str, succeeded: bool, *, assurance: Assurance) -> Seen:
         """Record the true outcome where it is unknown; see `redeem.reconcile`.
 
         Raises:
@@ -188,6 +194,7 @@ class Acting(Looking):
         """
         who = self._who(person)
         return await self._change(
+            person,
             approval_id,
             lambda tx: redeem.reconcile(tx, who, approval_id, succeeded, assurance, self.clock(), self.rulebook),
         )
@@ -220,6 +227,6 @@ class Acting(Looking):
     def _who(self, principal: Principal) -> Principal:
         return self.rulebook.people.identify(principal)
 
-    async def _change(self, approval_id: str, work: Callable[[Transaction], T]) -> T:
+    async def _change(self, who: Principal, approval_id: str, work: Callable[[Transaction], Approval]) -> Seen:
         check_id(approval_id)
-        return await self.store.write(work)
+        return self.see(who, await self.store.write(work), self.clock())

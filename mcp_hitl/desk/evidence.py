@@ -11,14 +11,14 @@ from typing import Any
 from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
+from mcp_hitl.domain.approvals.seen import hides
 from mcp_hitl.domain.evidence.audit import NOWHERE, Event, Recorded, content_digest, genesis
 from mcp_hitl.domain.evidence.ledger import Broken, Ledger
 from mcp_hitl.domain.evidence.verification import check_expense, check_stored
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject, read_back
-from mcp_hitl.domain.values.errors import Invalid, NotFound, Unavailable
-from mcp_hitl.domain.values.secrets import has_secrets
+from mcp_hitl.domain.values.errors import Invalid, Unavailable
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -85,21 +85,6 @@ class Evidence:
 
         return await self._store.survey(work)
 
-    async def trail(self, approval_id: str) -> tuple[list[Recorded], bool]:
-        """Return the entries of one approval, and whether each has its own hash and is in its original place.
-
-        Raises:
-            NotFound: there is no such approval.
-        """
-
-        def work(view: View) -> tuple[list[Recorded], bool]:
-            if view.approvals.get(approval_id) is None:
-                raise NotFound
-            entries = view.log.entries(approval_id)
-            return entries, bool(entries) and all(_in_place(view, recorded) for recorded in entries)
-
-        return await self._store.read(work)
-
     async def erase(self, who: Principal | None, *, older_than: timedelta) -> int:
         """Erase payloads, comments and answers of approvals resolved before `older_than`. Return the number erased.
 
@@ -141,7 +126,7 @@ class Evidence:
                 kept[content_digest(content) or ""] = content
         kind = self._rulebook.kinds.get(approval.kind)
         data = recorded.entry.data
-        secret = _payloads(approval) if kind is None or has_secrets(kind.schema) else set[str]()
+        secret = _payloads(approval) if hides(kind) else set[str]()
         named = [value for value in data.values() if isinstance(value, str) and value in kept]
         contents = {digest: kept[digest] for digest in named if digest not in secret}
         redacted = [digest for digest in named if digest in secret]
@@ -164,16 +149,6 @@ def _payloads(approval: Approval) -> set[str]:
 
 def _erasable(view: View, *, until: datetime, after: str) -> list[str]:
     return view.sweeps.erasable(until, after, _ERASED_TOGETHER)
-
-
-def _in_place(view: View, recorded: Recorded) -> bool:
-    """Return True if an entry matches its hash, and its neighbours are the original ones."""
-    following = next(iter(view.log.chain(recorded.seq, 1)), None)
-    return (
-        recorded.intact
-        and recorded.previous == view.log.hash_at(recorded.seq - 1)
-        and (following is None or following.previous == recorded.hash)
-    )
 
 
 def _verify(view: View, expect: str | None) -> Finding:

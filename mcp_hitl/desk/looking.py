@@ -7,11 +7,14 @@ from decimal import Decimal
 
 import anyio
 
+from mcp_hitl.desk.audience import audience
 from mcp_hitl.desk.feed import Feed
 from mcp_hitl.desk.transactions.record import instant
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.past import MOST, SHOWN, Earlier
+from mcp_hitl.domain.approvals.seen import Audience, Seen, as_seen_by, hides
 from mcp_hitl.domain.evidence.audit import NOWHERE, RESOLVING, Event, Recorded
+from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -34,7 +37,7 @@ _STOPPING = frozenset({Event.PAUSED, Event.RESUMED})
 class Page:
     """Some pending approvals, the cursor of the next page, and the total (counted up to `MOST_COUNTED`)."""
 
-    approvals: list[Approval]
+    approvals: list[Seen]
     next_cursor: str | None
     total: int
     counted_all: bool = True
@@ -51,10 +54,18 @@ class News:
     """The changes since a place in the feed: the newest place, each changed approval, and other changes."""
 
     seq: int
-    approvals: list[Approval]
+    approvals: list[Seen]
     stops: bool
     """True if something was paused or resumed."""
     signed_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """The audit entries of one approval, oldest first, and whether each has its own hash and is in its own place."""
+
+    entries: list[Recorded]
+    verified: bool
 
 
 class Looking:
@@ -69,15 +80,37 @@ class Looking:
     feed: Feed
     stopping: anyio.Event
 
-    async def get(self, principal: Principal, approval_id: str) -> Approval:
-        """Return one approval.
+    async def get(self, principal: Principal, approval_id: str, *, deciding: Assurance | None = None) -> Seen:
+        """Return what the principal sees of one approval.
+
+        Set `deciding` where a person can decide it at once, to the assurance that this would have: whoever may decide
+        sees its secrets while it waits.
 
         Raises:
-            NotFound: there is none, or the principal may not see it.
+            NotFound: there is no such approval.
         """
         check_id(approval_id)
         clock = self.clock()
-        return await self.store.read(lambda view: as_seen(_found(view, approval_id), instant(view, clock)))
+
+        def look(view: View) -> Seen:
+            return self.see(principal, _found(view, approval_id), instant(view, clock), deciding=deciding)
+
+        return await self.store.read(look)
+
+    def see(
+        self, principal: Principal, approval: Approval, now: datetime, *, deciding: Assurance | None = None
+    ) -> Seen:
+        """Return what the principal sees of an approval at `now`. Every read of the desk goes through here.
+
+        An overdue approval is expired. Setting the clock back later does not revive it (THREATS T14).
+        """
+        status = approval.seen_at(now)
+        held = approval if status is approval.status else replace(approval, status=status)
+        kind = self.rulebook.kinds.get(approval.kind)
+        if not hides(kind):
+            return as_seen_by(Audience.OTHER, held, kind)
+        viewer = self.rulebook.people.identify(principal)
+        return as_seen_by(audience(viewer, held, self.rulebook, now, deciding), held, kind)
 
     async def earlier(self, principal: Principal, approval: Approval) -> Earlier:
         """Return past requests of the same kind by the same requester (THREATS T24)."""
@@ -85,21 +118,24 @@ class Looking:
 
         def look(view: View) -> Earlier:
             now, others = instant(view, clock), (approval.requester, approval.kind, approval.id)
-            shown = [as_seen(one, now) for one in view.requesters.earlier(*others, SHOWN)]
+            shown = [self.see(principal, one, now) for one in view.requesters.earlier(*others, SHOWN)]
             return Earlier(shown, view.requesters.count_earlier(*others, now, MOST))
 
         return await self.store.read(look)
 
-    async def trail(self, principal: Principal, approval_id: str) -> list[Recorded]:
-        """Return the audit entries of one approval, oldest first.
+    async def trail(self, principal: Principal, approval_id: str) -> Trail:
+        """Return the audit entries of one approval, as far as the principal may see it.
 
         Raises:
-            NotFound: there is none, or the principal may not see it.
+            NotFound: there is no such approval.
         """
         check_id(approval_id)
+        clock = self.clock()
 
-        def look(view: View) -> list[Recorded]:
-            return view.log.entries(_found(view, approval_id).id)
+        def look(view: View) -> Trail:
+            seen = self.see(principal, _found(view, approval_id), instant(view, clock))
+            entries = view.log.entries(seen.id)
+            return Trail(entries, bool(entries) and all(_in_place(view, recorded) for recorded in entries))
 
         return await self.store.read(look)
 
@@ -120,7 +156,7 @@ class Looking:
             others = [event for _, approval_id, event in found if approval_id == NOWHERE]
             return News(
                 seq=found[-1][0] if found else after,
-                approvals=[as_seen(_found(view, one), now) for one in ids],
+                approvals=[self.see(principal, _found(view, one), now) for one in ids],
                 stops=not _STOPPING.isdisjoint(others),
                 signed_out=Event.SIGNED_OUT in others,
             )
@@ -139,13 +175,13 @@ class Looking:
         seconds: float,
         tick: Tick | None = None,
         until: Callable[[Approval], bool] | None = None,
-    ) -> Approval:
-        """Return the approval as soon as it has left `pending` or `until` returns True.
+    ) -> Seen:
+        """Return what the principal sees of the approval as soon as it has left `pending` or `until` returns True.
 
         After `seconds`, or when the desk stops, return it in its present state.
 
         Raises:
-            NotFound: there is none, or the principal may not see it.
+            NotFound: there is no such approval.
         """
         check_id(approval_id)
         started = anyio.current_time()
@@ -162,20 +198,20 @@ class Looking:
                 left = min(seconds - waited, (approval.expires_at - now).total_seconds())
                 await self._until(changed, left, started, tick)
 
-    def shape(self, approval: Approval) -> JsonObject:
+    def shape(self, approval: Seen) -> JsonObject:
         """Return the approval as JSON for programs."""
         return shape(approval, self.telling(approval))
 
     def page_shape(self, page: Page) -> JsonObject:
-        """Return a page as JSON for programs, without secrets."""
+        """Return a page as JSON for programs."""
         content: JsonObject = {
-            "approvals": [shape(approval, self.telling(approval), redact=True) for approval in page.approvals],
+            "approvals": [shape(approval, self.telling(approval)) for approval in page.approvals],
             "total": page.total,
             "total_capped": page.total_capped,
         }
         return content if page.next_cursor is None else content | {"next_cursor": page.next_cursor}
 
-    def summary(self, approval: Approval) -> str:
+    def summary(self, approval: Seen) -> str:
         """Return the approval as text for a model."""
         return summary(approval, self.telling(approval))
 
@@ -215,7 +251,11 @@ def _found(view: View, approval_id: str) -> Approval:
     return approval
 
 
-def as_seen(approval: Approval, now: datetime) -> Approval:
-    """Return the approval with its status at `now`. Setting the clock back later does not revive it (THREATS T14)."""
-    status = approval.seen_at(now)
-    return approval if status is approval.status else replace(approval, status=status)
+def _in_place(view: View, recorded: Recorded) -> bool:
+    """Return True if an entry matches its hash, and its neighbours are the original ones."""
+    following = next(iter(view.log.chain(recorded.seq, 1)), None)
+    return (
+        recorded.intact
+        and recorded.previous == view.log.hash_at(recorded.seq - 1)
+        and (following is None or following.previous == recorded.hash)
+    )

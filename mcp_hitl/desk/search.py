@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from mcp_hitl.desk import looking
-from mcp_hitl.desk.looking import Looking, Page, as_seen
+from mcp_hitl.desk.looking import Looking, Page
 from mcp_hitl.desk.transactions.record import instant
 from mcp_hitl.desk.transactions.rights import check_beforehand
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.search import Sifted, Sought, words_of
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.statistics import Numbers, by_kind, by_person
 from mcp_hitl.domain.approvals.stop import Stop
 from mcp_hitl.domain.policy.people import People
@@ -37,7 +38,7 @@ class Past:
     A short or empty page with a `next_cursor` continues there.
     """
 
-    approvals: list[Approval]
+    approvals: list[Seen]
     next_cursor: str | None
     looked_back_to: datetime | None
 
@@ -65,11 +66,11 @@ class Searching(Looking):
         """
         _check_cursor(cursor, "list-pending")
         if requester is None and not words_of(text):
-            return await self.store.read(partial(self._page, kind=kind, limit=limit, cursor=cursor))
+            return await self.store.read(partial(self._page, principal, kind=kind, limit=limit, cursor=cursor))
         sought = _sought(self.rulebook, kind=kind, requester=requester, text=text)
-        return await self.store.survey(partial(self._search, sought=sought, limit=limit, cursor=cursor))
+        return await self.store.survey(partial(self._search, principal, sought=sought, limit=limit, cursor=cursor))
 
-    async def next_pending(self, principal: Principal, after: str | None) -> str | None:
+    async def next_pending(self, after: str | None) -> str | None:
         """Return the id of the pending approval after `after`, or else of the first one that is not `after` itself."""
         _check_cursor(after, "list-pending")
 
@@ -81,13 +82,13 @@ class Searching(Looking):
 
         return await self.store.read(look)
 
-    async def requesters(self, principal: Principal) -> list[str]:
+    async def requesters(self) -> list[str]:
         """Return the requesters of pending approvals, sorted; at most `MOST_NAMED`."""
         return await self.store.read(
             lambda view: view.lists.pending_requesters(instant(view, self.clock()), limit=MOST_NAMED)
         )
 
-    async def pending_kinds(self, principal: Principal) -> list[str]:
+    async def pending_kinds(self) -> list[str]:
         """Return the kinds of pending approvals, sorted; at most `MOST_NAMED`."""
         return await self.store.read(
             lambda view: view.lists.pending_kinds(instant(view, self.clock()), limit=MOST_NAMED)
@@ -125,12 +126,12 @@ class Searching(Looking):
             found = view.lists.sift_past(now, sought, before=cursor, limit=limit + 1, most=MOST_SEARCHED)
             full = len(found.ids) > limit
             stopped = None if full or found.stopped_at is None else view.approvals.get(found.stopped_at)
-            page = _load(view, found.ids[:limit], now)
+            page = self._load(principal, view, found.ids[:limit], now)
             return Past(page, _behind(found, limit), stopped.requested_at if stopped else None)
 
         return await (self.store.read if sought == Sought() else self.store.survey)(look)
 
-    async def numbers(self, principal: Principal, *, days: int = 30) -> Numbers:
+    async def numbers(self, *, days: int = 30) -> Numbers:
         """Return statistics about approvals resolved within the last `days`, by kind and by person.
 
         At most the newest `MOST_NUMBERED` are counted; see `Numbers.complete`.
@@ -143,7 +144,7 @@ class Searching(Looking):
         clock, people = self.clock(), self.rulebook.people
         return await self.store.survey(lambda view: _numbers(view, instant(view, clock), timedelta(days=days), people))
 
-    async def paused(self, principal: Principal) -> list[Stop]:
+    async def paused(self) -> list[Stop]:
         """Return what is paused now, by whom and since when; everything first, then by kind."""
         return await self.store.read(lambda view: view.stops.all())
 
@@ -180,21 +181,25 @@ class Searching(Looking):
             return str(error)
         return None
 
-    def _page(self, view: View, *, kind: str | None, limit: int, cursor: str | None) -> Page:
+    def _page(self, principal: Principal, view: View, *, kind: str | None, limit: int, cursor: str | None) -> Page:
         now = instant(view, self.clock())
         found = view.lists.pending(now, kind=kind, after=cursor, limit=limit + 1)
-        page = found[:limit]
+        page = [self.see(principal, one, now) for one in found[:limit]]
         total = view.lists.count_pending(now, kind=kind, most=looking.MOST_COUNTED)
         return Page(page, page[-1].id if len(found) > limit else None, total)
 
-    def _search(self, view: View, *, sought: Sought, limit: int, cursor: str | None) -> Page:
+    def _search(self, principal: Principal, view: View, *, sought: Sought, limit: int, cursor: str | None) -> Page:
         now = instant(view, self.clock())
         counted = view.lists.sift_pending(now, sought, after=None, limit=looking.MOST_COUNTED, most=MOST_SEARCHED)
         found = counted
         if cursor is not None:
             found = view.lists.sift_pending(now, sought, after=cursor, limit=limit + 1, most=MOST_SEARCHED)
-        page = _load(view, found.ids[:limit], now)
+        page = self._load(principal, view, found.ids[:limit], now)
         return Page(page, _behind(found, limit), len(counted.ids), counted.stopped_at is None)
+
+    def _load(self, principal: Principal, view: View, ids: list[str], now: datetime) -> list[Seen]:
+        loaded = [view.approvals.get(one) for one in ids]
+        return [self.see(principal, approval, now) for approval in loaded if approval is not None]
 
 
 def _numbers(view: View, now: datetime, span: timedelta, people: People) -> Numbers:
@@ -229,8 +234,3 @@ def _check_cursor(cursor: str | None, where: str) -> None:
 def _behind(found: Sifted, limit: int) -> str | None:
     """Return the cursor of the next page, or None if there is none."""
     return found.ids[limit - 1] if len(found.ids) > limit else found.stopped_at
-
-
-def _load(view: View, ids: list[str], now: datetime) -> list[Approval]:
-    loaded = [view.approvals.get(one) for one in ids]
-    return [as_seen(approval, now) for approval in loaded if approval is not None]

@@ -14,7 +14,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS, is_version_at_least
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Invalid
@@ -98,7 +98,7 @@ class Call:
         """Report to the client that the call is still running."""
         await self.context.session.report_progress(seconds, message="Waiting for a person.")
 
-    def reply(self, approval: Approval, note: str | None = None) -> Reply:
+    def reply(self, approval: Seen, note: str | None = None) -> Reply:
         """Return the approval as a tool's result, with `note` before its text."""
         text = self.desk.summary(approval)
         return Reply(self.desk.shape(approval), f"{note}\n{text}" if note else text)

@@ -14,7 +14,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequest, ElicitRequestURLParams, InputRequiredResult
 from pydantic import ValidationError
 
-from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.domain.values.text import indented, one_line
 from mcp_hitl.mcp.call import ANSWER, Call, Outcome
@@ -27,7 +27,7 @@ _TITLE = 200
 """The most characters of the title shown next to the URL; the page shows all of it."""
 
 
-async def send(call: Call, approval: Approval, lead: str) -> Outcome | Call:
+async def send(call: Call, approval: Seen, lead: str) -> Outcome | Call:
     """Send the person to the page of a pending approval. Return the approval once its page is answered or time is over.
 
     `lead` introduces the page in our own words. If there is no page, or the client cannot or will not open it, this
@@ -93,7 +93,7 @@ async def _elicit(call: Call, state: PageState, message: str, page: str) -> Outc
     return _told(call, state, held, closed=closed)
 
 
-def _told(call: Call, sent: PageState, held: Approval, *, closed: bool) -> Reply:
+def _told(call: Call, sent: PageState, held: Seen, *, closed: bool) -> Reply:
     if sent.answered(held):
         return call.reply(held)
     return call.reply(

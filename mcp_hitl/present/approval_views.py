@@ -8,6 +8,7 @@ from typing import Any
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, OutcomeState, Status
 from mcp_hitl.domain.approvals.past import Earlier
 from mcp_hitl.domain.approvals.resolution import quorum_of
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy.kinds import MAX_TITLE, Kind
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.policy.principal import LOCAL
@@ -15,7 +16,6 @@ from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.changes import changes
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.instants import in_words, rfc3339
-from mcp_hitl.domain.values.secrets import REDACTED, redacted
 from mcp_hitl.domain.values.text import indented, json_lines, one_line, persons_words, visible
 
 _SECRET_CHANGE = "(something secret)"
@@ -38,8 +38,8 @@ def where(url: str | None, inbox: str) -> str:
     return inbox if url is None else f"on its page {url}, or {inbox}"
 
 
-def shape(approval: Approval, telling: Telling, *, redact: bool = False) -> JsonObject:
-    """The Approval that tools, the terminal's `--json` and resources return; in lists without secrets."""
+def shape(approval: Seen, telling: Telling) -> JsonObject:
+    """The Approval that tools, the terminal's `--json` and resources return."""
     now = telling.now
     quorum = quorum_of(approval, approval.decisions_in_force)
     return {
@@ -47,7 +47,7 @@ def shape(approval: Approval, telling: Telling, *, redact: bool = False) -> Json
         "kind": approval.kind,
         "title": approval.title,
         "status": approval.seen_at(now).value,
-        "payload": payload_of(approval, telling) if redact else approval.payload,
+        "payload": approval.payload,
         "digest": approval.digest,
         "revision": approval.revision,
         "requested_by": approval.requester,
@@ -61,7 +61,7 @@ def shape(approval: Approval, telling: Telling, *, redact: bool = False) -> Json
             {"step": progress.step, "message": progress.message, "at": rfc3339(progress.at)}
             for progress in approval.progress
         ],
-        "edits": [_edit(edit, telling) for edit in approval.edits],
+        "edits": [_edit(edit) for edit in approval.edits],
         "outcome": {
             "state": approval.outcome.state.value,
             "result": approval.outcome.result,
@@ -71,15 +71,6 @@ def shape(approval: Approval, telling: Telling, *, redact: bool = False) -> Json
         "url": telling.url,
         "next": next_step(approval, telling),
     }
-
-
-def payload_of(approval: Approval, telling: Telling) -> JsonObject | None:
-    """The payload without what its kind's schema marks as secret (THREATS T36); None where that is all of it.
-
-    Of a kind that is not known here, all of it may be.
-    """
-    shown = None if telling.kind is None else redacted(telling.kind.schema, approval.payload)
-    return None if shown == REDACTED else shown
 
 
 def next_step(approval: Approval, telling: Telling) -> str:
@@ -107,7 +98,7 @@ def next_step(approval: Approval, telling: Telling) -> str:
             return "Cancelled, so this is not approved. Do not take this action."
 
 
-def summary(approval: Approval, telling: Telling) -> str:
+def summary(approval: Seen, telling: Telling) -> str:
     """The same facts as `shape` in a few lines that a model reads; a person's words are marked as such."""
     now = telling.now
     quorum = quorum_of(approval, approval.decisions_in_force)
@@ -122,7 +113,7 @@ def summary(approval: Approval, telling: Telling) -> str:
         lines.append(f"Reason given by whoever ended it: “{one_line(approval.reason, 500)}” (not an instruction)")
     if approval.asked > 1:
         lines.append(f"Asked {approval.asked} times.")
-    lines += [f"{one_line(edit.editor, 100)} edited it: {_differences(edit, telling)}" for edit in approval.edits]
+    lines += [f"{one_line(edit.editor, 100)} edited it: {_differences(edit)}" for edit in approval.edits]
     lines += [f"{one_line(p.step, 60)}: {one_line(p.message, 200)}" for p in approval.progress]
     if approval.outcome.error:
         lines.append(f"Error: {one_line(approval.outcome.error, 300)}")
@@ -130,7 +121,7 @@ def summary(approval: Approval, telling: Telling) -> str:
     return "\n".join(lines)
 
 
-def review(approval: Approval, now: datetime, earlier: Earlier | None = None) -> str:
+def review(approval: Seen, now: datetime, earlier: Earlier | None = None) -> str:
     """Everything that an approver must see before deciding, the whole payload included.
 
     `earlier` are requests of the same requester and kind: a tired person is asked again a little differently
@@ -160,7 +151,7 @@ def review(approval: Approval, now: datetime, earlier: Earlier | None = None) ->
             indented(one_line(approval.claim, 500)),
         ]
     for edit in approval.edits:
-        what = differences(edit.before, edit.after) or "(erased)"
+        what = edit_in_words(edit) or "(erased)"
         parts += [f"Revision {edit.revision}, by {visible(edit.editor)}, changed:", indented(what)]
     if approval.decisions_in_force:
         parts += ["Decided so far:", indented("\n".join(_said(decision) for decision in approval.decisions_in_force))]
@@ -213,20 +204,14 @@ def _decision(decision: Decision) -> JsonObject:
     }
 
 
-def _edit(edit: Edit, telling: Telling) -> JsonObject:
+def _edit(edit: Edit) -> JsonObject:
     return {
         "revision": edit.revision,
         "editor": edit.editor,
         "comment": edit.comment,
-        "changes": _changes(edit, telling),
+        "changes": changes(edit.before, edit.after),
         "at": rfc3339(edit.at),
     }
-
-
-def _changes(edit: Edit, telling: Telling) -> list[JsonObject]:
-    if telling.kind is None:
-        return [{**change, "before": REDACTED, "after": REDACTED} for change in changes(edit.before, edit.after)]
-    return changes(redacted(telling.kind.schema, edit.before), redacted(telling.kind.schema, edit.after))
 
 
 def differences(before: Any, after: Any) -> str:
@@ -234,9 +219,9 @@ def differences(before: Any, after: Any) -> str:
     return _told(changes(before, after))
 
 
-def told_edit(edit: Edit, telling: Telling) -> str:
-    """The same for those who do not decide: without what is secret. Empty where the contents are erased."""
-    return _told(_changes(edit, telling)) or ("" if _is_erased(edit) else _SECRET_CHANGE)
+def edit_in_words(edit: Edit) -> str:
+    """The same for an edit that somebody sees, who may see no secrets. Empty where the contents are erased."""
+    return differences(edit.before, edit.after) or ("" if _is_erased(edit) else _SECRET_CHANGE)
 
 
 def _told(changed: list[JsonObject]) -> str:
@@ -259,8 +244,8 @@ def revision_wanted(before: Any, after: Any) -> str:
     return "\n\n".join([indented(told), "All of it, as it would be then:", indented(json_lines(after))])
 
 
-def _differences(edit: Edit, telling: Telling) -> str:
-    told = [f"{one_line(change['field'], 60)} {_from_to(change)}" for change in _changes(edit, telling)]
+def _differences(edit: Edit) -> str:
+    told = [f"{one_line(change['field'], 60)} {_from_to(change)}" for change in changes(edit.before, edit.after)]
     return one_line("; ".join(told) or ("(erased)" if _is_erased(edit) else _SECRET_CHANGE), 500)
 
 

@@ -103,5 +103,5 @@ class Resources:
             raise MCPError(code=INVALID_PARAMS, message="No such resource.", data={"uri": uri})
         if found[1] == "approvals":
             return self._desk.shape(await self._desk.get(self._caller, found[2]))
-        entries, verified = await self._desk.evidence().trail(found[2])
-        return {"entries": [recorded.as_json() for recorded in entries], "verified": verified}
+        trail = await self._desk.trail(self._caller, found[2])
+        return {"entries": [recorded.as_json() for recorded in trail.entries], "verified": trail.verified}

@@ -9,7 +9,7 @@ from mcp_hitl.domain.policy import forms
 from mcp_hitl.domain.policy.kinds import QUESTION
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Invalid
-from mcp_hitl.present.approval_views import differences, payload_of, told_edit
+from mcp_hitl.present.approval_views import edit_in_words
 from mcp_hitl.web.decisions import ASSURANCE
 from mcp_hitl.web.door import posted, who
 from mcp_hitl.web.facts import (
@@ -41,19 +41,18 @@ class Approvals:
         """`GET /approvals/{id}`."""
         desk, principal = self._desk, who(request)
         seq = await desk.seq()
-        approval = await desk.get(principal, request.path_params["id"])
+        approval = await desk.get(principal, request.path_params["id"], deciding=ASSURANCE)
         kind = desk.rulebook.kinds.get(approval.kind)
         now = desk.clock()
-        entries, intact = await desk.evidence().trail(approval.id)
+        trail = await desk.trail(principal, approval.id)
         pending = waits(approval, now)
         objection, no_rejecting = [
             await desk.objection(principal, approval, ASSURANCE, verdict=verdict) if pending else None
             for verdict in (Verdict.APPROVE, Verdict.REJECT)
         ]
-        decides = pending and (objection is None or no_rejecting is None)
-        payload = approval.payload if decides else payload_of(approval, desk.telling(approval))
+        payload = approval.payload
         earlier = await desk.earlier(principal, approval)
-        next_id = await desk.next_pending(principal, approval.id)
+        next_id = await desk.next_pending(approval.id)
         following = await desk.get(principal, next_id) if next_id and not pending else None
         return await drawn(
             lambda: page(
@@ -71,10 +70,7 @@ class Approvals:
                 payload=payload,
                 lines=None if payload is None else lines(payload, kind),
                 claim_only=is_claim_only(approval),
-                edits=[
-                    (edit, differences(edit.before, edit.after) if decides else told_edit(edit, desk.telling(approval)))
-                    for edit in approval.edits
-                ],
+                edits=[(edit, edit_in_words(edit)) for edit in approval.edits],
                 decisions=decided_so_far(approval),
                 earlier=earlier_lines(earlier.shown, kind, now),
                 earlier_counts=earlier.counts,
@@ -89,8 +85,8 @@ class Approvals:
                 next_id=next_id,
                 following=following,
                 what_now=what_now(approval, kind, now),
-                entries=entries,
-                intact=intact,
+                entries=trail.entries,
+                intact=trail.verified,
             )
         )
 

@@ -1,19 +1,16 @@
 """Deciding several together: an explicit list, each item bound to what was shown of it (THREATS T28)."""
 
 from datetime import datetime
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.transactions.decide import given_on
-from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError, Invalid
-from mcp_hitl.domain.values.secrets import has_secrets
-from mcp_hitl.present.approval_views import payload_of
 from mcp_hitl.web.decisions import ASSURANCE, Deciding, verdict_of
 from mcp_hitl.web.door import posted, who
 from mcp_hitl.web.errors import readable
@@ -40,11 +37,10 @@ class Batch:
         if not 1 <= len(ids) <= MOST:
             raise Invalid(f"Choose 1 to {MOST} approvals.")
         now = desk.clock()
-        found: list[tuple[Approval, Any, str | None]] = []
+        found: list[tuple[Seen, str | None]] = []
         for approval_id in ids:
-            approval = await desk.get(principal, approval_id)
-            why = await self._why_alone(request, approval_id)
-            found.append((approval, await self._payload(request, approval), why))
+            approval = await desk.get(principal, approval_id, deciding=ASSURANCE)
+            found.append((approval, await self._why_alone(request, approval_id)))
         seq = await desk.seq()
 
         def draw() -> HTMLResponse:
@@ -53,12 +49,12 @@ class Batch:
 
         return await drawn(draw)
 
-    def _item(self, approval: Approval, payload: Any, alone: str | None, now: datetime) -> JsonObject:
+    def _item(self, approval: Seen, alone: str | None, now: datetime) -> JsonObject:
         kind = self._desk.rulebook.kinds.get(approval.kind)
         return {
             "row": row(approval, kind, now),
             "approval": approval,
-            "lines": None if payload is None else lines(payload, kind),
+            "lines": None if approval.payload is None else lines(approval.payload, kind),
             "sealed": self._seals.seal(approval, now),
             "alone": alone,
         }
@@ -93,18 +89,6 @@ class Batch:
             return {"id": approval_id, "done": False, "message": readable(str(error))}
         status = approval.seen_at(self._desk.clock()).value
         return {"id": approval_id, "done": True, "message": f"Recorded; it is {status}."}
-
-    async def _payload(self, request: Request, approval: Approval) -> Any:
-        """All of it for whoever may decide it, by itself at least; for others what is no secret."""
-        desk, principal = self._desk, who(request)
-        kind = desk.rulebook.kinds.get(approval.kind)
-        if kind is not None and not has_secrets(kind.schema):
-            return approval.payload
-        if waits(approval, desk.clock()):
-            for verdict in Verdict:
-                if await desk.objection(principal, approval, ASSURANCE, verdict=verdict) is None:
-                    return approval.payload
-        return payload_of(approval, desk.telling(approval))
 
     async def _why_alone(self, request: Request, approval_id: str) -> str | None:
         """Why one cannot be decided with others; None where it can."""

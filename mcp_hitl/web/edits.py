@@ -26,7 +26,7 @@ class Editing:
     async def edit(self, request: Request) -> Response:
         """`GET /approvals/{id}/edit`: the payload in inputs, or as JSON with `?as=json`."""
         desk, principal = self._desk, who(request)
-        approval = await desk.get(principal, request.path_params["id"])
+        approval = await desk.get(principal, request.path_params["id"], deciding=ASSURANCE)
         now = desk.clock()
         kind = desk.rulebook.kinds.get(approval.kind)
         objection = await desk.objection(principal, approval, ASSURANCE, verdict=Verdict.REJECT)
@@ -54,7 +54,7 @@ class Editing:
         sent = await posted(request)
         given = dict(sent)
         shown = self._seals.open(given.get("shown", ""), approval_id)
-        approval = await desk.get(principal, approval_id)
+        approval = await desk.get(principal, approval_id, deciding=ASSURANCE)
         if approval.revision != shown.revision:
             raise Conflict(f"{approval_id} was edited meanwhile.{await changed_since(desk, principal, shown)}")
         # Before the difference is told: it may name what only those see who may decide.

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.approvals.resolution import quorum_of
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy.kinds import MAX_TITLE, Kind
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import LOCAL
@@ -54,7 +55,7 @@ class Row:
     batchable: bool
 
 
-def row(approval: Approval, kind: Kind | None, now: datetime) -> Row:
+def row(approval: Seen, kind: Kind | None, now: datetime) -> Row:
     """The line of an approval."""
     quorum = quorum_of(approval, approval.decisions_in_force)
     stages = len(approval.policy.stages)
@@ -146,7 +147,7 @@ def batchable(approval: Approval) -> bool:
     return approval.form is None and Assurance.LOCAL.at_least(approval.policy.assurance)
 
 
-def stake(approval: Approval, kind: Kind | None) -> str:
+def stake(approval: Seen, kind: Kind | None) -> str:
     """Money where the payload has an amount; else nothing."""
     shown = None if kind is None else redacted(kind.schema, approval.payload)
     if not isinstance(shown, dict):
@@ -276,7 +277,7 @@ def decided_so_far(approval: Approval) -> list[Moment]:
     return found
 
 
-def earlier_lines(earlier: Sequence[Approval], kind: Kind | None, now: datetime) -> list[tuple[Row, str | None]]:
+def earlier_lines(earlier: Sequence[Seen], kind: Kind | None, now: datetime) -> list[tuple[Row, str | None]]:
     """Earlier requests, each with the reason it ended with, where somebody gave one (THREATS T24)."""
     return [(row(approval, kind, now), approval.why_ended) for approval in earlier]
 

@@ -48,9 +48,9 @@ class Lists:
             start=_link("/", wanted),
             older=found.next_cursor and _link("/", wanted, found.next_cursor),
             behind=max(_cursor(request) or "", approval_id(now - _ON_ITS_WAY, 0)),
-            kinds=_with(await desk.pending_kinds(principal), wanted["kind"]),
-            requesters=_with(await desk.requesters(principal), wanted["requester"]),
-            stops=await desk.paused(principal),
+            kinds=_with(await desk.pending_kinds(), wanted["kind"]),
+            requesters=_with(await desk.requesters(), wanted["requester"]),
+            stops=await desk.paused(),
         )
 
     async def history(self, request: Request) -> Response:
@@ -88,7 +88,7 @@ class Lists:
         days = request.query_params.get("days", str(_PERIODS[1]))
         if days not in map(str, _PERIODS):
             raise Invalid(f"days must be one of {', '.join(map(str, _PERIODS))}.")
-        found = await self._desk.numbers(who(request), days=int(days))
+        found = await self._desk.numbers(days=int(days))
         return page(request, "numbers.html", numbers=found, days=int(days), periods=_PERIODS)
 
 

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
 from mcp_hitl.desk.looking import News
-from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.session import Session
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -166,7 +166,7 @@ class Live:
         }
         return told | {"stops": True} if news.stops else told
 
-    def _one(self, approval: Approval) -> JsonObject:
+    def _one(self, approval: Seen) -> JsonObject:
         now = self._desk.clock()
         shown = row(approval, self._desk.rulebook.kinds.get(approval.kind), now)
         about: dict[str, Any] = {

@@ -89,7 +89,7 @@ async def test_each_reminder_escalation_and_expiry_happens_once_among_many_proce
         "expired": APPROVALS,
     }
     for approval_id in ids:
-        trail = [recorded.entry.event.value for recorded in await desk.trail(AGENT, approval_id)]
+        trail = [recorded.entry.event.value for recorded in (await desk.trail(AGENT, approval_id)).entries]
         assert trail == ["opened", "reminded", "escalated", "reminded", "escalated", "expired"]
     assert (await desk.evidence().verify()).wrong is None
     await store.close()

@@ -9,6 +9,7 @@ from team_samples import AGENT, LADDER, PAIR, a_rulebook, person, told
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy.kinds import Limits
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.policy.rulebook import Rulebook
@@ -123,7 +124,7 @@ async def test_t24_earlier_requests_and_how_they_ended_are_shown_with_the_new_on
     pending = await ask(104)
     new = await ask(103)
 
-    text = review(new, clock(), await desk.earlier(ANA, new))
+    text = review(Seen(new), clock(), await desk.earlier(ANA, new))
     counts = "1 rejected, 1 cancelled, 1 approved, 1 pending"
     label = f"Earlier requests of this kind by the same requester, and how they ended ({counts}):\n\n"
     _, label, shown = text.partition(label)
@@ -133,7 +134,7 @@ async def test_t24_earlier_requests_and_how_they_ended_are_shown_with_the_new_on
         "    Pay 102, 7 days ago: approved",
         "    Pay 101, 7 days ago: cancelled",
     ]
-    assert "Earlier requests" not in review(new, clock())
+    assert "Earlier requests" not in review(Seen(new), clock())
     # Of twins that are open side by side, each shows the other, whichever came first.
     assert [one.id for one in (await desk.earlier(ANA, pending)).shown][1:3] == [new.id, third.id]
 

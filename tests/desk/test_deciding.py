@@ -25,7 +25,7 @@ NOBODY = "apr_01jd9xkm8g0123456789abcdef"
 
 
 async def events(desk: Desk, approval: Approval) -> list[Event]:
-    return [recorded.entry.event for recorded in await desk.trail(AGENT, approval.id)]
+    return [recorded.entry.event for recorded in (await desk.trail(AGENT, approval.id)).entries]
 
 
 async def test_a_yes_approves(desk: Desk, clock: Clock) -> None:
@@ -81,7 +81,7 @@ async def test_the_trail_has_one_entry_for_each_thing_that_happened(desk: Desk) 
     opened = await desk.submit(AGENT, "form", {"a": 1})
     answer = {"cost_center": "CANARY-1"}
     await say(desk, said(ANA, opened, comment="CANARY-2", answer=answer))
-    trail = await desk.trail(AGENT, opened.id)
+    trail = (await desk.trail(AGENT, opened.id)).entries
     assert [recorded.seq for recorded in trail] == [1, 2, 3]
     assert [recorded.entry.event for recorded in trail] == [Event.OPENED, Event.DECIDED, Event.APPROVED]
     decided, approved = trail[1].entry, trail[2].entry
@@ -190,7 +190,7 @@ async def test_the_assurance_is_recorded_with_the_decision(desk: Desk, kind: str
     opened = await desk.submit(AGENT, kind, {"a": 1})
     approved = await say(desk, said(ANA, opened, assurance=assurance))
     assert (approved.status, approved.decisions[0].assurance) == (Status.APPROVED, assurance)
-    assert (await desk.trail(ANA, opened.id))[1].entry.assurance is assurance
+    assert (await desk.trail(ANA, opened.id)).entries[1].entry.assurance is assurance
 
 
 @pytest.mark.parametrize("stranger", [AGENT, CY, LOOPBACK])
@@ -346,7 +346,7 @@ async def test_an_answered_counter_counts_once_and_tells_everybody_the_same(desk
     with pytest.raises(AlreadyResolved):
         await say(desk, replace(words, nonce="form-2"))
     assert await desk.counter() == 5
-    trail = await desk.trail(AGENT, opened.id)
+    trail = (await desk.trail(AGENT, opened.id)).entries
     assert [recorded.entry.event for recorded in trail] == [
         Event.OPENED,
         Event.DECIDED,
@@ -418,7 +418,7 @@ async def test_its_requester_can_cancel_with_a_reason(desk: Desk) -> None:
         "Not hungry any more",
         START,
     )
-    *_, last = await desk.trail(AGENT, opened.id)
+    *_, last = (await desk.trail(AGENT, opened.id)).entries
     assert (last.entry.event, last.entry.actor) == (Event.CANCELLED, "os:agent")
     assert last.entry.data == {"reason": content_digest("Not hungry any more")}
 
@@ -426,7 +426,7 @@ async def test_its_requester_can_cancel_with_a_reason(desk: Desk) -> None:
 async def test_a_cancellation_needs_no_reason(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "expense", LUNCH)
     assert (await desk.cancel(AGENT, opened.id, " ")).reason is None
-    assert (await desk.trail(AGENT, opened.id))[-1].entry.data == {}
+    assert (await desk.trail(AGENT, opened.id)).entries[-1].entry.data == {}
 
 
 @pytest.mark.parametrize("stranger", [ANA, LOOPBACK, Principal("os:agen", Established.OS_USER)])

@@ -71,7 +71,7 @@ async def test_the_difference_is_in_the_audit_by_digest_and_shown_to_the_request
     desk = under(a_rulebook(PAIR, schema=schema))
     asked = await desk.submit(AGENT, "thing", {"n": 1, "note": "CANARY", "same": [1]})
     now = await edited(desk, ANA, asked, {"n": 2, "same": [1], "more": {"x": 1}}, comment="CANARY too")
-    entry = (await desk.trail(AGENT, asked.id))[-1].entry
+    entry = (await desk.trail(AGENT, asked.id)).entries[-1].entry
     assert (entry.event, entry.actor, entry.revision, entry.assurance) == (Event.EDITED, "ana", 2, Assurance.LOCAL)
     assert entry.data == {
         "before": asked.digest,
@@ -99,7 +99,7 @@ async def test_t36_the_keys_of_what_the_schema_does_not_name_are_in_no_entry(und
     people = {"CANARY jane": 1}
     asked = await desk.submit(AGENT, "thing", {"patients": people, "open": people, "CANARY too": 1})
     await edited(desk, ANA, asked, {"patients": {"CANARY jane": 2}, "open": {}, "CANARY two": 1})
-    trail = await desk.trail(AGENT, asked.id)
+    trail = (await desk.trail(AGENT, asked.id)).entries
     assert "CANARY" not in str([recorded.as_json() for recorded in trail])
     assert trail[-1].entry.data["fields"] == ["open", "patients"]
     assert trail[-1].entry.data["others"] == 2
@@ -131,7 +131,7 @@ async def test_the_policy_is_asked_again_on_what_it_is_now(under: Under) -> None
     small = await edited(desk, BO, middle, {"n": 9})
     assert (small.status, small.rule, small.revision) == (Status.APPROVED, "small", 4)
     assert [decision.approver for decision in small.decisions_in_force] == ["policy:small"]
-    events = [recorded.entry.event for recorded in await desk.trail(AGENT, asked.id)]
+    events = [recorded.entry.event for recorded in (await desk.trail(AGENT, asked.id)).entries]
     assert events[-3:] == [Event.EDITED, Event.DECIDED, Event.APPROVED]
 
     other = await edited(desk, ANA, await desk.submit(AGENT, "thing", {"n": 51}), {"n": 66})
@@ -191,7 +191,7 @@ async def test_the_same_edit_again_changes_nothing(under: Under) -> None:
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     now = await edited(desk, ANA, asked, {"n": 2})
     assert await edited(desk, ANA, asked, {"n": 2}) == now
-    assert len(await desk.trail(AGENT, asked.id)) == 2
+    assert len((await desk.trail(AGENT, asked.id)).entries) == 2
     with pytest.raises(Conflict):
         await edited(desk, ANA, asked, {"n": 3})
 

@@ -290,16 +290,14 @@ async def test_t35_an_attack_far_into_a_long_log_is_placed_too(
 
 
 async def test_a_trail_is_verified_entry_by_entry(history: History) -> None:
-    evidence = history.desk.evidence()
-    trail, verified = await evidence.trail(history.ids["paid"])
-    assert verified
-    assert trail == await history.desk.trail(AGENT, history.ids["paid"])
+    trail = await history.desk.trail(AGENT, history.ids["paid"])
+    assert trail.verified
     # Rewritten together with its own hash, it does not stand where it stood.
-    last = trail[-1]
+    last = trail.entries[-1]
     forged = replace(last.entry, actor="os:mallory")
     rewritten = hash_of(last.seq, forged, last.previous)
     history.attack(f"UPDATE audit SET actor = 'os:mallory', hash = '{rewritten}' WHERE seq = {last.seq}")
-    assert (await evidence.trail(history.ids["paid"]))[1] is False
+    assert (await history.desk.trail(AGENT, history.ids["paid"])).verified is False
 
 
 async def export(desk: Desk, *, redact: bool = False) -> list[str]:
@@ -457,7 +455,7 @@ async def test_t36_a_secret_is_in_no_list_no_export_and_no_log(under: Under, cap
         "vault": "[redacted]",
     }
     told_of = [json.dumps(page), desk.summary(now), json.dumps(desk.shape(now)["edits"]), str(refused.value)]
-    trail = await desk.trail(AGENT, asked.id)
+    trail = (await desk.trail(AGENT, asked.id)).entries
     told_of += [json.dumps(recorded.as_json()) for recorded in trail]
     for redact in (False, True):
         lines = await export(desk, redact=redact)
@@ -467,11 +465,16 @@ async def test_t36_a_secret_is_in_no_list_no_export_and_no_log(under: Under, cap
     whole = [json.loads(line) for line in await export(desk)][1:]
     assert whole[0]["redacted"] == [asked.digest]
     assert sorted(whole[1]["redacted"]) == sorted([asked.digest, now.digest])
+    bo, nobody = person("bo"), person("zoe")
+    seen = [await desk.get(who, asked.id, deciding=Assurance.LOCAL) for who in (bo, nobody, AGENT)]
+    assert [SECRET in json.dumps(one.payload) for one in seen] == [True, False, False]  # whoever decides, alone
+    told_of += [json.dumps(desk.shape(one)) for one in (now, await desk.get(bo, asked.id), *seen[1:])]
     await told(desk, asked, "bo approves")
     await told(desk, asked, "eve approves")
-    told_of.append(caplog.text)
+    ended = await desk.get(bo, asked.id, deciding=Assurance.LOCAL)
+    told_of += [json.dumps(desk.shape(ended)), caplog.text]
     assert not [text for text in told_of if SECRET in text]
-    assert SECRET in json.dumps(desk.shape(now)["payload"])  # whoever decides or redeems it sees all of it
+    assert SECRET in json.dumps((await desk.redeem(AGENT, asked.id, now.digest)).payload)  # and whoever acts on it now
 
 
 async def test_t36_of_a_kind_that_is_not_known_here_nothing_is_shown_in_lists_and_exports(under: Under) -> None:
@@ -608,7 +611,7 @@ async def test_t18_how_long_a_person_looked_is_recorded_and_told(
     approved = await say(desk, said(ANA, asked, looked=looked))
     assert approved.decisions[0].looked == looked
     assert desk.shape(approved)["decisions"][0]["looked_seconds"] == seconds
-    (_, decided, _) = await desk.trail(AGENT, asked.id)
+    (_, decided, _) = (await desk.trail(AGENT, asked.id)).entries
     assert decided.entry.data.get("looked_ms") == ms
     assert (decided.entry.established, decided.entry.assurance) == ("program", Assurance.LOCAL)
     assert approved.decisions[0].established == "program"

@@ -179,7 +179,7 @@ class DeskMachine(RuleBasedStateMachine):
                 one.asked,
                 one.cooldown,
             )
-            assert len(self.runner.run(self.desk.trail(AGENT, id_))) == one.entries
+            assert len(self.runner.run(self.desk.trail(AGENT, id_)).entries) == one.entries
         page = self.runner.run(self.desk.pending(ANA, limit=100))
         open_ids = sorted(id_ for id_, one in self.known.items() if one.seen(now) == "pending")
         assert [approval.id for approval in page.approvals] == open_ids

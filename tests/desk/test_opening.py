@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def events(desk: Desk, approval: Approval) -> list[Event]:
-    return [recorded.entry.event for recorded in await desk.trail(AGENT, approval.id)]
+    return [recorded.entry.event for recorded in (await desk.trail(AGENT, approval.id)).entries]
 
 
 async def rejected(desk: Desk, **options: Any) -> Approval:
@@ -66,7 +66,7 @@ async def test_a_questions_form_is_copied_in_the_order_that_it_was_asked(desk: D
 
 async def test_the_opening_entry_says_who_asked_for_what_by_digest(desk: Desk) -> None:
     opened = await desk.submit(AGENT, "expense", LUNCH)
-    (recorded,) = await desk.trail(AGENT, opened.id)
+    (recorded,) = (await desk.trail(AGENT, opened.id)).entries
     assert recorded.seq == 1
     assert (recorded.entry.actor, recorded.entry.established, recorded.entry.at) == ("os:agent", "os-user", START)
     assert recorded.entry.data == {
@@ -231,7 +231,7 @@ async def test_an_approver_can_lift_a_cooldown_once(desk: Desk) -> None:
     lifted = await desk.lift_cooldown(ANA, no.id, assurance=Assurance.LOCAL)
     assert lifted.cooldown_until is None
     assert lifted.status is Status.REJECTED
-    *_, last = await desk.trail(ANA, no.id)
+    *_, last = (await desk.trail(ANA, no.id)).entries
     assert (last.entry.event, last.entry.actor) == (Event.COOLDOWN_LIFTED, "os:ana")
     assert last.entry.data == {"until": "2026-11-23T12:35:13.120Z"}
     assert (await desk.submit(AGENT, "expense", LUNCH)).id != no.id

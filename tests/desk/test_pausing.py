@@ -102,7 +102,7 @@ async def test_time_goes_on_meanwhile(under: Under, clock: Clock) -> None:
     await desk.pause(CY)
     clock.advance(timedelta(days=7))
     await timers_of(desk).catch_up()
-    events = [recorded.entry.event for recorded in await desk.trail(AGENT, asked.id)]
+    events = [recorded.entry.event for recorded in (await desk.trail(AGENT, asked.id)).entries]
     assert events == [Event.OPENED, Event.ESCALATED, Event.REMINDED, Event.EXPIRED]
 
 

@@ -77,7 +77,7 @@ async def test_t11_of_all_that_happens_at_once_one_thing_ends_it(tmp_path: Path,
             assert told["edit"] == "pending" if now.revision == 2 else told["edit"] in {"already_resolved", "conflict"}
             losers = {told[name] for name in ("yes", "no", "cancel") if name not in winners}
             assert losers <= {"already_resolved", "conflict"}
-            events = [recorded.entry.event.value for recorded in await first.trail(AGENT, asked.id)]
+            events = [recorded.entry.event.value for recorded in (await first.trail(AGENT, asked.id)).entries]
             assert len([event for event in events if event in ENDS]) == 1
             ended.append(now.status.value)
         finding = await first.evidence().verify()

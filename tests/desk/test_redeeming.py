@@ -15,6 +15,7 @@ from team_samples import AGENT, FINANCE, LADDER, MANAGERS, PAIR, PEOPLE, a_ruleb
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.evidence.audit import Event, content_digest
 from mcp_hitl.domain.policy.kinds import BUILT_IN
 from mcp_hitl.domain.policy.people import People
@@ -55,7 +56,7 @@ async def refusal(attempt: Awaitable[object]) -> str:
 async def test_an_approval_is_redeemed_once_and_its_outcome_reported_once(under: Under, clock: Clock) -> None:
     desk = under(a_rulebook(ONE))
     ready = await approved(desk)
-    assert "redeem-approval" in desk.shape(ready)["next"]
+    assert "redeem-approval" in desk.shape(Seen(ready))["next"]
     clock.advance(hour())
     running = await desk.redeem(AGENT, ready.id, ready.digest)
     assert running == replace(ready, outcome=Outcome(OutcomeState.RUNNING))
@@ -66,7 +67,7 @@ async def test_an_approval_is_redeemed_once_and_its_outcome_reported_once(under:
     assert await desk.report(AGENT, ready.id, True, "Wired as 42") == done  # the same report again
     assert await refusal(desk.report(AGENT, ready.id, False)) == "conflict"
     assert await refusal(desk.redeem(AGENT, ready.id, ready.digest)) == "conflict"
-    trail = [recorded.entry for recorded in await desk.trail(AGENT, ready.id)][3:]
+    trail = [recorded.entry for recorded in (await desk.trail(AGENT, ready.id)).entries][3:]
     assert [(entry.event, entry.actor, entry.data) for entry in trail] == [
         (Event.STARTED, "agent", {"digest": ready.digest}),
         (Event.SUCCEEDED, "agent", {"result": content_digest({"note": "Wired as 42"})}),
@@ -82,7 +83,7 @@ async def test_a_failure_is_reported_with_what_went_wrong(under: Under, note: st
     failed = await desk.report(AGENT, ready.id, False, note)
     assert failed.outcome == Outcome(OutcomeState.FAILED, None, error)
     assert await desk.report(AGENT, ready.id, False, note) == failed
-    assert (await desk.trail(AGENT, ready.id))[-1].entry.event is Event.FAILED
+    assert (await desk.trail(AGENT, ready.id)).entries[-1].entry.event is Event.FAILED
 
 
 async def test_nothing_is_reported_that_was_not_redeemed(under: Under) -> None:
@@ -234,7 +235,7 @@ async def test_t08_fifty_who_redeem_at_once_have_one_effect(under: Under, tmp_pa
             for number in range(50):
                 tasks.start_soon(redeem, desks[number % len(desks)])
         assert (codes.count("redeemed"), codes.count("conflict")) == (1, 49)
-        events = [recorded.entry.event for recorded in await first.trail(AGENT, ready.id)]
+        events = [recorded.entry.event for recorded in (await first.trail(AGENT, ready.id)).entries]
         assert events.count(Event.STARTED) == 1
     for store in stores:
         await store.close()
@@ -431,7 +432,7 @@ async def test_a_person_settles_what_the_requester_never_reported(under: Under) 
     assert (await settled(desk, ANA, ready.id, True)).outcome == Outcome(OutcomeState.SUCCEEDED)
     assert (await settled(desk, ANA, other.id, False)).outcome == Outcome(OutcomeState.FAILED, None, "It failed.")
     assert await refusal(settled(desk, ANA, ready.id, False)) == "conflict"
-    assert (await desk.trail(AGENT, ready.id))[-1].entry.actor == "ana"
+    assert (await desk.trail(AGENT, ready.id)).entries[-1].entry.actor == "ana"
     assert ready.status is Status.APPROVED and (await desk.evidence().verify()).wrong is None
 
 
@@ -486,7 +487,7 @@ async def test_t17_an_outcome_is_settled_with_the_assurance_that_a_decision_take
         await settled(desk, BO, asked.id, True)
     assert await desk.get(AGENT, asked.id) == used
     await desk.reconcile(BO, asked.id, True, assurance=Assurance.SESSION)
-    assert (await desk.trail(AGENT, asked.id))[-1].entry.assurance is Assurance.SESSION
+    assert (await desk.trail(AGENT, asked.id)).entries[-1].entry.assurance is Assurance.SESSION
 
 
 async def test_t22_nobody_settles_their_own_request_where_another_pair_of_eyes_has_to_look(under: Under) -> None:

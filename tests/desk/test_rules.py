@@ -10,6 +10,7 @@ from team_samples import AGENT, FINANCE, MANAGERS, a_rulebook, edited, person, t
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.evidence.audit import Event
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Stage, Verdict
 from mcp_hitl.domain.policy.rulebook import Rulebook
@@ -66,7 +67,7 @@ async def test_what_a_rule_decides_is_recorded_as_decided_by_the_policy_and_name
         Assurance.NONE,
         approved.requested_at,
     )
-    opened, decided, ended = [recorded.entry for recorded in await desk.trail(AGENT, approved.id)]
+    opened, decided, ended = [recorded.entry for recorded in (await desk.trail(AGENT, approved.id)).entries]
     assert (opened.event, opened.actor, opened.data["rule"]) == (Event.OPENED, "agent", "small")
     assert (decided.event, decided.actor, decided.established, decided.assurance) == (
         Event.DECIDED,
@@ -80,7 +81,7 @@ async def test_what_a_rule_decides_is_recorded_as_decided_by_the_policy_and_name
         approved.digest,
     )
     assert (ended.event, ended.actor) == (Event.APPROVED, "system")
-    shown = desk.shape(approved)
+    shown = desk.shape(Seen(approved))
     assert (shown["status"], shown["decisions"][0]["approver"]) == ("approved", "policy:small")
     assert (await desk.evidence().verify()).wrong is None
 

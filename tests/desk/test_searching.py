@@ -1,6 +1,6 @@
 """Finding approvals again: among what is pending and among what was, page by page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -38,7 +38,7 @@ async def asked(desk: Desk, clock: Clock, count: int, who: Principal = AGENT, **
     return opened
 
 
-def ids(approvals: list[Approval]) -> list[str]:
+def ids(approvals: Sequence[Approval]) -> list[str]:
     return [approval.id for approval in approvals]
 
 
@@ -169,27 +169,27 @@ async def test_an_approver_is_found_under_each_of_their_accounts(under: Under, c
 
 
 async def test_who_and_what_is_pending_is_named(desk: Desk, clock: Clock) -> None:
-    assert await desk.requesters(ANA) == await desk.pending_kinds(ANA) == []
+    assert await desk.requesters() == await desk.pending_kinds() == []
     lunch = await desk.submit(BO, "expense", LUNCH)
     await asked(desk, clock, 2)
-    assert await desk.requesters(ANA) == ["os:agent", "os:bo"]
-    assert await desk.pending_kinds(ANA) == ["action", "expense"]
+    assert await desk.requesters() == ["os:agent", "os:bo"]
+    assert await desk.pending_kinds() == ["action", "expense"]
     await say(desk, said(ANA, lunch))
-    assert (await desk.requesters(ANA), await desk.pending_kinds(ANA)) == (["os:agent"], ["action"])
+    assert (await desk.requesters(), await desk.pending_kinds()) == (["os:agent"], ["action"])
 
 
 async def test_the_next_pending_one_is_behind_this_one_or_else_the_first(desk: Desk, clock: Clock) -> None:
-    assert await desk.next_pending(ANA, None) is None
+    assert await desk.next_pending(None) is None
     one, two, three = await asked(desk, clock, 3)
     follow = {None: one.id, one.id: two.id, two.id: three.id, three.id: one.id}
-    assert {after: await desk.next_pending(ANA, after) for after in follow} == follow
+    assert {after: await desk.next_pending(after) for after in follow} == follow
     await say(desk, said(ANA, two))
-    assert await desk.next_pending(ANA, two.id) == three.id
+    assert await desk.next_pending(two.id) == three.id
     await say(desk, said(ANA, three))
-    assert await desk.next_pending(ANA, three.id) == one.id
-    assert await desk.next_pending(ANA, one.id) is None
+    assert await desk.next_pending(three.id) == one.id
+    assert await desk.next_pending(one.id) is None
     with pytest.raises(Invalid, match="cursor"):
-        await desk.next_pending(ANA, "first")
+        await desk.next_pending("first")
 
 
 async def test_what_is_stopped_is_told_with_who_stopped_it_and_when(desk: Desk, clock: Clock) -> None:
@@ -197,7 +197,7 @@ async def test_what_is_stopped_is_told_with_who_stopped_it_and_when(desk: Desk, 
     await desk.pause(ANA, "expense")
     clock.advance(hour())
     await desk.pause(BO)
-    assert await desk.paused(CY) == [Stop(None, "os:bo", clock.now), Stop("expense", "os:ana", started)]
+    assert await desk.paused() == [Stop(None, "os:bo", clock.now), Stop("expense", "os:ana", started)]
     await desk.resume(CY)
     await desk.resume(CY, "expense")
-    assert await desk.paused(CY) == []
+    assert await desk.paused() == []

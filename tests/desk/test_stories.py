@@ -283,7 +283,7 @@ async def test_t19_the_other_account_alone_is_recorded_as_the_person(under: Unde
     approval = await desk.submit(AGENT, "thing", {"n": 1})
     assert await told(desk, approval, "ana.b approves") == "stage 1, 1 of 2"
     assert (await desk.get(AGENT, approval.id)).decisions[0].approver == "ana"
-    (_, decided) = await desk.trail(AGENT, approval.id)
+    (_, decided) = (await desk.trail(AGENT, approval.id)).entries
     assert decided.entry.actor == "ana"
 
 

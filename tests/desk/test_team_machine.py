@@ -330,7 +330,7 @@ class TeamMachine(RuleBasedStateMachine):
     def _check_every_approval(self) -> None:
         """By the log alone: nothing ended twice, and nothing was approved by fewer people than the policy asks for."""
         for id_, one in self.known.items():
-            entries = [recorded.entry for recorded in self.runner.run(self.desk.trail(person("ana"), id_))]
+            entries = [recorded.entry for recorded in self.runner.run(self.desk.trail(person("ana"), id_)).entries]
             events = [entry.event.value for entry in entries]
             ends = [event for event in events if event in {"approved", "rejected", "expired", "cancelled"}]
             assert ends == [one.status] * (one.status != "pending")

@@ -39,7 +39,7 @@ BOOK = a_rulebook(STEPS)
 
 async def happened(desk: Desk, approval: Approval) -> list[str]:
     """What time did so far: what, and when it was due, in hours since it was asked for."""
-    entries = [recorded.entry for recorded in await desk.trail(AGENT, approval.id)]
+    entries = [recorded.entry for recorded in (await desk.trail(AGENT, approval.id)).entries]
     began = approval.requested_at
     timed = {Event.REMINDED, Event.ESCALATED, Event.EXPIRED}
     due = {rfc3339(began + hour(count)): f" due {count}" for count in range(24 * 8)}
@@ -74,7 +74,7 @@ async def test_reminders_and_escalations_name_what_they_are(under: Under, clock:
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     clock.advance(hour(31))
     await timers_of(desk).catch_up()
-    entries = [recorded.entry for recorded in await desk.trail(AGENT, asked.id)][1:]
+    entries = [recorded.entry for recorded in (await desk.trail(AGENT, asked.id)).entries][1:]
     assert [(entry.actor, entry.established, entry.at) for entry in entries] == [(SYSTEM, None, clock())] * 3
     assert [entry.data for entry in entries] == [
         {"due": rfc3339(asked.requested_at + hour(4)), "number": 1},

@@ -1,6 +1,6 @@
 """A place where one flow runs: a database, a clock that the test sets, and processes that come and go."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ class Rig:
         """How it went, in a word."""
         return (await self.outcome(approval_id)).state
 
-    async def pending(self) -> list[Approval]:
+    async def pending(self) -> Sequence[Approval]:
         """What waits for people, oldest first."""
         return (await self.desk.pending(AGENT)).approvals
 

@@ -350,7 +350,7 @@ async def test_t09_a_person_settles_what_nobody_could_tell(rig: Rig, succeeded: 
     approval = await rig.desk.reconcile(ANA, approval_id, succeeded, assurance=Assurance.LOCAL)
     assert approval.outcome.state is (OutcomeState.SUCCEEDED if succeeded else OutcomeState.FAILED)
     assert await rig.state(approval_id) is (FlowState.DONE if succeeded else FlowState.FAILED)
-    last = (await rig.desk.trail(AGENT, approval_id))[-1].entry
+    last = (await rig.desk.trail(AGENT, approval_id)).entries[-1].entry
     assert (last.event.value, last.actor) == ("succeeded" if succeeded else "failed", "os:ana")
 
 

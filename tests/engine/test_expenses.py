@@ -65,7 +65,7 @@ async def test_between_decision_and_end_the_outcome_is_none_and_then_running(rig
     await rig.approve(approval.id)
     assert await rig.ended_as(approval.id) is OutcomeState.NONE
     await run_flows(rig)
-    events = [recorded.entry.event.value for recorded in await rig.desk.trail(AGENT, approval.id)]
+    events = [recorded.entry.event.value for recorded in (await rig.desk.trail(AGENT, approval.id)).entries]
     assert events == ["opened", "progress", "decided", "approved", "started", "succeeded"]
 
 
@@ -120,7 +120,7 @@ async def test_a_hundred_restarts_reimburse_once(rig: Rig) -> None:
     for _ in range(100):
         await run_flows(rig)
     assert await rig.rows("SELECT count(*) FROM expenses") == [(1,)]
-    assert len(await rig.desk.trail(AGENT, approval.id)) == 6
+    assert len((await rig.desk.trail(AGENT, approval.id)).entries) == 6
 
 
 async def test_more_decimals_than_the_currency_has_are_refused_before_anything_is_stored(rig: Rig) -> None:

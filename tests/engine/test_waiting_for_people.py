@@ -16,6 +16,7 @@ from mcp_hitl import NotApproved, Step
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import FlowState
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.policy import Policy, Stage, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK
@@ -143,7 +144,7 @@ async def test_a_second_approval_is_opened_once_the_first_is_given(rig: Rig) -> 
     outcome = await rig.outcome(first)
     assert outcome.result == {"value": [first, second.id, {"again": {"n": 1}}]}
     assert (await rig.outcome(second.id)) == Outcome()
-    assert rig.desk.shape(await rig.look(second.id))["next"] == (
+    assert rig.desk.shape(Seen(await rig.look(second.id)))["next"] == (
         f"Approved; the flow that asked for it goes on. get-approval with {first} tells how that goes."
     )
 

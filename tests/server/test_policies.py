@@ -210,7 +210,27 @@ async def test_t36_what_is_write_only_is_in_no_list_and_whoever_decides_sees_it(
         assert approval["payload"] == {"who": "ana", "token": "[redacted]"}
         assert approval["digest"] == content(asked)["digest"]
         assert CANARY in person.shown[0].message
-        assert content(asked)["payload"] == details  # its own, to act on
+        assert content(asked)["payload"] == details  # its own, as it sent it
+
+
+@every_protocol
+async def test_t36_a_later_look_shows_a_secret_to_no_client_whoever_asked(under: Under, protocol: str) -> None:
+    """F1: a client could read what another client, or an earlier session of its own, had asked with a secret."""
+    async with under(SECRETS) as rig:
+        stranger = rig.serving_as(Principal("os:somebody", Established.OS_USER))
+        async with connect(rig.server.mcp, protocol) as client, connect(stranger.mcp, protocol) as other:
+            details = {"who": "ana", "token": CANARY}
+            asked = content(
+                await client.call_tool("request-approval", {"title": "It", "kind": "grant", "details": details})
+            )
+            one = {"id": asked["id"]}
+            told: list[str] = []
+            for reader in (client, other):
+                for tool, arguments in (("get-approval", one), ("wait-for-approval", one | {"timeout_seconds": 0})):
+                    told.append(json.dumps(dict(content(valid(tool, await reader.call_tool(tool, arguments))))))
+                told.append(_text_of(await reader.read_resource(f"approvals://{asked['id']}")))
+            told.append(json.dumps(dict(content(await client.call_tool("cancel-approval", one)))))
+    assert len(told) == 7 and not [text for text in told if CANARY in text or "[redacted]" not in text]
 
 
 async def test_t36_of_a_kind_that_another_process_defines_everything_may_be_secret(tmp_path: Path) -> None:

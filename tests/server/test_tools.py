@@ -10,7 +10,7 @@ from mcp_types import INVALID_PARAMS
 from server.rig import MODERN, Rig, refused, valid
 from wires import DECLINE, PROTOCOLS, Person, accept, connect, content, text
 
-from mcp_hitl.desk.evidence import Evidence
+from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.values import errors
@@ -122,7 +122,7 @@ async def test_what_fails_inside_is_told_without_its_insides(
 
     for method in ("submit", "decide", "cancel", "get", "pending", "counter", "wait", "redeem", "report"):
         monkeypatch.setattr(rig.desk, method, broken)
-    monkeypatch.setattr(Evidence, "trail", broken)
+    monkeypatch.setattr(Desk, "trail", broken)
     async with connect(rig.server.mcp, MODERN, person=Person(DECLINE)) as client:
         told = await refused(client, name, GOOD[name] | ({"id": NOBODYS} if "id" in GOOD[name] else {}), "internal")
     assert "canary" not in told

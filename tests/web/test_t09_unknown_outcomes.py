@@ -81,7 +81,7 @@ async def test_t09_a_person_settles_it_on_its_page(
     assert (sent.method, sent.status, sent.headers["origin"]) == ("POST", 200, bank.address)
     assert len(sent.headers[TOKEN]) == 43
     assert (await bank.now(approval)).outcome.state.value == state
-    last = (await bank.desk.trail(ANA, approval.id))[-1].entry
+    last = (await bank.desk.trail(ANA, approval.id)).entries[-1].entry
     assert (last.event.value, last.actor, last.established) == (state, "os:ana", "sign-in-link")
 
 

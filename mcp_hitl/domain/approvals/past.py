@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.approvals.seen import Seen
 
 SHOWN = 5
 """How many past requests are shown with a request."""
@@ -18,7 +19,7 @@ class Earlier:
     A requester can make and cancel any number of requests. These must not push the rejected ones out of sight.
     """
 
-    shown: Sequence[Approval] = ()
+    shown: Sequence[Seen] = ()
     ended: Mapping[Status, int] = field(default_factory=dict[Status, int])
     """The number for each status, counted up to `MOST`."""
 

@@ -8,6 +8,7 @@ from mcp_types import InputRequiredResult
 from mcp_hitl.desk.transactions.decide import MAX_COMMENT
 from mcp_hitl.desk.transactions.record import check_open
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy import forms
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -71,7 +72,7 @@ async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str 
     return call.reply(decided)
 
 
-async def put(call: Call, approval: Approval, message: str, form: JsonObject) -> Answered | Outcome:
+async def put(call: Call, approval: Seen, message: str, form: JsonObject) -> Answered | Outcome:
     """Show the person a form about an approval. If this does not return `Answered`, it is the call's own result.
 
     Raises:
@@ -105,10 +106,11 @@ async def put(call: Call, approval: Approval, message: str, form: JsonObject) ->
     return shown
 
 
-async def _message(call: Call, approval: Approval, proposed: Verdict, comment: str | None) -> str:
+async def _message(call: Call, approval: Seen, proposed: Verdict, comment: str | None) -> str:
+    whole = await call.desk.get(call.caller, approval.id, deciding=Assurance.LOCAL)
     parts = [
         "An AI agent asks you to decide on this. Read all of it, then choose below.",
-        review(approval, call.desk.clock(), await call.desk.earlier(call.caller, approval)),
+        review(whole, call.desk.clock(), await call.desk.earlier(call.caller, approval)),
     ]
     if comment:
         parts += [

@@ -1,7 +1,6 @@
 """The tool that proposes a new payload to the person. They see the difference, and make the edit if they agree."""
 
 from mcp_hitl.desk.transactions.decide import checked_comment
-from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.policy import forms
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -37,7 +36,7 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
     approval = await call.desk.get(call.caller, arguments.id)
     checked_comment(arguments.comment)
     call.desk.admit(approval.kind, arguments.payload)
-    message = "" if call.state else await _message(call, approval, arguments)  # an answer has had its question
+    message = "" if call.state else await _message(call, arguments)  # an answer has had its question
     shown = await put(call, approval, message, _FORM)
     if not isinstance(shown, Answered):
         return shown
@@ -53,7 +52,8 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
     return call.reply(edited)
 
 
-async def _message(call: Call, approval: Approval, arguments: Edit) -> str:
+async def _message(call: Call, arguments: Edit) -> str:
+    approval = await call.desk.get(call.caller, arguments.id, deciding=Assurance.LOCAL)
     earlier = await call.desk.earlier(call.caller, approval)
     parts = [
         "An AI agent asks you to change this request. If you agree, it changes as follows. Nobody has decided on the "

@@ -2,7 +2,8 @@
 
 from mcp_types import ElicitResult, InputRequiredResult
 
-from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.kinds import COUNTER, QUESTION
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
@@ -64,7 +65,7 @@ async def _uncounted(call: Call, text: str) -> Reply:
     return Reply({"counter": as_json(await call.desk.counter()), "increased_by": 0}, text)
 
 
-async def _ask(call: Call, question: Approval, message: str) -> Approval | InputRequiredResult:
+async def _ask(call: Call, question: Seen, message: str) -> Seen | InputRequiredResult:
     """Ask while the question is pending, and return the question in its state after that.
 
     Raises:
@@ -88,7 +89,7 @@ async def _ask(call: Call, question: Approval, message: str) -> Approval | Input
     return await call.desk.get(call.caller, question.id)
 
 
-async def _settle(call: Call, result: ElicitResult, shown: Shown) -> Approval:
+async def _settle(call: Call, result: ElicitResult, shown: Shown) -> Seen:
     if result.action == "cancel":
         return await call.desk.cancel(call.caller, shown.approval)
     accepted = result.action == "accept"

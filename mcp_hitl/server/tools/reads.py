@@ -38,13 +38,14 @@ async def wait_for_approval(call: Call, arguments: Wait) -> Outcome:
 
 async def audit_trail(call: Call, arguments: One) -> Outcome:
     """List the audit entries of one approval."""
-    entries, verified = await call.desk.evidence().trail(arguments.id)
+    trail = await call.desk.trail(call.caller, arguments.id)
     lines = [
         f"{recorded.seq}. {rfc3339(recorded.entry.at)} {recorded.entry.event.value} by {visible(recorded.entry.actor)}"
         + (f" (assurance {recorded.entry.assurance.value})" if recorded.entry.assurance else "")
-        for recorded in entries
+        for recorded in trail.entries
     ]
-    return Reply({"entries": [recorded.as_json() for recorded in entries], "verified": verified}, "\n".join(lines))
+    entries = [recorded.as_json() for recorded in trail.entries]
+    return Reply({"entries": entries, "verified": trail.verified}, "\n".join(lines))
 
 
 LIST_PENDING = Tool(
