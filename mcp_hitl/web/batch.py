@@ -11,8 +11,9 @@ from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError, Invalid
+from mcp_hitl.http.posted import posted
 from mcp_hitl.web.decisions import ASSURANCE, Deciding, verdict_of
-from mcp_hitl.web.door import posted, who
+from mcp_hitl.web.door import who
 from mcp_hitl.web.errors import readable
 from mcp_hitl.web.facts import batchable, lines, row, waits
 from mcp_hitl.web.rendering import drawn, page

@@ -10,8 +10,9 @@ from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.values.errors import Conflict, Invalid
+from mcp_hitl.http.posted import posted
 from mcp_hitl.web import fields
-from mcp_hitl.web.door import posted, who
+from mcp_hitl.web.door import who
 from mcp_hitl.web.seals import Seals, changed_since
 
 ASSURANCE = Assurance.LOCAL

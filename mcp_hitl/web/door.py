@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -13,14 +13,12 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.desk.inbox import digest
 from mcp_hitl.domain.approvals.session import SESSION_LIFE, Session
 from mcp_hitl.domain.policy.principal import Principal
-from mcp_hitl.domain.values.errors import Invalid, Unavailable
+from mcp_hitl.domain.values.errors import Unavailable
 
 TOKEN = "x-inbox-token"
 OPEN = frozenset({"/sign-in", "/inbox/identity"})
 """Routes that show nothing of what is pending, and need no sign-in; beside the assets."""
 _OWN_PATH = re.compile(r"/(?!/)[\w\-./?=&%+]*", re.ASCII)
-_MOST_BYTES = 1_000_000
-_MOST_FIELDS = 2_000
 
 
 class Door:
@@ -119,31 +117,6 @@ def own_path(path: str, query: str = "") -> str:
     """A place of this inbox to go on to; its front page for everything else."""
     wanted = f"{path}?{query}" if query else path
     return wanted if _OWN_PATH.fullmatch(wanted) else "/"
-
-
-async def posted(request: Request) -> list[tuple[str, str]]:
-    """The fields of a form, in order.
-
-    Raises:
-        Invalid: it is none, or too much.
-    """
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
-        raise Invalid("This is not a form of this inbox.")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MOST_BYTES:
-            raise Invalid("This is more than the inbox takes at once.")
-    try:
-        return parse_qsl(
-            body.decode(),
-            keep_blank_values=True,
-            strict_parsing=bool(body),
-            errors="strict",
-            max_num_fields=_MOST_FIELDS,
-        )
-    except ValueError:
-        raise Invalid("This form cannot be read.") from None
 
 
 def _from_own_page(request: Request) -> bool:

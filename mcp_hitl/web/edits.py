@@ -6,10 +6,11 @@ from starlette.responses import JSONResponse, Response
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Conflict, Invalid
+from mcp_hitl.http.posted import posted
 from mcp_hitl.present.approval_views import differences
 from mcp_hitl.web import fields
 from mcp_hitl.web.decisions import ASSURANCE
-from mcp_hitl.web.door import posted, who
+from mcp_hitl.web.door import who
 from mcp_hitl.web.facts import row, state
 from mcp_hitl.web.rendering import drawn, page
 from mcp_hitl.web.seals import Seals, changed_since

@@ -1,36 +1,13 @@
-"""How an error becomes an answer over HTTP: one table."""
-
-from collections.abc import Mapping
+"""How an error becomes a page of the inbox, or an answer to its script."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from mcp_hitl.domain.values.errors import (
-    AlreadyResolved,
-    Conflict,
-    HitlError,
-    Invalid,
-    NeedsPerson,
-    NotAllowed,
-    NotFound,
-    Paused,
-    TooMany,
-    Unavailable,
-)
+from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.domain.values.text import visible
+from mcp_hitl.http.status import STATUS
 from mcp_hitl.web.rendering import page
 
-_STATUS: Mapping[type[HitlError], int] = {
-    Invalid: 422,
-    NotFound: 404,
-    NotAllowed: 403,
-    NeedsPerson: 403,
-    AlreadyResolved: 409,
-    Conflict: 409,
-    Paused: 409,
-    TooMany: 429,
-    Unavailable: 503,
-}
 _SAID = {
     404: ("Not here", "There is no such approval, or none that you may see."),
     405: ("Method not allowed", "Opening a link decides nothing. Decide on the page itself."),
@@ -45,7 +22,7 @@ def readable(words: str) -> str:
 def refused(request: Request, error: Exception) -> Response:
     """The answer to a request that the desk refuses: a page where one was asked for, else its code and words."""
     assert isinstance(error, HitlError)
-    status = _STATUS[type(error)]
+    status = STATUS[type(error)]
     if request.method == "GET":
         heading, words = _SAID.get(status, ("Request refused", str(error)))
         return page(request, "message.html", status=status, heading=heading, words=words)
