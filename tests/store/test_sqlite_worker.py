@@ -222,7 +222,7 @@ async def test_a_malformed_file_is_said_to_be_and_nobody_is_advised_to_try_again
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
 @pytest.mark.parametrize("others", [0, 2], ids=["alone", "together"])
-async def test_whatever_a_write_raises_everybody_is_answered_and_the_lane_goes_on(
+async def test_whatever_a_write_raises_everybody_is_answered_and_the_thread_goes_on(
     store: SqliteStore, raised: BaseException, told: str, others: int
 ) -> None:
     outcome: list[object] = []

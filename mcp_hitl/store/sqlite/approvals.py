@@ -41,7 +41,7 @@ class SqliteApprovals(ApprovalChanges):
         )
 
     def lock(self, approval_id: str) -> Approval | None:
-        """The lane's `BEGIN IMMEDIATE` holds the whole file."""
+        """The thread's `BEGIN IMMEDIATE` holds the whole file."""
         return self.get(approval_id)
 
     def insert(self, approval: Approval) -> None:

@@ -32,7 +32,7 @@ class SqliteTransaction:
     """The view and transaction that the desk's work gets."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        """Use `db`; its lane begins and commits."""
+        """Use `db`; its thread begins and commits."""
         self._db = db
         self.approvals = SqliteApprovals(db)
         self.lists = SqliteLists(db)
