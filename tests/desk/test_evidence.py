@@ -31,8 +31,8 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Conflict, Invalid
+from mcp_hitl.store.rows import recorded_of
 from mcp_hitl.store.sqlite import SqliteStore
-from mcp_hitl.store.sqlite.rows import recorded_of
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]

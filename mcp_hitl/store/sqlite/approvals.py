@@ -9,8 +9,9 @@ from mcp_hitl.domain.evidence.audit import content_digest
 from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of
 from mcp_hitl.domain.values.identity_key import Same
 from mcp_hitl.domain.values.instants import to_ms
+from mcp_hitl.store import rows
 from mcp_hitl.store.approvals import ApprovalChanges
-from mcp_hitl.store.sqlite import loading, rows
+from mcp_hitl.store.sqlite import loading
 
 
 class SqliteApprovals(ApprovalChanges):

@@ -1,4 +1,4 @@
-"""Converts values to rows and back."""
+"""Converts values to the values of columns and back. Every database has these columns, and JSON as text."""
 
 import json
 from datetime import timedelta
@@ -122,22 +122,8 @@ def decision_row(decision: Decision) -> tuple[Any, ...]:
     )
 
 
-def decisions_of(text: str) -> tuple[Decision, ...]:
-    """Return the decisions in a JSON list of lists: the row's number, `DECISION`'s columns, and the comment itself."""
-    return tuple(_decision_of(row, content) for _, *row, content in _listed(text))
-
-
-def progress_of(text: str) -> tuple[Progress, ...]:
-    """Return the progress in a JSON list of lists: the row's number, `step`, `message` and `at`."""
-    return tuple(Progress(step=step, message=message, at=from_ms(at)) for _, step, message, at in _listed(text))
-
-
-def _listed(text: str) -> list[Any]:
-    """Return the rows in order; SQLite does not guarantee the order of aggregated rows."""
-    return [] if text == "[]" else sorted(read_back(text))
-
-
-def _decision_of(row: Any, content: str | None) -> Decision:
+def decision_of(row: Any, content: str | None) -> Decision:
+    """Return the decision in a row with the columns of `DECISION`; `content` is the comment behind its digest."""
     return Decision(
         approval=row[0],
         revision=row[1],
