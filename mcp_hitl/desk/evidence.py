@@ -21,6 +21,7 @@ from mcp_hitl.domain.values.errors import Invalid, NotFound, Unavailable
 from mcp_hitl.domain.values.secrets import has_secrets
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.unreadable import Unreadable
 from mcp_hitl.store.view import View
 
 logger = logging.getLogger(__name__)
@@ -28,8 +29,6 @@ logger = logging.getLogger(__name__)
 FORMAT = "mcp-hitl-audit/1"
 _PAGE = 1_000
 _ERASED_TOGETHER = 100
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, Invalid)
-"""The errors of reading a row that somebody changed with another program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +180,10 @@ def _verify(view: View, expect: str | None) -> Finding:
     try:
         try:
             ledger.read(_chain(view, ledger.seq), expect=expect)
-        except _UNREADABLE:  # somewhere on a page: find the place
+        except Unreadable:  # somewhere on a page: find the place
             try:
                 ledger.read(_chain(view, ledger.seq, page=1), expect=expect)
-            except _UNREADABLE:
+            except Unreadable:
                 raise Broken(f"entry {ledger.seq + 1} was changed: it cannot be read") from None
         ledger.check_end(expect)
         _check_every(view, ledger)
@@ -192,6 +191,8 @@ def _verify(view: View, expect: str | None) -> Finding:
             raise Broken("the stored pauses are not those in the log")
     except Broken as broken:
         return Finding(ledger.seq, ledger.head, str(broken))
+    except Unreadable as error:
+        return Finding(ledger.seq, ledger.head, f"something stored beside the log cannot be read: {error}")
     return Finding(ledger.seq, ledger.head)
 
 
@@ -205,7 +206,7 @@ def _check_every(view: View, ledger: Ledger) -> None:
             check_stored(ledger.approvals[approval_id], approval, view.log.content(approval_id))
             if (paid := expenses.pop(approval_id, None)) is not None:
                 check_expense(approval, paid)
-        except _UNREADABLE:
+        except (Unreadable, Invalid):  # or a content is no JSON that we would have stored, so it has no digest
             raise Broken(f"{approval_id} was changed: it cannot be read") from None
     after = ""
     while page := view.sweeps.every(after, _PAGE):

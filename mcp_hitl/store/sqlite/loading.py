@@ -8,6 +8,7 @@ from mcp_hitl.domain.values.canonical import read_back
 from mcp_hitl.domain.values.instants import from_ms
 from mcp_hitl.domain.values.payload import arranged_like
 from mcp_hitl.store import rows
+from mcp_hitl.store.unreadable import reading
 
 _WHOLE = (
     f"{rows.APPROVAL}, "
@@ -35,6 +36,7 @@ def number(db: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> i
     return row[0]
 
 
+@reading
 def _approval(db: sqlite3.Connection, row: Any) -> Approval:
     *_, decisions, progress = row
     edits = () if row[7] == 1 else _edits(db, row[0], read_back(row[5]))
