@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from mcp_hitl.desk.transactions.own_tables import OWN_TABLES
 from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.evidence.audit import NOWHERE, Event, Recorded, content_digest, genesis
 from mcp_hitl.domain.evidence.ledger import Broken, Ledger
-from mcp_hitl.domain.evidence.verification import check_expense, check_stored
+from mcp_hitl.domain.evidence.verification import check_stored
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject, read_back
@@ -125,6 +126,8 @@ class Evidence:
                 continue
             if approval.resolved_at <= now - older_than and _is_over(tx, approval):
                 tx.approvals.erase(approval.id, now)
+                for table in OWN_TABLES:
+                    table.erase(tx, approval.id)
                 record(tx, approval, Event.ERASED, now, who)
                 erased += 1
         return erased
@@ -197,15 +200,16 @@ def _verify(view: View, expect: str | None) -> Finding:
 
 
 def _check_every(view: View, ledger: Ledger) -> None:
-    expenses = view.effects.expenses()
+    kept = [(table, table.rows(view)) for table in OWN_TABLES]
     for approval_id in ledger.approvals:
         try:
             approval = view.approvals.get(approval_id)
             if approval is None:
                 raise Broken(f"{approval_id} is in the log, but is no longer stored")
             check_stored(ledger.approvals[approval_id], approval, view.log.content(approval_id))
-            if (paid := expenses.pop(approval_id, None)) is not None:
-                check_expense(approval, paid)
+            for table, rows in kept:
+                if (row := rows.pop(approval_id, None)) is not None:
+                    table.check(approval, row)
         except (Unreadable, Invalid):  # or a content is no JSON that we would have stored, so it has no digest
             raise Broken(f"{approval_id} was changed: it cannot be read") from None
     after = ""
@@ -214,8 +218,9 @@ def _check_every(view: View, ledger: Ledger) -> None:
         for approval in page:
             if approval.id not in ledger.approvals:
                 raise Broken(f"{approval.id} is stored, but no entry opened it")
-    for approval_id in expenses:
-        raise Broken(f"an expense is stored for {approval_id}, which is not in the log")
+    for table, rows in kept:
+        for approval_id in rows:
+            raise Broken(f"{table.row} is stored for {approval_id}, which is not in the log")
 
 
 def _chain(view: View, after: int = 0, *, page: int = _PAGE) -> Iterator[Recorded]:

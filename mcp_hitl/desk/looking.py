@@ -8,6 +8,7 @@ from decimal import Decimal
 import anyio
 
 from mcp_hitl.desk.feed import Feed
+from mcp_hitl.desk.transactions import counter
 from mcp_hitl.desk.transactions.record import instant
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.past import MOST, SHOWN, Earlier
@@ -129,7 +130,7 @@ class Looking:
 
     async def counter(self) -> Decimal:
         """Return the counter's value."""
-        return await self.store.read(lambda view: view.effects.counter())
+        return await self.store.read(counter.value_of)
 
     async def wait(
         self,

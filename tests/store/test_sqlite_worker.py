@@ -188,7 +188,7 @@ async def test_a_read_that_sqlite_cannot_do_says_that_the_database_is_to_blame(s
     """Nobody's own statements are there, so the file is not what this program has made."""
     attack(store, "ALTER TABLE counter RENAME TO gone")
     with pytest.raises(Unavailable, match=r"no such table: counter"):
-        await store.read(lambda view: view.effects.counter())
+        await store.read(lambda view: view.execute("SELECT value FROM counter"))
 
 
 async def test_a_malformed_file_is_said_to_be_and_nobody_is_advised_to_try_again(store: SqliteStore) -> None:

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import anyio
@@ -18,6 +17,7 @@ from mcp_hitl.domain.policy.policy import Assurance, Escalation, Policy, Profile
 from mcp_hitl.domain.values.canonical import canonical, digest_of
 from mcp_hitl.domain.values.errors import Invalid, Unavailable
 from mcp_hitl.domain.values.ids import approval_id
+from mcp_hitl.store.statement import Statement
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -421,32 +421,22 @@ async def test_the_feed_tells_what_is_new_in_order_and_without_gaps(store: Store
     ]
 
 
-async def test_the_counter_begins_at_nothing_and_adds_exactly(store: Store) -> None:
-    assert await store.read(lambda view: view.effects.counter()) == 0
-    stands = [
-        await store.write(lambda tx, a=amount: tx.effects.increase_counter(Decimal(a))) for amount in ("0.1", "0.2")
-    ]
-    assert stands == [Decimal("0.1"), Decimal("0.3")]
-    tiny, with_tiny = Decimal("1e-40"), "0.3000000000000000000000000000000000000001"
-    assert await store.write(lambda tx: tx.effects.increase_counter(tiny)) == Decimal(with_tiny)
-    assert await store.write(lambda tx: tx.effects.increase_counter(Decimal("-" + with_tiny))) == 0
-    assert await store.read(lambda view: view.effects.counter()) == 0
-
-
 async def test_work_that_raises_leaves_nothing_behind(store: Store) -> None:
+    await store.write(lambda tx: tx.execute("CREATE TABLE sent (address TEXT)"))
+
     def work(tx: Transaction) -> None:
         tx.approvals.insert(numbered(1))
         tx.log.append(an_entry(numbered(1)))
-        tx.effects.increase_counter(Decimal(5))
+        tx.execute("INSERT INTO sent VALUES (?)", ("bo@example.com",))
         tx.approvals.add_decision(a_decision(approval=numbered(1).id))
         raise ValueError("no")
 
     with pytest.raises(ValueError, match=r"^no$"):
         await store.write(work)
     left = await store.read(
-        lambda view: (view.approvals.get(numbered(1).id), view.log.last_seq(), view.effects.counter())
+        lambda view: (view.approvals.get(numbered(1).id), view.log.last_seq(), view.execute("SELECT * FROM sent"))
     )
-    assert left == (None, 0, 0)
+    assert left == (None, 0, [])
 
 
 class Held:
@@ -955,19 +945,6 @@ async def test_the_latest_instant_and_the_profile_are_remembered(store: Store, o
     assert await other.read(lambda view: (view.facts.mark(), view.facts.profile())) == (START, Profile.TEAM)
 
 
-async def test_an_expense_is_recorded_once_for_its_approval(store: Store) -> None:
-    await insert(store, numbered(1), numbered(2))
-    lunch: dict[str, Any] = {"currency": "USD", "description": "Lunch"}
-    await store.write(lambda tx: tx.effects.add_expense(numbered(1).id, Decimal("49.99"), lunch))
-    await store.write(lambda tx: tx.effects.add_expense(numbered(2).id, Decimal(5), {**lunch, "category": "meals"}))
-    with pytest.raises(Exception, match="expenses"):
-        await store.write(lambda tx: tx.effects.add_expense(numbered(1).id, Decimal(1), lunch))
-    assert await store.read(lambda view: view.effects.expenses()) == {
-        numbered(1).id: {"amount": "49.99", "currency": "USD", "description": "Lunch", "category": None},
-        numbered(2).id: {"amount": "5", "currency": "USD", "description": "Lunch", "category": "meals"},
-    }
-
-
 async def test_a_flows_own_table_is_written_in_the_same_transaction(store: Store) -> None:
     await store.write(lambda tx: tx.execute("CREATE TABLE sent (address TEXT)"))
 
@@ -981,6 +958,23 @@ async def test_a_flows_own_table_is_written_in_the_same_transaction(store: Store
     assert await store.write(lambda tx: tx.execute("SELECT * FROM sent")) == []
     await store.write(lambda tx: tx.execute("INSERT INTO sent VALUES (?)", ("bo@example.com",)))
     assert await store.write(lambda tx: tx.execute("SELECT * FROM sent")) == [("bo@example.com",)]
+
+
+async def test_a_read_reads_a_flows_own_table_and_cannot_write_it(store: Store) -> None:
+    await store.write(lambda tx: tx.execute("CREATE TABLE sent (address TEXT)"))
+    for ask in (store.read, store.survey):
+        with pytest.raises(Exception):  # noqa: B017 # each store has its own way to refuse
+            await ask(lambda view: view.execute("INSERT INTO sent VALUES ('bo@example.com')"))
+        assert await ask(lambda view: view.execute("SELECT * FROM sent")) == []
+
+
+async def test_a_statement_can_have_the_words_of_each_database(store: Store) -> None:
+    whose = Statement(sqlite="SELECT 'sqlite', ?", postgres="SELECT 'postgres', ?")
+    [(database, value)] = await store.read(lambda view: view.execute(whose, (1,)))
+    assert type(store).__name__.lower().startswith(str(database)) and value == 1
+    control = Statement(sqlite="COMMIT", postgres="COMMIT")
+    with pytest.raises(Invalid, match="COMMIT"):
+        await store.write(lambda tx: tx.execute(control))
 
 
 @pytest.mark.parametrize(

@@ -164,9 +164,6 @@ class SqliteApprovals(ApprovalChanges):
         self._db.execute("DELETE FROM contents WHERE approval = ?", (approval_id,))
         self._db.execute("DELETE FROM progress WHERE approval = ?", (approval_id,))
         self._db.execute(
-            "UPDATE expenses SET description = '(erased)', category = NULL WHERE approval = ?", (approval_id,)
-        )
-        self._db.execute(
             "UPDATE journal SET output = NULL WHERE step IN ('do', 'write') "
             "AND flow IN (SELECT id FROM flows WHERE approval = ?)",
             (approval_id,),
