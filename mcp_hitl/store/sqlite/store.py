@@ -89,7 +89,7 @@ class SqliteStore:
         return self._own_locks().is_held(name)
 
     def hurry(self) -> None:
-        """Stop waiting for other processes' locks, because this process is stopping."""
+        """See `Store.hurry`."""
         self._writer.hurry()
         self._reader.hurry()
 
@@ -105,12 +105,11 @@ class SqliteStore:
         self._watch.close()
 
     def shared_key(self) -> bytes:
-        """Return the secret that the processes using this file share.
-
-        Raises:
-            OSError: it cannot be read or created.
-        """
-        return shared_key(self.path)
+        """See `Store.shared_key`. It is in a file next to the database."""
+        try:
+            return shared_key(self.path)
+        except OSError as error:
+            raise Unavailable(f"The key file next to the database cannot be used: {error}.") from error
 
     def _own_locks(self) -> "Locks":
         if self._locks is None:
