@@ -212,15 +212,19 @@ def _check_every(view: View, ledger: Ledger) -> None:
                     table.check(approval, row)
         except (Unreadable, Invalid):  # or a content is no JSON that we would have stored, so it has no digest
             raise Broken(f"{approval_id} was changed: it cannot be read") from None
+    _check_nothing_else(view, ledger)
+    for table, rows in kept:
+        for approval_id in rows:
+            raise Broken(f"{table.row} is stored for {approval_id}, which is not in the log")
+
+
+def _check_nothing_else(view: View, ledger: Ledger) -> None:
     after = ""
     while page := view.sweeps.every(after, _PAGE):
         after = page[-1].id
         for approval in page:
             if approval.id not in ledger.approvals:
                 raise Broken(f"{approval.id} is stored, but no entry opened it")
-    for table, rows in kept:
-        for approval_id in rows:
-            raise Broken(f"{table.row} is stored for {approval_id}, which is not in the log")
 
 
 def _chain(view: View, after: int = 0, *, page: int = _PAGE) -> Iterator[Recorded]:
