@@ -16,7 +16,7 @@ Statement = tuple[str, Any]
 
 @contextmanager
 def recorded() -> Generator[list[list[Statement]]]:
-    """A store opened in this block keeps what it runs: its transactions of both lanes, in the order they ended."""
+    """A store opened in this block keeps what it runs: its transactions of both threads, in the order they ended."""
     ended: list[list[Statement]] = []
 
     class Recording(sqlite3.Connection):

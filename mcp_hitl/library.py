@@ -21,7 +21,7 @@ import anyio
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
-from mcp_hitl.config.settings import default_database, load
+from mcp_hitl.config.settings import load
 from mcp_hitl.config.title_templates import check_hidden
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
@@ -33,7 +33,7 @@ from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.engine.flow import Failed, Flow, NotApproved, Step
 from mcp_hitl.serving.workers import serve
-from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.opening import open_store
 
 P = ParamSpec("P")
 
@@ -69,9 +69,8 @@ class Approvals:
         Raises:
             Invalid: the policy file has mistakes.
         """
-        self._path = Path(database) if database is not None else default_database()
         environment = {} if policy is None else {"MCP_HITL_CONFIG": str(policy)}
-        self._settings = load(environment, database=str(self._path))
+        self._settings = load(environment, database=None if database is None else str(database))
         self._kinds: dict[str, Kind] = dict(self._settings.rulebook.kinds)
         self._flows: dict[str, type[Flow[Any, Any]]] = {}
         self._wait_seconds = wait_seconds
@@ -86,8 +85,8 @@ class Approvals:
         Raises:
             Unavailable: the database cannot be opened.
         """
-        store = SqliteStore(self._path.absolute())
         settings = self._settings
+        store = open_store(settings.database)
         rulebook = replace(settings.rulebook, kinds=self._kinds)
         desk = Desk(
             store,

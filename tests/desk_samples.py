@@ -118,10 +118,11 @@ class _Watched:
         self._view, self._called, self._part = view, called, part
 
     def __getattr__(self, name: str) -> Any:
-        if not self._part:
-            return _Watched(getattr(self._view, name), self._called, f"{name}.")
+        found = getattr(self._view, name)
+        if not self._part and not callable(found):
+            return _Watched(found, self._called, f"{name}.")
         self._called.append(f"{self._part}{name}")
-        return getattr(self._view, name)
+        return found
 
 
 class WatchedStore:
@@ -167,6 +168,12 @@ class WatchedStore:
 
     def is_held(self, name: str) -> bool:
         return self._store.is_held(name)
+
+    def shared_key(self) -> bytes:
+        return self._store.shared_key()
+
+    def hurry(self) -> None:
+        self._store.hurry()
 
     async def close(self) -> None:
         await self._store.close()

@@ -19,9 +19,8 @@ from mcp_hitl.cli import terminal
 from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.running import DONE, REFUSED, run
 from mcp_hitl.cli.workspace import Workspace, settings_of, shared_key, workspace
-from mcp_hitl.config import Settings
+from mcp_hitl.config import Location, Settings, default_database
 from mcp_hitl.domain.approvals.session import LINK_LIFE, LinkEnd
-from mcp_hitl.store.sqlite.files import make_private
 
 _ID = click.argument("approval_id", metavar="[ID]", required=False)
 _ENDS = {
@@ -198,32 +197,40 @@ async def _opened(page: Path) -> bool:
 
 
 @contextmanager
-def _page_that_goes_on_to(where: str, database: Path) -> Generator[Path]:
+def _page_that_goes_on_to(where: str, database: Location) -> Generator[Path]:
     """Create a private page that redirects to the link: everybody on the machine can read a command line."""
-    page = database.with_name(f"{database.name}.open-{os.getpid()}.html")
-    make_private(page)
+    file = _neighbour(database)
+    page = file.with_name(f"{file.name}.open-{os.getpid()}.html")
+    page.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    page.unlink(missing_ok=True)  # of a killed command that had our number
     try:
-        page.write_text(
-            '<!doctype html><meta charset="utf-8"><title>Opening the inbox</title>'
-            f'<meta http-equiv="refresh" content="0;url={html.escape(where)}">'
-            f'<p><a href="{html.escape(where)}">Open the inbox</a></p>\n',
-            encoding="utf-8",
-        )
+        with open(os.open(page, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+            out.write(
+                '<!doctype html><meta charset="utf-8"><title>Opening the inbox</title>'
+                f'<meta http-equiv="refresh" content="0;url={html.escape(where)}">'
+                f'<p><a href="{html.escape(where)}">Open the inbox</a></p>\n'
+            )
         yield page
     finally:
         page.unlink(missing_ok=True)
 
 
-def _remove_left_pages(database: Path) -> None:
+def _remove_left_pages(database: Location) -> None:
     """Remove the pages that killed commands left behind, once their links have expired."""
     outdated = time.time() - LINK_LIFE.total_seconds()
-    name = re.compile(re.escape(database.name) + r"\.open-\d+\.html")
-    for path in database.parent.glob("*.html"):
+    file = _neighbour(database)
+    name = re.compile(re.escape(file.name) + r"\.open-\d+\.html")
+    for path in file.parent.glob("*.html"):
         if name.fullmatch(path.name):
             with suppress(OSError):  # somebody else was faster, or may do what we may not
                 found = path.lstat()
                 if stat.S_ISREG(found.st_mode) and found.st_mtime < outdated and _is_mine(found):
                     path.unlink()
+
+
+def _neighbour(database: Location) -> Path:
+    """Return the file next to which our pages are: the database, or if it is no file, the usual one."""
+    return database.file or Path(str(default_database()))
 
 
 def _is_mine(found: os.stat_result) -> bool:

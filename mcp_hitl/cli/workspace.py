@@ -12,8 +12,8 @@ from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.config import Settings, load
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.principal import Principal
-from mcp_hitl.domain.values.errors import Unavailable
-from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.opening import open_store
+from mcp_hitl.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Workspace:
     """What every command works with: the settings, the open store, its desk, and the user."""
 
     settings: Settings
-    store: SqliteStore
+    store: Store
     desk: Desk
     user: Principal
 
@@ -44,7 +44,7 @@ async def workspace(settings: Settings) -> AsyncGenerator[Workspace]:
         Unavailable: it cannot be opened.
         NotAllowed: the database belongs to a team, but the policy is not a team policy.
     """
-    store = SqliteStore(settings.database)
+    store = open_store(settings.database)
     try:
         desk = Desk(store, inbox=_inbox(settings), rulebook=settings.rulebook, retention=settings.retention)
         await desk.check_policy()
@@ -60,10 +60,7 @@ def shared_key(place: Workspace) -> bytes:
     Raises:
         Unavailable: it cannot be read or made.
     """
-    try:
-        return place.settings.key or place.store.shared_key()
-    except OSError as error:
-        raise Unavailable(f"The key file next to the database cannot be used: {error}.") from error
+    return place.settings.key or place.store.shared_key()
 
 
 def _inbox(settings: Settings) -> str:

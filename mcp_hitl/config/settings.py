@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from mcp_hitl.config.location import Location
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Invalid
 
@@ -15,12 +16,12 @@ _KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The database's path, the key that seals the state of forms (None: the key next to the database), and the policy.
+    """The database, the key that seals the state of forms (None: the one that its processes share), and the policy.
 
     `retention` is how long contents are kept after an approval has ended; None keeps them forever.
     """
 
-    database: Path
+    database: Location
     key: bytes | None = None
     rulebook: Rulebook = field(default_factory=Rulebook)
     retention: timedelta | None = None
@@ -34,37 +35,37 @@ def load(environment: Mapping[str, str], *, database: str | None = None, configu
     Raises:
         Invalid: a setting is wrong, and the message says what is right; or the policy file has mistakes.
     """
-    path = _path(database or environment.get(DATABASE) or "")
+    location = _location(database or environment.get(DATABASE) or "")
     key = _key(environment.get(KEY))
     named = configuration or environment.get(CONFIGURATION)
     if not named:
-        return Settings(path, key)
+        return Settings(location, key)
     # Imported late: without a policy file nothing of what reads one is needed.
     from mcp_hitl.config.policy_file import read
 
     file = _expanded(named)
     policy = read(file)
-    return Settings(path, key, policy.rulebook, policy.retention, Path(os.path.abspath(file)))
+    return Settings(location, key, policy.rulebook, policy.retention, Path(os.path.abspath(file)))
 
 
-def default_database() -> Path:
-    """Return the path of `hitl.db` in the platform's folder for user data."""
+def default_database() -> Location:
+    """Return the location of `hitl.db` in the platform's folder for user data."""
     # Imported late: needed only where nobody names a database.
     from platformdirs import user_data_path
 
-    return user_data_path("mcp-hitl", appauthor=False) / "hitl.db"
+    return Location(str(user_data_path("mcp-hitl", appauthor=False) / "hitl.db"))
 
 
-def _path(named: str) -> Path:
+def _location(named: str) -> Location:
     if not named:
         usual = default_database()
-        if not usual.is_absolute():
+        if not os.path.isabs(str(usual)):
             raise Invalid(f"There is no home folder for this user. Name the database with --db or {DATABASE}.")
         return usual
     if "://" in named:
         raise Invalid("The database must be the path of a file. PostgreSQL is not supported yet.")
     try:
-        return Path(os.path.abspath(_expanded(named)))
+        return Location(os.path.abspath(_expanded(named)))
     except OSError:
         raise Invalid("The current folder no longer exists. Name the database by its absolute path.") from None
 

@@ -8,19 +8,21 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from mcp_hitl.desk.transactions.own_tables import OWN_TABLES
 from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.approvals.seen import hides
 from mcp_hitl.domain.evidence.audit import NOWHERE, Event, Recorded, content_digest, genesis
 from mcp_hitl.domain.evidence.ledger import Broken, Ledger
-from mcp_hitl.domain.evidence.verification import check_expense, check_stored
+from mcp_hitl.domain.evidence.verification import check_stored
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject, read_back
 from mcp_hitl.domain.values.errors import Invalid, Unavailable
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.unreadable import Unreadable
 from mcp_hitl.store.view import View
 
 logger = logging.getLogger(__name__)
@@ -28,8 +30,6 @@ logger = logging.getLogger(__name__)
 FORMAT = "mcp-hitl-audit/1"
 _PAGE = 1_000
 _ERASED_TOGETHER = 100
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, Invalid)
-"""The errors of reading a row that somebody changed with another program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,8 @@ class Evidence:
                 continue
             if approval.resolved_at <= now - older_than and _is_over(tx, approval):
                 tx.approvals.erase(approval.id, now)
+                for table in OWN_TABLES:
+                    table.erase(tx, approval.id)
                 record(tx, approval, Event.ERASED, now, who)
                 erased += 1
         return erased
@@ -156,10 +158,10 @@ def _verify(view: View, expect: str | None) -> Finding:
     try:
         try:
             ledger.read(_chain(view, ledger.seq), expect=expect)
-        except _UNREADABLE:  # somewhere on a page: find the place
+        except Unreadable:  # somewhere on a page: find the place
             try:
                 ledger.read(_chain(view, ledger.seq, page=1), expect=expect)
-            except _UNREADABLE:
+            except Unreadable:
                 raise Broken(f"entry {ledger.seq + 1} was changed: it cannot be read") from None
         ledger.check_end(expect)
         _check_every(view, ledger)
@@ -167,29 +169,37 @@ def _verify(view: View, expect: str | None) -> Finding:
             raise Broken("the stored pauses are not those in the log")
     except Broken as broken:
         return Finding(ledger.seq, ledger.head, str(broken))
+    except Unreadable as error:
+        return Finding(ledger.seq, ledger.head, f"something stored beside the log cannot be read: {error}")
     return Finding(ledger.seq, ledger.head)
 
 
 def _check_every(view: View, ledger: Ledger) -> None:
-    expenses = view.effects.expenses()
+    kept = [(table, table.rows(view)) for table in OWN_TABLES]
     for approval_id in ledger.approvals:
         try:
             approval = view.approvals.get(approval_id)
             if approval is None:
                 raise Broken(f"{approval_id} is in the log, but is no longer stored")
             check_stored(ledger.approvals[approval_id], approval, view.log.content(approval_id))
-            if (paid := expenses.pop(approval_id, None)) is not None:
-                check_expense(approval, paid)
-        except _UNREADABLE:
+            for table, rows in kept:
+                if (row := rows.pop(approval_id, None)) is not None:
+                    table.check(approval, row)
+        except (Unreadable, Invalid):  # or a content is no JSON that we would have stored, so it has no digest
             raise Broken(f"{approval_id} was changed: it cannot be read") from None
+    _check_nothing_else(view, ledger)
+    for table, rows in kept:
+        for approval_id in rows:
+            raise Broken(f"{table.row} is stored for {approval_id}, which is not in the log")
+
+
+def _check_nothing_else(view: View, ledger: Ledger) -> None:
     after = ""
     while page := view.sweeps.every(after, _PAGE):
         after = page[-1].id
         for approval in page:
             if approval.id not in ledger.approvals:
                 raise Broken(f"{approval.id} is stored, but no entry opened it")
-    for approval_id in expenses:
-        raise Broken(f"an expense is stored for {approval_id}, which is not in the log")
 
 
 def _chain(view: View, after: int = 0, *, page: int = _PAGE) -> Iterator[Recorded]:

@@ -9,6 +9,7 @@ import anyio
 
 from mcp_hitl.desk.audience import audience
 from mcp_hitl.desk.feed import Feed
+from mcp_hitl.desk.transactions import counter
 from mcp_hitl.desk.transactions.record import instant
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.past import MOST, SHOWN, Earlier
@@ -165,7 +166,7 @@ class Looking:
 
     async def counter(self) -> Decimal:
         """Return the counter's value."""
-        return await self.store.read(lambda view: view.effects.counter())
+        return await self.store.read(counter.value_of)
 
     async def wait(
         self,

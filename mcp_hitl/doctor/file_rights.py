@@ -8,14 +8,15 @@ from pathlib import Path
 
 from mcp_hitl.config import KEY, Settings, default_database
 from mcp_hitl.doctor.findings.files import Access, Role, Storage
+from mcp_hitl.store.sqlite.files import key_file
 
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs")
 
 
 def storage(settings: Settings, account: str) -> Storage:
-    """Examine the database, its key, the policy file and their folders, if they exist. `account` is ours."""
-    key = settings.database.with_name(settings.database.name + ".key")
-    named = [(Role.DATABASE, settings.database), (Role.KEY, key)]
+    """Examine the files of the database, the policy file and their folders, if they exist. `account` is ours."""
+    file = settings.database.file
+    named = [] if file is None else [(Role.DATABASE, file), (Role.KEY, key_file(file))]
     named += [(Role.POLICY, settings.policy)] if settings.policy else []
     there = [(role, Path(os.path.realpath(path))) for role, path in named]
     folders = dict.fromkeys((Role.FOLDER, folder) for _, path in there for folder in path.parents)
@@ -25,7 +26,7 @@ def storage(settings: Settings, account: str) -> Storage:
         checked=checked,
         usual=str(default_database()),
         account=account,
-        network=_network(settings.database),
+        network=None if file is None else _network(file),
         key_variable=None if settings.key is None else KEY,
     )
 

@@ -18,9 +18,7 @@ from mcp_hitl.doctor.report import Report
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import LOCAL, Principal
 from mcp_hitl.domain.values.errors import Unavailable
-from mcp_hitl.domain.values.text import visible
-from mcp_hitl.store.sqlite.locks import held_beside
-from mcp_hitl.store.sqlite.read_only import glance
+from mcp_hitl.store.opening import glance, is_held
 
 
 def examined(settings: Settings, accepted: frozenset[str], *, user: Principal, command: Callable[..., str]) -> Report:
@@ -57,15 +55,11 @@ def examined(settings: Settings, accepted: frozenset[str], *, user: Principal, c
 def _inbox(settings: Settings, found: Found) -> list[Finding]:
     if found.examination is None:
         return []
-    return inbox_findings(found.examination, served=held_beside(settings.database, INBOX))
+    return inbox_findings(found.examination, served=is_held(settings.database, INBOX))
 
 
 def _look(settings: Settings) -> Found:
     try:
-        if not settings.database.exists():
-            return Found()
         return Found(glance(settings.database, lambda view: examine(view, system_clock())))
     except Unavailable as error:
         return Found(unusable=str(error))
-    except OSError as error:
-        return Found(unusable=f"{visible(str(settings.database))} cannot be reached: {error.strerror}.")

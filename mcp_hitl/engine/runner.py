@@ -20,6 +20,7 @@ from mcp_hitl.engine.run import AnyFlow, Claimed, Run, in_words
 from mcp_hitl.engine.waits import start
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.unreadable import Unreadable
 from mcp_hitl.store.view import View
 
 logger = logging.getLogger(__name__)
@@ -204,8 +205,8 @@ def _readable(view: View, approval_id: str) -> Approval | None:
     """Return an approval; None, with a line in the log, if somebody changed it with another program."""
     try:
         return view.approvals.get(approval_id)
-    except (ValueError, KeyError, TypeError) as error:
-        logger.error("%s cannot be read: %r", approval_id, error)
+    except Unreadable as error:
+        logger.error("%s cannot be read: %s", approval_id, error)
         return None
 
 

@@ -17,6 +17,7 @@ from mcp_hitl.domain.values.errors import HitlError, Unavailable
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Timers:
         self._clock = clock
         self._erase = erase
         self._left_out: set[str] = set()
-        """Ids of unreadable approvals: logged once, then skipped."""
+        """Ids of approvals whose timers fail: logged once, then skipped."""
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -103,10 +104,13 @@ class Timers:
         except Unavailable:
             raise
         except Exception as error:
-            # Whatever somebody has written past this program, the others have their time all the same.
+            # Whatever is wrong with this one, the others have their time all the same.
             if approval_id not in self._left_out:
                 self._left_out.add(approval_id)
-                logger.error("%s cannot be read, so its timers do not run: %r", approval_id, error)
+                if isinstance(error, Unreadable):
+                    logger.error("%s cannot be read, so its timers do not run: %s", approval_id, error)
+                else:
+                    logger.error("the timers of %s do not run", approval_id, exc_info=error)
             return False
         self._left_out.discard(approval_id)
         return passed

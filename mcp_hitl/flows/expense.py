@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
+from mcp_hitl.desk.transactions.expenses import add_expense
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.policy.kinds import EXPENSE
 from mcp_hitl.domain.values.money import as_json, in_digits, money, number
@@ -69,5 +70,5 @@ async def validate(expense: Expense) -> Expense:
 def reimburse(tx: Transaction, approval_id: str, payload: dict[str, Any]) -> Reimbursement:
     """Write the one row that represents the payment, and return what was paid."""
     amount = number(payload["amount"], "amount")
-    tx.effects.add_expense(approval_id, amount, payload)
+    add_expense(tx, approval_id, amount, payload)
     return Reimbursement(amount=amount, currency=payload["currency"])

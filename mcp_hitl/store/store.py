@@ -61,6 +61,18 @@ class Store(Protocol):
         """Return True if a process holds the lock."""
         ...
 
+    def shared_key(self) -> bytes:
+        """Return the secret that the processes using this database share.
+
+        Raises:
+            Unavailable: it cannot be read or made.
+        """
+        ...
+
+    def hurry(self) -> None:
+        """Stop waiting long for other processes, because this process is stopping."""
+        ...
+
     async def close(self) -> None:
         """Finish the queued writes, end the surveys, and close the database."""
         ...

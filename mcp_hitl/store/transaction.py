@@ -7,7 +7,6 @@ from typing import Protocol
 
 from mcp_hitl.store.approvals import ApprovalChanges
 from mcp_hitl.store.clients import ClientChanges
-from mcp_hitl.store.effects import EffectChanges
 from mcp_hitl.store.facts import FactChanges
 from mcp_hitl.store.flows import FlowChanges
 from mcp_hitl.store.log import LogChanges
@@ -52,17 +51,4 @@ class Transaction(View, Protocol):
     @property
     def clients(self) -> ClientChanges:
         """Records connected clients."""
-        ...
-
-    @property
-    def effects(self) -> EffectChanges:
-        """Carries out the built-in kinds' actions."""
-        ...
-
-    def execute(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-        """Return the rows of a statement on a flow's own tables, with `?` for each value.
-
-        Raises:
-            Invalid: the statement would begin or end a transaction.
-        """
         ...

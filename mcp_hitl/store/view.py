@@ -4,13 +4,13 @@ from typing import Protocol
 
 from mcp_hitl.store.approvals import ApprovalReads
 from mcp_hitl.store.clients import ClientReads
-from mcp_hitl.store.effects import EffectReads
 from mcp_hitl.store.facts import FactReads
 from mcp_hitl.store.flows import FlowReads
 from mcp_hitl.store.lists import ListReads
 from mcp_hitl.store.log import LogReads
 from mcp_hitl.store.requesters import RequesterReads
 from mcp_hitl.store.sessions import SessionReads
+from mcp_hitl.store.statement import Statement
 from mcp_hitl.store.stops import StopReads
 from mcp_hitl.store.sweeps import SweepReads
 
@@ -68,7 +68,12 @@ class View(Protocol):
         """Reads the connected clients."""
         ...
 
-    @property
-    def effects(self) -> EffectReads:
-        """Reads what the built-in kinds keep."""
+    def execute(self, statement: str | Statement, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        """Return the rows of a statement on the tables of a flow or an effect, with `?` for each value.
+
+        A text has to suit every database that it runs on. A read can only read.
+
+        Raises:
+            Invalid: the statement would begin or end a transaction.
+        """
         ...

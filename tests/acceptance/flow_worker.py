@@ -125,6 +125,12 @@ class Mortal:
     def is_held(self, name: str) -> bool:
         return self._store.is_held(name)
 
+    def shared_key(self) -> bytes:
+        return self._store.shared_key()
+
+    def hurry(self) -> None:
+        self._store.hurry()
+
     async def close(self) -> None:
         await self._store.close()
 

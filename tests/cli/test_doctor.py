@@ -20,7 +20,7 @@ from terminal import run, terminal
 from warm import warm
 from wires import environment, http_server
 
-from mcp_hitl.config import Settings
+from mcp_hitl.config import Location, Settings
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.doctor import file_rights
@@ -314,6 +314,8 @@ def test_a_group_that_is_our_account_alone_is_not_others(
     database.chmod(0o660)
     monkeypatch.setattr(file_rights, "_own_group", own)
     [access] = [
-        one for one in file_rights.storage(Settings(database), "ana").accesses if one.path == os.path.realpath(database)
+        one
+        for one in file_rights.storage(Settings(Location(str(database))), "ana").accesses
+        if one.path == os.path.realpath(database)
     ]
     assert (access.ours, access.trusted, access.read, access.write) == (True, True, not alone, not alone)

@@ -16,7 +16,7 @@ from wires import environment, launcher, unmeasured
 
 from mcp_hitl import __version__
 from mcp_hitl.cli import running
-from mcp_hitl.config import load
+from mcp_hitl.config import Location, load
 from mcp_hitl.domain.values.errors import Invalid
 
 SLOW = {"filelock", "jinja2", "jsonschema", "mcp", "mcp_types", "pydantic", "sqlite_utils", "starlette", "uvicorn"}
@@ -247,6 +247,6 @@ def test_an_odd_environment_is_told_in_a_sentence(tmp_path: Path, case: str) -> 
 
 
 def test_without_a_home_folder_the_database_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_hitl.config.settings.default_database", lambda: Path("~/.local/share/hitl.db"))
+    monkeypatch.setattr("mcp_hitl.config.settings.default_database", lambda: Location("~/.local/share/hitl.db"))
     with pytest.raises(Invalid, match=r"no home folder for this user\. Name the database with --db or MCP_HITL_DB"):
         load({})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_hitl.config import CONFIGURATION, DATABASE, KEY, Settings, default_database, load
+from mcp_hitl.config import CONFIGURATION, DATABASE, KEY, Location, Settings, default_database, load
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Invalid
@@ -22,7 +22,7 @@ def test_the_policy_file_is_read_into_the_settings(tmp_path: Path) -> None:
     settings = load({CONFIGURATION: str(tmp_path / "policy.toml"), DATABASE: str(tmp_path / "a.db")})
     assert settings.rulebook.profile is Profile.TEAM
     assert settings.retention is not None and settings.retention.days == 30
-    assert settings.database == tmp_path / "a.db"
+    assert settings.database.file == tmp_path / "a.db"
 
 
 def test_a_policy_file_that_is_missing_or_mistaken_is_refused(tmp_path: Path) -> None:
@@ -34,9 +34,11 @@ def test_a_policy_file_that_is_missing_or_mistaken_is_refused(tmp_path: Path) ->
 
 
 def test_the_command_line_goes_before_the_environment_and_a_server_is_no_file(tmp_path: Path) -> None:
-    assert load({DATABASE: "x.db"}, database=str(tmp_path / "y.db")).database == tmp_path / "y.db"
+    location = load({DATABASE: "x.db"}, database=str(tmp_path / "y.db")).database
+    assert (str(location), location.file) == (str(tmp_path / "y.db"), tmp_path / "y.db")
     with pytest.raises(Invalid, match="PostgreSQL is not supported yet"):
         load({DATABASE: "postgresql://x"})
+    assert Location("postgresql://x").file is None
 
 
 def test_a_key_has_enough_bytes() -> None:

@@ -31,8 +31,8 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Conflict, Invalid
+from mcp_hitl.store.rows import recorded_of
 from mcp_hitl.store.sqlite import SqliteStore
-from mcp_hitl.store.sqlite.rows import recorded_of
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]
@@ -199,6 +199,9 @@ ATTACKS = [
     ("UPDATE approvals SET asked = 9 WHERE id = :pending", ":pending was requested 1 times by the log, but 9 times"),
     ("UPDATE approvals SET escalated = '[\"mallory\"]' WHERE id = :pending", ":pending was escalated to somebody"),
     ("UPDATE approvals SET cooldown_until = 1 WHERE id = :paid", "the cooldown of :paid is not the one"),
+    ("INSERT INTO pauses VALUES ('', 'mallory', 9000000000000000)", "something stored beside the log cannot be read"),
+    ("UPDATE approvals SET escalated = '[[]]' WHERE id = :pending", ":pending was changed: it cannot be read"),
+    ("UPDATE approvals SET answer = '1e999' WHERE id = :answered", ":answered was changed: it cannot be read"),
     ("INSERT INTO pauses VALUES ('', 'mallory', 1)", "the stored pauses are not those in the log"),
     ("UPDATE approvals SET policy = 'no JSON' WHERE id = :paid", ":paid was changed: it cannot be read"),
     ("DELETE FROM approvals WHERE id = :pending", ":pending is in the log, but is no longer stored"),

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mcp_hitl.store.sqlite.locks import Holding, held_beside
+from mcp_hitl.store.sqlite.locks import Locks, held_beside
 
 
 def test_what_one_has_hold_of_is_held_until_it_lets_go(tmp_path: Path) -> None:
-    one, other = Holding(tmp_path / "hitl.db"), Holding(tmp_path / "hitl.db")
+    one, other = Locks(tmp_path / "hitl.db"), Locks(tmp_path / "hitl.db")
     assert one.hold("inbox") and one.hold("inbox") and not other.hold("inbox")
     assert one.is_held("inbox") and other.is_held("inbox") and held_beside(tmp_path / "hitl.db", "inbox")
     one.let_go("inbox")
@@ -19,7 +19,7 @@ def test_what_one_has_hold_of_is_held_until_it_lets_go(tmp_path: Path) -> None:
 
 
 def test_looking_makes_no_file(tmp_path: Path) -> None:
-    assert not Holding(tmp_path / "hitl.db").is_held("inbox")
+    assert not Locks(tmp_path / "hitl.db").is_held("inbox")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -27,9 +27,9 @@ def test_looking_makes_no_file(tmp_path: Path) -> None:
 def test_those_who_look_at_the_same_time_do_not_take_each_other_for_a_holder(tmp_path: Path) -> None:
     import fcntl
 
-    holding = Holding(tmp_path / "hitl.db")
-    assert holding.hold("inbox")
-    holding.let_go("inbox")
+    locks = Locks(tmp_path / "hitl.db")
+    assert locks.hold("inbox")
+    locks.let_go("inbox")
     with (tmp_path / "hitl.db.inbox").open("rb") as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
-        assert not holding.is_held("inbox")
+        assert not locks.is_held("inbox")

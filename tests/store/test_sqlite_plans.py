@@ -9,7 +9,7 @@ from samples import START, an_approval
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.values.ids import approval_id
 from mcp_hitl.store.sqlite.connection import connect, prepare
-from mcp_hitl.store.sqlite.rows import progress_of
+from mcp_hitl.store.sqlite.loading import progress_of
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 from mcp_hitl.store.view import View
 

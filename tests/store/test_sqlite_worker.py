@@ -188,7 +188,7 @@ async def test_a_read_that_sqlite_cannot_do_says_that_the_database_is_to_blame(s
     """Nobody's own statements are there, so the file is not what this program has made."""
     attack(store, "ALTER TABLE counter RENAME TO gone")
     with pytest.raises(Unavailable, match=r"no such table: counter"):
-        await store.read(lambda view: view.effects.counter())
+        await store.read(lambda view: view.execute("SELECT value FROM counter"))
 
 
 async def test_a_malformed_file_is_said_to_be_and_nobody_is_advised_to_try_again(store: SqliteStore) -> None:
@@ -222,7 +222,7 @@ async def test_a_malformed_file_is_said_to_be_and_nobody_is_advised_to_try_again
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
 @pytest.mark.parametrize("others", [0, 2], ids=["alone", "together"])
-async def test_whatever_a_write_raises_everybody_is_answered_and_the_lane_goes_on(
+async def test_whatever_a_write_raises_everybody_is_answered_and_the_thread_goes_on(
     store: SqliteStore, raised: BaseException, told: str, others: int
 ) -> None:
     outcome: list[object] = []

@@ -9,8 +9,9 @@ from mcp_hitl.domain.evidence.audit import content_digest
 from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of
 from mcp_hitl.domain.values.identity_key import Same
 from mcp_hitl.domain.values.instants import to_ms
+from mcp_hitl.store import rows
 from mcp_hitl.store.approvals import ApprovalChanges
-from mcp_hitl.store.sqlite import loading, rows
+from mcp_hitl.store.sqlite import loading
 
 
 class SqliteApprovals(ApprovalChanges):
@@ -41,7 +42,7 @@ class SqliteApprovals(ApprovalChanges):
         )
 
     def lock(self, approval_id: str) -> Approval | None:
-        """The lane's `BEGIN IMMEDIATE` holds the whole file."""
+        """The thread's `BEGIN IMMEDIATE` holds the whole file."""
         return self.get(approval_id)
 
     def insert(self, approval: Approval) -> None:
@@ -162,9 +163,6 @@ class SqliteApprovals(ApprovalChanges):
         )
         self._db.execute("DELETE FROM contents WHERE approval = ?", (approval_id,))
         self._db.execute("DELETE FROM progress WHERE approval = ?", (approval_id,))
-        self._db.execute(
-            "UPDATE expenses SET description = '(erased)', category = NULL WHERE approval = ?", (approval_id,)
-        )
         self._db.execute(
             "UPDATE journal SET output = NULL WHERE step IN ('do', 'write') "
             "AND flow IN (SELECT id FROM flows WHERE approval = ?)",

@@ -2,10 +2,12 @@
 
 import sqlite3
 from datetime import datetime
+from typing import Any
 
 from mcp_hitl.domain.approvals.clients import MOST_CLIENTS, Acquaintance, Client, Transport
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.clients import ClientChanges
+from mcp_hitl.store.unreadable import reading
 
 
 class SqliteClients(ClientChanges):
@@ -20,14 +22,7 @@ class SqliteClients(ClientChanges):
             "SELECT name, version, protocol, transport, forms, url, first_seen, last_seen FROM clients "
             "ORDER BY last_seen DESC, rowid DESC"
         )
-        return [
-            Acquaintance(
-                Client(row[0], row[1], row[2], Transport(row[3]), bool(row[4]), bool(row[5])),
-                from_ms(row[6]),
-                from_ms(row[7]),
-            )
-            for row in found
-        ]
+        return [_acquaintance(row) for row in found]
 
     def meet(self, client: Client, now: datetime) -> None:
         seen = to_ms(now)
@@ -43,3 +38,9 @@ class SqliteClients(ClientChanges):
             "(SELECT rowid FROM clients ORDER BY last_seen DESC, rowid DESC LIMIT ?)",
             (MOST_CLIENTS,),
         )
+
+
+@reading
+def _acquaintance(row: Any) -> Acquaintance:
+    client = Client(row[0], row[1], row[2], Transport(row[3]), bool(row[4]), bool(row[5]))
+    return Acquaintance(client, from_ms(row[6]), from_ms(row[7]))

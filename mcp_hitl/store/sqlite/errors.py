@@ -1,4 +1,4 @@
-"""Turns an error in a lane into the error that its caller gets."""
+"""Turns an error in a thread of the store into the error that its caller gets."""
 
 import sqlite3
 from traceback import format_exception_only

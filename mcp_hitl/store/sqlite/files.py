@@ -33,6 +33,11 @@ def make_private(path: Path) -> None:
                 file.chmod(0o600)
 
 
+def key_file(database: Path) -> Path:
+    """Return where the key of a database is."""
+    return database.with_name(database.name + ".key")
+
+
 def shared_key(database: Path) -> bytes:
     """Return the 32-byte key in the file next to the database; the first process that needs it creates it.
 
@@ -41,7 +46,7 @@ def shared_key(database: Path) -> bytes:
     Raises:
         OSError: it cannot be read or created.
     """
-    path = database.with_name(database.name + ".key")
+    path = key_file(database)
     if not path.exists():
         draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         make_private(draft)

@@ -8,6 +8,7 @@ from typing import Any
 from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease, StepState
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.flows import FlowChanges
+from mcp_hitl.store.unreadable import reading
 
 
 class SqliteFlows(FlowChanges):
@@ -41,7 +42,7 @@ class SqliteFlows(FlowChanges):
         found = self._db.execute(
             "SELECT position, step, name, state, output FROM journal WHERE flow = ? ORDER BY position", (flow_id,)
         )
-        return [JournalEntry(row[0], row[1], row[2], StepState(row[3]), row[4]) for row in found]
+        return [_entry(row) for row in found]
 
     def insert(self, flow_id: str, kind: str, approval_id: str, lease_until: datetime) -> Lease:
         self._db.execute(
@@ -112,6 +113,11 @@ class SqliteFlows(FlowChanges):
             ),
         )
         return done.rowcount == 1
+
+
+@reading
+def _entry(row: Any) -> JournalEntry:
+    return JournalEntry(row[0], row[1], row[2], StepState(row[3]), row[4])
 
 
 def _places(values: Sequence[object]) -> str:

@@ -14,6 +14,7 @@ from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.lists import ListReads
 from mcp_hitl.store.sqlite import loading
+from mcp_hitl.store.unreadable import reading
 
 CHUNK = 200
 """The number of rows that are checked together."""
@@ -103,15 +104,12 @@ class SqliteLists(ListReads):
 
     def ended(self, since: datetime, now: datetime, limit: int) -> list[Ended]:
         found = self._db.execute(_LATEST, {"since": to_ms(since), "now": to_ms(now), "limit": limit})
-        ended = [Ended(row[0], Status(row[1]), _span(row[2]), bool(row[4]), from_ms(row[3])) for row in found]
+        ended = [_ended(row) for row in found]
         return sorted(ended, key=lambda one: one.ended_at, reverse=True)
 
     def given(self, since: datetime, now: datetime) -> list[Given]:
         found = self._db.execute(_GIVEN, {"since": to_ms(since), "now": to_ms(now)})
-        return [
-            Given(row[0], row[1], Verdict(row[2]), _span(row[3]), None if row[4] is None else _span(row[4]))
-            for row in found
-        ]
+        return [_given(row) for row in found]
 
     def _sift(self, candidates: sqlite3.Cursor, sought: Sought, order: str, limit: int, most: int) -> Sifted:
         """Check at most `most` candidates, in their order, until enough are found."""
@@ -174,6 +172,16 @@ def _conditions(sought: Sought) -> tuple[str, list[str]]:
         where.append("AND EXISTS (SELECT 1 FROM decisions WHERE approval = approvals.id AND approver = ?)")
         values.append(sought.approver)
     return " ".join(where), values
+
+
+@reading
+def _ended(row: Any) -> Ended:
+    return Ended(row[0], Status(row[1]), _span(row[2]), bool(row[4]), from_ms(row[3]))
+
+
+@reading
+def _given(row: Any) -> Given:
+    return Given(row[0], row[1], Verdict(row[2]), _span(row[3]), None if row[4] is None else _span(row[4]))
 
 
 def _span(ms: int) -> timedelta:

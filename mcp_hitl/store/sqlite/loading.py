@@ -3,11 +3,12 @@
 import sqlite3
 from typing import Any
 
-from mcp_hitl.domain.approvals.approval import Approval, Edit
+from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, Progress
 from mcp_hitl.domain.values.canonical import read_back
 from mcp_hitl.domain.values.instants import from_ms
 from mcp_hitl.domain.values.payload import arranged_like
-from mcp_hitl.store.sqlite import rows
+from mcp_hitl.store import rows
+from mcp_hitl.store.unreadable import reading
 
 _WHOLE = (
     f"{rows.APPROVAL}, "
@@ -35,10 +36,26 @@ def number(db: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> i
     return row[0]
 
 
+@reading
 def _approval(db: sqlite3.Connection, row: Any) -> Approval:
     *_, decisions, progress = row
     edits = () if row[7] == 1 else _edits(db, row[0], read_back(row[5]))
-    return rows.approval_of(row, rows.decisions_of(decisions), edits, rows.progress_of(progress))
+    return rows.approval_of(row, decisions_of(decisions), edits, progress_of(progress))
+
+
+def decisions_of(text: str) -> tuple[Decision, ...]:
+    """Return the decisions in a JSON list of lists: the row's number, `DECISION`'s columns, and the comment itself."""
+    return tuple(rows.decision_of(row, content) for _, *row, content in _listed(text))
+
+
+def progress_of(text: str) -> tuple[Progress, ...]:
+    """Return the progress in a JSON list of lists: the row's number, `step`, `message` and `at`."""
+    return tuple(Progress(step=step, message=message, at=from_ms(at)) for _, step, message, at in _listed(text))
+
+
+def _listed(text: str) -> list[Any]:
+    """Return the rows in order; SQLite does not guarantee the order of aggregated rows."""
+    return [] if text == "[]" else sorted(read_back(text))
 
 
 def _edits(db: sqlite3.Connection, approval_id: str, payload: Any) -> tuple[Edit, ...]:

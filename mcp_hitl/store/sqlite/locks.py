@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 
-class Holding:
+class Locks:
     """Locks on files next to the database."""
 
     def __init__(self, database: Path) -> None:

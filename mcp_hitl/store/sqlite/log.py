@@ -7,9 +7,9 @@ from typing import Any
 
 from mcp_hitl.domain.evidence.audit import Entry, Recorded, genesis, sealed
 from mcp_hitl.domain.values.instants import to_ms
+from mcp_hitl.store import rows
 from mcp_hitl.store.facts import FactReads
 from mcp_hitl.store.log import LogChanges
-from mcp_hitl.store.sqlite import rows
 
 
 class SqliteLog(LogChanges):

@@ -8,6 +8,7 @@ from mcp_hitl.domain.approvals.session import Session
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.sessions import SessionChanges
+from mcp_hitl.store.unreadable import reading
 
 _COLUMNS = "digest, token_digest, principal, established, since, until"
 
@@ -67,6 +68,7 @@ class SqliteSessions(SessionChanges):
             self._db.execute(f"DELETE FROM {table} WHERE until <= ?", (to_ms(now),))
 
 
+@reading
 def _session(row: Any) -> Session:
     return Session(
         digest=row[0],

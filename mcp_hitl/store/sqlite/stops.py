@@ -2,10 +2,12 @@
 
 import sqlite3
 from datetime import datetime
+from typing import Any
 
 from mcp_hitl.domain.approvals.stop import Stop
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.stops import StopChanges
+from mcp_hitl.store.unreadable import reading
 
 
 class SqliteStops(StopChanges):
@@ -24,7 +26,7 @@ class SqliteStops(StopChanges):
 
     def all(self) -> list[Stop]:
         found = self._db.execute("SELECT kind, by, at FROM pauses ORDER BY kind")
-        return [Stop(row[0] or None, row[1], from_ms(row[2])) for row in found]
+        return [_stop(row) for row in found]
 
     def pause(self, kind: str | None, by: str, at: datetime) -> bool:
         self._stopped = None
@@ -41,3 +43,8 @@ class SqliteStops(StopChanges):
     def forget(self) -> None:
         """Forget what was remembered."""
         self._stopped = None
+
+
+@reading
+def _stop(row: Any) -> Stop:
+    return Stop(row[0] or None, row[1], from_ms(row[2]))

@@ -1,4 +1,4 @@
-"""The store in one SQLite file: a lane for writes, a lane for reads, surveys, and a watch for others' commits."""
+"""The store in one SQLite file: a thread for writes, a thread for reads, surveys, and a watch for others' commits."""
 
 import asyncio
 import sqlite3
@@ -14,12 +14,12 @@ from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.connection import connect, prepare, scrub
 from mcp_hitl.store.sqlite.files import shared_key
 from mcp_hitl.store.sqlite.surveys import Surveys
-from mcp_hitl.store.sqlite.worker import Lane
+from mcp_hitl.store.sqlite.worker import DatabaseThread
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
 
 if TYPE_CHECKING:
-    from mcp_hitl.store.sqlite.locks import Holding
+    from mcp_hitl.store.sqlite.locks import Locks
 
 T = TypeVar("T")
 
@@ -43,9 +43,9 @@ class SqliteStore:
         self._commits = 0
         self._commits_seen = 0
         self._sleeper: tuple[asyncio.AbstractEventLoop, anyio.Event] | None = None
-        self._writer = Lane(path, writes=True, committed=self._announce)
-        self._reader = Lane(path, writes=False)
-        self._holding: Holding | None = None
+        self._writer = DatabaseThread(path, writes=True, committed=self._announce)
+        self._reader = DatabaseThread(path, writes=False)
+        self._locks: Locks | None = None
         self._surveys = Surveys(path)
 
     async def read(self, work: Callable[[View], T]) -> T:
@@ -78,18 +78,18 @@ class SqliteStore:
 
     def hold(self, name: str) -> bool:
         """See `Store.hold`."""
-        return self._locks().hold(name)
+        return self._own_locks().hold(name)
 
     def let_go(self, name: str) -> None:
         """See `Store.let_go`."""
-        self._locks().let_go(name)
+        self._own_locks().let_go(name)
 
     def is_held(self, name: str) -> bool:
         """See `Store.is_held`."""
-        return self._locks().is_held(name)
+        return self._own_locks().is_held(name)
 
     def hurry(self) -> None:
-        """Stop waiting for other processes' locks, because this process is stopping."""
+        """See `Store.hurry`."""
         self._writer.hurry()
         self._reader.hurry()
 
@@ -100,25 +100,24 @@ class SqliteStore:
             await anyio.to_thread.run_sync(self._surveys.finish)
             await anyio.to_thread.run_sync(self._writer.finish)
             await anyio.to_thread.run_sync(self._reader.finish)
-        if self._holding is not None:
-            self._holding.close()
+        if self._locks is not None:
+            self._locks.close()
         self._watch.close()
 
     def shared_key(self) -> bytes:
-        """Return the secret that the processes using this file share.
+        """See `Store.shared_key`. It is in a file next to the database."""
+        try:
+            return shared_key(self.path)
+        except OSError as error:
+            raise Unavailable(f"The key file next to the database cannot be used: {error}.") from error
 
-        Raises:
-            OSError: it cannot be read or created.
-        """
-        return shared_key(self.path)
-
-    def _locks(self) -> "Holding":
-        if self._holding is None:
+    def _own_locks(self) -> "Locks":
+        if self._locks is None:
             # Imported late: most commands of the terminal hold nothing.
-            from mcp_hitl.store.sqlite.locks import Holding
+            from mcp_hitl.store.sqlite.locks import Locks
 
-            self._holding = Holding(self.path)
-        return self._holding
+            self._locks = Locks(self.path)
+        return self._locks
 
     def _announce(self) -> None:
         self._commits += 1

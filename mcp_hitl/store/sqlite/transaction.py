@@ -9,7 +9,6 @@ import sqlite3
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.store.sqlite.approvals import SqliteApprovals
 from mcp_hitl.store.sqlite.clients import SqliteClients
-from mcp_hitl.store.sqlite.effects import SqliteEffects
 from mcp_hitl.store.sqlite.facts import SqliteFacts
 from mcp_hitl.store.sqlite.flows import SqliteFlows
 from mcp_hitl.store.sqlite.lists import SqliteLists
@@ -18,6 +17,7 @@ from mcp_hitl.store.sqlite.requesters import SqliteRequesters
 from mcp_hitl.store.sqlite.sessions import SqliteSessions
 from mcp_hitl.store.sqlite.stops import SqliteStops
 from mcp_hitl.store.sqlite.sweeps import SqliteSweeps
+from mcp_hitl.store.statement import Statement
 
 _CONTROL = re.compile(
     r"(?> \s | \ufeff | ; | --[^\n]* | /\*.*?\*/ )*+ (BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b",
@@ -32,7 +32,7 @@ class SqliteTransaction:
     """The view and transaction that the desk's work gets."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        """Use `db`; its lane begins and commits."""
+        """Use `db`; its thread begins and commits."""
         self._db = db
         self.approvals = SqliteApprovals(db)
         self.lists = SqliteLists(db)
@@ -43,7 +43,6 @@ class SqliteTransaction:
         self.flows = SqliteFlows(db)
         self.sessions = SqliteSessions(db)
         self.clients = SqliteClients(db)
-        self.effects = SqliteEffects(db)
         self.log = SqliteLog(db, self.facts)
 
     def forget(self) -> None:
@@ -52,9 +51,10 @@ class SqliteTransaction:
         self.log.forget()
         self.stops.forget()
 
-    def execute(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-        """See `Transaction.execute`."""
-        if control := _CONTROL.match(statement):
+    def execute(self, statement: str | Statement, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        """See `View.execute`."""
+        text = statement if isinstance(statement, str) else statement.sqlite
+        if control := _CONTROL.match(text):
             raise Invalid(f"An action cannot use {control[1].upper()}: it already runs inside a transaction.")
         self.forget()
-        return self._db.execute(statement, values).fetchall()
+        return self._db.execute(text, values).fetchall()

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 MOST_TOGETHER = 64
 _SLICE_MS = 100
-"""A lane waits for another process's lock in short intervals, and checks in between whether it should hurry."""
+"""A thread waits for another process's lock in short intervals, and checks in between whether it should hurry."""
 _HURRY_SECONDS = 1.0
 
 _Work = Callable[[SqliteTransaction], Any]
@@ -33,7 +33,7 @@ _Caller = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 _Result = tuple[Any, Exception | None]
 
 
-class Lane(threading.Thread):
+class DatabaseThread(threading.Thread):
     """One of a store's two threads; `writes` says which."""
 
     def __init__(self, path: Path, *, writes: bool, committed: Callable[[], None] | None = None) -> None:
@@ -63,7 +63,7 @@ class Lane(threading.Thread):
         """Run `work` and return its result after the commit. If cancelled before its turn, `work` does not run at all.
 
         Raises:
-            Unavailable: the commit failed, or the lane has finished.
+            Unavailable: the commit failed, or the thread has finished.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -119,7 +119,7 @@ class Lane(threading.Thread):
             results = [self._run_one(work, apart) for work, _ in batch]
             undo = own and results[0][1] is not None
             self._db.execute("ROLLBACK" if undo else "COMMIT")
-        except BaseException as error:  # whatever it is, everybody is told, and the lane goes on
+        except BaseException as error:  # whatever it is, everybody is told, and the thread goes on
             with suppress(sqlite3.Error):
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")

@@ -1,4 +1,4 @@
-"""What every store promises of lists, searches and numbers."""
+"""What every store promises of searches and numbers."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,7 +11,6 @@ from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
 from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
 from mcp_hitl.domain.approvals.search import Sifted, Sought, words_of
 from mcp_hitl.domain.approvals.statistics import Ended, Given
-from mcp_hitl.domain.approvals.stop import Stop
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.ids import approval_id
 from mcp_hitl.store.store import Store
@@ -192,18 +191,6 @@ async def test_who_and_what_is_pending_is_named_once_in_order(store: Store) -> N
     assert await named(START, 100) == (["os:ana", "os:bo", "os:cy"], ["action", "expense", "release"])
     assert await named(START, 2) == (["os:ana", "os:bo"], ["action", "expense"])
     assert await named(START + timedelta(days=8), 100) == ([], [])
-
-
-async def test_a_stop_tells_who_made_it_and_when(store: Store) -> None:
-    assert await store.read(lambda view: view.stops.all()) == []
-    await store.write(lambda tx: tx.stops.pause("expense", "os:bo", START))
-    await store.write(lambda tx: tx.stops.pause(None, "os:ana", START + HOUR))
-    assert await store.read(lambda view: view.stops.all()) == [
-        Stop(None, "os:ana", START + HOUR),
-        Stop("expense", "os:bo", START),
-    ]
-    await store.write(lambda tx: tx.stops.resume(None))
-    assert await store.read(lambda view: view.stops.all()) == [Stop("expense", "os:bo", START)]
 
 
 async def test_what_ended_in_a_span_is_told_with_what_people_decided_on_it(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Converts values to rows and back."""
+"""Converts values to the values of columns and back. Every database has these columns, and JSON as text."""
 
 import json
 from datetime import timedelta
@@ -12,6 +12,7 @@ from mcp_hitl.domain.policy.policy import Assurance, Escalation, Policy, Stage, 
 from mcp_hitl.domain.values.canonical import JsonObject, read_back
 from mcp_hitl.domain.values.identity_key import Same
 from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.store.unreadable import reading
 
 _compact = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
@@ -66,6 +67,7 @@ def timing_row(approval: Approval) -> tuple[Any, ...]:
     )
 
 
+@reading
 def approval_of(
     row: Any, decisions: tuple[Decision, ...], edits: tuple[Edit, ...], progress: tuple[Progress, ...]
 ) -> Approval:
@@ -96,7 +98,7 @@ def approval_of(
         progress=progress,
         stage_since=from_ms(row[20]),
         timed_to=from_ms(row[21]),
-        escalated=() if row[23] == "[]" else tuple(read_back(row[23])),
+        escalated=() if row[23] == "[]" else _texts(read_back(row[23])),
         flow=row[24],
         rule=row[25],
         erased_at=None if row[26] is None else from_ms(row[26]),
@@ -122,22 +124,9 @@ def decision_row(decision: Decision) -> tuple[Any, ...]:
     )
 
 
-def decisions_of(text: str) -> tuple[Decision, ...]:
-    """Return the decisions in a JSON list of lists: the row's number, `DECISION`'s columns, and the comment itself."""
-    return tuple(_decision_of(row, content) for _, *row, content in _listed(text))
-
-
-def progress_of(text: str) -> tuple[Progress, ...]:
-    """Return the progress in a JSON list of lists: the row's number, `step`, `message` and `at`."""
-    return tuple(Progress(step=step, message=message, at=from_ms(at)) for _, step, message, at in _listed(text))
-
-
-def _listed(text: str) -> list[Any]:
-    """Return the rows in order; SQLite does not guarantee the order of aggregated rows."""
-    return [] if text == "[]" else sorted(read_back(text))
-
-
-def _decision_of(row: Any, content: str | None) -> Decision:
+@reading
+def decision_of(row: Any, content: str | None) -> Decision:
+    """Return the decision in a row with the columns of `DECISION`; `content` is the comment behind its digest."""
     return Decision(
         approval=row[0],
         revision=row[1],
@@ -166,6 +155,7 @@ def entry_row(entry: Entry) -> tuple[Any, ...]:
     )
 
 
+@reading
 def recorded_of(row: Any) -> Recorded:
     """Return the entry in a row with the columns of `ENTRY`."""
     return Recorded(
@@ -218,15 +208,23 @@ _BARE = {outcome_text(outcome): outcome for outcome in map(Outcome, OutcomeState
 """Outcomes without a result and an error, which most approvals have while they are open."""
 
 
+def _texts(values: list[Any]) -> tuple[str, ...]:
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError("a list of texts has something else in it")
+    return tuple(values)
+
+
 @lru_cache(maxsize=256)
 def _policy_of(text: str) -> Policy:
     held = read_back(text)
+    if not held["stages"]:
+        raise ValueError("a policy has at least one stage")
     return Policy(
         stages=tuple(
             Stage(
-                tuple(stage["approvers"]),
+                _texts(stage["approvers"]),
                 stage["quorum"],
-                tuple(Escalation(timedelta(seconds=after), tuple(to)) for after, to in stage["escalate"]),
+                tuple(Escalation(timedelta(seconds=after), _texts(to)) for after, to in stage["escalate"]),
             )
             for stage in held["stages"]
         ),
@@ -238,5 +236,5 @@ def _policy_of(text: str) -> Policy:
         one_stage_each=held["one_stage_each"],
         valid_for=None if held["valid_for"] is None else timedelta(seconds=held["valid_for"]),
         remind_after=tuple(timedelta(seconds=after) for after in held["remind_after"]),
-        members={name: frozenset(members) for name, members in held["members"].items()},
+        members={name: frozenset(_texts(members)) for name, members in held["members"].items()},
     )

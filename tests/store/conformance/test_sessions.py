@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from samples import START
 
-from mcp_hitl.domain.approvals.session import Session, Whereabouts
+from mcp_hitl.domain.approvals.session import Session
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
@@ -37,10 +37,3 @@ async def test_sessions_are_told_the_oldest_first_and_shutting_out_removes_them_
         lambda view: (view.sessions.all(), view.sessions.get("a"), view.sessions.has_link("c"))
     ) == ([], None, False)
     assert await store.write(lambda tx: tx.sessions.shut_out()) == ([], 0)
-
-
-@pytest.mark.parametrize("where", [Whereabouts("http://127.0.0.1:1", True), Whereabouts("http://[::1]:2", False), None])
-async def test_where_the_inbox_is_is_kept_with_how_its_port_was_chosen(store: Store, where: Whereabouts | None) -> None:
-    assert await store.read(lambda view: view.facts.inbox()) is None
-    await store.write(lambda tx: tx.facts.set_inbox(where))
-    assert await store.read(lambda view: view.facts.inbox()) == where

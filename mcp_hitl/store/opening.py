@@ -1,0 +1,53 @@
+"""Opens or looks at the database that a setting names. Only this module chooses between databases."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from mcp_hitl.config.location import Location
+from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.domain.values.text import visible
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.view import View
+
+T = TypeVar("T")
+
+
+def open_store(location: Location) -> Store:
+    """Open a database. Create it and migrate its schema if necessary.
+
+    Raises:
+        Unavailable: it cannot be opened or created, is another program's, or belongs to a newer version.
+    """
+    from mcp_hitl.store.sqlite import SqliteStore
+
+    return SqliteStore(_file_of(location))
+
+
+def glance(location: Location, work: Callable[[View], T]) -> T | None:
+    """Return the result of `work` on one snapshot, without changing anything; None if there is no database yet.
+
+    Raises:
+        Unavailable: it cannot be read, is another program's, or is older or newer than this program.
+    """
+    # Imported late: only `doctor` looks this way.
+    from mcp_hitl.store.sqlite import read_only
+
+    file = _file_of(location)
+    try:
+        return read_only.glance(file, work) if file.exists() else None
+    except OSError as error:
+        raise Unavailable(f"{visible(str(location))} cannot be reached: {error.strerror}.") from error
+
+
+def is_held(location: Location, name: str) -> bool:
+    """Return True if a process holds the lock `name`. The database need not be open, and nothing is created."""
+    from mcp_hitl.store.sqlite.locks import held_beside
+
+    return held_beside(_file_of(location), name)
+
+
+def _file_of(location: Location) -> Path:
+    if location.file is None:
+        raise Unavailable("The database must be the path of a file. PostgreSQL is not supported yet.")
+    return location.file

@@ -1,0 +1,30 @@
+"""The facts of the database itself: what every store keeps."""
+
+import pytest
+from samples import START
+
+from mcp_hitl.domain.approvals.session import Whereabouts
+from mcp_hitl.domain.policy.policy import Profile
+from mcp_hitl.store.store import Store
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_no_two_databases_have_one_id(store: Store, other: Store, foreign: Store) -> None:
+    first = await store.read(lambda view: view.facts.database_id())
+    assert await other.read(lambda view: view.facts.database_id()) == first
+    assert await foreign.read(lambda view: view.facts.database_id()) != first
+
+
+async def test_the_latest_instant_and_the_profile_are_remembered(store: Store, other: Store) -> None:
+    assert await store.read(lambda view: view.facts.profile()) is Profile.SOLO
+    assert await store.read(lambda view: view.facts.mark()) < START
+    await store.write(lambda tx: (tx.facts.remember(START), tx.facts.set_profile(Profile.TEAM)))
+    assert await other.read(lambda view: (view.facts.mark(), view.facts.profile())) == (START, Profile.TEAM)
+
+
+@pytest.mark.parametrize("where", [Whereabouts("http://127.0.0.1:1", True), Whereabouts("http://[::1]:2", False), None])
+async def test_where_the_inbox_is_is_kept_with_how_its_port_was_chosen(store: Store, where: Whereabouts | None) -> None:
+    assert await store.read(lambda view: view.facts.inbox()) is None
+    await store.write(lambda tx: tx.facts.set_inbox(where))
+    assert await store.read(lambda view: view.facts.inbox()) == where

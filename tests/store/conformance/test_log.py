@@ -1,0 +1,102 @@
+"""The log: what every store promises of it."""
+
+from datetime import timedelta
+
+import pytest
+from samples import START
+from store_samples import an_entry, append, insert, numbered
+
+from mcp_hitl.domain.evidence.audit import Event, genesis
+from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_entries_come_back_in_order_with_every_field(store: Store) -> None:
+    mine, another = numbered(1), numbered(2)
+    decided = an_entry(
+        mine,
+        Event.DECIDED,
+        revision=2,
+        actor="os:ünï",
+        established="os-user",
+        assurance=Assurance.LOCAL,
+        at=START + timedelta(milliseconds=3),
+        data={"verdict": "approve", "stage": 1, "comment": None},
+    )
+    await append(store, an_entry(mine), an_entry(another), decided)
+    recorded = await store.read(lambda view: view.log.entries(mine.id))
+    assert [(one.seq, one.entry) for one in recorded] == [(1, an_entry(mine)), (3, decided)]
+
+
+async def test_entries_are_a_chain_that_begins_with_the_database(store: Store) -> None:
+    database = await store.read(lambda view: view.facts.database_id())
+    assert await store.read(lambda view: view.log.head()) == (0, genesis(database))
+    await append(store, *(an_entry(numbered(number)) for number in range(5)))
+    chain = await store.read(lambda view: view.log.chain(0, 100))
+    assert [one.seq for one in chain] == [1, 2, 3, 4, 5]
+    assert [one.previous for one in chain] == [genesis(database), *(one.hash for one in chain[:-1])]
+    assert all(one.intact for one in chain)
+    assert await store.read(lambda view: view.log.head()) == (5, chain[-1].hash)
+    assert await store.read(lambda view: [view.log.chain(after, 2) for after in (0, 3, 5)]) == [
+        chain[:2],
+        chain[3:],
+        [],
+    ]
+    assert (await store.read(lambda view: view.log.entries(numbered(3).id))) == [chain[3]]
+
+
+async def test_work_that_is_undone_leaves_the_head_as_it_was(store: Store) -> None:
+    await append(store, an_entry(numbered(1)))
+    head = await store.read(lambda view: view.log.head())
+
+    def work(tx: Transaction) -> None:
+        tx.log.append(an_entry(numbered(2)))
+        assert tx.log.head()[0] == 2
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match=r"^no$"):
+        await store.write(work)
+    assert await store.read(lambda view: view.log.head()) == head
+    await append(store, an_entry(numbered(3)))
+    (_, second) = await store.read(lambda view: view.log.chain(0, 100))
+    assert (second.previous, second.intact) == (head[1], True)
+
+
+async def test_what_an_actor_caused_is_counted_by_event_and_since_when(store: Store) -> None:
+    one, other = numbered(1), numbered(2, kind="action")
+    await insert(store, one, other)
+    await append(
+        store,
+        an_entry(other, at=START + timedelta(seconds=1)),
+        an_entry(one),
+        an_entry(one, at=START + timedelta(seconds=1)),
+        an_entry(one, Event.ASKED_AGAIN, at=START + timedelta(seconds=2)),
+        an_entry(one, Event.DECIDED, at=START + timedelta(seconds=2)),
+        an_entry(one, actor="os:bo", at=START + timedelta(seconds=2)),
+    )
+
+    async def count(events: list[Event], since: timedelta, actor: str = "os:ana") -> int:
+        return await store.read(lambda view: view.log.count_events(actor, "expense", events, START + since))
+
+    both = [Event.OPENED, Event.ASKED_AGAIN]
+    assert await count(both, timedelta(milliseconds=-1)) == 3
+    assert await count(both, timedelta()) == 2  # not that of the very instant
+    assert await count([Event.OPENED], timedelta()) == 1
+    assert await count(both, timedelta(), "os:bo") == 1
+    assert await count(both, timedelta(seconds=2)) == 0
+
+
+async def test_the_feed_tells_what_is_new_in_order_and_without_gaps(store: Store) -> None:
+    one, two = numbered(1), numbered(2)
+    await append(store, an_entry(one), an_entry(two))
+    await append(store, an_entry(one, Event.APPROVED))
+    assert await store.read(lambda view: view.log.last_seq()) == 3
+    news = await store.read(lambda view: [list(view.log.news(after, 2)) for after in (0, 2, 3)])
+    assert [[tuple(item) for item in some] for some in news] == [
+        [(1, one.id, Event.OPENED), (2, two.id, Event.OPENED)],
+        [(3, one.id, Event.APPROVED)],
+        [],
+    ]

@@ -1,0 +1,100 @@
+"""What else a requester has asked for: what every store finds."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from samples import START, a_decision
+from store_samples import insert, numbered
+
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
+from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_earlier_requests_are_the_requesters_own_of_a_kind_newest_first(store: Store) -> None:
+    await insert(
+        store,
+        *(numbered(number) for number in range(4)),
+        numbered(4, requester="os:other"),
+        numbered(5, kind="action"),
+        numbered(6),
+    )
+
+    async def earlier(but: int, limit: int) -> list[str]:
+        listed = await store.read(lambda view: view.requesters.earlier("os:agent", "expense", numbered(but).id, limit))
+        return [one.id for one in listed]
+
+    assert await earlier(6, 10) == [numbered(number).id for number in (3, 2, 1, 0)]
+    assert await earlier(3, 2) == [numbered(6).id, numbered(2).id]
+    assert await earlier(0, 10) == [numbered(number).id for number in (6, 3, 2, 1)]
+
+
+async def test_t24_what_people_rejected_comes_first_and_what_ended_how_is_counted(store: Store) -> None:
+    ended = [Status.REJECTED, Status.REJECTED, Status.CANCELLED, Status.REJECTED, Status.CANCELLED]
+    await insert(store, *(numbered(number) for number in range(7)), numbered(7, requester="os:other"))
+    rule = a_decision(approval=numbered(3).id, approver="policy:none", stage=POLICY_STAGE, verdict=Verdict.REJECT)
+
+    def end(tx: Transaction) -> None:
+        tx.approvals.add_decision(rule)
+        for number, status in enumerate(ended):
+            tx.approvals.resolve(numbered(number).id, status, START)
+
+    await store.write(end)
+    others = ("os:agent", "expense", numbered(6).id)
+    listed = await store.read(lambda view: [view.requesters.earlier(*others, limit) for limit in (2, 4, 10)])
+    in_order = [numbered(number).id for number in (1, 0, 3, 5, 4, 2)]
+    assert [[one.id for one in some] for some in listed] == [in_order[:2], in_order[:4], in_order]
+
+    async def counted(now: datetime, most: int) -> dict[Status, int]:
+        return await store.read(lambda view: view.requesters.count_earlier(*others, now, most))
+
+    assert await counted(START, 10) == {Status.REJECTED: 3, Status.CANCELLED: 2, Status.PENDING: 1}
+    overdue = numbered(5).expires_at
+    assert await counted(overdue, 2) == {Status.REJECTED: 2, Status.CANCELLED: 2, Status.EXPIRED: 1}
+
+
+async def test_what_a_requester_has_open_is_counted_by_kind_and_to_a_limit(store: Store) -> None:
+    await insert(
+        store,
+        *(numbered(number) for number in range(3)),
+        numbered(3, status=Status.CANCELLED, resolved_at=START),
+        numbered(4, requester="os:other"),
+        numbered(5, kind="action"),
+    )
+
+    def count(requester: str, now: datetime, *limits: int) -> Callable[[View], list[int]]:
+        return lambda view: [view.requesters.count_open(requester, "expense", now, most) for most in limits]
+
+    ends = numbered(0).expires_at
+    assert await store.read(count("os:agent", START, 2, 3, 10)) == [2, 3, 3]
+    assert await store.read(count("os:agent", ends - timedelta(milliseconds=1), 10)) == [3]
+    assert await store.read(count("os:agent", ends, 10)) == [0]
+    assert await store.read(count("os:nobody", START, 10)) == [0]
+
+
+async def test_what_a_rule_approved_is_counted_by_requester_kind_and_since_when(store: Store) -> None:
+    approved: dict[str, Any] = {"status": Status.APPROVED, "rule": "small"}
+    late, later = START + timedelta(seconds=1), START + timedelta(seconds=2)
+    await insert(
+        store,
+        numbered(1, **approved, resolved_at=START),
+        numbered(2, **approved, resolved_at=late),
+        numbered(3, **approved, resolved_at=later, requested_at=START - timedelta(days=9)),
+        numbered(4, **{**approved, "status": Status.REJECTED}, resolved_at=later),
+        numbered(5, **{**approved, "rule": "large"}, resolved_at=later),
+        numbered(6, **approved, resolved_at=later, requester="os:other"),
+        numbered(7, **approved, resolved_at=later, kind="action"),
+        numbered(8, rule="small"),
+    )
+
+    async def count(since: datetime) -> int:
+        return await store.read(lambda view: view.requesters.count_ruled("os:agent", "expense", "small", since))
+
+    assert [await count(since) for since in (START - timedelta(seconds=1), START, late, later)] == [3, 2, 1, 0]
