@@ -12,30 +12,25 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import lru_cache
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 from pydantic_core import to_jsonable_python
 
 from mcp_hitl.domain.approvals.approval import Approval
-from mcp_hitl.domain.approvals.flow import JournalEntry, StepState
+from mcp_hitl.domain.approvals.flow import StepState
 from mcp_hitl.domain.values.errors import HitlError
-from mcp_hitl.domain.values.text import one_line
 from mcp_hitl.engine.codec import decoded, encoded, returned, told
-from mcp_hitl.present.approval_views import verdict_line
-
-if TYPE_CHECKING:
-    from mcp_hitl.engine.journal import Journal
-    from mcp_hitl.engine.waits import Waits
-    from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.engine.journal import Journal
+from mcp_hitl.engine.signals import Failed, LeaseLost, Suspended, Unknown
+from mcp_hitl.engine.waits import Waits
+from mcp_hitl.store.transaction import Transaction
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 T = TypeVar("T")
 
-MOST_WHY = 500
-"""The most characters of a step's error."""
 RETRIES = 2
 BACKOFF = 0.5
 
@@ -49,47 +44,6 @@ class Flow(Generic[Input, Output]):
     async def run(self, value: Input, step: Step) -> Output:
         """Do the work, from the requested payload to the result. Use `step` for everything that acts."""
         ...
-
-
-class NotApproved(Exception):
-    """Raise it to end a flow because a person did not approve. The approval says how and why."""
-
-    def __init__(self, approval: Approval) -> None:
-        """End the flow because of this approval."""
-        super().__init__(verdict_line(approval, approval.expires_at))
-        self.approval = approval
-
-
-class Failed(Exception):
-    """Raise it in a step if the action certainly did not happen. The outcome is known; the step is not tried again.
-
-    It is stored in the journal. A flow that catches it can continue another way; each later run raises it again with
-    the same message. A flow that does not catch it fails.
-    """
-
-
-class Unknown(Exception):
-    """We don't know whether a step acted. The flow stops until a person reconciles it."""
-
-
-class FlowChanged(Exception):
-    """The code differs from what its journal recorded. Continuing would be a guess."""
-
-
-class Suspended(Exception):
-    """The flow waits. It uses no thread and no memory until it continues."""
-
-
-class Held(Suspended):
-    """The emergency stop is on. The flow is released and continues after the stop."""
-
-
-class Interrupted(Suspended):
-    """The run was cancelled from inside during a write. The journal has what was written; the next run continues."""
-
-
-class LeaseLost(Exception):
-    """Another process runs the flow now. This process has written nothing and must stop."""
 
 
 class Step:
@@ -225,26 +179,6 @@ class Step:
                     raise
                 await anyio.sleep(backoff * 2**attempt)
         raise AssertionError("a retry without an attempt")
-
-
-class Place:
-    """The place of a step: its position, its operation, its name, and its journal entry if there is one."""
-
-    def __init__(self, position: int, step: str, name: str, entry: JournalEntry | None) -> None:
-        """Make a place in a journal."""
-        self.position, self.step, self.name, self.entry = position, step, name, entry
-
-    def claimed(self) -> JournalEntry:
-        """Return the journal entry for a step that is about to act."""
-        return JournalEntry(self.position, self.step, self.name, StepState.CLAIMED)
-
-    def done(self, output: str | None) -> JournalEntry:
-        """Return the journal entry for a step that acted, with this result."""
-        return JournalEntry(self.position, self.step, self.name, StepState.DONE, output)
-
-    def failed(self, why: Failed) -> JournalEntry:
-        """Return the journal entry for a step that certainly did not act."""
-        return JournalEntry(self.position, self.step, self.name, StepState.FAILED, one_line(str(why), MOST_WHY))
 
 
 async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str) -> T:

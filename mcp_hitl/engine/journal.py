@@ -17,7 +17,7 @@ from mcp_hitl.domain.values.canonical import check_text
 from mcp_hitl.domain.values.durations import duration
 from mcp_hitl.domain.values.errors import Paused, Unavailable
 from mcp_hitl.domain.values.instants import from_ms, to_ms
-from mcp_hitl.engine.flow import FlowChanged, Held, Interrupted, LeaseLost, Place, Suspended, Unknown
+from mcp_hitl.engine.signals import FlowChanged, Held, Interrupted, LeaseLost, Place, Suspended, Unknown
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View

@@ -22,8 +22,9 @@ from mcp_hitl.domain.values.errors import HitlError, NotAllowed, Unavailable
 from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id
 from mcp_hitl.domain.values.text import one_line
 from mcp_hitl.engine.codec import taken, told
-from mcp_hitl.engine.flow import Flow, FlowChanged, Held, Interrupted, LeaseLost, NotApproved, Step, Suspended, Unknown
+from mcp_hitl.engine.flow import Flow, Step
 from mcp_hitl.engine.journal import Journal
+from mcp_hitl.engine.signals import FlowChanged, Held, Interrupted, LeaseLost, NotApproved, Suspended, Unknown
 from mcp_hitl.engine.waits import Waits
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction

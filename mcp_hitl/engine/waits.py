@@ -16,8 +16,8 @@ from mcp_hitl.domain.values.durations import duration
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed
 from mcp_hitl.domain.values.instants import in_words
 from mcp_hitl.domain.values.payload import Payload, payload_of
-from mcp_hitl.engine.flow import Place, Suspended
 from mcp_hitl.engine.journal import Journal
+from mcp_hitl.engine.signals import Place, Suspended
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
