@@ -26,15 +26,19 @@ class Failed(Exception):
     """
 
 
-class Unknown(Exception):
+class RunStops(Exception):
+    """This run stops here, even if the flow's code catches it."""
+
+
+class Unknown(RunStops):
     """We don't know whether a step acted. The flow stops until a person reconciles it."""
 
 
-class FlowChanged(Exception):
+class FlowChanged(Unknown):
     """The code differs from what its journal recorded. Continuing would be a guess."""
 
 
-class Suspended(Exception):
+class Suspended(RunStops):
     """The flow waits. It uses no thread and no memory until it continues."""
 
 
@@ -46,7 +50,7 @@ class Interrupted(Suspended):
     """The run was cancelled from inside during a write. The journal has what was written; the next run continues."""
 
 
-class LeaseLost(Exception):
+class LeaseLost(RunStops):
     """Another process runs the flow now. This process has written nothing and must stop."""
 
 
