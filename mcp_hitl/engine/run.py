@@ -36,6 +36,13 @@ _LOOK_AGAIN = timedelta(seconds=1)
 """The time until a flow is claimed again after another kind's pause or an interruption."""
 
 AnyFlow = Flow[Any, Any]
+Make = Callable[[type[Any]], AnyFlow]
+"""Returns the instance of a flow for one run. The class is Any because its `__init__` takes what it needs."""
+
+
+def new(flow: type[AnyFlow]) -> AnyFlow:
+    """Return an instance of a flow that needs nothing."""
+    return flow()
 
 
 class Claimed:
@@ -59,11 +66,13 @@ class Run:
         *,
         clock: Callable[[], datetime],
         rulebook: Rulebook,
+        make: Make,
     ) -> None:
-        """Continue the claimed flow; `flow` is its code."""
+        """Continue the claimed flow; `flow` is its code, and `make` returns an instance of it."""
         self._store = store
         self._claimed = claimed
         self._flow = flow
+        self._make = make
         self._clock = clock
         self._journal = Journal(store, claimed.lease, claimed.approval, claimed.journal, clock=clock, rulebook=rulebook)
         self._waits = Waits(store, self._journal, rulebook=rulebook, new_id=_new_id, refused=claimed.refused)
@@ -114,7 +123,7 @@ class Run:
         try:
             first = approval.edits[0].before if approval.edits else approval.payload
             step = Step(self._journal, self._waits)
-            result = _as_object(await self._flow().run(taken(self._flow.run, first), step))
+            result = _as_object(await self._make(self._flow).run(taken(self._flow.run, first), step))
         except Exception:
             self._journal.finish()
             raise

@@ -15,7 +15,7 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed
 from mcp_hitl.engine.claims import Claims
 from mcp_hitl.engine.flow import Flow
-from mcp_hitl.engine.run import AnyFlow, Claimed, Run, in_words
+from mcp_hitl.engine.run import AnyFlow, Claimed, Make, Run, in_words
 from mcp_hitl.engine.waits import start
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
@@ -41,12 +41,14 @@ class Runner:
         clock: Callable[[], datetime],
         rulebook: Rulebook,
         flows: Mapping[str, type[AnyFlow]],
+        make: Make,
     ) -> None:
-        """Run `flows`, by kind."""
+        """Run `flows`, by kind; `make` returns the instance of a flow for one run."""
         self._store = store
         self._clock = clock
         self._rulebook = rulebook
         self._flows = dict(flows)
+        self._make = make
         self._claims = Claims(store, clock, _renewed, at_once=AT_ONCE)
 
     async def turn(self) -> Sequence[Callable[[], Awaitable[None]]]:
@@ -103,7 +105,7 @@ class Runner:
 
     async def _carry_on(self, claimed: Claimed) -> None:
         flow = self._flows[claimed.lease.kind]
-        await Run(self._store, claimed, flow, clock=self._clock, rulebook=self._rulebook).carry_on()
+        await Run(self._store, claimed, flow, clock=self._clock, rulebook=self._rulebook, make=self._make).carry_on()
 
 
 def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[str, type[AnyFlow]]:

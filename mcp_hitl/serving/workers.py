@@ -12,7 +12,7 @@ from mcp_hitl.desk.feed import ANY, Feed
 from mcp_hitl.domain.evidence.audit import Event
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.engine.eraser import Eraser
-from mcp_hitl.engine.run import AnyFlow
+from mcp_hitl.engine.run import AnyFlow, Make, new
 from mcp_hitl.engine.runner import Runner, load_flows
 from mcp_hitl.engine.timers import Timers
 
@@ -50,12 +50,12 @@ class Worker(Protocol):
 
 
 @asynccontextmanager
-async def serve(desk: Desk, flows: Flows | None = None) -> AsyncGenerator[Desk]:
+async def serve(desk: Desk, flows: Flows | None = None, *, make: Make = new) -> AsyncGenerator[Desk]:
     """Follow the feed and give every worker its turns while the block runs: everything that a server does.
 
-    `flows` are flows by kind.
+    `flows` are flows by kind; `make` returns the instance of a flow for one run.
     """
-    workers: list[Worker] = [timers_of(desk), runner_of(desk, flows), Eraser(desk)]
+    workers: list[Worker] = [timers_of(desk), runner_of(desk, flows, make=make), Eraser(desk)]
     async with desk.open(), working(desk.feed, workers):
         yield desk
 
@@ -77,10 +77,13 @@ def timers_of(desk: Desk) -> Timers:
     return Timers(desk.store, desk.clock)
 
 
-def runner_of(desk: Desk, flows: Flows | None = None) -> Runner:
-    """Return the runner for a desk's flows: those of the rulebook's kinds, and `flows` by kind."""
+def runner_of(desk: Desk, flows: Flows | None = None, *, make: Make = new) -> Runner:
+    """Return the runner for a desk's flows: those of the rulebook's kinds, and `flows` by kind.
+
+    `make` returns the instance of a flow for one run, and can hand it what it needs, such as a connection.
+    """
     known = load_flows(desk.rulebook, flows or {})
-    return Runner(desk.store, clock=desk.clock, rulebook=desk.rulebook, flows=known)
+    return Runner(desk.store, clock=desk.clock, rulebook=desk.rulebook, flows=known, make=make)
 
 
 class _Turns:
