@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from mcp_hitl.domain.policy.policy import Assurance, Policy, Stage, Verdict
     from mcp_hitl.domain.policy.principal import Established, Principal
     from mcp_hitl.domain.values.errors import HitlError
-    from mcp_hitl.engine.flow import Failed, Flow, NotApproved, Step
+    from mcp_hitl.engine.flow import Flow, Step
+    from mcp_hitl.engine.signals import Failed, NotApproved
     from mcp_hitl.library import Approvals
     from mcp_hitl.store.transaction import Transaction
 
@@ -41,7 +42,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "engine.flow": ("Failed", "Flow", "NotApproved", "Step"),
+    "engine.flow": ("Flow", "Step"),
+    "engine.signals": ("Failed", "NotApproved"),
     "domain.approvals.approval": ("Approval", "Decision", "OutcomeState", "Status"),
     "domain.values.errors": ("HitlError",),
     "domain.policy.kinds": ("Kind",),

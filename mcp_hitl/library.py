@@ -31,7 +31,8 @@ from mcp_hitl.domain.policy.policy import Assurance, Profile, Verdict
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable
-from mcp_hitl.engine.flow import Failed, Flow, NotApproved, Step
+from mcp_hitl.engine.flow import Flow, Step
+from mcp_hitl.engine.signals import Failed, NotApproved
 from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.opening import open_store
 

@@ -10,32 +10,28 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import anyio
 import anyio.to_thread
+from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.flow import JournalEntry, StepState
 from mcp_hitl.domain.values.errors import HitlError
-from mcp_hitl.domain.values.text import one_line
 from mcp_hitl.engine.codec import decoded, encoded, returned, told
-from mcp_hitl.present.approval_views import verdict_line
-
-if TYPE_CHECKING:
-    from mcp_hitl.engine.journal import Journal
-    from mcp_hitl.engine.waits import Waits
-    from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.engine.journal import Journal
+from mcp_hitl.engine.signals import Failed, Place, RunStops, Unknown
+from mcp_hitl.engine.waits import Waits
+from mcp_hitl.store.transaction import Transaction
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 T = TypeVar("T")
 
-MOST_WHY = 500
-"""The most characters of a step's error."""
 RETRIES = 2
 BACKOFF = 0.5
 
@@ -49,47 +45,6 @@ class Flow(Generic[Input, Output]):
     async def run(self, value: Input, step: Step) -> Output:
         """Do the work, from the requested payload to the result. Use `step` for everything that acts."""
         ...
-
-
-class NotApproved(Exception):
-    """Raise it to end a flow because a person did not approve. The approval says how and why."""
-
-    def __init__(self, approval: Approval) -> None:
-        """End the flow because of this approval."""
-        super().__init__(verdict_line(approval, approval.expires_at))
-        self.approval = approval
-
-
-class Failed(Exception):
-    """Raise it in a step if the action certainly did not happen. The outcome is known; the step is not tried again.
-
-    It is stored in the journal. A flow that catches it can continue another way; each later run raises it again with
-    the same message. A flow that does not catch it fails.
-    """
-
-
-class Unknown(Exception):
-    """We don't know whether a step acted. The flow stops until a person reconciles it."""
-
-
-class FlowChanged(Exception):
-    """The code differs from what its journal recorded. Continuing would be a guess."""
-
-
-class Suspended(Exception):
-    """The flow waits. It uses no thread and no memory until it continues."""
-
-
-class Held(Suspended):
-    """The emergency stop is on. The flow is released and continues after the stop."""
-
-
-class Interrupted(Suspended):
-    """The run was cancelled from inside during a write. The journal has what was written; the next run continues."""
-
-
-class LeaseLost(Exception):
-    """Another process runs the flow now. This process has written nothing and must stop."""
 
 
 class Step:
@@ -121,42 +76,19 @@ class Step:
         with self._journal.stopping():
             place = self._journal.next("do", name)
             shape = returned(action)
-            if place.entry is not None and place.entry.state is StepState.DONE:
-                return decoded(shape, place.entry.output)
-            if place.entry is not None and place.entry.state is StepState.FAILED:
-                raise Failed(place.entry.output)
             if place.entry is not None:
-                raise Unknown(f"step {name!r} was interrupted, and may have acted")
+                return decoded(shape, _output_of(place.entry))
             await self._journal.flush()
-            key = self._journal.key(place)
-            if not at_most_once:
-                try:
-                    output = encoded(await self._retried(action, arguments, key, retries, backoff))
-                except Failed as failed:
-                    self._journal.write_later(place.failed(failed))
-                    raise
-                result = decoded(shape, output)
-                self._journal.write_later(place.done(output))
-                return result
-            await self._journal.write(place.claimed(), checked=True)
+            call = partial(_call, action, arguments, self._journal.key(place))
             try:
-                output = encoded(await _call(action, arguments, key))
-                result = decoded(shape, output)
+                if at_most_once:
+                    return await self._once(place, call, shape)
+                output = encoded(await self._retried(call, retries, backoff))
             except Failed as failed:
                 self._journal.write_later(place.failed(failed))
                 raise
-            except Exception as error:
-                raise Unknown(f"step {name!r} raised {told(error)}, and may have acted") from error
-            except anyio.get_cancelled_exc_class():
-                # By a time limit around the step, or because we stop: then nobody sees this, and the claim says it.
-                self._journal.stop(Unknown(f"step {name!r} was cancelled, and may have acted"))
-                raise
-            try:
-                await self._journal.write(place.done(output))
-            except (LeaseLost, Suspended, HitlError):
-                raise
-            except Exception as error:
-                raise Unknown(f"step {name!r} acted, but its result could not be recorded") from error
+            result = decoded(shape, output)
+            self._journal.write_later(place.done(output))
             return result
 
     async def write(self, name: str, action: Callable[..., T], *arguments: Any) -> T:
@@ -206,18 +138,11 @@ class Step:
         with self._journal.stopping():
             await self._journal.sleep(self._journal.next("sleep", name), length)
 
-    async def _retried(
-        self,
-        action: Callable[..., Awaitable[T] | T],
-        arguments: tuple[Any, ...],
-        key: str,
-        retries: int,
-        backoff: float,
-    ) -> T:
+    async def _retried(self, call: Callable[[], Awaitable[T]], retries: int, backoff: float) -> T:
         for attempt in range(retries + 1):
             await self._journal.check()
             try:
-                return await _call(action, arguments, key)
+                return await call()
             except Failed:
                 raise
             except Exception:
@@ -226,25 +151,47 @@ class Step:
                 await anyio.sleep(backoff * 2**attempt)
         raise AssertionError("a retry without an attempt")
 
+    async def _once(self, place: Place, call: Callable[[], Awaitable[T]], shape: TypeAdapter[T]) -> T:
+        """Claim the step, run it, and store its result at once."""
+        await self._journal.write(place.claimed(), checked=True)
+        output, result = await self._acted(place, call, shape)
+        try:
+            await self._journal.write(place.done(output))
+        except (RunStops, HitlError):
+            raise
+        except Exception as error:
+            raise Unknown(f"step {place.name!r} acted, but its result could not be recorded") from error
+        return result
 
-class Place:
-    """The place of a step: its position, its operation, its name, and its journal entry if there is one."""
+    async def _acted(self, place: Place, call: Callable[[], Awaitable[T]], shape: TypeAdapter[T]) -> tuple[str, T]:
+        """Run a claimed step. Return its result, as JSON and as the flow gets it."""
+        try:
+            output = encoded(await call())
+            return output, decoded(shape, output)
+        except Failed:
+            raise
+        except Exception as error:
+            raise Unknown(f"step {place.name!r} raised {told(error)}, and may have acted") from error
+        except anyio.get_cancelled_exc_class():
+            # By a time limit around the step, or because we stop: then nobody sees this, and the claim says it.
+            self._journal.stop(Unknown(f"step {place.name!r} was cancelled, and may have acted"))
+            raise
 
-    def __init__(self, position: int, step: str, name: str, entry: JournalEntry | None) -> None:
-        """Make a place in a journal."""
-        self.position, self.step, self.name, self.entry = position, step, name, entry
 
-    def claimed(self) -> JournalEntry:
-        """Return the journal entry for a step that is about to act."""
-        return JournalEntry(self.position, self.step, self.name, StepState.CLAIMED)
+def _output_of(entry: JournalEntry) -> str | None:
+    """Return the result of a step that an earlier run finished, as JSON.
 
-    def done(self, output: str | None) -> JournalEntry:
-        """Return the journal entry for a step that acted, with this result."""
-        return JournalEntry(self.position, self.step, self.name, StepState.DONE, output)
-
-    def failed(self, why: Failed) -> JournalEntry:
-        """Return the journal entry for a step that certainly did not act."""
-        return JournalEntry(self.position, self.step, self.name, StepState.FAILED, one_line(str(why), MOST_WHY))
+    Raises:
+        Failed: the step certainly did not act.
+        Unknown: that run was interrupted in it.
+    """
+    match entry.state:
+        case StepState.DONE:
+            return entry.output
+        case StepState.FAILED:
+            raise Failed(entry.output)
+        case StepState.CLAIMED:
+            raise Unknown(f"step {entry.name!r} was interrupted, and may have acted")
 
 
 async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str) -> T:

@@ -17,7 +17,7 @@ from mcp_hitl.domain.values.canonical import check_text
 from mcp_hitl.domain.values.durations import duration
 from mcp_hitl.domain.values.errors import Paused, Unavailable
 from mcp_hitl.domain.values.instants import from_ms, to_ms
-from mcp_hitl.engine.flow import FlowChanged, Held, Interrupted, LeaseLost, Place, Suspended, Unknown
+from mcp_hitl.engine.signals import FlowChanged, Held, Interrupted, LeaseLost, Place, RunStops, Suspended
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -51,18 +51,18 @@ class Journal:
         self._position = 0
         self._later: list[Callable[[Transaction, datetime], None]] = []
         self._relied_on: list[Approval] = []
-        self._stop: Exception | None = None
+        self._stop: RunStops | Unavailable | None = None
 
     @contextmanager
     def stopping(self) -> Generator[None]:
         """Wrap a step: an error that stops the flow stops it permanently, even if its code catches everything."""
         try:
             yield
-        except (Suspended, LeaseLost, Unknown, FlowChanged, Unavailable) as stop:
+        except (RunStops, Unavailable) as stop:
             self.stop(stop)
             raise
 
-    def stop(self, stop: Exception) -> None:
+    def stop(self, stop: RunStops | Unavailable) -> None:
         """Stop the flow permanently, even if its code catches the error. The first error counts."""
         self._stop = self._stop or stop
 
@@ -87,7 +87,7 @@ class Journal:
 
         Raises:
             FlowChanged: the journal has steps that the code no longer has.
-            Exception: the one that stopped the run, if its code caught it.
+            RunStops, Unavailable: what stopped the run, if its code caught it.
         """
         if self._stop is not None:
             raise self._stop

@@ -12,18 +12,19 @@ from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from mcp_hitl.desk.transactions.end import end
-from mcp_hitl.desk.transactions.record import begin, record
+from mcp_hitl.desk.transactions.record import begin
+from mcp_hitl.desk.transactions.redeem import record_outcome
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
-from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease
-from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.approvals.flow import ENDED_AS, JournalEntry, Lease
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import canonical
 from mcp_hitl.domain.values.errors import HitlError, NotAllowed, Unavailable
 from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id
 from mcp_hitl.domain.values.text import one_line
 from mcp_hitl.engine.codec import taken, told
-from mcp_hitl.engine.flow import Flow, FlowChanged, Held, Interrupted, LeaseLost, NotApproved, Step, Suspended, Unknown
+from mcp_hitl.engine.flow import Flow, Step
 from mcp_hitl.engine.journal import Journal
+from mcp_hitl.engine.signals import Held, Interrupted, LeaseLost, NotApproved, RunStops, Suspended, Unknown
 from mcp_hitl.engine.waits import Waits
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
@@ -35,6 +36,13 @@ _LOOK_AGAIN = timedelta(seconds=1)
 """The time until a flow is claimed again after another kind's pause or an interruption."""
 
 AnyFlow = Flow[Any, Any]
+Make = Callable[[type[Any]], AnyFlow]
+"""Returns the instance of a flow for one run. The class is Any because its `__init__` takes what it needs."""
+
+
+def new(flow: type[AnyFlow]) -> AnyFlow:
+    """Return an instance of a flow that needs nothing."""
+    return flow()
 
 
 class Claimed:
@@ -58,11 +66,13 @@ class Run:
         *,
         clock: Callable[[], datetime],
         rulebook: Rulebook,
+        make: Make,
     ) -> None:
-        """Continue the claimed flow; `flow` is its code."""
+        """Continue the claimed flow; `flow` is its code, and `make` returns an instance of it."""
         self._store = store
         self._claimed = claimed
         self._flow = flow
+        self._make = make
         self._clock = clock
         self._journal = Journal(store, claimed.lease, claimed.approval, claimed.journal, clock=clock, rulebook=rulebook)
         self._waits = Waits(store, self._journal, rulebook=rulebook, new_id=_new_id, refused=claimed.refused)
@@ -79,32 +89,41 @@ class Run:
     async def _conclude(self) -> None:
         """Run the flow until it waits or ends, and record how it ended."""
         try:
-            result = await self._run()
+            outcome = await self._outcome()
         except Interrupted:
             await self._store.write(self._look_again)
         except Held:
             await self._store.write(self._let_go)
         except Suspended:
             pass
-        except (LeaseLost, Unavailable):
+        else:
+            await self._finish(outcome)
+
+    async def _outcome(self) -> Outcome:
+        """Run the flow to its end, and return how it ended.
+
+        Raises:
+            RunStops, Unavailable: it has not ended.
+        """
+        try:
+            return Outcome(OutcomeState.SUCCEEDED, await self._run())
+        except Unknown as error:
+            return Outcome(OutcomeState.UNKNOWN, None, in_words(error))
+        except (RunStops, Unavailable):
             raise
-        except (Unknown, FlowChanged) as error:
-            await self._finish(FlowState.UNKNOWN, Outcome(OutcomeState.UNKNOWN, None, in_words(error)))
         except Exception as error:
             if not isinstance(error, HitlError | NotApproved):
                 # A traceback of pydantic's would repeat the values that it refused.
                 trace = None if isinstance(error, ValidationError) else error
                 logger.warning("the flow of %s failed: %s", self._claimed.approval.id, told(error), exc_info=trace)
-            await self._finish(FlowState.FAILED, Outcome(OutcomeState.FAILED, None, in_words(error)))
-        else:
-            await self._finish(FlowState.DONE, Outcome(OutcomeState.SUCCEEDED, result))
+            return Outcome(OutcomeState.FAILED, None, in_words(error))
 
     async def _run(self) -> dict[str, Any] | None:
         approval = self._claimed.approval
         try:
             first = approval.edits[0].before if approval.edits else approval.payload
             step = Step(self._journal, self._waits)
-            result = _as_object(await self._flow().run(taken(self._flow.run, first), step))
+            result = _as_object(await self._make(self._flow).run(taken(self._flow.run, first), step))
         except Exception:
             self._journal.finish()
             raise
@@ -130,12 +149,11 @@ class Run:
         lease = self._claimed.lease
         tx.flows.renew(lease, now if tx.stops.paused(lease.kind) else now + _LOOK_AGAIN)
 
-    async def _finish(self, state: FlowState, outcome: Outcome) -> None:
+    async def _finish(self, outcome: Outcome) -> None:
         def work(tx: Transaction) -> None:
             now = begin(tx, self._clock())
             self._journal.write_held_back(tx, now)
-            if not tx.flows.leave(self._claimed.lease, state):
-                raise LeaseLost
+            self._journal.leave(tx, ENDED_AS[outcome.state])
             # A resolved approval stays as it is, so that it need not be read again.
             resolved = self._claimed.approval.status is not Status.PENDING
             approval = self._claimed.approval if resolved else tx.approvals.lock(self._claimed.approval.id)
@@ -144,14 +162,9 @@ class Run:
             if approval.status is Status.PENDING:
                 end(tx, approval, Status.CANCELLED, now, reason=outcome.error)
             acted = approval.status in {Status.APPROVED, Status.PENDING} or outcome.state is not OutcomeState.FAILED
-            if not acted:
-                return
-            tx.approvals.set_outcome(approval.id, outcome)
-            event = {
-                OutcomeState.SUCCEEDED: Event.SUCCEEDED,
-                OutcomeState.UNKNOWN: Event.UNKNOWN,
-            }.get(outcome.state, Event.FAILED)
-            record(tx, approval, event, now, result=content_digest(outcome.result), error=content_digest(outcome.error))
+            if acted:
+                tx.approvals.set_outcome(approval.id, outcome)
+                record_outcome(tx, approval, outcome, now)
 
         try:
             await self._store.write(work)
@@ -163,7 +176,7 @@ class Run:
             # What it came to cannot be recorded; that it ran can, and a person finds out the rest.
             self._journal.drop_held_back()
             text = f"it ended as {outcome.state.value}, but that could not be recorded: {told(error)}"
-            await self._finish(FlowState.UNKNOWN, Outcome(OutcomeState.UNKNOWN, None, text))
+            await self._finish(Outcome(OutcomeState.UNKNOWN, None, text))
 
 
 def _new_id(now: datetime) -> str:
@@ -180,5 +193,5 @@ def _as_object(result: object) -> dict[str, Any] | None:
 
 def in_words(error: Exception) -> str:
     """Return an error as the approval shows it."""
-    ours = isinstance(error, HitlError | NotApproved | Unknown | FlowChanged)
+    ours = isinstance(error, HitlError | NotApproved | Unknown)
     return one_line(str(error) if ours else told(error), MOST_ERROR)

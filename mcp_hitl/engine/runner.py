@@ -2,21 +2,20 @@
 
 import importlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 
-import anyio
-
-from mcp_hitl.desk.feed import ANY, Feed
-from mcp_hitl.desk.transactions.record import begin, instant
+from mcp_hitl.desk.transactions.record import instant
 from mcp_hitl.desk.transactions.redeem import check_valid
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.flow import Lease
 from mcp_hitl.domain.evidence.audit import RESOLVING, Event
 from mcp_hitl.domain.policy.rulebook import Rulebook
-from mcp_hitl.domain.values.errors import HitlError, Invalid, NotAllowed, Unavailable
+from mcp_hitl.domain.values.errors import Invalid, NotAllowed
+from mcp_hitl.engine.claims import Claims
 from mcp_hitl.engine.flow import Flow
-from mcp_hitl.engine.run import AnyFlow, Claimed, Run, in_words
+from mcp_hitl.engine.run import AnyFlow, Claimed, Make, Run, in_words
 from mcp_hitl.engine.waits import start
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
@@ -25,50 +24,37 @@ from mcp_hitl.store.view import View
 
 logger = logging.getLogger(__name__)
 
-_STIRRING = RESOLVING | {Event.OPENED, Event.RESUMED}
-"""After these events there may be something to run. A regular check finds the flows that became due by time."""
-LEASE = timedelta(seconds=30)
-_RENEW_SECONDS = 10.0
-_LOOK_SECONDS = 1.0
 AT_ONCE = 16
 
 
 class Runner:
     """Runs the flows of the kinds that this process knows. Any number of processes may do this at the same time."""
 
+    name = "the flows"
+    wakes_on: Collection[Event] = RESOLVING | {Event.OPENED, Event.RESUMED}
+    """After these events there may be something to run. A regular check finds the flows that became due by time."""
+    seconds = 1.0
+
     def __init__(
         self,
         store: Store,
-        feed: Feed,
         *,
         clock: Callable[[], datetime],
         rulebook: Rulebook,
         flows: Mapping[str, type[AnyFlow]],
+        make: Make,
     ) -> None:
-        """Run `flows`, by kind."""
+        """Run `flows`, by kind; `make` returns the instance of a flow for one run."""
         self._store = store
-        self._feed = feed
         self._clock = clock
         self._rulebook = rulebook
         self._flows = dict(flows)
-        self._room = anyio.CapacityLimiter(AT_ONCE)
-        self._stirred = anyio.Event()
-        self._held: dict[Lease, anyio.CancelScope] = {}
+        self._make = make
+        self._claims = Claims(store, clock, _renewed, at_once=AT_ONCE)
 
-    async def run(self) -> None:
-        """Run until cancelled: immediately after a change, and every second for flows that became due."""
-        async with anyio.create_task_group() as tasks, self._feed.listen(ANY, self._stir, events=_STIRRING):
-            tasks.start_soon(self._keep)
-            while True:
-                self._stirred = anyio.Event()
-                try:
-                    for claimed in await self._claim():
-                        tasks.start_soon(self._hold_safely, claimed)
-                except Exception as error:
-                    # Whatever it is, the server goes on, and so does every other flow.
-                    logger.warning("flows cannot be run: %s", error, exc_info=not isinstance(error, HitlError))
-                with anyio.move_on_after(_LOOK_SECONDS):
-                    await self._stirred.wait()
+    async def turn(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        """Claim what is runnable now. Return the runs."""
+        return [partial(self._hold, claimed) for claimed in await self._claim()]
 
     async def catch_up(self) -> int:
         """Run every flow that is runnable now until it waits or ends. Return the number of runs."""
@@ -79,32 +65,24 @@ class Runner:
             runs += len(batch)
         return runs
 
-    def _stir(self, _approval_id: str) -> None:
-        self._stirred.set()
-
     async def _claim(self) -> list[Claimed]:
-        room = AT_ONCE - self._room.borrowed_tokens
         kinds = tuple(self._flows)
-        if room <= 0 or not kinds:
+        if self._claims.room <= 0 or not kinds:
             return []
         if not await self._store.read(lambda view: self._ready(view, kinds)):
             return []
-        claimed: list[Claimed] = []
-        with anyio.CancelScope(shield=True):  # or what is claimed by a process that stops now would stay so for a while
-            claimed = await self._store.write(lambda tx: self._take(tx, kinds, room))
-        return claimed
+        return await self._claims.take(partial(self._take, kinds))
 
     def _ready(self, view: View, kinds: tuple[str, ...]) -> bool:
         now, going = instant(view, self._clock()), _going(view, kinds)
         wake_at = view.flows.next_wake(going) if going else None
         return bool(going and view.flows.runnable(now, going, 1)) or (wake_at is not None and wake_at <= now)
 
-    def _take(self, tx: Transaction, kinds: tuple[str, ...], room: int) -> list[Claimed]:
-        now = begin(tx, self._clock())
+    def _take(self, kinds: tuple[str, ...], tx: Transaction, now: datetime, until: datetime) -> list[Claimed]:
         tx.flows.wake_sleepers(now)
         claimed: list[Claimed] = []
-        for flow_id in tx.flows.runnable(now, _going(tx, kinds), room):
-            lease = tx.flows.claim(flow_id, now, now + LEASE)
+        for flow_id in tx.flows.runnable(now, _going(tx, kinds), self._claims.room):
+            lease = tx.flows.claim(flow_id, now, until)
             if lease is None:
                 continue
             approval = _readable(tx, lease.approval)
@@ -123,61 +101,12 @@ class Runner:
                 return error
         return None
 
-    async def _hold_safely(self, claimed: Claimed) -> None:
-        try:
-            await self._hold(claimed)
-        except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
-                await self._give_back(claimed.lease)
-            raise
-        except Exception as error:
-            # Its lease runs out, and some server claims it again.
-            logger.warning("%s stops for now", claimed.lease.flow, exc_info=error)
-
     async def _hold(self, claimed: Claimed) -> None:
-        """Continue a flow while `_keep` renews its lease; stop when another process has it."""
-        async with self._room:
-            with anyio.CancelScope() as scope:
-                self._held[claimed.lease] = scope
-                try:
-                    await self._carry_on(claimed)
-                finally:
-                    del self._held[claimed.lease]
-        self._stirred.set()
-
-    async def _keep(self) -> None:
-        """Renew the leases of running flows; cancel a flow that another process has taken."""
-        while True:
-            await anyio.sleep(_RENEW_SECONDS)
-            leases = list(self._held)
-            if leases:
-                for lease in await self._renew(leases):
-                    if lease in self._held:
-                        self._held[lease].cancel()
-
-    async def _renew(self, leases: list[Lease]) -> list[Lease]:
-        """Renew the leases. Return those that are lost."""
-
-        def work(tx: Transaction) -> list[Lease]:
-            until = begin(tx, self._clock()) + LEASE
-            return [lease for lease in leases if not tx.flows.renew(lease, until)]
-
-        try:
-            return await self._store.write(work)
-        except Exception as error:
-            logger.warning("leases cannot be renewed: %s", error, exc_info=not isinstance(error, HitlError))
-            return []  # as far as we know; if not, nothing that we write will be taken
+        await self._claims.hold(claimed.lease, claimed.lease.flow, partial(self._carry_on, claimed))
 
     async def _carry_on(self, claimed: Claimed) -> None:
         flow = self._flows[claimed.lease.kind]
-        await Run(self._store, claimed, flow, clock=self._clock, rulebook=self._rulebook).carry_on()
-
-    async def _give_back(self, lease: Lease) -> None:
-        """Release a flow because this process stops, so that the next process need not wait until the lease expires."""
-        try:
-            await self._store.write(lambda tx: tx.flows.renew(lease, begin(tx, self._clock())))
-        except Unavailable as error:
-            logger.info("the lease of %s was not given back: %s", lease.flow, error)
+        await Run(self._store, claimed, flow, clock=self._clock, rulebook=self._rulebook, make=self._make).carry_on()
 
 
 def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[str, type[AnyFlow]]:
@@ -199,6 +128,10 @@ def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[s
                 raise Invalid(f"{where} is not a Flow: it must be a class that derives from mcp_hitl.Flow.")
             flows[kind.name] = found
     return flows
+
+
+def _renewed(tx: Transaction, lease: Lease, until: datetime) -> bool:
+    return tx.flows.renew(lease, until)
 
 
 def _readable(view: View, approval_id: str) -> Approval | None:

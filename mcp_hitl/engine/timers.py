@@ -1,11 +1,9 @@
 """Timers: reminders, escalations and expiry, each once, however many processes run them."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
-
-import anyio
 
 from mcp_hitl.desk.transactions.end import end
 from mcp_hitl.desk.transactions.record import begin, record
@@ -13,7 +11,7 @@ from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.resolution import quorum_of
 from mcp_hitl.domain.approvals.schedule import Timed, TimedEvent, due
 from mcp_hitl.domain.evidence.audit import Event
-from mcp_hitl.domain.values.errors import HitlError, Unavailable
+from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
@@ -21,9 +19,6 @@ from mcp_hitl.store.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
 
-TURN_SECONDS = 1.0
-"""A server checks this often whether something is due, with one query on an index."""
-ERASE_SECONDS = 3_600.0
 _AT_ONCE = 100
 
 
@@ -59,29 +54,21 @@ def _happen(tx: Transaction, approval: Approval, event: TimedEvent, now: datetim
 class Timers:
     """Handles due events in any process that serves; it makes no difference which one."""
 
-    def __init__(
-        self, store: Store, clock: Callable[[], datetime], *, erase: Callable[[], Awaitable[object]] | None = None
-    ) -> None:
-        """Work on `store` by `clock`; `erase` is called every hour if contents are kept only for a time."""
+    name = "the timers"
+    wakes_on: Collection[Event] = ()
+    seconds = 1.0
+    """A server checks this often whether something is due, with one query on an index."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        """Work on `store` by `clock`."""
         self._store = store
         self._clock = clock
-        self._erase = erase
         self._left_out: set[str] = set()
         """Ids of approvals whose timers fail: logged once, then skipped."""
 
-    async def run(self) -> None:
-        """Run until cancelled."""
-        erase_at = anyio.current_time()
-        while True:
-            try:
-                await self.catch_up()
-                if self._erase is not None and anyio.current_time() >= erase_at:
-                    await self._erase()
-                    erase_at += ERASE_SECONDS
-            except Exception as error:
-                # Whatever it is, the server goes on, and the next turn tries again.
-                logger.warning("the timers cannot run: %s", error, exc_info=not isinstance(error, HitlError))
-            await anyio.sleep(TURN_SECONDS)
+    async def turn(self) -> None:
+        """Handle everything that is due now."""
+        await self.catch_up()
 
     async def catch_up(self) -> int:
         """Handle everything that is due now, longest due first. Return the number of approvals that this concerned."""

@@ -1,7 +1,9 @@
 """The approvals that a flow waits for: the one that started it, and those that it opens itself."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from mcp_hitl.desk.transactions.edit import complete
@@ -16,8 +18,8 @@ from mcp_hitl.domain.values.durations import duration
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed
 from mcp_hitl.domain.values.instants import in_words
 from mcp_hitl.domain.values.payload import Payload, payload_of
-from mcp_hitl.engine.flow import Place, Suspended
 from mcp_hitl.engine.journal import Journal
+from mcp_hitl.engine.signals import Place, Suspended
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -29,6 +31,26 @@ def start(tx: Transaction, approval: Approval, now: datetime) -> None:
         approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)
     ):
         record(tx, approval, Event.STARTED, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """One wait of a flow: its place, and what the flow gave for it."""
+
+    place: Place
+    payload: Any
+    span: timedelta | None
+    kind: str | None
+    title: str | None
+    first: bool
+    """Whether it is for the approval that started the flow."""
+    went_on: bool
+    """Whether an earlier run went on after it."""
+
+    @property
+    def known(self) -> str | None:
+        """The id of the approval, if an earlier run waited here."""
+        return self.place.entry.output if self.place.entry is not None else None
 
 
 class Waits:
@@ -67,81 +89,95 @@ class Waits:
         """
         first, self._count = self._count == 0, self._count + 1
         span = duration(expires_in) if isinstance(expires_in, str) else expires_in
-        if first:
-            self._check_first(kind, title, span)
-        elif kind is not None and kind not in self._rulebook.kinds:
-            raise Invalid(f"There is no kind {kind!r}. Use one of: {', '.join(sorted(self._rulebook.kinds))}.")
-        known = place.entry.output if place.entry is not None else None
-        went_on = self._journal.went_on(place)
-        if first and self._journal.approval.status is not Status.PENDING:
-            return self._resolved(place, payload, went_on=went_on)
-
-        def check(view: View, approval: Approval) -> None:
-            if approval.status is Status.APPROVED and not went_on:
-                self._journal.check_in(view, approval)
-
-        def look(view: View) -> Approval | None:
-            approval = view.approvals.get(known or "")
-            if approval is not None:
-                check(view, approval)
-            return approval
-
-        def work(tx: Transaction, now: datetime) -> Approval:
-            if known is not None:
-                approval = locked(tx, known)
-            else:
-                if first:
-                    approval = self._adopt(tx, payload, now)
-                else:
-                    approval = self._open(tx, payload, now, span, kind, title)
-                self._journal.put(tx, place.done(approval.id))
-            if approval.status is Status.PENDING:
-                self._journal.leave(tx, FlowState.WAITING)
-            check(tx, approval)
-            if approval.id == self._journal.approval.id:  # decided while the flow was on its way here
-                start(tx, approval, now)
-            return approval
-
-        # A flow that goes on after its approval only reads, unless there is something to write before.
-        approval = await self._store.read(look) if known is not None and not self._journal.held_back else None
+        wait = _Wait(place, payload, span, kind, title, first, self._journal.went_on(place))
+        self._check(wait)
+        if wait.first and self._journal.approval.status is not Status.PENDING:
+            return self._resolved(wait)
+        approval = await self._found(wait)
         if approval is None or approval.status is Status.PENDING:
-            approval = await self._journal.transact(work)
+            approval = await self._journal.transact(partial(self._reach, wait))
         if approval.status is Status.PENDING:
             raise Suspended
         if approval.status is Status.APPROVED:
             self._journal.rely_on(approval)
         return approval
 
-    def _check_first(self, kind: str | None, title: str | None, span: timedelta | None) -> None:
+    def _check(self, wait: _Wait) -> None:
+        """Refuse arguments that cannot be met.
+
+        Raises:
+            Invalid: the message says why.
+        """
+        if wait.first:
+            self._check_first(wait)
+        elif wait.kind is not None and wait.kind not in self._rulebook.kinds:
+            raise Invalid(f"There is no kind {wait.kind!r}. Use one of: {', '.join(sorted(self._rulebook.kinds))}.")
+
+    def _check_first(self, wait: _Wait) -> None:
         """Refuse arguments that the approval that started the flow cannot take any more: its policy has set them."""
         approval = self._journal.approval
-        if kind not in (None, approval.kind) or title is not None:
+        if wait.kind not in (None, approval.kind) or wait.title is not None:
             raise Invalid(
                 "The first wait of a flow is for the approval that started it, so it cannot have another kind or title."
             )
         given = approval.expires_at - approval.requested_at
-        if span is not None and span < given:
+        if wait.span is not None and wait.span < given:
             raise Invalid(
                 f"The first wait of a flow is for the approval that started it, which was given {in_words(given)}. "
-                f"To give it only {in_words(span)}, set the timeout of its kind."
+                f"To give it only {in_words(wait.span)}, set the timeout of its kind."
             )
 
-    def _resolved(self, place: Place, payload: Any, *, went_on: bool) -> Approval:
+    async def _found(self, wait: _Wait) -> Approval | None:
+        """Return the approval that an earlier run waited for, if there is nothing to write before it is used.
+
+        A flow that goes on after its approval only reads.
+        """
+        if wait.known is None or self._journal.held_back:
+            return None
+        known = wait.known
+
+        def look(view: View) -> Approval | None:
+            approval = view.approvals.get(known)
+            if approval is not None:
+                self._check_usable(view, wait, approval)
+            return approval
+
+        return await self._store.read(look)
+
+    def _reach(self, wait: _Wait, tx: Transaction, now: datetime) -> Approval:
+        """Return the approval of this place, opened if necessary. Release the flow if it is pending."""
+        if wait.known is not None:
+            approval = locked(tx, wait.known)
+        else:
+            approval = self._adopt(tx, wait, now) if wait.first else self._open(tx, wait, now)
+            self._journal.put(tx, wait.place.done(approval.id))
+        if approval.status is Status.PENDING:
+            self._journal.leave(tx, FlowState.WAITING)
+        self._check_usable(tx, wait, approval)
+        if approval.id == self._journal.approval.id:  # decided while the flow was on its way here
+            start(tx, approval, now)
+        return approval
+
+    def _check_usable(self, view: View, wait: _Wait, approval: Approval) -> None:
+        if approval.status is Status.APPROVED and not wait.went_on:
+            self._journal.check_in(view, approval)
+
+    def _resolved(self, wait: _Wait) -> Approval:
         """Return the approval that started the flow, in the state in which the claim found it."""
         approval = self._journal.approval
-        if place.entry is None:
-            self._admitted(approval, payload)
-            self._journal.write_later(place.done(approval.id))
+        if wait.place.entry is None:
+            self._admitted(approval, wait.payload)
+            self._journal.write_later(wait.place.done(approval.id))
         if approval.status is Status.APPROVED:
-            if self._refused is not None and not went_on:
+            if self._refused is not None and not wait.went_on:
                 raise self._refused
             self._journal.rely_on(approval)
         return approval
 
-    def _adopt(self, tx: Transaction, payload: Any, now: datetime) -> Approval:
+    def _adopt(self, tx: Transaction, wait: _Wait, now: datetime) -> Approval:
         """Return the approval that started the flow. If the flow has completed its payload, that is a new revision."""
         approval = locked(tx, self._journal.approval.id)
-        admitted = self._admitted(approval, payload)
+        admitted = self._admitted(approval, wait.payload)
         if approval.status is Status.PENDING and approval.revision == 1 and admitted.digest != approval.digest:
             kind = self._rulebook.kinds[approval.kind]
             return complete(tx, approval, admitted, kind, self._rulebook, now)
@@ -153,26 +189,18 @@ class Waits:
         known = made.digest in (approval.digest, approval.asked_digest)
         return made if known else self._rulebook.kinds[approval.kind].admit(payload)
 
-    def _open(
-        self,
-        tx: Transaction,
-        payload: Any,
-        now: datetime,
-        span: timedelta | None,
-        kind_name: str | None,
-        title: str | None,
-    ) -> Approval:
+    def _open(self, tx: Transaction, wait: _Wait, now: datetime) -> Approval:
         asked = self._journal.approval
-        kind = self._rulebook.kinds[kind_name or asked.kind]
+        kind = self._rulebook.kinds[wait.kind or asked.kind]
         request = Request(
             requester=Principal(asked.requester, Established(asked.requested_as or Established.PROGRAM)),
             kind=kind,
-            payload=kind.admit(payload),
-            claim=title,
+            payload=kind.admit(wait.payload),
+            claim=wait.title,
             dedup_key=None,
             id=self._new_id(now),
-            form=kind.form_of(payload),
+            form=kind.form_of(wait.payload),
             flow=self._journal.lease.flow,
-            timeout=span,
+            timeout=wait.span,
         )
         return open_approval(tx, request, now, self._rulebook)

@@ -1,10 +1,13 @@
-"""A place where a flow runs."""
+"""A place where a flow runs, and a desk for the workers that need no flow."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+from desk.conftest import clock, desk, elsewhere, store, under
 from engine.rig import Rig
+
+__all__ = ["clock", "desk", "elsewhere", "rig", "store", "under"]
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.instants import to_ms
-from mcp_hitl.engine.runner import LEASE, Runner
+from mcp_hitl.engine.claims import LEASE
+from mcp_hitl.engine.runner import Runner
 from mcp_hitl.serving.workers import runner_of
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.transaction import Transaction

@@ -21,7 +21,8 @@ from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Conflict, Invalid, NotFound, Unavailable
-from mcp_hitl.engine import runner
+from mcp_hitl.engine import claims
+from mcp_hitl.engine.runner import Runner
 from mcp_hitl.serving.workers import runner_of, serve
 
 pytestmark = pytest.mark.anyio
@@ -240,7 +241,7 @@ class Away:
 async def test_a_database_that_is_away_when_a_flow_ends_does_not_end_the_server(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
-    monkeypatch.setattr(runner, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(Runner, "seconds", 0.01)
     away = Away(rig, monkeypatch)
 
     def last() -> None:
@@ -278,7 +279,7 @@ async def test_a_database_that_is_away_when_a_flow_ends_does_not_end_the_server(
 async def test_a_database_that_is_away_at_a_renewal_does_not_end_the_server(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_RENEW_SECONDS", 0.005)
+    monkeypatch.setattr(claims, "_RENEW_SECONDS", 0.005)
     away = Away(rig, monkeypatch)
     act = anyio.Event()
 

@@ -13,8 +13,9 @@ from mcp_hitl import Step
 from mcp_hitl.domain.approvals.approval import OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.values.errors import Unavailable
-from mcp_hitl.engine import runner
-from mcp_hitl.engine.runner import AT_ONCE, LEASE
+from mcp_hitl.engine import claims
+from mcp_hitl.engine.claims import LEASE
+from mcp_hitl.engine.runner import AT_ONCE
 from mcp_hitl.serving.workers import serve, timers_of
 from mcp_hitl.store.transaction import Transaction
 
@@ -130,7 +131,7 @@ async def everything(rig: Rig) -> list[list[tuple[object, ...]]]:
 
 
 async def test_a_process_that_lives_keeps_its_flow(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_RENEW_SECONDS", 0.005)
+    monkeypatch.setattr(claims, "_RENEW_SECONDS", 0.005)
     slow = Slow(do)
     approval_id = await rig.submit()
     await rig.approve()
@@ -169,20 +170,20 @@ async def test_a_process_that_has_lost_its_flow_stops_running_it(rig: Rig, monke
     async def run(value: Any, step: Step) -> None:
         await step.do("work", work)
 
-    monkeypatch.setattr(runner, "_RENEW_SECONDS", 3600)
+    monkeypatch.setattr(claims, "_RENEW_SECONDS", 3600)
     await rig.submit()
     desk = rig.desk
     async with serve(desk, {WORK.name: flow_of(run)}):
         with anyio.fail_after(20):
             await acting.wait()
         rig.clock.advance(LEASE)
-        monkeypatch.setattr(runner, "_RENEW_SECONDS", 0.005)
+        monkeypatch.setattr(claims, "_RENEW_SECONDS", 0.005)
         assert await rig.go(run) == 1
     assert calls == 2
 
 
 async def test_a_lost_lease_is_noticed_at_its_next_renewal(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_RENEW_SECONDS", 0.2)
+    monkeypatch.setattr(claims, "_RENEW_SECONDS", 0.2)
     acting, stopped = anyio.Event(), anyio.Event()
 
     async def work() -> None:
@@ -286,7 +287,7 @@ async def test_t14_a_clock_set_back_neither_hides_what_is_runnable_nor_gives_awa
 async def test_t14_a_renewal_after_the_clock_was_set_back_does_not_shorten_the_lease(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_RENEW_SECONDS", 0.005)
+    monkeypatch.setattr(claims, "_RENEW_SECONDS", 0.005)
     slow = Slow(do)
     await rig.submit()
     await rig.approve()

@@ -11,7 +11,7 @@ from engine.rig import WORK, Rig, flow_of
 from mcp_hitl import Step
 from mcp_hitl.domain.approvals.approval import OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
-from mcp_hitl.engine import runner
+from mcp_hitl.engine.runner import Runner
 from mcp_hitl.serving.workers import serve
 
 pytestmark = pytest.mark.anyio
@@ -111,7 +111,7 @@ async def test_t14_a_clock_set_back_does_not_send_a_woken_flow_to_sleep_again(ri
 
 
 async def test_a_server_wakes_whose_time_has_come(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(Runner, "seconds", 0.01)
     approval_id = await rig.submit()
     desk = rig.desk
     async with serve(desk, {WORK.name: flow_of(nap)}):

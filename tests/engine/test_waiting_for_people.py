@@ -22,8 +22,8 @@ from mcp_hitl.domain.policy.policy import Policy, Stage, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK
 from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.errors import NotAllowed
-from mcp_hitl.engine import runner
-from mcp_hitl.serving.workers import runner_of, serve, timers_of
+from mcp_hitl.engine.runner import Runner
+from mcp_hitl.serving.workers import runner_of, serve, timers_of, working
 
 pytestmark = pytest.mark.anyio
 
@@ -340,7 +340,7 @@ async def test_a_waiting_flow_holds_no_task(rig: Rig) -> None:
         await step.do("work", work)
 
     def held() -> int:
-        return sum(bool(re.search(r"Runner\._hold\w*$", task.name or "")) for task in anyio.get_running_tasks())
+        return sum(bool(re.search(r"Turns\._beside$", task.name or "")) for task in anyio.get_running_tasks())
 
     desk = rig.desk
     async with serve(desk, {WORK.name: flow_of(run)}):
@@ -374,16 +374,14 @@ async def test_a_thousand_waiting_flows_cost_one_look_a_second_and_no_more(
     async def write(work: Any) -> Any:
         raise AssertionError("There is nothing to write.")
 
-    monkeypatch.setattr(runner, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(Runner, "seconds", 0.01)
     monkeypatch.setattr(rig.store, "write", write)
     before, asked = rig.store.answered.copy(), Counter[str]()
     desk = rig.desk
-    async with desk.open(), anyio.create_task_group() as tasks:
-        tasks.start_soon(runner_of(desk, {WORK.name: flow_of(run)}).run)
+    async with desk.open(), working(desk.feed, [runner_of(desk, {WORK.name: flow_of(run)})]):
         with anyio.fail_after(20):
             await rig.store.has_answered("flows.runnable", before["runnable"] + 20)
         asked.update(rig.store.answered - before)
-        tasks.cancel_scope.cancel()
     looks = asked["runnable"]
     # Looking is two questions on indexes (and whether there is a stop), whatever waits; nobody reads a waiting flow.
     assert set(asked) <= {"runnable", "next_wake", "mark", "paused", "news", "last_seq"}

@@ -1,12 +1,13 @@
 """Carrying out the approved action: once, while the approval is valid, and never again on a guess."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.desk.transactions.record import begin, check_running, locked, record
 from mcp_hitl.desk.transactions.rights import check_is_an_approver
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
-from mcp_hitl.domain.approvals.flow import FlowState
+from mcp_hitl.domain.approvals.flow import ENDED_AS
 from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
 from mcp_hitl.domain.evidence.audit import Event, content_digest
 from mcp_hitl.domain.policy.kinds import Kind
@@ -18,6 +19,12 @@ from mcp_hitl.domain.values.errors import Conflict, NotAllowed
 from mcp_hitl.domain.values.instants import in_words, rfc3339
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
+
+_ENDS: Mapping[OutcomeState, Event] = {
+    OutcomeState.SUCCEEDED: Event.SUCCEEDED,
+    OutcomeState.FAILED: Event.FAILED,
+    OutcomeState.UNKNOWN: Event.UNKNOWN,
+}
 
 
 def redeem(
@@ -70,7 +77,7 @@ def report(
     now = begin(tx, clock)
     if not tx.approvals.set_outcome(approval.id, outcome, was=(OutcomeState.RUNNING,)):
         raise Conflict(f"{approval.id} is not being carried out: its outcome is {approval.outcome.state.value}.")
-    _record_outcome(tx, approval, outcome, now, caller)
+    record_outcome(tx, approval, outcome, now, caller)
     return tx.approvals.get(approval.id) or approval
 
 
@@ -99,8 +106,8 @@ def reconcile(
             f"The outcome of {approval.id} is {approval.outcome.state.value}, so there is nothing to reconcile."
         )
     if approval.flow is not None:
-        tx.flows.settle(approval.flow, FlowState.DONE if succeeded else FlowState.FAILED)
-    _record_outcome(tx, approval, outcome, now, person, assurance)
+        tx.flows.settle(approval.flow, ENDED_AS[outcome.state])
+    record_outcome(tx, approval, outcome, now, person, assurance)
     return tx.approvals.get(approval.id) or approval
 
 
@@ -149,14 +156,15 @@ def _outcome(succeeded: bool, note: str | None) -> Outcome:
     return Outcome(OutcomeState.FAILED, None, note or "It failed.")
 
 
-def _record_outcome(
+def record_outcome(
     tx: Transaction,
     approval: Approval,
     outcome: Outcome,
     now: datetime,
-    who: Principal,
+    who: Principal | None = None,
     assurance: Assurance | None = None,
 ) -> None:
-    event = Event.SUCCEEDED if outcome.state is OutcomeState.SUCCEEDED else Event.FAILED
+    """Append the audit entry for how an action ended, or that nobody knows."""
+    event = _ENDS[outcome.state]
     said = {"result": content_digest(outcome.result), "error": content_digest(outcome.error)}
     record(tx, approval, event, now, who, assurance=assurance, **said)

@@ -1,7 +1,10 @@
 """The stored form of a flow: its state, and the journal of its steps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+from mcp_hitl.domain.approvals.approval import OutcomeState
 
 
 class FlowState(StrEnum):
@@ -17,6 +20,14 @@ class FlowState(StrEnum):
     FAILED = "failed"
     UNKNOWN = "unknown"
     """It stopped, and we cannot know what happened. A person has to reconcile it."""
+
+
+ENDED_AS: Mapping[OutcomeState, FlowState] = {
+    OutcomeState.SUCCEEDED: FlowState.DONE,
+    OutcomeState.FAILED: FlowState.FAILED,
+    OutcomeState.UNKNOWN: FlowState.UNKNOWN,
+}
+"""The state of a flow that has ended, by its outcome."""
 
 
 class StepState(StrEnum):

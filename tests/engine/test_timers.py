@@ -283,7 +283,7 @@ async def test_t14_a_cooldown_outlives_a_clock_that_is_set_back(under: Under, cl
 async def test_timers_wait_for_a_database_that_cannot_be_read_now(
     store: WatchedStore, under: Under, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("mcp_hitl.engine.timers.TURN_SECONDS", 0.001)
+    monkeypatch.setattr("mcp_hitl.serving.workers._RETRY_SECONDS", 0.001)
     desk = under(a_rulebook(PAIR))
     asked = await desk.submit(AGENT, "thing", {"n": 1})
     clock.advance(WEEK)
@@ -334,23 +334,6 @@ async def test_what_cannot_be_read_is_left_out_and_told_once_and_the_others_have
     assert [record.message.split(":")[0] for record in caplog.records] == [
         f"{one.id} cannot be read, so its timers do not run" for one in spoilt
     ]
-
-
-async def test_contents_are_erased_after_the_retention_time_by_the_timers(
-    store: WatchedStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mcp_hitl.engine.timers.TURN_SECONDS", 0.001)
-    desk = Desk(store, inbox=INBOX, rulebook=a_rulebook(PAIR), clock=clock, retention=timedelta(days=30))
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
-    await desk.cancel(AGENT, asked.id)
-    clock.advance(timedelta(days=30))
-    erased = anyio.Event()
-    with anyio.fail_after(20):
-        async with desk.open(), desk.feed.listen(asked.id, lambda _: erased.set()), anyio.create_task_group() as tasks:
-            tasks.start_soon(timers_of(desk).run)
-            await erased.wait()
-            tasks.cancel_scope.cancel()
-    assert (await desk.get(AGENT, asked.id)).erased_at == clock()
 
 
 async def test_a_decision_and_the_timers_at_once_make_one_end(under: Under, elsewhere: Desk, clock: Clock) -> None:

@@ -1,0 +1,74 @@
+"""What ends a run of a flow, or one of its steps; and the place of a step, which these are about."""
+
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.flow import JournalEntry, StepState
+from mcp_hitl.domain.values.text import one_line
+from mcp_hitl.present.approval_views import verdict_line
+
+MOST_WHY = 500
+"""The most characters of a step's error."""
+
+
+class NotApproved(Exception):
+    """Raise it to end a flow because a person did not approve. The approval says how and why."""
+
+    def __init__(self, approval: Approval) -> None:
+        """End the flow because of this approval."""
+        super().__init__(verdict_line(approval, approval.expires_at))
+        self.approval = approval
+
+
+class Failed(Exception):
+    """Raise it in a step if the action certainly did not happen. The outcome is known; the step is not tried again.
+
+    It is stored in the journal. A flow that catches it can continue another way; each later run raises it again with
+    the same message. A flow that does not catch it fails.
+    """
+
+
+class RunStops(Exception):
+    """This run stops here, even if the flow's code catches it."""
+
+
+class Unknown(RunStops):
+    """We don't know whether a step acted. The flow stops until a person reconciles it."""
+
+
+class FlowChanged(Unknown):
+    """The code differs from what its journal recorded. Continuing would be a guess."""
+
+
+class Suspended(RunStops):
+    """The flow waits. It uses no thread and no memory until it continues."""
+
+
+class Held(Suspended):
+    """The emergency stop is on. The flow is released and continues after the stop."""
+
+
+class Interrupted(Suspended):
+    """The run was cancelled from inside during a write. The journal has what was written; the next run continues."""
+
+
+class LeaseLost(RunStops):
+    """Another process runs the flow now. This process has written nothing and must stop."""
+
+
+class Place:
+    """The place of a step: its position, its operation, its name, and its journal entry if there is one."""
+
+    def __init__(self, position: int, step: str, name: str, entry: JournalEntry | None) -> None:
+        """Make a place in a journal."""
+        self.position, self.step, self.name, self.entry = position, step, name, entry
+
+    def claimed(self) -> JournalEntry:
+        """Return the journal entry for a step that is about to act."""
+        return JournalEntry(self.position, self.step, self.name, StepState.CLAIMED)
+
+    def done(self, output: str | None) -> JournalEntry:
+        """Return the journal entry for a step that acted, with this result."""
+        return JournalEntry(self.position, self.step, self.name, StepState.DONE, output)
+
+    def failed(self, why: Failed) -> JournalEntry:
+        """Return the journal entry for a step that certainly did not act."""
+        return JournalEntry(self.position, self.step, self.name, StepState.FAILED, one_line(str(why), MOST_WHY))
