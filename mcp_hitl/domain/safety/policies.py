@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-from mcp_hitl.domain.explaining import written
+from mcp_hitl.domain.instants import in_words
 from mcp_hitl.domain.kinds import Kind
 from mcp_hitl.domain.policy import Assurance, Profile, Verdict
 from mcp_hitl.domain.rulebook import Rulebook
@@ -149,7 +149,7 @@ def _long(rulebook: Rulebook) -> Finding | None:
     kinds = acting_kinds(rulebook, lambda kind: kind.timeout > LONG)
     if not kinds:
         return None
-    longest = written(max(rulebook.kinds[name].timeout for name in kinds))
+    longest = in_words(max(rulebook.kinds[name].timeout for name in kinds), exactly=True)
     return note(
         "long-timeout",
         f"Requests of {of_kinds(kinds)} can wait very long for a decision (up to {longest}).",
