@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from mcp_hitl.config.condition_schemas import target
 from mcp_hitl.config.mistakes import Mistakes, inside
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.subschemas import target
 
 _NUMBER, _TEXT = frozenset({"number", "integer"}), frozenset({"string"})
 _ABOUT: Mapping[str, frozenset[str]] = {

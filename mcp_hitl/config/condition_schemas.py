@@ -4,28 +4,19 @@ JSON Schema ignores anything that it does not know: a misspelt keyword, or a for
 mistakes. No reference leaves the schema, so nothing is ever fetched, and no reference leads in a circle.
 """
 
-from collections.abc import Iterator
 from typing import Any, cast
 
 from mcp_hitl.config.mistakes import Mistakes, inside, unknown
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.subschemas import ALSO, BESIDE, HOLDING, target, walk
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_BESIDE = frozenset({"allOf", "anyOf", "oneOf"})
-"""Keywords with a list of schemas for the same value."""
-_ALSO = frozenset({"not", "if", "then", "else"})
-"""Keywords with one schema for the same value."""
-_BELOW = frozenset(
-    {"items", "contains", "additionalProperties", "propertyNames", "unevaluatedItems", "unevaluatedProperties"}
-)
-_NAMED = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs"})
-_LISTED = _BESIDE | {"prefixItems"}
 _PLAIN = frozenset(
     """type const enum minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength pattern format
     minItems maxItems uniqueItems minContains maxContains minProperties maxProperties required dependentRequired
     title description default examples deprecated readOnly writeOnly $comment $ref $schema""".split()
 )
-_KEYWORDS = _PLAIN | _ALSO | _BELOW | _NAMED | _LISTED
+_KEYWORDS = _PLAIN | HOLDING
 
 
 def check_schema(schema: JsonObject, place: str, mistakes: Mistakes) -> bool:
@@ -44,36 +35,6 @@ def check_schema(schema: JsonObject, place: str, mistakes: Mistakes) -> bool:
     if len(mistakes.found) == before and any(_circles(schema, part, ()) for _, part in walk(schema)):
         mistakes.add(place, "must not refer to itself, except inside a field or an item")
     return len(mistakes.found) == before
-
-
-def walk(schema: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], JsonObject]]:
-    """Yield every schema in `schema`, itself first, with its path."""
-    if not isinstance(schema, dict):
-        return
-    schema = cast("JsonObject", schema)
-    yield path, schema
-    for keyword, value in schema.items():
-        if keyword in _ALSO | _BELOW:
-            yield from walk(value, (*path, keyword))
-        elif keyword in _LISTED:
-            for index, part in enumerate(value):
-                yield from walk(part, (*path, keyword, index))
-        elif keyword in _NAMED:
-            for name, part in value.items():
-                yield from walk(part, (*path, keyword, name))
-
-
-def target(root: JsonObject, reference: str) -> Any:
-    """Return the target of `#` or `#/…` in `root`, or None if there is none."""
-    found: Any = root
-    for part in reference.removeprefix("#").split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, list) and name.isdecimal() and len(name) < 6:
-            held = cast("list[Any]", found)
-            found = held[int(name)] if int(name) < len(held) else None
-        else:
-            found = cast("JsonObject", found).get(name) if isinstance(found, dict) else None
-    return found
 
 
 def _check_part(root: JsonObject, part: JsonObject, place: str, formats: frozenset[str], mistakes: Mistakes) -> None:
@@ -104,8 +65,8 @@ def _circles(root: JsonObject, part: Any, under: tuple[int, ...]) -> bool:
     part = cast("JsonObject", part)
     if id(part) in under:
         return True
-    same = [schema for keyword in _BESIDE for schema in part.get(keyword, [])]
-    same += [part[keyword] for keyword in _ALSO if keyword in part]
+    same = [schema for keyword in BESIDE for schema in part.get(keyword, [])]
+    same += [part[keyword] for keyword in ALSO if keyword in part]
     same += part.get("dependentSchemas", {}).values()
     if "$ref" in part:
         same.append(target(root, part["$ref"]))

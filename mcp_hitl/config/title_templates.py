@@ -2,11 +2,12 @@
 
 import string
 
-from mcp_hitl.config.condition_schemas import walk
 from mcp_hitl.config.mistakes import Mistakes, inside, unknown
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.secrets import HIDING
+from mcp_hitl.domain.values.subschemas import Path, walk
 
 _SHOWN = "must not be in a title: the schema marks it writeOnly"
 
@@ -30,11 +31,12 @@ def check_title(title: str, schema: JsonObject, place: str, mistakes: Mistakes) 
 
 def check_secrets(schema: JsonObject, place: str, mistakes: Mistakes) -> None:
     """Note marks at places where they have no effect: only fields, and items of lists, can be kept secret."""
-    hidden: list[tuple[str | int, ...]] = []
+    reached = {path for path, _ in walk(schema, along=HIDING)}
+    hidden: list[Path] = []
     for path, part in walk(schema):
         if part.get("writeOnly") is not True or any(path[: len(one)] == one for one in hidden):
             continue
-        if _on_the_way(path):
+        if path in reached:
             hidden.append(path)
         else:
             mistakes.add(
@@ -61,15 +63,3 @@ def check_hidden(kind: Kind) -> None:
 
 def _is_secret(schema: object) -> bool:
     return any(part.get("writeOnly") is True for _, part in walk(schema))
-
-
-def _on_the_way(path: tuple[str | int, ...]) -> bool:
-    rest = list(path)
-    while rest:
-        if rest[0] == "items":
-            rest = rest[1:]
-        elif rest[0] == "properties":
-            rest = rest[2:]
-        else:
-            return False
-    return True

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from typing import cast
 
@@ -12,6 +11,7 @@ from mcp_hitl.domain.policy.policy import Policy, Profile, Stage, Verdict
 from mcp_hitl.domain.policy.rulebook import Judgement, Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.instants import in_words
 from mcp_hitl.domain.values.schemas import check_against
 
 
@@ -68,10 +68,10 @@ class Explanation:
             "four_eyes": policy.four_eyes,
             "editor_may_approve": policy.editor_may_approve,
             "one_stage_each": policy.one_stage_each,
-            "remind_after": [written(span) for span in policy.remind_after],
-            "timeout": written(self.kind.timeout),
-            "cooldown": self.kind.cooldown and written(self.kind.cooldown),
-            "valid_for": policy.valid_for and written(policy.valid_for),
+            "remind_after": [in_words(span, exactly=True) for span in policy.remind_after],
+            "timeout": in_words(self.kind.timeout, exactly=True),
+            "cooldown": self.kind.cooldown and in_words(self.kind.cooldown, exactly=True),
+            "valid_for": policy.valid_for and in_words(policy.valid_for, exactly=True),
             "form": self.kind.form is not None,
             "flow": self.kind.flow,
         }
@@ -108,16 +108,6 @@ def explain(rulebook: Rulebook, kind_name: str, payload: object) -> Explanation:
     )
 
 
-def written(span: timedelta) -> str:
-    """Return a length of time exactly, the way a policy file may write it: `36 hours`, `7 days`."""
-    seconds = round(span.total_seconds())
-    unit, length = next(
-        (unit, length) for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
-        if seconds % length == 0
-    )  # fmt: skip
-    return f"{seconds // length} {unit}{'' if seconds == length else 's'}"
-
-
 def people_of(policy: Policy, entries: Iterable[str]) -> list[str]:
     """Return the people whom approver entries mean, sorted, by the groups that are copied onto the policy."""
     found: set[str] = set()
@@ -143,7 +133,7 @@ def _stage(policy: Policy, stage: Stage) -> JsonObject:
         "people": people_of(policy, stage.approvers),
         "quorum": stage.quorum,
         "escalate": [
-            {"after": written(step.after), "to": list(step.to), "people": people_of(policy, step.to)}
+            {"after": in_words(step.after, exactly=True), "to": list(step.to), "people": people_of(policy, step.to)}
             for step in stage.escalate
         ],
     }

@@ -8,8 +8,9 @@ from mcp_hitl.domain.policy.policy import Policy, Stage, Verdict
 from mcp_hitl.domain.policy.principal import LOCAL
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.policy.rules import Rule
+from mcp_hitl.domain.values.instants import in_words
 from mcp_hitl.domain.values.text import visible
-from mcp_hitl.present.explanation import Ending, Explanation, people_of, written
+from mcp_hitl.present.explanation import Ending, Explanation, people_of
 
 
 def summary(rulebook: Rulebook) -> str:
@@ -20,7 +21,7 @@ def summary(rulebook: Rulebook) -> str:
         kind = rulebook.kinds[name]
         policy = kind.policy.with_members(rulebook.people)
         lines += ["", f"{visible(name)}: {_stages(policy)}"]
-        lines.append(f"    assurance {policy.assurance.value}, expires after {written(kind.timeout)}")
+        lines.append(f"    assurance {policy.assurance.value}, expires after {in_words(kind.timeout, exactly=True)}")
         lines += [f"    {visible(rule.name)}: {_rule(rule, policy, rulebook.people)}" for rule in kind.rules]
     return "\n".join(lines)
 
@@ -64,7 +65,8 @@ def _who(policy: Policy) -> list[str]:
     for number, stage in enumerate(policy.stages, start=1):
         lines.append(f"    Stage {number}: {_stage(policy, stage)}")
         lines += [
-            f"        after {written(step.after)} of waiting also {_names(policy, step.to)}" for step in stage.escalate
+            f"        after {in_words(step.after, exactly=True)} of waiting also {_names(policy, step.to)}"
+            for step in stage.escalate
         ]
     lines.append(f"    Minimum assurance: {policy.assurance.value}" + ("; --yes counts" if policy.unattended else ""))
     lines.append(f"    Rejections needed: {policy.rejections}")
@@ -76,20 +78,21 @@ def _who(policy: Policy) -> list[str]:
 
 
 def _time(kind: Kind, policy: Policy) -> list[str]:
-    lines = [f"    Expires after {written(kind.timeout)}; expiry never approves"]
+    lines = [f"    Expires after {in_words(kind.timeout, exactly=True)}; expiry never approves"]
     if policy.remind_after:
-        lines.append(f"    Reminders after {', '.join(map(written, policy.remind_after))} in each stage")
+        spans = ", ".join(in_words(span, exactly=True) for span in policy.remind_after)
+        lines.append(f"    Reminders after {spans} in each stage")
     return [*lines, _cooldown(kind)]
 
 
 def _cooldown(kind: Kind) -> str:
     if kind.cooldown is None:
         return "    If rejected, it can be requested again immediately"
-    return f"    If rejected, it stays rejected for {written(kind.cooldown)}"
+    return f"    If rejected, it stays rejected for {in_words(kind.cooldown, exactly=True)}"
 
 
 def _afterwards(kind: Kind, policy: Policy) -> list[str]:
-    for_how_long = "at any time" if policy.valid_for is None else f"within {written(policy.valid_for)}"
+    for_how_long = "at any time" if policy.valid_for is None else f"within {in_words(policy.valid_for, exactly=True)}"
     if kind.flow is not None:
         return [f"    The flow {visible(kind.flow)} carries it out, {for_how_long}"]
     if kind.redeemable:

@@ -6,10 +6,10 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as PydanticField
 
+from mcp_hitl.domain.policy.form_schema import MAX_FIELDS
 from mcp_hitl.domain.policy.forms import (
     FREE_TEXT,
     MAX_ANSWER,
-    MAX_FIELDS,
     Choice,
     check_answer,
     define,
@@ -73,6 +73,7 @@ OUTSIDE: list[tuple[Any, str]] = [
     ({"type": "string", "maxLength": -1}, "has a maxLength that is not a valid number"),
     ({"type": "string", "minLength": "1"}, "has a minLength that is not a valid number"),
     ({"type": "string", "maxLength": 1.5}, "has a maxLength that is not a valid number"),
+    ({"type": "string", "maxLength": 9.0}, "has a maxLength that is not a valid number"),
     ({"type": "string", "maxLength": True}, "has a maxLength that is not a valid number"),
     ({"type": "number", "minimum": "0"}, "has a minimum that is not a valid number"),
     ({"type": "number", "maximum": None}, "has a maximum that is not a valid number"),
@@ -102,6 +103,7 @@ OUTSIDE: list[tuple[Any, str]] = [
     ({"type": "string", "oneOf": []}, "must offer 1 to 100"),
     ({"type": "string", "enum": []}, "must offer 1 to 100"),
     ({"type": "string", "enum": "ab"}, "must offer 1 to 100"),
+    ({"type": "string", "enum": None}, "must offer 1 to 100"),
     ({"type": "string", "enum": [1, 2]}, "must offer 1 to 100"),
     ({"type": "string", "enum": ["a", "a"]}, "must offer 1 to 100"),
     ({"type": "string", "enum": ["a", "a\u200b"]}, "must offer 1 to 100"),
@@ -110,6 +112,7 @@ OUTSIDE: list[tuple[Any, str]] = [
     ({"type": "string", "oneOf": TITLED, "enumNames": ["A", "B"]}, "has enumNames without an enum"),
     ({"type": "string", "enum": ["a"], "enumNames": ["A", "B"]}, "must have as many enumNames"),
     ({"type": "string", "enum": ["a"], "enumNames": "A"}, "must have as many enumNames"),
+    ({"type": "string", "enum": ["a"], "enumNames": None}, "must have as many enumNames"),
     ({"type": "string", "enum": ["a"], "enumNames": [1]}, "must have as many enumNames"),
     ({"type": "string", "minLength": 5, "maxLength": 4}, "has a minLength that is greater than its maxLength"),
     ({"type": "number", "minimum": 5, "maximum": 4.5}, "has a minimum that is greater than its maximum"),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import START
 
+from mcp_hitl.domain.values.durations import duration
 from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id, is_approval_id
 from mcp_hitl.domain.values.instants import from_ms, in_words, rfc3339, to_ms
 
@@ -87,3 +88,20 @@ def test_an_instant_is_written_in_utc_with_z() -> None:
 )
 def test_a_span_is_rounded_to_its_largest_unit(span: timedelta, words: str) -> None:
     assert in_words(span) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (1, "1 second"),
+        (90, "90 seconds"),
+        (60, "1 minute"),
+        (5_400, "90 minutes"),
+        (129_600, "36 hours"),
+        (604_800, "7 days"),
+    ],
+)
+def test_a_length_of_time_can_be_told_exactly_as_a_policy_file_says_it(seconds: int, words: str) -> None:
+    span = timedelta(seconds=seconds)
+    assert in_words(span, exactly=True) == words
+    assert duration(words) == span

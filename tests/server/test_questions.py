@@ -8,8 +8,11 @@ from mcp_types import ElicitRequestFormParams, ElicitResult
 from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, Rounds, pipes, reached, refused, valid
 from wires import CANCEL, DECLINE, PROTOCOLS, TRANSPORTS, Person, accept, connect, content, text
 
+from mcp_hitl.domain.policy.forms import define
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.server.tools.decisions import OUR_FORM
+from mcp_hitl.server.tools.edits import EDIT_FORM
 
 pytestmark = pytest.mark.anyio
 
@@ -295,3 +298,8 @@ async def test_rejecting_a_question_elsewhere_ends_it_without_an_answer(rig: Rig
         result = await client.call_tool("wait-for-approval", {"id": content(asked)["id"]})
     assert (content(result)["status"], content(result)["answer"]) == ("rejected", None)
     assert "“never” (a person's own words, not instructions)" in text(result)
+
+
+@pytest.mark.parametrize("form", [OUR_FORM, EDIT_FORM])
+def test_our_own_forms_are_complete_as_they_stand(form: JsonObject) -> None:
+    assert define(form) == form

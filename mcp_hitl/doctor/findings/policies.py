@@ -10,8 +10,8 @@ from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance, Profile, Verdict
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.policy.rules import Rule
+from mcp_hitl.domain.values.instants import in_words
 from mcp_hitl.domain.values.text import visible
-from mcp_hitl.present.explanation import written
 
 LONG = timedelta(days=30)
 """If a request waits longer than this, the approver has forgotten what it was about."""
@@ -149,7 +149,7 @@ def _long(rulebook: Rulebook) -> Finding | None:
     kinds = acting_kinds(rulebook, lambda kind: kind.timeout > LONG)
     if not kinds:
         return None
-    longest = written(max(rulebook.kinds[name].timeout for name in kinds))
+    longest = in_words(max(rulebook.kinds[name].timeout for name in kinds), exactly=True)
     return note(
         "long-timeout",
         f"Requests of {of_kinds(kinds)} can wait very long for a decision (up to {longest}).",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.subschemas import target
 
 _CLOSING = ("additionalProperties", "unevaluatedProperties")
 _ELSEWHERE = ("allOf", "anyOf", "oneOf", "patternProperties", "propertyNames")
@@ -59,10 +60,7 @@ def _with_target(schema: JsonObject, root: JsonObject) -> JsonObject:
     pointer = schema.get("$ref")
     if not isinstance(pointer, str) or not pointer.startswith("#/"):
         return schema
-    found: Any = root
-    for step in pointer[2:].split("/"):
-        found = _table(found).get(step.replace("~1", "/").replace("~0", "~"))
-    return _table(found) | {key: value for key, value in schema.items() if key != "$ref"}
+    return _table(target(root, pointer)) | {key: value for key, value in schema.items() if key != "$ref"}
 
 
 def _table(value: Any) -> JsonObject:

@@ -9,28 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from mcp_hitl.domain.values import patterns
+from mcp_hitl.domain.policy.form_schema import NAMES, REQUIRED, VALUES, check_shape, refused
 from mcp_hitl.domain.values.canonical import JsonObject, canonical
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.schemas import check_against
 from mcp_hitl.domain.values.text import visible
 
 OLDEST_PROTOCOL = "2025-06-18"
-MAX_FIELDS = 40
 MAX_ANSWER = 10_000
 """The most characters that one text of an answer may have, unless the form sets a lower limit (THREATS T34)."""
 
-_COMMON = frozenset({"type", "title", "description", "default"})
-_KEYWORDS: Mapping[str, frozenset[str]] = {
-    "string": _COMMON | {"minLength", "maxLength", "format", "pattern", "enum", "enumNames", "oneOf"},
-    "number": _COMMON | {"minimum", "maximum"},
-    "integer": _COMMON | {"minimum", "maximum"},
-    "boolean": _COMMON,
-    "array": _COMMON | {"items", "minItems", "maxItems"},
-}
 _LIMITS = frozenset({"minLength", "maxLength", "format", "pattern"})
 _NULL: JsonObject = {"type": "null"}
-_FORMATS = frozenset({"email", "uri", "date", "date-time"})
 
 FREE_TEXT: JsonObject = {
     "type": "object",
@@ -96,25 +86,18 @@ def define(form: Mapping[str, Any]) -> JsonObject:
         Invalid: the message names the field and what the specification allows there.
     """
     canonical(dict(form), what="form")
-    extra = set(form) - {"type", "properties", "required", "$schema", "title", "description", "additionalProperties"}
-    if extra or form.get("additionalProperties", False) is not False:
-        raise Invalid(
-            "form may have only type, properties and required (with additionalProperties false): "
-            "forms are flat lists of fields."
-        )
-    properties = form.get("properties")
-    if form.get("type", "object") != "object" or not isinstance(properties, dict) or not properties:
-        raise Invalid("form must be an object schema with at least one field under properties.")
-    properties = cast("JsonObject", properties)
-    if len(properties) > MAX_FIELDS:
-        raise Invalid(f"form has more than {MAX_FIELDS} fields. Ask for less at once.")
-    required: Any = form.get("required", [])
-    if not isinstance(required, list) or any(name not in list(properties) for name in cast("list[Any]", required)):
-        raise Invalid("form's required must be a list of names that are listed under properties.")
-    fields = {name: _without_null(schema) for name, schema in properties.items()}
+    given: Any = form.get("properties")
+    fields: Any = given
+    if isinstance(given, dict):
+        fields = {name: _without_null(schema) for name, schema in cast("JsonObject", given).items()}
+    check_shape({**form, "properties": fields})
+    required: list[str] = form.get("required", [])
+    if not set(required) <= fields.keys():
+        raise Invalid(f"{REQUIRED}.")
     for name, schema in fields.items():
-        _check_field(name, schema)
-    needed = [name for name in cast("list[str]", required) if fields[name] is properties[name]]
+        for check in (_check_range, _check_enum_names, _check_choices, _check_values_fit, _check_default):
+            check(Field(name, schema, True))
+    needed = [name for name in required if fields[name] is given[name]]
     return {"type": "object", "properties": fields, "required": needed}
 
 
@@ -187,124 +170,70 @@ def for_client(form: JsonObject, protocol: str) -> JsonObject | None:
     return {"type": "object", "properties": shown, "required": form["required"]}
 
 
-def _check_field(name: str, schema: Any) -> None:
-    def refuse(problem: str) -> Invalid:
-        return Invalid(f"form field {visible(name)[:60]!r} {problem}.")
-
-    if not name or len(name) > 60 or visible(name) != name:
-        raise refuse("must have a plain name of at most 60 characters")
-    if not isinstance(schema, dict):
-        raise refuse("must be a JSON Schema object")
-    kind: Any = cast("JsonObject", schema).get("type")
-    if not isinstance(kind, str) or kind not in _KEYWORDS:
-        raise refuse("must have a type of string, number, integer, boolean, or array for several choices; not nested")
-    schema = cast("JsonObject", schema)
-    unknown = sorted(set(schema) - _KEYWORDS[kind])
-    if unknown:
-        raise refuse(f"of type {kind} may have only {', '.join(sorted(_KEYWORDS[kind]))}")
-    for keyword in ("title", "description"):
-        if not isinstance(schema.get(keyword, ""), str) or len(schema.get(keyword, "")) > 500:
-            raise refuse(f"has a {keyword} that is not text of at most 500 characters")
-    for keyword, types in (
-        ("minLength", int), ("maxLength", int), ("minItems", int), ("maxItems", int),
-        ("minimum", (int, float)), ("maximum", (int, float)),
-    ):  # fmt: skip
-        value = schema.get(keyword, 0)
-        if not isinstance(value, types) or isinstance(value, bool) or ("imum" not in keyword and value < 0):
-            raise refuse(f"has a {keyword} that is not a valid number for it")
-    if "pattern" in schema and not patterns.is_linear(schema["pattern"]):
-        raise refuse("has a pattern that RE2 does not support: look-around and references to a group are not allowed")
-    if schema.get("format", "email") not in tuple(_FORMATS):
-        raise refuse(f"has a format other than {', '.join(sorted(_FORMATS))}")
-    _check_choices(schema, refuse)
-    _check_answerable(Field(name, schema, True), refuse)
-    if "default" in schema:
-        try:
-            Field(name, schema, True).check(schema["default"])
-        except Invalid as mistake:
-            raise refuse(f"has a default that does not fit the field itself: {mistake}".rstrip(".")) from None
-        texts: Any = schema["default"] if kind == "array" else [schema["default"]]
-        if any(isinstance(text, str) and visible(text) != text for text in texts):
-            raise refuse("has a default that is not plain text, so the person could not see what they agree to")
-
-
-def _check_answerable(field: Field, refuse: Any) -> None:
-    """Refuse a field that no answer can fit, and options that a person or this program could mix up."""
+def _check_range(field: Field) -> None:
+    """Refuse limits that no answer can keep."""
     schema = field.schema
     for least, most in (("minLength", "maxLength"), ("minItems", "maxItems"), ("minimum", "maximum")):
         low, high = schema.get(least, -math.inf), schema.get(most, math.inf)
         if field.type == "integer" and math.isfinite(low) and math.isfinite(high):
             low, high = math.ceil(low), math.floor(high)
         if low > high:
-            raise refuse(f"has a {least} that is greater than its {most}, so nobody can answer")
+            raise refused(field.name, f"has a {least} that is greater than its {most}, so nobody can answer")
     if schema.get("minLength", 0) > MAX_ANSWER:
-        raise refuse(f"has a minLength of more than {MAX_ANSWER:,}, so nobody can answer")
-    choices = field.choices
-    if not choices:
-        return
-    if schema.get("minItems", 0) > len(choices):
-        raise refuse("has a minItems that is greater than the number of values it offers, so nobody can answer")
-    if len({choice.title for choice in choices}) < len(choices):
-        raise refuse("must offer values with different titles")
-    values = {choice.value for choice in choices}
-    if any(choice.title != choice.value and choice.title in values for choice in choices):
-        raise refuse("must not give a value the title that is another value")
-    if {"minLength", "maxLength", "format", "pattern"} & schema.keys() or any(
-        len(value) > MAX_ANSWER for value in values
-    ):
-        for choice in choices:
-            try:
+        raise refused(field.name, f"has a minLength of more than {MAX_ANSWER:,}, so nobody can answer")
+
+
+def _check_enum_names(field: Field) -> None:
+    """Refuse values of which some have no title, or titles without a value."""
+    names = field.schema.get("enumNames")
+    if names is not None and len(names) != len(field.schema["enum"]):
+        raise refused(field.name, NAMES)
+
+
+def _check_choices(field: Field) -> None:
+    """Refuse options that a person or this program could mix up, and fewer than have to be chosen."""
+    titles = {choice.title for choice in field.choices}
+    values = {choice.value for choice in field.choices}
+    if len(values) < len(field.choices):
+        raise refused(field.name, VALUES)
+    if field.schema.get("minItems", 0) > len(values):
+        raise refused(
+            field.name, "has a minItems that is greater than the number of values it offers, so nobody can answer"
+        )
+    if len(titles) < len(field.choices):
+        raise refused(field.name, "must offer values with different titles")
+    if any(choice.title != choice.value and choice.title in values for choice in field.choices):
+        raise refused(field.name, "must not give a value the title that is another value")
+
+
+def _check_values_fit(field: Field) -> None:
+    """Refuse options that the field itself would refuse as an answer."""
+    limited = not _LIMITS.isdisjoint(field.schema)
+    for choice in field.choices:
+        try:
+            if limited or len(choice.value) > MAX_ANSWER:
                 field.check(choice.value)
-            except Invalid:
-                raise refuse(
-                    "must offer only values that fit its own minLength, maxLength, format and pattern"
-                ) from None
+        except Invalid:
+            raise refused(
+                field.name, "must offer only values that fit its own minLength, maxLength, format and pattern"
+            ) from None
 
 
-def _check_choices(schema: JsonObject, refuse: Any) -> None:
-    holder: Any = schema
-    if schema["type"] == "array":
-        holder = schema.get("items")
-        if not isinstance(holder, dict) or not set(cast("JsonObject", holder)) <= {"type", "enum", "anyOf"}:
-            raise refuse("of type array must have items with an enum or anyOf of titled values")
-        if cast("JsonObject", holder).get("type", "string") != "string":
-            raise refuse("of type array must offer text values")
-    holder = cast("JsonObject", holder)
-    titled_by = "anyOf" if schema["type"] == "array" else "oneOf"
-    values: list[Any] | None = None
-    if "enum" in holder and titled_by in holder:
-        raise refuse(f"has both enum and {titled_by}; use one")
-    if titled_by in holder:
-        options: Any = holder[titled_by]
-        if not isinstance(options, list) or not all(
-            isinstance(option, dict) and set(cast("JsonObject", option)) == {"const", "title"}
-            and isinstance(cast("JsonObject", option)["title"], str)
-            for option in cast("list[Any]", options)
-        ):  # fmt: skip
-            raise refuse(f"must list its {titled_by} options as objects of const and title")
-        values = [option["const"] for option in cast("list[JsonObject]", options)]
-    elif "enum" in holder:
-        values = holder["enum"]
-    elif schema["type"] == "array":
-        raise refuse("of type array must have items with an enum or anyOf of titled values")
-    if "enumNames" in schema and "enum" not in schema:
-        raise refuse("has enumNames without an enum")
-    if values is None:
+def _check_default(field: Field) -> None:
+    """Refuse a default that is no answer, or that hides something from the person who accepts it."""
+    if "default" not in field.schema:
         return
-    if (
-        not isinstance(cast("Any", values), list)
-        or not 1 <= len(values) <= 100
-        or not all(isinstance(value, str) and visible(value) == value for value in values)
-        or len(set(values)) != len(values)
+    default: Any = field.schema["default"]
+    try:
+        field.check(default)
+    except Invalid as mistake:
+        raise refused(field.name, f"has a default that does not fit the field itself: {mistake}".rstrip(".")) from None
+    if any(
+        isinstance(text, str) and visible(text) != text for text in (default if field.type == "array" else [default])
     ):
-        raise refuse("must offer 1 to 100 different plain text values")
-    names: Any = schema.get("enumNames")
-    if names is not None and (
-        not isinstance(names, list)
-        or len(cast("list[Any]", names)) != len(values)
-        or not all(isinstance(name, str) for name in cast("list[Any]", names))
-    ):
-        raise refuse("must have as many enumNames as enum values, all text")
+        raise refused(
+            field.name, "has a default that is not plain text, so the person could not see what they agree to"
+        )
 
 
 def _check_values(answer: JsonObject) -> None:

@@ -164,9 +164,11 @@ COUNTER = Kind(
     cooldown=None,
     joins_equal=False,
     acts_itself=True,
-    form=forms.define(
-        {"properties": {"amount": {"type": "number", "title": "Increase by"}}, "required": ["amount"]},
-    ),
+    form={
+        "type": "object",
+        "properties": {"amount": {"type": "number", "title": "Increase by"}},
+        "required": ["amount"],
+    },
 )
 
 BUILT_IN: Mapping[str, Kind] = {kind.name: kind for kind in (EXPENSE, ACTION, QUESTION, COUNTER)}

@@ -21,11 +21,18 @@ def rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-def in_words(span: timedelta) -> str:
-    """Return a length of time for people, rounded to its largest unit: `3 hours`, `1 minute`, `0 seconds`."""
+def in_words(span: timedelta, *, exactly: bool = False) -> str:
+    """Return a length of time for people, rounded to its largest unit: `3 hours`, `1 minute`, `0 seconds`.
+
+    `exactly` takes the largest unit that needs no rounding, the way a policy file may write it: `36 hours`, `7 days`.
+    """
     seconds = max(0, round(span.total_seconds()))
     for unit, length, smaller in (("day", 86_400, 3_600), ("hour", 3_600, 60), ("minute", 60, 1)):
-        if seconds >= length - smaller / 2:  # what rounds to a whole one is one: not "60 minutes"
-            count = round(seconds / length)
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"
+        # What rounds to a whole one is one: not "60 minutes".
+        if seconds % length == 0 if exactly else seconds >= length - smaller / 2:
+            return _counted(round(seconds / length), unit)
+    return _counted(seconds, "second")
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'}"

@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
+from mcp_hitl.domain.values.subschemas import walk
+
 REDACTED = "[redacted]"
+HIDING = frozenset({"properties", "items"})
+"""The keywords along which a mark takes effect."""
 
 
 def has_secrets(schema: Mapping[str, Any]) -> bool:
     """Return True if a schema marks any field."""
-    if schema.get("writeOnly") is True:
-        return True
-    parts: list[object] = [*_mapping(schema.get("properties")).values(), schema.get("items")]
-    return any(has_secrets(cast("dict[str, Any]", part)) for part in parts if isinstance(part, dict))
+    return any(part.get("writeOnly") is True for _, part in walk(dict(schema), along=HIDING))
 
 
 def redacted(schema: Mapping[str, Any], payload: Any) -> Any:

@@ -35,7 +35,8 @@ _OUR_FIELDS: JsonObject = {
     },
     _COMMENT: {"type": "string", "title": "Comment", "maxLength": MAX_COMMENT},
 }
-_OUR_FORM = forms.define({"properties": _OUR_FIELDS, "required": [_DECISION]})
+OUR_FORM: JsonObject = {"type": "object", "properties": _OUR_FIELDS, "required": [_DECISION]}
+"""The form of a decision. It stands here complete: `forms.define` would load the JSON Schema library at every start."""
 _BESIDE_OURS = "answer_"
 """Added before a field name of the approval's own form, as often as needed, if one of our two fields has that name."""
 
@@ -140,7 +141,7 @@ def _said(
         Invalid: the decision is missing, or it or the comment does not fit its field.
     """
     try:
-        ours = forms.check_answer(_OUR_FORM, {name: content[name] for name in _OUR_FIELDS if name in content})
+        ours = forms.check_answer(OUR_FORM, {name: content[name] for name in _OUR_FIELDS if name in content})
     except Invalid as mistake:
         raise Invalid(f"{mistake} Nothing was decided; {approval.id} is still pending. Ask the person again.") from None
     verdict = Verdict(ours[_DECISION])

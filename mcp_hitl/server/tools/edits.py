@@ -14,21 +14,20 @@ from mcp_hitl.server.schemas import APPROVAL
 from mcp_hitl.server.tools.decisions import put
 from mcp_hitl.server.tools.tool import Tool
 
-_FORM: JsonObject = forms.define(
-    {
-        "properties": {
-            "decision": {
-                "type": "string",
-                "title": "Your decision",
-                "oneOf": [
-                    {"const": Verdict.APPROVE.value, "title": "Change it; it stays pending"},
-                    {"const": Verdict.REJECT.value, "title": "Leave it as it is"},
-                ],
-            },
+EDIT_FORM: JsonObject = {
+    "type": "object",
+    "properties": {
+        "decision": {
+            "type": "string",
+            "title": "Your decision",
+            "oneOf": [
+                {"const": Verdict.APPROVE.value, "title": "Change it; it stays pending"},
+                {"const": Verdict.REJECT.value, "title": "Leave it as it is"},
+            ],
         },
-        "required": ["decision"],
-    }
-)
+    },
+    "required": ["decision"],
+}
 
 
 async def edit_approval(call: Call, arguments: Edit) -> Outcome:
@@ -37,11 +36,11 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
     checked_comment(arguments.comment)
     call.desk.admit(approval.kind, arguments.payload)
     message = "" if call.state else await _message(call, arguments)  # an answer has had its question
-    shown = await put(call, approval, message, _FORM)
+    shown = await put(call, approval, message, EDIT_FORM)
     if not isinstance(shown, Answered):
         return shown
     try:
-        chosen = forms.check_answer(_FORM, dict(shown.result.content or {}))
+        chosen = forms.check_answer(EDIT_FORM, dict(shown.result.content or {}))
     except Invalid as mistake:
         raise Invalid(f"{mistake} Nothing was changed; ask the person again.") from None
     if Verdict(chosen["decision"]) is Verdict.REJECT:
