@@ -32,6 +32,7 @@ from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.mcp.call import FORM_SECONDS
+from mcp_hitl.mcp.callers import Identify, always
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.server.tools import TOOLS
 from mcp_hitl.serving.workers import serve
@@ -81,7 +82,11 @@ class Rig:
 
     def serving_as(self, caller: Principal, *, key: bytes = KEY, form_seconds: float = FORM_SECONDS) -> ApprovalServer:
         """Another server on this desk."""
-        return ApprovalServer(self.desk, caller, key=key, form_seconds=form_seconds)
+        return ApprovalServer(self.desk, always(caller), key=key, form_seconds=form_seconds)
+
+    def asking(self, identify: Identify) -> ApprovalServer:
+        """Another server on this desk, which asks for the caller of each request."""
+        return ApprovalServer(self.desk, identify, key=KEY)
 
     @property
     def desk_principal(self) -> Principal:
