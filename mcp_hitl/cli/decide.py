@@ -12,6 +12,7 @@ from mcp_hitl.desk.transactions.decide import Said, checked_comment
 from mcp_hitl.desk.transactions.record import check_open
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.resolution import stage_of
+from mcp_hitl.domain.policy.assurances import AT_TERMINAL
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.present.approval_views import review, revision_wanted
 
@@ -90,7 +91,7 @@ def edit(
             wanted,
             revision=approval.revision,
             digest=approval.digest,
-            assurance=Assurance.LOCAL,
+            assurance=AT_TERMINAL,
             comment=comment,
         )
 
@@ -124,7 +125,7 @@ def lift(context: click.Context, approval_id: str, as_json: bool) -> None:
         terminal.say(review(approval, place.desk.clock()))
         if not terminal.confirm("\nAllow this to be requested again now?"):
             return None
-        return await place.desk.lift_cooldown(place.user, approval_id, assurance=Assurance.LOCAL)
+        return await place.desk.lift_cooldown(place.user, approval_id, assurance=AT_TERMINAL)
 
     run(lambda: _act(context, act, as_json), as_json=as_json)
 
@@ -151,7 +152,7 @@ async def _decide(
                 verdict=verdict,
                 revision=approval.revision,
                 digest=approval.digest,
-                assurance=Assurance.NONE if yes else Assurance.LOCAL,
+                assurance=Assurance.NONE if yes else AT_TERMINAL,
                 comment=comment,
                 answer=answer,
                 stage=stage_of(approval),

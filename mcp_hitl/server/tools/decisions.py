@@ -11,7 +11,8 @@ from mcp_hitl.desk.transactions.decide import MAX_COMMENT, Said
 from mcp_hitl.desk.transactions.record import check_open
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.policy import forms
-from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.assurances import IN_FORM
+from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid, NeedsPerson
 from mcp_hitl.domain.values.text import indented, visible
@@ -68,9 +69,9 @@ async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str 
     if not isinstance(sent, Call):
         return sent
     call = sent
-    if call.state is None and call.shows_forms and approval.policy.counts(Assurance.LOCAL):
+    if call.state is None and call.shows_forms and approval.policy.counts(IN_FORM):
         # Nobody is asked for a decision that would not count, even to reject.
-        await call.desk.check_beforehand(call.caller, approval, Assurance.LOCAL, Verdict.REJECT)
+        await call.desk.check_beforehand(call.caller, approval, IN_FORM, Verdict.REJECT)
     message = await _message(call, approval, proposed, comment)
     shown = await put(call, approval, message, _form(approval, comment))
     if not isinstance(shown, Answered):
@@ -85,7 +86,7 @@ async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str 
             nonce=shown.state.nonce,
             stage=shown.state.stage,
             looked=shown.state.looked(call.desk.clock()),
-            assurance=Assurance.LOCAL,
+            assurance=IN_FORM,
             verdict=chosen.verdict,
             comment=chosen.comment,
             answer=chosen.answer,
@@ -105,7 +106,7 @@ async def put(call: Call, approval: Approval, message: str, form: JsonObject) ->
         check_open(approval, call.desk.clock())
         least = approval.policy.assurance
         shows = call.shows_forms and forms.for_client(form, call.context.protocol_version) is not None
-        if not shows or not approval.policy.counts(Assurance.LOCAL):
+        if not shows or not approval.policy.counts(IN_FORM):
             if shows:
                 why = f"this policy requires the assurance {least.value}, which a form here does not give"
             elif call.opens_pages and not call.shows_forms and call.desk.page_of(approval.id) is None:

@@ -3,7 +3,8 @@
 from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.policy import forms
-from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.assurances import IN_FORM
+from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.text import indented, visible
@@ -53,7 +54,7 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
         arguments.payload,
         revision=shown.state.revision,
         digest=shown.state.digest,
-        assurance=Assurance.LOCAL,
+        assurance=IN_FORM,
         comment=arguments.comment,
     )
     return call.reply(edited)

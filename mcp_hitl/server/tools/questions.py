@@ -4,8 +4,9 @@ from mcp_types import ElicitResult, InputRequiredResult
 
 from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.policy.assurances import IN_FORM
 from mcp_hitl.domain.policy.kinds import COUNTER, QUESTION
-from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import AlreadyResolved, Invalid
 from mcp_hitl.domain.values.money import as_json
 from mcp_hitl.domain.values.text import indented, visible
@@ -100,7 +101,7 @@ async def _settle(call: Call, result: ElicitResult, shown: FormState) -> Approva
             verdict=Verdict.APPROVE if accepted else Verdict.REJECT,
             revision=shown.revision,
             digest=shown.digest,
-            assurance=Assurance.LOCAL,
+            assurance=IN_FORM,
             answer=dict(result.content or {}) if accepted else None,
             nonce=shown.nonce,
             stage=shown.stage,
