@@ -10,6 +10,7 @@ from mcp_hitl.desk.looking import Looking
 from mcp_hitl.desk.transactions.record import begin, instant, record
 from mcp_hitl.domain.approvals.session import LINK_LIFE, SESSION_LIFE, LinkEnd, Session, Whereabouts
 from mcp_hitl.domain.evidence.audit import NOWHERE, Event
+from mcp_hitl.domain.policy.assurances import LINK
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.errors import NotAllowed
 from mcp_hitl.store.transaction import Transaction
@@ -62,7 +63,13 @@ class Entering(Looking):
                     "a new one."
                 )
             session = Session(
-                digest=digest(secret), token_digest=digest(at + token), who=who, since=now, until=now + SESSION_LIFE
+                digest=digest(secret),
+                token_digest=digest(at + token),
+                who=who,
+                assurance=LINK.assurance,
+                authenticated_at=now,
+                since=now,
+                until=now + SESSION_LIFE,
             )
             tx.sessions.drop_outdated(now)
             tx.sessions.add(session)

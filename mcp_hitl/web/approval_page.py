@@ -10,8 +10,7 @@ from mcp_hitl.domain.policy.kinds import QUESTION
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.present.approval_views import differences, payload_of, told_edit
-from mcp_hitl.web.decisions import ASSURANCE
-from mcp_hitl.web.door import posted, who
+from mcp_hitl.web.door import assurance, posted, who
 from mcp_hitl.web.facts import (
     asked_by,
     decided_so_far,
@@ -47,7 +46,7 @@ class Approvals:
         entries, intact = await desk.evidence().trail(approval.id)
         pending = waits(approval, now)
         objection, no_rejecting = [
-            await desk.objection(principal, approval, ASSURANCE, verdict=verdict) if pending else None
+            await desk.objection(principal, approval, assurance(request), verdict=verdict) if pending else None
             for verdict in (Verdict.APPROVE, Verdict.REJECT)
         ]
         decides = pending and (objection is None or no_rejecting is None)
@@ -102,7 +101,7 @@ class Approvals:
 
     async def lift(self, request: Request) -> Response:
         """`POST /approvals/{id}/lift`: let it be asked again before its cooldown is over."""
-        approval = await self._desk.lift_cooldown(who(request), request.path_params["id"], assurance=ASSURANCE)
+        approval = await self._desk.lift_cooldown(who(request), request.path_params["id"], assurance=assurance(request))
         return JSONResponse({"go": f"/approvals/{approval.id}"})
 
     async def reconcile(self, request: Request) -> Response:
@@ -111,6 +110,6 @@ class Approvals:
         if succeeded not in {"yes", "no"}:
             raise Invalid("Say whether it happened: yes or no.")
         approval = await self._desk.reconcile(
-            who(request), request.path_params["id"], succeeded == "yes", assurance=ASSURANCE
+            who(request), request.path_params["id"], succeeded == "yes", assurance=assurance(request)
         )
         return JSONResponse({"go": f"/approvals/{approval.id}"})

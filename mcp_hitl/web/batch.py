@@ -14,8 +14,8 @@ from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError, Invalid
 from mcp_hitl.domain.values.secrets import has_secrets
 from mcp_hitl.present.approval_views import payload_of
-from mcp_hitl.web.decisions import ASSURANCE, Deciding, verdict_of
-from mcp_hitl.web.door import posted, who
+from mcp_hitl.web.decisions import Deciding, verdict_of
+from mcp_hitl.web.door import assurance, posted, who
 from mcp_hitl.web.errors import readable
 from mcp_hitl.web.facts import batchable, lines, row, waits
 from mcp_hitl.web.rendering import drawn, page
@@ -100,7 +100,7 @@ class Batch:
             return approval.payload
         if waits(approval, desk.clock()):
             for verdict in Verdict:
-                if await desk.objection(principal, approval, ASSURANCE, verdict=verdict) is None:
+                if await desk.objection(principal, approval, assurance(request), verdict=verdict) is None:
                     return approval.payload
         return payload_of(approval, desk.telling(approval))
 
@@ -114,7 +114,7 @@ class Batch:
             return "It has questions to answer: decide it on its own page."
         if not batchable(approval):
             return "Its policy asks for more assurance than the inbox gives: it cannot be decided here."
-        return await desk.objection(principal, approval, ASSURANCE)
+        return await desk.objection(principal, approval, assurance(request))
 
 
 def _listed(item: str) -> tuple[str, str, str, str]:

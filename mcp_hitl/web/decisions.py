@@ -9,14 +9,11 @@ from starlette.responses import JSONResponse, Response
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.transactions.decide import Said
 from mcp_hitl.domain.approvals.approval import Approval
-from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Conflict, Invalid
 from mcp_hitl.web import fields
-from mcp_hitl.web.door import posted, who
+from mcp_hitl.web.door import assurance, posted, who
 from mcp_hitl.web.seals import Seals, Shown, changed_since
-
-ASSURANCE = Assurance.LOCAL
-"""What a decision here counts for: whoever has the link that was made at this machine is at this machine."""
 
 
 class Deciding:
@@ -64,7 +61,7 @@ class Deciding:
                     verdict=verdict,
                     revision=shown.revision,
                     digest=shown.digest,
-                    assurance=ASSURANCE,
+                    assurance=assurance(request),
                     comment=comment,
                     answer=answer,
                     nonce=shown.nonce,

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.inbox import digest
 from mcp_hitl.domain.approvals.session import SESSION_LIFE, Session
+from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Invalid, Unavailable
 
@@ -101,6 +102,11 @@ def cookie_name(database: str) -> str:
 def who(request: Request) -> Principal:
     """Who is signed in."""
     return request.state.session.who
+
+
+def assurance(request: Request) -> Assurance:
+    """Return what a decision counts for in the session of this request."""
+    return request.state.session.assurance
 
 
 def listening_at(request: Request) -> str:

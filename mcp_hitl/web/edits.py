@@ -8,8 +8,7 @@ from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Conflict, Invalid
 from mcp_hitl.present.approval_views import differences
 from mcp_hitl.web import fields
-from mcp_hitl.web.decisions import ASSURANCE
-from mcp_hitl.web.door import posted, who
+from mcp_hitl.web.door import assurance, posted, who
 from mcp_hitl.web.facts import row, state
 from mcp_hitl.web.rendering import drawn, page
 from mcp_hitl.web.seals import Seals, changed_since
@@ -29,7 +28,7 @@ class Editing:
         approval = await desk.get(principal, request.path_params["id"])
         now = desk.clock()
         kind = desk.rulebook.kinds.get(approval.kind)
-        objection = await desk.objection(principal, approval, ASSURANCE, verdict=Verdict.REJECT)
+        objection = await desk.objection(principal, approval, assurance(request), verdict=Verdict.REJECT)
         seq = await desk.seq()
         return await drawn(
             lambda: page(
@@ -58,7 +57,7 @@ class Editing:
         if approval.revision != shown.revision:
             raise Conflict(f"{approval_id} was edited meanwhile.{await changed_since(desk, principal, shown)}")
         # Before the difference is told: it may name what only those see who may decide.
-        await desk.check_beforehand(principal, approval, ASSURANCE, Verdict.REJECT)
+        await desk.check_beforehand(principal, approval, assurance(request), Verdict.REJECT)
         wanted = fields.whole(given["payload"]) if "payload" in given else fields.edited(approval.payload, sent)
         digest = desk.admit(approval.kind, wanted).digest
         told = differences(approval.payload, wanted)
@@ -74,7 +73,7 @@ class Editing:
             wanted,
             revision=shown.revision,
             digest=shown.digest,
-            assurance=ASSURANCE,
+            assurance=assurance(request),
             comment=given.get("comment", "").replace("\r\n", "\n"),
         )
         return JSONResponse({"go": f"/approvals/{approval_id}"})
