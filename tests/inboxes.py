@@ -19,6 +19,7 @@ from web.rig import GUARD_SECONDS
 from wires import promptly
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.host import is_ours
 
@@ -36,8 +37,8 @@ async def inbox_of(database: Path, but: str | None = None) -> str:
         with anyio.fail_after(PATIENCE):
             while True:
                 last = await desk.last_inbox()
-                if last and last.address != but and await is_ours(store.shared_key(), last.address):
-                    return last.address
+                if last and str(last.address) != but and await is_ours(store.shared_key(), last.address):
+                    return str(last.address)
                 await anyio.sleep(0.02)  # nothing tells when a process has begun to listen
     finally:
         await store.close()
@@ -108,7 +109,7 @@ def opening(database: Path, *arguments: str) -> Generator[Opening]:
 class Asked(list[str]):
     """The paths that a stranger was asked for, and where it is."""
 
-    address = ""
+    address = Origin("http", "127.0.0.1", 0)
 
 
 @contextmanager
@@ -130,7 +131,7 @@ def stranger(port: int, answer: Callable[[str], tuple[int, Any]]) -> Generator[A
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    asked.address = f"http://127.0.0.1:{server.server_port}"
+    asked.address = Origin("http", "127.0.0.1", server.server_port)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

@@ -19,6 +19,7 @@ from mcp_hitl.cli.workspace import Workspace, shared_key, workspace
 from mcp_hitl.config import Settings
 from mcp_hitl.domain.policy.principal import LOOPBACK
 from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.http.listener import Listener
 from mcp_hitl.http.loopback import HOSTS
 from mcp_hitl.mcp.callers import Identify, always
@@ -70,7 +71,7 @@ async def http(settings: Settings, host: str, port: int) -> int:
             # A terminal is where its person is; a file of a log is not.
             code = await place.desk.offer_link(place.user) if sys.stderr.isatty() else None
 
-            def ready(address: str) -> None:
+            def ready(address: Origin) -> None:
                 tasks.start_soon(partial(keep_address, place.desk, address, free=port == 0))
                 _announce(settings, address, None if code is None else link(address, code))
 
@@ -80,7 +81,7 @@ async def http(settings: Settings, host: str, port: int) -> int:
 
 
 async def serve_http(
-    server: ApprovalServer, host: str, port: int, *, ready: Callable[[str], None], inbox: "Inbox | None" = None
+    server: ApprovalServer, host: str, port: int, *, ready: Callable[[Origin], None], inbox: "Inbox | None" = None
 ) -> bool:
     """Serve until the process is told to stop. Calls `ready` with the address once it can be reached.
 
@@ -119,7 +120,7 @@ def _server(place: Workspace, identify: Identify) -> ApprovalServer:
     return ApprovalServer(place.desk, identify, key=shared_key(place), hurry=place.store.hurry)
 
 
-def _announce(settings: Settings, address: str, link: str | None) -> None:
+def _announce(settings: Settings, address: Origin, link: str | None) -> None:
     click.echo(
         f"""mcp-hitl {__version__} is listening.
 

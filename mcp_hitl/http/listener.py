@@ -10,6 +10,7 @@ import uvicorn
 from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.http.loopback import OnLoopback
 
 _DRAIN_SECONDS = 1
@@ -18,7 +19,7 @@ _DRAIN_SECONDS = 1
 class Listener:
     """An HTTP server for requests that really mean this machine."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, *, ready: Callable[[str], None]) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, *, ready: Callable[[Origin], None]) -> None:
         """Serve `app`; `ready` is called with the address, such as `http://127.0.0.1:8765`, once it can be reached."""
         config = uvicorn.Config(
             OnLoopback(app),
@@ -51,10 +52,10 @@ class Listener:
         self._http.handle_exit(signal.SIGTERM, None)
 
     @property
-    def address(self) -> str:
+    def address(self) -> Origin:
         """Where it listens."""
         host, port = self._http.servers[0].sockets[0].getsockname()[:2]
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        return Origin("http", host, port)
 
 
 class _Http(uvicorn.Server):

@@ -1,13 +1,12 @@
 """Rejects requests whose Host header is not a loopback name."""
 
-import re
-
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mcp_hitl.domain.values.origin import Origin
+
 HOSTS = ("127.0.0.1", "localhost", "::1")
-_LOOPBACK_HOST = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
 class OnLoopback:
@@ -27,4 +26,7 @@ class OnLoopback:
 
 def _names_loopback(scope: Scope) -> bool:
     hosts = Headers(scope=scope).getlist("host")
-    return len(hosts) == 1 and _LOOPBACK_HOST.fullmatch(hosts[0]) is not None
+    try:
+        return len(hosts) == 1 and Origin.at("http", hosts[0]).host.lower() in HOSTS
+    except ValueError:
+        return False

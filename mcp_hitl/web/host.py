@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from hmac import compare_digest
 from http.client import HTTPConnection, HTTPException
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -17,6 +16,7 @@ import anyio.to_thread
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.session import Whereabouts
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.http.listener import Listener
 from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.sign_in import proof
@@ -32,7 +32,7 @@ _CLOSING_SECONDS = 0.2
 _HOST = "127.0.0.1"
 
 
-async def keep_address(desk: Desk, address: str, *, free: bool) -> None:
+async def keep_address(desk: Desk, address: Origin, *, free: bool) -> None:
     """Until cancelled, tell all processes that the inbox is at `address`, unless it is elsewhere already.
 
     With `free`, nobody has named its port: another process may go on there after this one.
@@ -53,8 +53,8 @@ async def host_inbox(
     desk: Desk,
     inbox: Inbox,
     *,
-    ready: Callable[[str], None] = lambda address: None,
-    elsewhere: Callable[[str | None], None] = lambda address: None,
+    ready: Callable[[Origin], None] = lambda address: None,
+    elsewhere: Callable[[Origin | None], None] = lambda address: None,
 ) -> None:
     """Serve the inbox beside something else, whenever no other process does, until cancelled.
 
@@ -81,13 +81,12 @@ async def host_inbox(
         await anyio.sleep(LOOK_SECONDS)
 
 
-async def is_ours(key: bytes, address: str) -> bool:
+async def is_ours(key: bytes, address: Origin) -> bool:
     """Whether the inbox of this very database answers there, and no stranger who has taken its port."""
     challenge = secrets.token_hex(32)
-    there = urlsplit(address)
 
     def ask() -> str:
-        connection = HTTPConnection(there.hostname or "", there.port, timeout=_ANSWER_SECONDS)
+        connection = HTTPConnection(address.host, address.port, timeout=_ANSWER_SECONDS)
         try:
             connection.request("GET", f"/inbox/identity?challenge={challenge}")
             return str(json.loads(connection.getresponse().read(_MOST_ANSWERED))["proof"])
@@ -101,7 +100,7 @@ async def is_ours(key: bytes, address: str) -> bool:
     return answered.isascii() and compare_digest(answered, proof(key, challenge, address))
 
 
-async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[str], None]) -> bool:
+async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[Origin], None]) -> bool:
     """Serve until cancelled; False where the port could not be taken."""
     listening = anyio.Event()
     listener = Listener(inbox.app, _HOST, port, ready=lambda _: listening.set())
@@ -123,7 +122,7 @@ async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[str], None
     return listening.is_set()
 
 
-async def _announce(desk: Desk, address: str) -> None:
+async def _announce(desk: Desk, address: Origin) -> None:
     """Record the address, as soon as the database takes it: until then the inbox is there, and nobody is told where."""
     while True:
         try:
@@ -153,5 +152,4 @@ def _can_bind(port: int) -> bool:
 
 
 def _port(last: Whereabouts | None) -> int:
-    port = urlsplit(last.address).port if last is not None and last.free else None
-    return port or 0
+    return last.address.port if last is not None and last.free else 0

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.web.door import forget_cookie, has_token, listening_at, own_path, posted, set_cookie
 from mcp_hitl.web.rendering import page
 
@@ -15,13 +16,13 @@ _CHALLENGE = range(16, 129)
 """Characters of a challenge."""
 
 
-def link(address: str, code: str, path: str = "/") -> str:
+def link(address: Origin, code: str, path: str = "/") -> str:
     """The one-time link: its secret stands behind the `#`, which no browser sends, so that no log ever has it."""
     query = "" if path == "/" else f"?next={path}"
     return f"{address}/sign-in{query}#{code}"
 
 
-def proof(key: bytes, challenge: str, address: str) -> str:
+def proof(key: bytes, challenge: str, address: Origin) -> str:
     """What only a process that has the key beside the database can answer, for this address alone."""
     return hmac.new(key, f"mcp-hitl inbox\n{challenge}\n{address}".encode(), hashlib.sha256).hexdigest()
 
@@ -68,7 +69,7 @@ class SigningIn:
         if len(challenge) not in _CHALLENGE or not challenge.isalnum():
             raise Invalid("challenge must be 16 to 128 letters and digits.")
         address = listening_at(request)  # or a stranger could pass the question on and use the answer
-        return JSONResponse({"address": address, "proof": proof(self._key, challenge, address)})
+        return JSONResponse({"address": str(address), "proof": proof(self._key, challenge, address)})
 
 
 def _next(request: Request) -> str:

@@ -8,13 +8,14 @@ import anyio
 from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.cli.serve import serve_http
 from mcp_hitl.desk import Desk
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.mcp.callers import always
 from mcp_hitl.mcp.stdio import serve_stdio
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.store.sqlite import SqliteStore
 
 
-def _say(address: str) -> None:
+def _say(address: Origin) -> None:
     print(f"MCP endpoint {address}/mcp", file=sys.stderr, flush=True)
 
 

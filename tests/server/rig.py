@@ -31,6 +31,7 @@ from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.mcp.call import FORM_SECONDS
 from mcp_hitl.mcp.callers import Identify, always
 from mcp_hitl.server.app import ApprovalServer
@@ -178,7 +179,7 @@ async def listening(server: ApprovalServer) -> AsyncGenerator[str]:
         ready, ended = anyio.Event(), anyio.Event()
         urls: list[str] = []
 
-        def note(address: str) -> None:
+        def note(address: Origin) -> None:
             urls.append(f"{address}/mcp")
             ready.set()
 

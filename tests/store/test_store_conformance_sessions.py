@@ -9,6 +9,7 @@ from samples import START
 from mcp_hitl.domain.approvals.session import Session, Whereabouts
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 
@@ -58,7 +59,9 @@ async def test_a_session_keeps_its_assurance_and_when_the_person_authenticated(
     assert await store.read(lambda view: view.sessions.get("a")) == session
 
 
-@pytest.mark.parametrize("where", [Whereabouts("http://127.0.0.1:1", True), Whereabouts("http://[::1]:2", False), None])
+@pytest.mark.parametrize(
+    "where", [Whereabouts(Origin("http", "localhost", 1), True), Whereabouts(Origin("http", "::1", 2), False), None]
+)
 async def test_where_the_inbox_is_is_kept_with_how_its_port_was_chosen(store: Store, where: Whereabouts | None) -> None:
     assert await store.read(lambda view: view.facts.inbox()) is None
     await store.write(lambda tx: tx.facts.set_inbox(where))

@@ -31,7 +31,7 @@ async def test_t32_after_the_exchange_no_url_and_no_header_has_a_secret(
         urls: list[str] = []
         page.on("request", lambda request: urls.append(request.url))
         page.on("framenavigated", lambda frame: urls.append(frame.url))
-        await page.goto(link(place.address, code, f"/approvals/{one.id}"))
+        await page.goto(link(place.origin, code, f"/approvals/{one.id}"))
         await page.wait_for_url(f"{place.address}/approvals/{one.id}")
         exchanged = next(number for number, url in enumerate(urls) if url == f"{place.address}/approvals/{one.id}")
         [cookie] = await context.cookies()

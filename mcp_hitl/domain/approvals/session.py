@@ -6,6 +6,7 @@ from enum import Enum
 
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.origin import Origin
 
 LINK_LIFE = timedelta(minutes=10)
 """A sign-in link can be opened once within this time."""
@@ -46,5 +47,5 @@ class Whereabouts:
     A port that somebody chose is kept for the server that is configured to use it.
     """
 
-    address: str
+    address: Origin
     free: bool
