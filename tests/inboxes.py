@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import sys
 import threading
 import time
@@ -113,7 +114,7 @@ class Asked(list[str]):
 
 
 @contextmanager
-def stranger(port: int, answer: Callable[[str], tuple[int, Any]]) -> Generator[Asked]:
+def stranger(port: int, answer: Callable[[str], tuple[int, Any]], number: str = "127.0.0.1") -> Generator[Asked]:
     """Somebody else's server on a port (0: a free one), which answers each path with a status and JSON."""
     asked = Asked()
 
@@ -130,8 +131,11 @@ def stranger(port: int, answer: Callable[[str], tuple[int, Any]]) -> Generator[A
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    asked.address = Origin("http", "127.0.0.1", server.server_port)
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in number else socket.AF_INET
+
+    server = Server((number, port), Handler)
+    asked.address = Origin("http", number, server.server_port)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

@@ -64,7 +64,7 @@ class Looking:
     store: Store
     _inbox: str
     address: Origin | None
-    """The inbox's address, such as `http://127.0.0.1:8765`; None if there is no inbox."""
+    """The inbox's address, such as `http://localhost:8765`; None if there is no inbox."""
     rulebook: Rulebook
     clock: Clock
     feed: Feed

@@ -16,6 +16,7 @@ from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Invalid, Unavailable
 from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.http.loopback import ADDRESS
 
 TOKEN = "x-inbox-token"
 OPEN = frozenset({"/sign-in", "/inbox/identity"})
@@ -111,7 +112,16 @@ def assurance(request: Request) -> Assurance:
 
 
 def listening_at(request: Request) -> Origin:
-    """The address at which this process listens, whatever the request calls it."""
+    """The address at which this process listens, whatever the request calls it.
+
+    A token is valid there alone. It may mean two numbers, of which a browser takes either; nobody else has one of them.
+    """
+    address: Origin = request.scope[ADDRESS]
+    return address
+
+
+def reached_at(request: Request) -> Origin:
+    """The number and port to which this very request came."""
     host, port = request.scope["server"]
     return Origin("http", host, port)
 

@@ -2,9 +2,7 @@
 
 import json
 import logging
-import os
 import secrets
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from hmac import compare_digest
@@ -18,6 +16,7 @@ from mcp_hitl.domain.approvals.session import Whereabouts
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.http.listener import Listener
+from mcp_hitl.http.sockets import LOCALHOST, is_free, numbers
 from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.sign_in import proof
 
@@ -29,7 +28,6 @@ _ANSWER_SECONDS = 3.0
 _MOST_ANSWERED = 10_000
 _CLOSING_SECONDS = 0.2
 """What a process that was killed may need to close its port, after it has lost its lock."""
-_HOST = "127.0.0.1"
 
 
 async def keep_address(desk: Desk, address: Origin, *, free: bool) -> None:
@@ -82,7 +80,15 @@ async def host_inbox(
 
 
 async def is_ours(key: bytes, address: Origin) -> bool:
-    """Whether the inbox of this very database answers there, and no stranger who has taken its port."""
+    """Whether the inbox of this very database answers there, and no stranger who has taken its port.
+
+    It has to answer at every number of the address: a browser goes to any of them.
+    """
+    there = [Origin(address.scheme, number, address.port) for number in numbers(address.host, address.port)]
+    return bool(there) and all([await _proves(key, one) for one in there])
+
+
+async def _proves(key: bytes, address: Origin) -> bool:
     challenge = secrets.token_hex(32)
 
     def ask() -> str:
@@ -103,7 +109,7 @@ async def is_ours(key: bytes, address: Origin) -> bool:
 async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[Origin], None]) -> bool:
     """Serve until cancelled; False where the port could not be taken."""
     listening = anyio.Event()
-    listener = Listener(inbox.app, _HOST, port, ready=lambda _: listening.set())
+    listener = Listener(inbox.app, LOCALHOST, port, ready=lambda _: listening.set())
     async with anyio.create_task_group() as tasks, inbox.open():
 
         async def serve() -> None:
@@ -134,20 +140,9 @@ async def _announce(desk: Desk, address: Origin) -> None:
 
 async def _is_free(port: int) -> bool:
     """Return True if the port is free, checked without starting a server."""
-    if not _can_bind(port):
+    if not is_free(LOCALHOST, port):
         await anyio.sleep(_CLOSING_SECONDS)
-        return _can_bind(port)
-    return True
-
-
-def _can_bind(port: int) -> bool:
-    with socket.socket() as probe:
-        if os.name == "posix":  # as the server does; elsewhere this would let two listen
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError:
-            return False
+        return is_free(LOCALHOST, port)
     return True
 
 

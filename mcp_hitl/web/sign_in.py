@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed
 from mcp_hitl.domain.values.origin import Origin
-from mcp_hitl.web.door import forget_cookie, has_token, listening_at, own_path, posted, set_cookie
+from mcp_hitl.web.door import forget_cookie, has_token, listening_at, own_path, posted, reached_at, set_cookie
 from mcp_hitl.web.rendering import page
 
 _CHALLENGE = range(16, 129)
@@ -23,7 +23,7 @@ def link(address: Origin, code: str, path: str = "/") -> str:
 
 
 def proof(key: bytes, challenge: str, address: Origin) -> str:
-    """What only a process that has the key beside the database can answer, for this address alone."""
+    """What only a process that has the key beside the database can answer, for this number and port alone."""
     return hmac.new(key, f"mcp-hitl inbox\n{challenge}\n{address}".encode(), hashlib.sha256).hexdigest()
 
 
@@ -68,7 +68,7 @@ class SigningIn:
         challenge = request.query_params.get("challenge", "")
         if len(challenge) not in _CHALLENGE or not challenge.isalnum():
             raise Invalid("challenge must be 16 to 128 letters and digits.")
-        address = listening_at(request)  # or a stranger could pass the question on and use the answer
+        address = reached_at(request)  # or a stranger could pass the question on and use the answer
         return JSONResponse({"address": str(address), "proof": proof(self._key, challenge, address)})
 
 

@@ -27,7 +27,7 @@ async def main(transport: str, database: Path) -> None:
         if transport == "stdio":
             await serve_stdio(server)
         else:
-            await serve_http(server, "127.0.0.1", 0, ready=_say)
+            await serve_http(server, "localhost", 0, ready=_say)
     await store.close()
 
 

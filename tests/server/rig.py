@@ -185,7 +185,7 @@ async def listening(server: ApprovalServer) -> AsyncGenerator[str]:
 
         async def serve() -> None:
             try:
-                assert await serve_http(server, "127.0.0.1", 0, ready=note)
+                assert await serve_http(server, "localhost", 0, ready=note)
             finally:
                 ended.set()
 

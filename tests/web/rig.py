@@ -103,7 +103,7 @@ async def serving(
     desk = Desk(store, inbox="in the terminal", rulebook=rulebook, clock=clock)
     inbox = Inbox(desk, key=KEY, how="mcp-hitl inbox")
     ready = anyio.Event()
-    listener = Listener(inbox.app, "127.0.0.1", port, ready=lambda _: ready.set())
+    listener = Listener(inbox.app, "localhost", port, ready=lambda _: ready.set())
     try:
         async with serve(desk), inbox.open(), anyio.create_task_group() as tasks:
 

@@ -1,4 +1,4 @@
-"""The address of a web server, such as `http://127.0.0.1:8765`: what RFC 6454 calls an origin."""
+"""The address of a web server, such as `http://localhost:8765`: what RFC 6454 calls an origin."""
 
 import re
 from dataclasses import dataclass
