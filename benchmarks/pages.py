@@ -25,6 +25,7 @@ from playwright.async_api import Page, async_playwright
 from benchmarks.figures import ANA, Figure, database, lunch
 from benchmarks.waiting import decide
 from mcp_hitl.desk import Desk
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.door import cookie_name
 from mcp_hitl.web.sign_in import link
@@ -120,7 +121,7 @@ async def _pages(desk: Desk, address: str, executable: str) -> list[float]:
             context = await chromium.new_context()
             context.set_default_timeout(PATIENCE * 1_000)
             first = await context.new_page()
-            await first.goto(link(address, await desk.offer_link(ANA)))
+            await first.goto(link(Origin.parse(address), await desk.offer_link(ANA)))
             await first.wait_for_url(f"{address}/")
             pages.append(first)
             for _ in range(TABS - 1):

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from web.rig import GUARD_SECONDS
 from wires import promptly
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.host import is_ours
 
@@ -36,8 +38,8 @@ async def inbox_of(database: Path, but: str | None = None) -> str:
         with anyio.fail_after(PATIENCE):
             while True:
                 last = await desk.last_inbox()
-                if last and last.address != but and await is_ours(store.shared_key(), last.address):
-                    return last.address
+                if last and str(last.address) != but and await is_ours(store.shared_key(), last.address):
+                    return str(last.address)
                 await anyio.sleep(0.02)  # nothing tells when a process has begun to listen
     finally:
         await store.close()
@@ -108,11 +110,11 @@ def opening(database: Path, *arguments: str) -> Generator[Opening]:
 class Asked(list[str]):
     """The paths that a stranger was asked for, and where it is."""
 
-    address = ""
+    address = Origin("http", "127.0.0.1", 0)
 
 
 @contextmanager
-def stranger(port: int, answer: Callable[[str], tuple[int, Any]]) -> Generator[Asked]:
+def stranger(port: int, answer: Callable[[str], tuple[int, Any]], number: str = "127.0.0.1") -> Generator[Asked]:
     """Somebody else's server on a port (0: a free one), which answers each path with a status and JSON."""
     asked = Asked()
 
@@ -129,8 +131,11 @@ def stranger(port: int, answer: Callable[[str], tuple[int, Any]]) -> Generator[A
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    asked.address = f"http://127.0.0.1:{server.server_port}"
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in number else socket.AF_INET
+
+    server = Server((number, port), Handler)
+    asked.address = Origin("http", number, server.server_port)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

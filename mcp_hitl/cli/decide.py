@@ -12,6 +12,7 @@ from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.desk.transactions.record import check_open
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
+from mcp_hitl.domain.policy.assurances import AT_TERMINAL
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.present.approval_views import review, revision_wanted
 
@@ -73,7 +74,7 @@ def edit(
     async def act(place: Workspace) -> Seen | None:
         terminal.require_terminal()
         checked_comment(comment)
-        approval = await place.desk.get(place.user, approval_id, deciding=Assurance.LOCAL)
+        approval = await place.desk.get(place.user, approval_id, deciding=AT_TERMINAL)
         check_open(approval, place.desk.clock())
         wanted = terminal.revise(approval.payload, changes, payload.read() if payload else None)
         if wanted is None:
@@ -84,7 +85,7 @@ def edit(
         terminal.say(f"{review(approval, place.desk.clock(), earlier)}\n\nYour change:\n\n{change}\n")
         if not terminal.confirm("Make this change?"):
             return None
-        return await place.desk.edit(place.user, Shown.of(approval), wanted, assurance=Assurance.LOCAL, comment=comment)
+        return await place.desk.edit(place.user, Shown.of(approval), wanted, assurance=AT_TERMINAL, comment=comment)
 
     run(lambda: _act(context, act, as_json), as_json=as_json)
 
@@ -116,7 +117,7 @@ def lift(context: click.Context, approval_id: str, as_json: bool) -> None:
         terminal.say(review(approval, place.desk.clock()))
         if not terminal.confirm("\nAllow this to be requested again now?"):
             return None
-        return await place.desk.lift_cooldown(place.user, approval_id, assurance=Assurance.LOCAL)
+        return await place.desk.lift_cooldown(place.user, approval_id, assurance=AT_TERMINAL)
 
     run(lambda: _act(context, act, as_json), as_json=as_json)
 
@@ -126,7 +127,7 @@ async def _decide(
 ) -> int:
     async def act(place: Workspace) -> Seen | None:
         checked_comment(comment)
-        approval = await place.desk.get(place.user, approval_id, deciding=None if yes else Assurance.LOCAL)
+        approval = await place.desk.get(place.user, approval_id, deciding=None if yes else AT_TERMINAL)
         now = place.desk.clock()
         check_open(approval, place.desk.clock())
         answer = None
@@ -140,7 +141,7 @@ async def _decide(
             place.user,
             Shown.of(approval, at=None if yes else now),
             verdict,
-            assurance=Assurance.NONE if yes else Assurance.LOCAL,
+            assurance=Assurance.NONE if yes else AT_TERMINAL,
             comment=comment,
             answer=answer,
         )

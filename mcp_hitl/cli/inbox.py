@@ -21,6 +21,7 @@ from mcp_hitl.cli.running import DONE, REFUSED, run
 from mcp_hitl.cli.workspace import Workspace, settings_of, shared_key, workspace
 from mcp_hitl.config import Location, Settings, default_database
 from mcp_hitl.domain.approvals.session import LINK_LIFE, LinkEnd
+from mcp_hitl.domain.values.origin import Origin
 
 _ID = click.argument("approval_id", metavar="[ID]", required=False)
 _ENDS = {
@@ -86,7 +87,7 @@ async def _sign_out(settings: Settings) -> int:
     return DONE
 
 
-async def _enter(place: Workspace, address: str, wanted: _Wanted) -> int:
+async def _enter(place: Workspace, address: Origin, wanted: _Wanted) -> int:
     import anyio
 
     from mcp_hitl.web.host import LOOK_SECONDS, is_ours
@@ -108,7 +109,7 @@ async def _enter(place: Workspace, address: str, wanted: _Wanted) -> int:
         return DONE if await _sign_in(place, address, wanted) else REFUSED
 
 
-async def _serve(place: Workspace, wanted: _Wanted) -> str | None:
+async def _serve(place: Workspace, wanted: _Wanted) -> Origin | None:
     """Serve the inbox until stopped. If another process serves it first, return its address."""
     import anyio
 
@@ -119,14 +120,14 @@ async def _serve(place: Workspace, wanted: _Wanted) -> str | None:
 
     pages = Inbox(place.desk, key=shared_key(place), how=command_line(place.settings, "inbox"))
     opening: set[asyncio.Task[bool]] = set()
-    found: list[str] = []
+    found: list[Origin] = []
     waiting = False
 
-    def ready(address: str) -> None:
+    def ready(address: Origin) -> None:
         terminal.say(f"The inbox is at {address} while this command runs. Stop with Ctrl-C.")
         opening.add(asyncio.create_task(_sign_in(place, address, wanted)))
 
-    def elsewhere(address: str | None) -> None:
+    def elsewhere(address: Origin | None) -> None:
         nonlocal waiting
         if address is not None:
             found.append(address)
@@ -143,7 +144,7 @@ async def _serve(place: Workspace, wanted: _Wanted) -> str | None:
     return found[0] if found else None
 
 
-async def _sign_in(place: Workspace, address: str, wanted: _Wanted) -> bool:
+async def _sign_in(place: Workspace, address: Origin, wanted: _Wanted) -> bool:
     """Give the person a link and wait until it is used. Returns False if it is not."""
     import anyio
 

@@ -62,7 +62,7 @@ def cli(context: click.Context, db: str | None, config: str | None) -> None:
 
 
 @cli.command(short_help="Serve MCP over HTTP, and the inbox.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address to listen on.")
+@click.option("--host", default="localhost", show_default=True, help="A loopback address to listen on.")
 @click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="Use 0 for a free port.")
 @click.pass_context
 def serve(context: click.Context, host: str, port: int) -> None:

@@ -17,11 +17,12 @@ from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.running import DONE, REFUSED
 from mcp_hitl.cli.workspace import Workspace, shared_key, workspace
 from mcp_hitl.config import Settings
-from mcp_hitl.domain.policy.principal import LOOPBACK as LOOPBACK_CALLER
-from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.policy.principal import LOOPBACK
 from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.http.listener import Listener
 from mcp_hitl.http.loopback import HOSTS
+from mcp_hitl.mcp.callers import Identify, always
 from mcp_hitl.mcp.stdio import serve_stdio
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.server.http_app import http_app
@@ -40,7 +41,7 @@ async def stdio(settings: Settings) -> int:
     """Serve one client on stdin and stdout as the operating-system user, and the inbox."""
     ended = True
     async with workspace(settings) as place:
-        server = _server(place, place.user)
+        server = _server(place, always(place.user))
         async with serve(place.desk), anyio.create_task_group() as tasks:
             tasks.start_soon(_inbox_beside, place)
             ended = await serve_stdio(server)
@@ -64,13 +65,13 @@ async def http(settings: Settings, host: str, port: int) -> int:
 
     started = False
     async with workspace(settings) as place:
-        server = _server(place, LOOPBACK_CALLER)
+        server = _server(place, always(LOOPBACK))
         inbox = Inbox(place.desk, key=shared_key(place), how=how_to_sign_in(settings))
         async with serve(place.desk), inbox.open(), anyio.create_task_group() as tasks:
             # A terminal is where its person is; a file of a log is not.
             code = await place.desk.offer_link(place.user) if sys.stderr.isatty() else None
 
-            def ready(address: str) -> None:
+            def ready(address: Origin) -> None:
                 tasks.start_soon(partial(keep_address, place.desk, address, free=port == 0))
                 _announce(settings, address, None if code is None else link(address, code))
 
@@ -80,7 +81,7 @@ async def http(settings: Settings, host: str, port: int) -> int:
 
 
 async def serve_http(
-    server: ApprovalServer, host: str, port: int, *, ready: Callable[[str], None], inbox: "Inbox | None" = None
+    server: ApprovalServer, host: str, port: int, *, ready: Callable[[Origin], None], inbox: "Inbox | None" = None
 ) -> bool:
     """Serve until the process is told to stop. Calls `ready` with the address once it can be reached.
 
@@ -115,11 +116,11 @@ async def _inbox_beside(place: Workspace) -> None:
         logger.exception("the inbox cannot be served; the MCP server continues without it")
 
 
-def _server(place: Workspace, caller: Principal) -> ApprovalServer:
-    return ApprovalServer(place.desk, caller, key=shared_key(place), hurry=place.store.hurry)
+def _server(place: Workspace, identify: Identify) -> ApprovalServer:
+    return ApprovalServer(place.desk, identify, key=shared_key(place), hurry=place.store.hurry)
 
 
-def _announce(settings: Settings, address: str, link: str | None) -> None:
+def _announce(settings: Settings, address: Origin, link: str | None) -> None:
     click.echo(
         f"""mcp-hitl {__version__} is listening.
 

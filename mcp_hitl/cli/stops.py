@@ -6,7 +6,7 @@ from mcp_hitl.cli import terminal
 from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.running import DONE, NO, print_json, run
 from mcp_hitl.cli.workspace import settings_of, workspace
-from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.policy.assurances import AT_TERMINAL
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.present.approval_views import review
 
@@ -98,7 +98,7 @@ def reconcile(context: click.Context, approval_id: str, succeeded: bool | None, 
             ):
                 terminal.say("Nothing was changed.")
                 return NO
-            approval = await place.desk.reconcile(place.user, approval_id, succeeded, assurance=Assurance.LOCAL)
+            approval = await place.desk.reconcile(place.user, approval_id, succeeded, assurance=AT_TERMINAL)
             if as_json:
                 print_json(place.desk.shape(approval))
             else:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from mcp_hitl.config.location import Location
+from mcp_hitl.domain.policy.assurances import LINK, SignIn
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Invalid
 
@@ -27,6 +28,8 @@ class Settings:
     retention: timedelta | None = None
     policy: Path | None = None
     """The path of the policy file behind the rulebook."""
+    sign_in: tuple[SignIn, ...] = (LINK,)
+    """The ways in which people sign in at the inbox."""
 
 
 def load(environment: Mapping[str, str], *, database: str | None = None, configuration: str | None = None) -> Settings:

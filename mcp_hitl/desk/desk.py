@@ -17,6 +17,7 @@ from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import NotAllowed
 from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 
@@ -48,7 +49,7 @@ class Desk(Acting, Entering, Searching):
         self.store = store
         self.rulebook = rulebook or Rulebook()
         self._inbox = inbox
-        self.address: str | None = None
+        self.address: Origin | None = None
         self.retention = retention
         self.clock = clock
         self.feed = Feed(store)

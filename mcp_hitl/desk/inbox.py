@@ -10,8 +10,10 @@ from mcp_hitl.desk.looking import Looking
 from mcp_hitl.desk.transactions.record import begin, instant, record
 from mcp_hitl.domain.approvals.session import LINK_LIFE, SESSION_LIFE, LinkEnd, Session, Whereabouts
 from mcp_hitl.domain.evidence.audit import NOWHERE, Event
+from mcp_hitl.domain.policy.assurances import LINK
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.errors import NotAllowed
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.transaction import Transaction
 
 INBOX = "inbox"
@@ -45,7 +47,7 @@ class Entering(Looking):
         await self.store.write(work)
         return code
 
-    async def sign_in(self, code: str, *, at: str = "") -> SignedIn:
+    async def sign_in(self, code: str, *, at: Origin | None = None) -> SignedIn:
         """Use up a link and begin a session. Its token is valid at one address only.
 
         Raises:
@@ -62,7 +64,13 @@ class Entering(Looking):
                     "a new one."
                 )
             session = Session(
-                digest=digest(secret), token_digest=digest(at + token), who=who, since=now, until=now + SESSION_LIFE
+                digest=digest(secret),
+                token_digest=token_digest(at, token),
+                who=who,
+                assurance=LINK.assurance,
+                authenticated_at=now,
+                since=now,
+                until=now + SESSION_LIFE,
             )
             tx.sessions.drop_outdated(now)
             tx.sessions.add(session)
@@ -121,7 +129,7 @@ class Entering(Looking):
         """Become the process that serves this database's inbox. Return False if another process serves it."""
         return self.store.hold(INBOX)
 
-    async def announce_inbox(self, address: str | None, *, free: bool = False) -> None:
+    async def announce_inbox(self, address: Origin | None, *, free: bool = False) -> None:
         """Record the inbox's address for all processes; only the process that has taken the inbox may do this.
 
         With `free`, nobody chose its port, and another process may take it over.
@@ -149,7 +157,7 @@ class Entering(Looking):
         self.address = None
         self.store.let_go(INBOX)
 
-    async def find_inbox(self) -> str | None:
+    async def find_inbox(self) -> Origin | None:
         """Return the inbox's address and remember it; None if no process serves the inbox now."""
         where = await self.last_inbox()
         self.address = where.address if where is not None and self.store.is_held(INBOX) else None
@@ -173,3 +181,8 @@ class Entering(Looking):
 def digest(secret: str) -> str:
     """Return the hash that is stored instead of a secret. Secrets are random, so a plain hash is enough."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def token_digest(at: Origin | None, token: str) -> str:
+    """Return the hash of a token that is valid at one address only."""
+    return digest(f"{at or ''}{token}")

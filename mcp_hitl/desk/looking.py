@@ -21,6 +21,7 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import NotFound
 from mcp_hitl.domain.values.ids import is_approval_id
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.present.approval_views import Telling, shape, summary, where
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.view import View
@@ -74,8 +75,8 @@ class Looking:
 
     store: Store
     _inbox: str
-    address: str | None
-    """The inbox's address, such as `http://127.0.0.1:8765`; None if there is no inbox."""
+    address: Origin | None
+    """The inbox's address, such as `http://localhost:8765`; None if there is no inbox."""
     rulebook: Rulebook
     clock: Clock
     feed: Feed

@@ -15,8 +15,7 @@ from mcp_hitl.doctor.findings.policies import policy_findings
 from mcp_hitl.doctor.findings.reach import Reach, reach_findings
 from mcp_hitl.doctor.findings.state import Found, state_findings
 from mcp_hitl.doctor.report import Report
-from mcp_hitl.domain.policy.policy import Assurance
-from mcp_hitl.domain.policy.principal import LOCAL, Principal
+from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.opening import glance, is_held
 
@@ -30,9 +29,7 @@ def examined(settings: Settings, accepted: frozenset[str], *, user: Principal, c
     files = storage(settings, user.id.removeprefix("os:"))
     found = _look(settings)
     rulebook = settings.rulebook
-    # The account that the files belong to, and nobody else, can use this database; a link to the inbox
-    # proves no more than that somebody is at this machine.
-    reach = Reach(user.id, frozenset({LOCAL, user.id}), Assurance.LOCAL)
+    reach = Reach.of(user.id, settings.sign_in)
     clients = found.examination.clients if found.examination else ()
     findings = [
         *state_findings(found, rulebook),

@@ -2,15 +2,22 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Callable, Generator
+from dataclasses import replace
 
 import uvicorn
 from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.http.loopback import OnLoopback
+from mcp_hitl.http.sockets import listening
+
+logger = logging.getLogger("uvicorn.error")
+"""The server's own logger: it is set up to write to the terminal."""
 
 _DRAIN_SECONDS = 1
 
@@ -18,12 +25,12 @@ _DRAIN_SECONDS = 1
 class Listener:
     """An HTTP server for requests that really mean this machine."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, *, ready: Callable[[str], None]) -> None:
-        """Serve `app`; `ready` is called with the address, such as `http://127.0.0.1:8765`, once it can be reached."""
+    def __init__(self, app: ASGIApp, host: str, port: int, *, ready: Callable[[Origin], None]) -> None:
+        """Serve `app`; `ready` is called with the address, such as `http://localhost:8765`, once it can be reached."""
+        self.address = Origin("http", host, port)
+        """Where it listens; the port is known once `run` has taken one."""
         config = uvicorn.Config(
-            OnLoopback(app),
-            host=host,
-            port=port,
+            OnLoopback(app, lambda: self.address),
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -35,9 +42,18 @@ class Listener:
     async def run(self) -> bool:
         """Serve until `stop`, and leave no connection behind; False where the address could not be taken."""
         try:
+            sockets = listening(self.address.host, self.address.port)
+        except OSError as error:
+            logger.error(error)
+            self._over = True
+            return False
+        self.address = replace(self.address, port=sockets[0].getsockname()[1])
+        try:
             with contextlib.suppress(SystemExit):
-                await self._http.serve()
+                await self._http.serve(sockets)
         finally:
+            for one in sockets:
+                one.close()
             self._http.cut()
             if self._http.should_exit:
                 AppStatus.should_exit = False  # it has ended our streams, and would end those of the next listener
@@ -49,12 +65,6 @@ class Listener:
         if self._over:
             return  # the word to end event streams goes to the whole process
         self._http.handle_exit(signal.SIGTERM, None)
-
-    @property
-    def address(self) -> str:
-        """Where it listens."""
-        host, port = self._http.servers[0].sockets[0].getsockname()[:2]
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class _Http(uvicorn.Server):

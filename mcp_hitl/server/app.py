@@ -20,8 +20,8 @@ from mcp_types import (
 
 from mcp_hitl import __version__
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.mcp.call import FORM_SECONDS, Call
+from mcp_hitl.mcp.callers import Identify
 from mcp_hitl.mcp.replies import Reply, error_result
 from mcp_hitl.server.client_log import Acquaintances
 from mcp_hitl.server.notices import Notices
@@ -50,24 +50,24 @@ class ApprovalServer:
     def __init__(
         self,
         desk: Desk,
-        caller: Principal,
+        identify: Identify,
         *,
         key: bytes,
         form_seconds: float = FORM_SECONDS,
         hurry: Callable[[], None] = lambda: None,
     ) -> None:
-        """Serve `desk` to callers who act as `caller`; `key` (32 bytes or more) seals the state of forms.
+        """Serve `desk`; `identify` says who sends each request. `key` (32 bytes or more) seals the state of forms.
 
         `hurry` is called when the server stops, so that the store does not wait much longer.
         """
         self._hurry = hurry
         self.desk = desk
-        self._caller = caller
+        self._identify = identify
         self._form_seconds = form_seconds
-        self._notices = Notices(desk)
+        self._notices = Notices(desk, identify)
         self._acquaintances = Acquaintances(desk)
-        resources = Resources(desk, caller)
-        prompts = Prompts(desk, caller)
+        resources = Resources(desk, identify)
+        prompts = Prompts(desk, identify)
         self.mcp: Server[None] = Server(
             NAME,
             version=__version__,
@@ -119,8 +119,8 @@ class ApprovalServer:
         tool = TOOLS.get(params.name)
         if tool is None:
             raise MCPError(code=INVALID_PARAMS, message="Unknown tool. Call tools/list to see the tools.")
-        call = Call(self.desk, self._caller, context, params, self._form_seconds)
         try:
+            call = Call(self.desk, self._identify(context), context, params, self._form_seconds)
             outcome = await tool.run(call)
         except Exception as error:
             return error_result(error)

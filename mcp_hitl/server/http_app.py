@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.server.app import ApprovalServer
 
 
@@ -26,13 +27,13 @@ def http_app(server: ApprovalServer, hosts: Sequence[str], routes: Sequence[Base
             return JSONResponse({"status": "unavailable", "message": str(error)}, status_code=503)
         return JSONResponse({"status": "ok"})
 
-    named = [f"[{host}]" if ":" in host else host for host in hosts]
+    named = [Origin("http", host, 80) for host in hosts]
     # Whoever hands in other routes than `Route` gets them served as well: Starlette makes no difference.
     behind = cast("list[Any]", [Route("/healthz", healthz), Route("/readyz", readyz), *routes])
     return server.mcp.streamable_http_app(
         transport_security=TransportSecuritySettings(
-            allowed_hosts=[*named, *(f"{host}:*" for host in named)],
-            allowed_origins=[f"http://{host}{port}" for host in named for port in ("", ":*")],
+            allowed_hosts=[f"{one.authority}{port}" for one in named for port in ("", ":*")],
+            allowed_origins=[f"{one}{port}" for one in named for port in ("", ":*")],
         ),
         custom_starlette_routes=behind,
     )

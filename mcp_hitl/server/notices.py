@@ -5,6 +5,7 @@ open `subscriptions/listen` stream, before that with `resources/subscribe` on a 
 """
 
 import logging
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -23,7 +24,9 @@ from mcp_types import (
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
+from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.mcp.callers import Identify
 from mcp_hitl.server.resources import is_ours, uris_of
 
 logger = logging.getLogger(__name__)
@@ -32,16 +35,31 @@ MOST_PER_CONNECTION = 1_000
 _PAUSE_AFTER_FAILURE = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Subscriptions:
+    """The subscriptions of one connection. Each belongs to the principal who made it, and nobody else ends it."""
+
+    session: ServerSession
+    uris: dict[Principal, set[str]] = field(default_factory=dict[Principal, set[str]])
+
+    def count(self) -> int:
+        return sum(map(len, self.uris.values()))
+
+    def wants(self, uri: str) -> bool:
+        return any(uri in uris for uris in self.uris.values())
+
+
 class Notices:
     """Turns the desk's feed into `notifications/resources/updated` for subscribers."""
 
-    def __init__(self, desk: Desk) -> None:
-        """Prepare to follow `desk`; `run` does the work."""
+    def __init__(self, desk: Desk, identify: Identify) -> None:
+        """Prepare to follow `desk`; `run` does the work, and `identify` says whose each subscription is."""
         self._desk = desk
+        self._identify = identify
         self._bus = InMemorySubscriptionBus()
         self._handler = ListenHandler(self._bus)
         self._streams = 0
-        self._connections: dict[int, tuple[ServerSession, set[str]]] = {}
+        self._connections: dict[int, _Subscriptions] = {}
         self._changed: dict[str, None] = {}
         self._stirred = anyio.Event()
         self._following = anyio.Event()
@@ -50,6 +68,7 @@ class Notices:
         self, context: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
     ) -> SubscriptionsListenResult:
         """Serve `subscriptions/listen` of 2026-07-28; each call is one stream."""
+        self._identify(context)
         self._streams += 1
         try:
             await self._follow()
@@ -69,16 +88,17 @@ class Notices:
         uri = str(params.uri)
         if not is_ours(uri):
             raise MCPError(code=INVALID_PARAMS, message="No such resource.", data={"uri": uri})
-        # The connection is what a subscription belongs to, and the session of a request has no public name for it.
+        caller = self._identify(context)
+        # The connection is where a subscription lives, and the session of a request has no public name for it.
         connection = context.session._connection  # pyright: ignore[reportPrivateUsage]
         key = id(connection)
         if key not in self._connections:
-            self._connections[key] = (context.session, set())
+            self._connections[key] = _Subscriptions(context.session)
             connection.exit_stack.callback(self._forget, key)
-        uris = self._connections[key][1]
-        if len(uris) >= MOST_PER_CONNECTION:
+        subscriptions = self._connections[key]
+        if subscriptions.count() >= MOST_PER_CONNECTION:
             raise MCPError(code=INVALID_PARAMS, message="Too many subscriptions. Unsubscribe from some first.")
-        uris.add(uri)
+        subscriptions.uris.setdefault(caller, set()).add(uri)
         await self._follow()
         return EmptyResult()
 
@@ -88,7 +108,7 @@ class Notices:
         """Serve `resources/unsubscribe` of the older revisions."""
         key = id(context.session._connection)  # pyright: ignore[reportPrivateUsage]
         if key in self._connections:
-            self._connections[key][1].discard(str(params.uri))
+            self._connections[key].uris.get(self._identify(context), set[str]()).discard(str(params.uri))
         return EmptyResult()
 
     async def run(self) -> None:
@@ -135,9 +155,9 @@ class Notices:
         uris = dict.fromkeys(uri for approval_id in changed for uri in uris_of(approval_id))
         for uri in uris:
             await self._bus.publish(ResourceUpdated(uri))
-        for session, wanted in list(self._connections.values()):
-            for uri in [uri for uri in uris if uri in wanted]:
+        for subscriptions in list(self._connections.values()):
+            for uri in [uri for uri in uris if subscriptions.wants(uri)]:
                 try:
-                    await session.send_resource_updated(uri)
+                    await subscriptions.session.send_resource_updated(uri)
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     logger.debug("a connection closed before a notification was sent")

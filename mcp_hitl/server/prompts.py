@@ -16,8 +16,8 @@ from mcp_types import (
 )
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.instants import in_words
+from mcp_hitl.mcp.callers import Identify
 
 REVIEW_PENDING = Prompt(
     name="review-pending",
@@ -29,10 +29,10 @@ REVIEW_PENDING = Prompt(
 class Prompts:
     """The handlers of `prompts/…`."""
 
-    def __init__(self, desk: Desk, caller: Principal) -> None:
-        """Read from `desk` for `caller`."""
+    def __init__(self, desk: Desk, identify: Identify) -> None:
+        """Read from `desk` for whom `identify` names."""
         self._desk = desk
-        self._caller = caller
+        self._identify = identify
 
     async def list(
         self, context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
@@ -44,7 +44,7 @@ class Prompts:
         """Return the prompt with the approvals that are pending now."""
         if params.name != REVIEW_PENDING.name:
             raise MCPError(code=INVALID_PARAMS, message="Unknown prompt. Call prompts/list to see the prompts.")
-        page = await self._desk.pending(self._caller)
+        page = await self._desk.pending(self._identify(context))
         now = self._desk.clock()
         listed = "\n".join(
             f"- {approval.id} ({approval.kind}, waiting for {in_words(now - approval.requested_at)}): {approval.title}"

@@ -22,6 +22,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.mcp.callers import Identify
 
 PENDING = "approvals://pending"
 _MIME = "application/json"
@@ -42,10 +43,10 @@ def is_ours(uri: str) -> bool:
 class Resources:
     """The handlers of `resources/…`."""
 
-    def __init__(self, desk: Desk, caller: Principal) -> None:
-        """Read from `desk` for `caller`."""
+    def __init__(self, desk: Desk, identify: Identify) -> None:
+        """Read from `desk` for whom `identify` names."""
         self._desk = desk
-        self._caller = caller
+        self._identify = identify
 
     async def list(
         self, context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
@@ -89,19 +90,19 @@ class Resources:
         """Return one resource as JSON."""
         uri = str(params.uri)
         try:
-            content = await self._content(uri)
+            content = await self._content(self._identify(context), uri)
         except HitlError as error:
             raise MCPError(code=INVALID_PARAMS, message=str(error), data={"uri": uri, "code": error.code}) from None
         text = json.dumps(content, ensure_ascii=False)
         return ReadResourceResult(contents=[TextResourceContents(uri=uri, text=text, mime_type=_MIME)])
 
-    async def _content(self, uri: str) -> JsonObject:
+    async def _content(self, caller: Principal, uri: str) -> JsonObject:
         if uri == PENDING:
-            return self._desk.page_shape(await self._desk.pending(self._caller, limit=_PAGE))
+            return self._desk.page_shape(await self._desk.pending(caller, limit=_PAGE))
         found = _ONE.fullmatch(uri)
         if found is None:
             raise MCPError(code=INVALID_PARAMS, message="No such resource.", data={"uri": uri})
         if found[1] == "approvals":
-            return self._desk.shape(await self._desk.get(self._caller, found[2]))
-        trail = await self._desk.trail(self._caller, found[2])
+            return self._desk.shape(await self._desk.get(caller, found[2]))
+        trail = await self._desk.trail(caller, found[2])
         return {"entries": [recorded.as_json() for recorded in trail.entries], "verified": trail.verified}

@@ -11,8 +11,7 @@ from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.http.posted import posted
 from mcp_hitl.present.approval_views import edit_in_words
-from mcp_hitl.web.decisions import ASSURANCE
-from mcp_hitl.web.door import who
+from mcp_hitl.web.door import assurance, who
 from mcp_hitl.web.facts import (
     asked_by,
     decided_so_far,
@@ -42,13 +41,13 @@ class Approvals:
         """`GET /approvals/{id}`."""
         desk, principal = self._desk, who(request)
         seq = await desk.seq()
-        approval = await desk.get(principal, request.path_params["id"], deciding=ASSURANCE)
+        approval = await desk.get(principal, request.path_params["id"], deciding=assurance(request))
         kind = desk.rulebook.kinds.get(approval.kind)
         now = desk.clock()
         trail = await desk.trail(principal, approval.id)
         pending = waits(approval, now)
         objection, no_rejecting = [
-            await desk.objection(principal, approval, ASSURANCE, verdict=verdict) if pending else None
+            await desk.objection(principal, approval, assurance(request), verdict=verdict) if pending else None
             for verdict in (Verdict.APPROVE, Verdict.REJECT)
         ]
         payload = approval.payload
@@ -99,7 +98,7 @@ class Approvals:
 
     async def lift(self, request: Request) -> Response:
         """`POST /approvals/{id}/lift`: let it be asked again before its cooldown is over."""
-        approval = await self._desk.lift_cooldown(who(request), request.path_params["id"], assurance=ASSURANCE)
+        approval = await self._desk.lift_cooldown(who(request), request.path_params["id"], assurance=assurance(request))
         return JSONResponse({"go": f"/approvals/{approval.id}"})
 
     async def reconcile(self, request: Request) -> Response:
@@ -108,6 +107,6 @@ class Approvals:
         if succeeded not in {"yes", "no"}:
             raise Invalid("Say whether it happened: yes or no.")
         approval = await self._desk.reconcile(
-            who(request), request.path_params["id"], succeeded == "yes", assurance=ASSURANCE
+            who(request), request.path_params["id"], succeeded == "yes", assurance=assurance(request)
         )
         return JSONResponse({"go": f"/approvals/{approval.id}"})

@@ -12,8 +12,8 @@ from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError, Invalid
 from mcp_hitl.http.posted import posted
-from mcp_hitl.web.decisions import ASSURANCE, Deciding, verdict_of
-from mcp_hitl.web.door import who
+from mcp_hitl.web.decisions import Deciding, verdict_of
+from mcp_hitl.web.door import assurance, who
 from mcp_hitl.web.errors import readable
 from mcp_hitl.web.facts import batchable, lines, row, waits
 from mcp_hitl.web.rendering import drawn, page
@@ -40,7 +40,7 @@ class Batch:
         now = desk.clock()
         found: list[tuple[Seen, str | None]] = []
         for approval_id in ids:
-            approval = await desk.get(principal, approval_id, deciding=ASSURANCE)
+            approval = await desk.get(principal, approval_id, deciding=assurance(request))
             found.append((approval, await self._why_alone(request, approval_id)))
         seq = await desk.seq()
 
@@ -101,7 +101,7 @@ class Batch:
             return "It has questions to answer: decide it on its own page."
         if not batchable(approval):
             return "Its policy asks for more assurance than the inbox gives: it cannot be decided here."
-        return await desk.objection(principal, approval, ASSURANCE)
+        return await desk.objection(principal, approval, assurance(request))
 
 
 def _listed(item: str) -> tuple[str, str, str, str]:

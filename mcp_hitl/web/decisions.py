@@ -8,15 +8,12 @@ from starlette.responses import JSONResponse, Response
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.shown import Shown
-from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Conflict, Invalid
 from mcp_hitl.http.posted import posted
 from mcp_hitl.web import fields
-from mcp_hitl.web.door import who
+from mcp_hitl.web.door import assurance, who
 from mcp_hitl.web.seals import Seals, changed_since
-
-ASSURANCE = Assurance.LOCAL
-"""What a decision here counts for: whoever has the link that was made at this machine is at this machine."""
 
 
 class Deciding:
@@ -57,7 +54,9 @@ class Deciding:
         """
         desk, principal = self._desk, who(request)
         try:
-            return await desk.decide(principal, shown, verdict, assurance=ASSURANCE, comment=comment, answer=answer)
+            return await desk.decide(
+                principal, shown, verdict, assurance=assurance(request), comment=comment, answer=answer
+            )
         except Conflict as conflict:
             raise Conflict(f"{conflict}{await changed_since(desk, principal, shown)}") from None
 

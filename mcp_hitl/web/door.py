@@ -10,10 +10,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.inbox import digest
+from mcp_hitl.desk.inbox import token_digest
 from mcp_hitl.domain.approvals.session import SESSION_LIFE, Session
+from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.http.loopback import ADDRESS
 
 TOKEN = "x-inbox-token"
 OPEN = frozenset({"/sign-in", "/inbox/identity"})
@@ -101,16 +104,30 @@ def who(request: Request) -> Principal:
     return request.state.session.who
 
 
-def listening_at(request: Request) -> str:
-    """The address at which this process listens, whatever the request calls it."""
+def assurance(request: Request) -> Assurance:
+    """Return what a decision counts for in the session of this request."""
+    return request.state.session.assurance
+
+
+def listening_at(request: Request) -> Origin:
+    """The address at which this process listens, whatever the request calls it.
+
+    A token is valid there alone. It may mean two numbers, of which a browser takes either; nobody else has one of them.
+    """
+    address: Origin = request.scope[ADDRESS]
+    return address
+
+
+def reached_at(request: Request) -> Origin:
+    """The number and port to which this very request came."""
     host, port = request.scope["server"]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return Origin("http", host, port)
 
 
 def has_token(request: Request, session: Session) -> bool:
     """Whether it comes from a page of the browser that signed in, at the very address where it did."""
     token = request.headers.get(TOKEN, "")
-    return hmac.compare_digest(digest(listening_at(request) + token), session.token_digest)
+    return hmac.compare_digest(token_digest(listening_at(request), token), session.token_digest)
 
 
 def own_path(path: str, query: str = "") -> str:
@@ -124,7 +141,11 @@ def _from_own_page(request: Request) -> bool:
     headers = Headers(scope=request.scope)
     origins = headers.getlist("origin")
     fetched = headers.get("sec-fetch-site", "same-origin")
-    return origins == [f"http://{headers.get('host', '')}"] and fetched == "same-origin"
+    try:
+        own = len(origins) == 1 and Origin.parse(origins[0]) == Origin.at("http", headers.get("host", ""))
+    except ValueError:
+        return False
+    return own and fetched == "same-origin"
 
 
 def _refusal(status: int, code: str, message: str) -> Response:

@@ -9,8 +9,7 @@ from mcp_hitl.domain.values.errors import Conflict, Invalid
 from mcp_hitl.http.posted import posted
 from mcp_hitl.present.approval_views import differences
 from mcp_hitl.web import fields
-from mcp_hitl.web.decisions import ASSURANCE
-from mcp_hitl.web.door import who
+from mcp_hitl.web.door import assurance, who
 from mcp_hitl.web.facts import row, state
 from mcp_hitl.web.rendering import drawn, page
 from mcp_hitl.web.seals import Seals, changed_since
@@ -27,10 +26,10 @@ class Editing:
     async def edit(self, request: Request) -> Response:
         """`GET /approvals/{id}/edit`: the payload in inputs, or as JSON with `?as=json`."""
         desk, principal = self._desk, who(request)
-        approval = await desk.get(principal, request.path_params["id"], deciding=ASSURANCE)
+        approval = await desk.get(principal, request.path_params["id"], deciding=assurance(request))
         now = desk.clock()
         kind = desk.rulebook.kinds.get(approval.kind)
-        objection = await desk.objection(principal, approval, ASSURANCE, verdict=Verdict.REJECT)
+        objection = await desk.objection(principal, approval, assurance(request), verdict=Verdict.REJECT)
         seq = await desk.seq()
         return await drawn(
             lambda: page(
@@ -55,11 +54,11 @@ class Editing:
         sent = await posted(request)
         given = dict(sent)
         shown = self._seals.open(given.get("shown", ""), approval_id)
-        approval = await desk.get(principal, approval_id, deciding=ASSURANCE)
+        approval = await desk.get(principal, approval_id, deciding=assurance(request))
         if approval.revision != shown.revision:
             raise Conflict(f"{approval_id} was edited meanwhile.{await changed_since(desk, principal, shown)}")
         # Before the difference is told: it may name what only those see who may decide.
-        await desk.check_beforehand(principal, approval, ASSURANCE, Verdict.REJECT)
+        await desk.check_beforehand(principal, approval, assurance(request), Verdict.REJECT)
         wanted = fields.whole(given["payload"]) if "payload" in given else fields.edited(approval.payload, sent)
         digest = desk.admit(approval.kind, wanted).digest
         told = differences(approval.payload, wanted)
@@ -70,6 +69,10 @@ class Editing:
         if given.get("wanted") != digest:
             raise Conflict("This is not the change that was shown. Show it again before you save it.")
         await desk.edit(
-            principal, shown, wanted, assurance=ASSURANCE, comment=given.get("comment", "").replace("\r\n", "\n")
+            principal,
+            shown,
+            wanted,
+            assurance=assurance(request),
+            comment=given.get("comment", "").replace("\r\n", "\n"),
         )
         return JSONResponse({"go": f"/approvals/{approval_id}"})

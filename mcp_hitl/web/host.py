@@ -2,14 +2,11 @@
 
 import json
 import logging
-import os
 import secrets
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from hmac import compare_digest
 from http.client import HTTPConnection, HTTPException
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -17,7 +14,9 @@ import anyio.to_thread
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.session import Whereabouts
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.http.listener import Listener
+from mcp_hitl.http.sockets import LOCALHOST, is_free, numbers
 from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.sign_in import proof
 
@@ -29,10 +28,9 @@ _ANSWER_SECONDS = 3.0
 _MOST_ANSWERED = 10_000
 _CLOSING_SECONDS = 0.2
 """What a process that was killed may need to close its port, after it has lost its lock."""
-_HOST = "127.0.0.1"
 
 
-async def keep_address(desk: Desk, address: str, *, free: bool) -> None:
+async def keep_address(desk: Desk, address: Origin, *, free: bool) -> None:
     """Until cancelled, tell all processes that the inbox is at `address`, unless it is elsewhere already.
 
     With `free`, nobody has named its port: another process may go on there after this one.
@@ -53,8 +51,8 @@ async def host_inbox(
     desk: Desk,
     inbox: Inbox,
     *,
-    ready: Callable[[str], None] = lambda address: None,
-    elsewhere: Callable[[str | None], None] = lambda address: None,
+    ready: Callable[[Origin], None] = lambda address: None,
+    elsewhere: Callable[[Origin | None], None] = lambda address: None,
 ) -> None:
     """Serve the inbox beside something else, whenever no other process does, until cancelled.
 
@@ -81,13 +79,20 @@ async def host_inbox(
         await anyio.sleep(LOOK_SECONDS)
 
 
-async def is_ours(key: bytes, address: str) -> bool:
-    """Whether the inbox of this very database answers there, and no stranger who has taken its port."""
+async def is_ours(key: bytes, address: Origin) -> bool:
+    """Whether the inbox of this very database answers there, and no stranger who has taken its port.
+
+    It has to answer at every number of the address: a browser goes to any of them.
+    """
+    there = [Origin(address.scheme, number, address.port) for number in numbers(address.host, address.port)]
+    return bool(there) and all([await _proves(key, one) for one in there])
+
+
+async def _proves(key: bytes, address: Origin) -> bool:
     challenge = secrets.token_hex(32)
-    there = urlsplit(address)
 
     def ask() -> str:
-        connection = HTTPConnection(there.hostname or "", there.port, timeout=_ANSWER_SECONDS)
+        connection = HTTPConnection(address.host, address.port, timeout=_ANSWER_SECONDS)
         try:
             connection.request("GET", f"/inbox/identity?challenge={challenge}")
             return str(json.loads(connection.getresponse().read(_MOST_ANSWERED))["proof"])
@@ -101,10 +106,10 @@ async def is_ours(key: bytes, address: str) -> bool:
     return answered.isascii() and compare_digest(answered, proof(key, challenge, address))
 
 
-async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[str], None]) -> bool:
+async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[Origin], None]) -> bool:
     """Serve until cancelled; False where the port could not be taken."""
     listening = anyio.Event()
-    listener = Listener(inbox.app, _HOST, port, ready=lambda _: listening.set())
+    listener = Listener(inbox.app, LOCALHOST, port, ready=lambda _: listening.set())
     async with anyio.create_task_group() as tasks, inbox.open():
 
         async def serve() -> None:
@@ -123,7 +128,7 @@ async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[str], None
     return listening.is_set()
 
 
-async def _announce(desk: Desk, address: str) -> None:
+async def _announce(desk: Desk, address: Origin) -> None:
     """Record the address, as soon as the database takes it: until then the inbox is there, and nobody is told where."""
     while True:
         try:
@@ -135,23 +140,11 @@ async def _announce(desk: Desk, address: str) -> None:
 
 async def _is_free(port: int) -> bool:
     """Return True if the port is free, checked without starting a server."""
-    if not _can_bind(port):
+    if not is_free(LOCALHOST, port):
         await anyio.sleep(_CLOSING_SECONDS)
-        return _can_bind(port)
-    return True
-
-
-def _can_bind(port: int) -> bool:
-    with socket.socket() as probe:
-        if os.name == "posix":  # as the server does; elsewhere this would let two listen
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError:
-            return False
+        return is_free(LOCALHOST, port)
     return True
 
 
 def _port(last: Whereabouts | None) -> int:
-    port = urlsplit(last.address).port if last is not None and last.free else None
-    return port or 0
+    return last.address.port if last is not None and last.free else 0

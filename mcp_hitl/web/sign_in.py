@@ -8,22 +8,23 @@ from starlette.responses import JSONResponse, Response
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.http.posted import posted
-from mcp_hitl.web.door import forget_cookie, has_token, listening_at, own_path, set_cookie
+from mcp_hitl.web.door import forget_cookie, has_token, listening_at, own_path, reached_at, set_cookie
 from mcp_hitl.web.rendering import page
 
 _CHALLENGE = range(16, 129)
 """Characters of a challenge."""
 
 
-def link(address: str, code: str, path: str = "/") -> str:
+def link(address: Origin, code: str, path: str = "/") -> str:
     """The one-time link: its secret stands behind the `#`, which no browser sends, so that no log ever has it."""
     query = "" if path == "/" else f"?next={path}"
     return f"{address}/sign-in{query}#{code}"
 
 
-def proof(key: bytes, challenge: str, address: str) -> str:
-    """What only a process that has the key beside the database can answer, for this address alone."""
+def proof(key: bytes, challenge: str, address: Origin) -> str:
+    """What only a process that has the key beside the database can answer, for this number and port alone."""
     return hmac.new(key, f"mcp-hitl inbox\n{challenge}\n{address}".encode(), hashlib.sha256).hexdigest()
 
 
@@ -68,8 +69,8 @@ class SigningIn:
         challenge = request.query_params.get("challenge", "")
         if len(challenge) not in _CHALLENGE or not challenge.isalnum():
             raise Invalid("challenge must be 16 to 128 letters and digits.")
-        address = listening_at(request)  # or a stranger could pass the question on and use the answer
-        return JSONResponse({"address": address, "proof": proof(self._key, challenge, address)})
+        address = reached_at(request)  # or a stranger could pass the question on and use the answer
+        return JSONResponse({"address": str(address), "proof": proof(self._key, challenge, address)})
 
 
 def _next(request: Request) -> str:

@@ -8,12 +8,14 @@ import anyio
 from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.cli.serve import serve_http
 from mcp_hitl.desk import Desk
+from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.mcp.callers import always
 from mcp_hitl.mcp.stdio import serve_stdio
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.store.sqlite import SqliteStore
 
 
-def _say(address: str) -> None:
+def _say(address: Origin) -> None:
     print(f"MCP endpoint {address}/mcp", file=sys.stderr, flush=True)
 
 
@@ -21,11 +23,11 @@ async def main(transport: str, database: Path) -> None:
     """Serve like the real one, with less patience."""
     store = SqliteStore(database)
     async with Desk(store, inbox="in a test").open() as desk:
-        server = ApprovalServer(desk, os_user(), key=bytes(32), form_seconds=0.3)
+        server = ApprovalServer(desk, always(os_user()), key=bytes(32), form_seconds=0.3)
         if transport == "stdio":
             await serve_stdio(server)
         else:
-            await serve_http(server, "127.0.0.1", 0, ready=_say)
+            await serve_http(server, "localhost", 0, ready=_say)
     await store.close()
 
 

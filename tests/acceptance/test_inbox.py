@@ -19,8 +19,8 @@ pytestmark = pytest.mark.anyio
 
 EXPENSE = {"amount": 129.9, "currency": "EUR", "description": "Train to the customer in Lyon"}
 EDITED = EXPENSE | {"amount": 99.5}
-LINK = re.compile(r"http://127\.0\.0\.1:\d+/sign-in(?:\?next=/)?#\S+")
-ENDPOINT = re.compile(r"http://127\.0\.0\.1:\d+/mcp")
+LINK = re.compile(r"http://localhost:\d+/sign-in(?:\?next=/)?#\S+")
+ENDPOINT = re.compile(r"http://localhost:\d+/mcp")
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from wires import http_server, launcher, promptly
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.host import is_ours
 
@@ -174,7 +175,7 @@ async def test_a_stranger_at_the_recorded_address_is_not_opened(database: Path, 
         with stranger(0, answer) as asked:
             await desk.announce_inbox(asked.address)
             key = store.shared_key()
-            assert await is_ours(key, ours) and not await is_ours(key, asked.address)
+            assert await is_ours(key, Origin.parse(ours)) and not await is_ours(key, asked.address)
             with opening(database) as opened:
                 assert opened.person.finish() == 2
             assert "is not the inbox of this database" in opened.person.shown
@@ -206,7 +207,7 @@ async def test_who_is_too_late_to_serve_it_goes_on_to_the_one_that_was_faster(da
     assert desk.take_inbox()
     with http_server(database) as (endpoint, _), opening(database) as opened:
         opened.person.until("Waiting for it")
-        await desk.announce_inbox(endpoint.removesuffix("/mcp"))
+        await desk.announce_inbox(Origin.parse(endpoint.removesuffix("/mcp")))
         async with browser() as chromium, visitor(chromium) as page:
             await page.goto(opened.page())
             await expect(page.get_by_text("Nothing is pending")).to_be_visible()

@@ -13,7 +13,7 @@ from wires import http_server, unmeasured
 require_node()
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "connect-a-client.md"
-PRINTED_URL = "http://127.0.0.1:8765/mcp"
+PRINTED_URL = "http://localhost:8765/mcp"
 INSPECTOR = "npx @modelcontextprotocol/inspector --cli "
 COMMANDS = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(INSPECTOR)]
 

@@ -12,6 +12,7 @@ from wires import Person, accept, connect, content
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.mcp.callers import always
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.view import View
@@ -69,7 +70,7 @@ async def waiting(path: Path, callers: int) -> AsyncGenerator[Waiting]:
     """That many callers in one server, each waiting through a client's call; all have looked once and wait now."""
     store = CountingStore(path)
     async with Desk(store, inbox="in a test").open() as desk:
-        server = ApprovalServer(desk, ANA, key=bytes(32)).mcp
+        server = ApprovalServer(desk, always(ANA), key=bytes(32)).mcp
         async with connect(server, MODERN, person=Person(accept(decision="approve"))) as client:
             lunches = [{"amount": n, "currency": "USD", "description": "Lunch"} for n in range(1, callers + 1)]
             submitted = await asyncio.gather(*(desk.submit(ANA, "expense", lunch) for lunch in lunches))

@@ -97,7 +97,7 @@ def test_what_a_tool_tells_an_agents_person_to_type_lists_what_waits_and_decides
 def test_what_serve_prints_lists_what_waits(database: Path, tmp_path: Path) -> None:
     approval_id = ask(database, requester=AGENT)
     with http_server(database) as (url, process):
-        assert url.startswith("http://127.0.0.1:") and process.stderr is not None
+        assert url.startswith("http://localhost:") and process.stderr is not None
         command = next(line for line in process.stderr if "What is pending" in line).partition("pending  ")[2]
         done = shell(command, tmp_path, path=False)
     assert done.returncode == 0 and approval_id in done.stdout

@@ -21,7 +21,7 @@ from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.inbox import SignedIn
 
-LINK = re.compile(r"http://127\.0\.0\.1:\d+/sign-in(?:\?next=\S*)?#([\w-]{43})")
+LINK = re.compile(r"http://localhost:\d+/sign-in(?:\?next=\S*)?#([\w-]{43})")
 SECRET = re.compile(r"[\w-]{43}")
 
 

@@ -18,14 +18,17 @@ from mcp_hitl.doctor.findings.schemas import open_places, takes_anything
 from mcp_hitl.doctor.findings.state import Found, state_findings
 from mcp_hitl.domain.approvals.clients import Acquaintance, Client, Transport
 from mcp_hitl.domain.approvals.stop import Stop
+from mcp_hitl.domain.policy.assurances import LINK, SignIn
 from mcp_hitl.domain.policy.kinds import BUILT_IN
 from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Profile, Stage
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
 
-HERE = Reach("os:ana", frozenset({"local", "os:ana"}), Assurance.LOCAL)
-SIGNED_IN = replace(HERE, assurance=Assurance.SESSION)
+PASSWORD = SignIn("password", Assurance.SESSION)
+"""A way of signing in that no agent has."""
+HERE = Reach.of("os:ana", [LINK])
+SIGNED_IN = Reach.of("os:ana", [LINK, PASSWORD])
 RULE = """
 [[kinds.payment.rules]]
 name = "small"
@@ -42,6 +45,12 @@ def codes(findings: list[Finding], severity: Severity | None = None) -> list[str
 def policy(text: str, reach: Reach = SIGNED_IN) -> list[Finding]:
     read = parse(text)
     return policy_findings(read.rulebook, reach, retention=read.retention)
+
+
+def test_how_sure_a_decision_can_be_follows_from_the_ways_of_signing_in() -> None:
+    at_machine = frozenset({"local", "os:ana"})
+    assert Reach.of("os:ana", []) == HERE == Reach("os:ana", at_machine, Assurance.LOCAL)
+    assert SIGNED_IN == Reach("os:ana", at_machine, Assurance.SESSION)
 
 
 def test_a_policy_that_leaves_nothing_open_has_no_finding() -> None:

@@ -13,8 +13,9 @@ from warm import warm
 from wires import unmeasured
 
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.values.origin import Origin
 
-ADDRESS = "http://127.0.0.1:8765"
+ADDRESS = Origin("http", "localhost", 8765)
 WITH_PAGES = (OLDER[-1], MODERN)
 """The revisions on which a client can be asked to open a page."""
 

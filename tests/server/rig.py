@@ -31,7 +31,9 @@ from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.mcp.call import FORM_SECONDS
+from mcp_hitl.mcp.callers import Identify, always
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.server.tools import TOOLS
 from mcp_hitl.serving.workers import serve
@@ -81,7 +83,11 @@ class Rig:
 
     def serving_as(self, caller: Principal, *, key: bytes = KEY, form_seconds: float = FORM_SECONDS) -> ApprovalServer:
         """Another server on this desk."""
-        return ApprovalServer(self.desk, caller, key=key, form_seconds=form_seconds)
+        return ApprovalServer(self.desk, always(caller), key=key, form_seconds=form_seconds)
+
+    def asking(self, identify: Identify) -> ApprovalServer:
+        """Another server on this desk, which asks for the caller of each request."""
+        return ApprovalServer(self.desk, identify, key=KEY)
 
     @property
     def desk_principal(self) -> Principal:
@@ -163,13 +169,13 @@ async def listening(server: ApprovalServer) -> AsyncGenerator[str]:
         ready, ended = anyio.Event(), anyio.Event()
         urls: list[str] = []
 
-        def note(address: str) -> None:
+        def note(address: Origin) -> None:
             urls.append(f"{address}/mcp")
             ready.set()
 
         async def serve() -> None:
             try:
-                assert await serve_http(server, "127.0.0.1", 0, ready=note)
+                assert await serve_http(server, "localhost", 0, ready=note)
             finally:
                 ended.set()
 

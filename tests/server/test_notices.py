@@ -45,7 +45,8 @@ class Ear:
         self.heard.clear()
 
 
-async def _subscribe(client: Client, uri: str, *, end: bool = False) -> None:
+async def subscribe(client: Client, uri: str, *, end: bool = False) -> None:
+    """Subscribe in the way of the older revisions, or end that."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MCPDeprecationWarning)  # of the way that the older revisions have
         call = client.unsubscribe_resource if end else client.subscribe_resource  # pyright: ignore[reportDeprecated]
@@ -67,19 +68,19 @@ async def test_a_subscription_of_the_older_revisions_tells_of_every_change(
     uris = (PENDING, f"approvals://{approval.id}", f"audit://{approval.id}")
     async with connect(target, protocol, on_message=ear) as client:
         for uri in uris:
-            await _subscribe(client, uri)
+            await subscribe(client, uri)
         for change in _changes(rig, approval.id):
             await change()
             await ear.until(*uris)
 
         for uri in uris[:2]:
-            await _subscribe(client, uri, end=True)
+            await subscribe(client, uri, end=True)
         other = await rig.opened(payload={"other": 1})
         await rig.opened(payload={"other": 1})
         await rig.desk.cancel(LOOPBACK, other.id)
-        await _subscribe(client, f"audit://{other.id}")
+        await subscribe(client, f"audit://{other.id}")
         third = await rig.opened(payload={"other": 2})
-        await _subscribe(client, f"audit://{third.id}")
+        await subscribe(client, f"audit://{third.id}")
         await rig.opened(payload={"other": 2})
         await ear.until(f"audit://{third.id}")
         assert set(ear.heard) <= {f"audit://{third.id}"}
@@ -115,7 +116,7 @@ async def test_a_process_of_its_own_tells_of_what_others_change(rig: Rig, protoc
                     await rig.opened()
                     assert await anext(stream) == ResourceUpdated(PENDING)
         else:
-            await _subscribe(client, PENDING)
+            await subscribe(client, PENDING)
             await client.call_tool("submit-expense", {"amount": 1, "description": "own"})
             await ear.until(PENDING)
             await rig.opened()
@@ -127,20 +128,20 @@ async def test_what_is_no_resource_cannot_be_subscribed_to(rig: Rig, protocol: s
     async with connect(rig.server.mcp, protocol) as client:
         for uri in ("file:///etc/passwd", "approvals://nobody", "audit://pending"):
             with pytest.raises(MCPError, match="No such resource"):
-                await _subscribe(client, uri)
-        await _subscribe(client, PENDING, end=True)
+                await subscribe(client, uri)
+        await subscribe(client, PENDING, end=True)
     assert rig.listening == 0
 
 
 async def test_a_connection_has_a_limit_of_subscriptions(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mcp_hitl.server.notices.MOST_PER_CONNECTION", 2)
     async with connect(rig.server.mcp, OLDER[1]) as client:
-        await _subscribe(client, "approvals://apr_1")
-        await _subscribe(client, "approvals://apr_2")
+        await subscribe(client, "approvals://apr_1")
+        await subscribe(client, "approvals://apr_2")
         with pytest.raises(MCPError, match="Unsubscribe from some"):
-            await _subscribe(client, "approvals://apr_3")
-        await _subscribe(client, "approvals://apr_2", end=True)
-        await _subscribe(client, "approvals://apr_3")
+            await subscribe(client, "approvals://apr_3")
+        await subscribe(client, "approvals://apr_2", end=True)
+        await subscribe(client, "approvals://apr_3")
     await rig.nobody_listens()
 
 
@@ -159,20 +160,20 @@ async def test_a_subscription_is_confirmed_only_when_no_change_is_missed_any_mor
     async with connect(rig.server.mcp, protocol, on_message=ear) as client:
         confirmed = anyio.Event()
 
-        async def subscribe() -> None:
+        async def follow() -> None:
             if protocol == MODERN:
                 async with client.listen(resource_subscriptions=[PENDING]) as stream:
                     confirmed.set()
                     assert await anext(stream) == ResourceUpdated(PENDING)
             else:
-                await _subscribe(client, PENDING)
+                await subscribe(client, PENDING)
                 confirmed.set()
                 await ear.until(PENDING)
 
         with anyio.fail_after(GUARD_SECONDS):
             async with anyio.create_task_group() as tasks:
                 rig.store.read = slow
-                tasks.start_soon(subscribe)
+                tasks.start_soon(follow)
                 await reading.wait()
                 await anyio.wait_all_tasks_blocked()
                 assert not confirmed.is_set()
@@ -206,7 +207,7 @@ async def test_one_connection_that_ends_leaves_the_others_their_news(rig: Rig) -
     async with reached(rig, "http") as url, connect(url, OLDER[1], on_message=ear) as stays:
         async with connect(url, OLDER[0]) as leaves, connect(url, MODERN) as listens:
             for client in (stays, leaves):
-                await _subscribe(client, PENDING)
+                await subscribe(client, PENDING)
             async with listens.listen(resource_subscriptions=[PENDING]) as stream:
                 await rig.opened()
                 await ear.until(PENDING)

@@ -14,7 +14,11 @@ from samples import an_approval
 from sqlite_utils import Database
 from store_processes import must_find_it_locked, open_at_once
 
+from mcp_hitl.domain.approvals.session import Session
+from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.domain.values.instants import from_ms
 from mcp_hitl.store.sqlite import SqliteStore, connection, files
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
 
@@ -189,6 +193,29 @@ async def test_an_older_file_is_brought_up_to_date_and_keeps_what_it_holds(
     with closing(sqlite3.connect(tmp_path / "hitl.db")) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
         assert db.execute("SELECT count(*) FROM later").fetchone() == (0,)
+
+
+@anyio_test
+async def test_a_session_of_an_older_file_is_local_and_was_authenticated_when_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(connection, "MIGRATIONS", MIGRATIONS[:1])
+        await SqliteStore(tmp_path / "hitl.db").close()
+    with closing(sqlite3.connect(tmp_path / "hitl.db")) as db:
+        db.execute("INSERT INTO sessions VALUES ('d', 't', 'os:ana', 'sign-in-link', 1000, 9000)")
+        db.commit()
+    store = SqliteStore(tmp_path / "hitl.db")
+    assert await store.read(lambda view: view.sessions.get("d")) == Session(
+        digest="d",
+        token_digest="t",
+        who=Principal("os:ana", Established.SIGN_IN_LINK),
+        assurance=Assurance.LOCAL,
+        authenticated_at=from_ms(1000),
+        since=from_ms(1000),
+        until=from_ms(9000),
+    )
+    await store.close()
 
 
 @pytest.mark.parametrize("given_up", [False, True], ids=["open still", "rolled back by SQLite"])

@@ -24,6 +24,7 @@ from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.http.listener import Listener
 from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
@@ -62,16 +63,21 @@ class Place:
     """A desk whose inbox is served by this process."""
 
     desk: Desk
-    address: str
+    origin: Origin
     database: str
+
+    @property
+    def address(self) -> str:
+        """Its address, as a browser writes it."""
+        return str(self.origin)
 
     async def link(self, path: str = "/") -> str:
         """A one-time link."""
-        return link(self.address, await self.desk.offer_link(ANA), path)
+        return link(self.origin, await self.desk.offer_link(ANA), path)
 
     async def signed_in(self) -> SignedIn:
         """A session, without a browser."""
-        return await self.desk.sign_in(await self.desk.offer_link(ANA), at=self.address)
+        return await self.desk.sign_in(await self.desk.offer_link(ANA), at=self.origin)
 
     async def ask(self, kind: str = "expense", payload: JsonObject | None = None, **options: Any) -> Approval:
         """What an agent asks over HTTP."""
@@ -97,7 +103,7 @@ async def serving(
     desk = Desk(store, inbox="in the terminal", rulebook=rulebook, clock=clock)
     inbox = Inbox(desk, key=KEY, how="mcp-hitl inbox")
     ready = anyio.Event()
-    listener = Listener(inbox.app, "127.0.0.1", port, ready=lambda _: ready.set())
+    listener = Listener(inbox.app, "localhost", port, ready=lambda _: ready.set())
     try:
         async with serve(desk), inbox.open(), anyio.create_task_group() as tasks:
 

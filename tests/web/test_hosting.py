@@ -12,6 +12,7 @@ from web.rig import ANA, GUARD_SECONDS, KEY
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.evidence.audit import SYSTEM, Event
 from mcp_hitl.domain.values.errors import NotAllowed, Unavailable
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.app import Inbox
@@ -21,14 +22,14 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def hosting(path: Path) -> AsyncGenerator[tuple[Desk, SqliteStore, str]]:
+async def hosting(path: Path) -> AsyncGenerator[tuple[Desk, SqliteStore, Origin]]:
     """An inbox as a server on stdio has it, and where it is."""
     store = SqliteStore(path)
     desk = Desk(store, inbox="in a test")
-    found: list[str] = []
+    found: list[Origin] = []
     ready = anyio.Event()
 
-    def note(address: str) -> None:
+    def note(address: Origin) -> None:
         found.append(address)
         ready.set()
 
@@ -53,7 +54,7 @@ async def test_t32_what_a_stranger_on_the_port_may_have_received_is_worth_nothin
         code = await desk.offer_link(ANA)
     async with hosting(path) as (desk, _, again):  # whoever ends and comes back ends no session
         assert again == first and await desk.session(sessions[0].secret) is not None
-    with stranger(int(first.rpartition(":")[2]), lambda _: (200, {})) as asked:
+    with stranger(first.port, lambda _: (200, {})) as asked:
         async with hosting(path) as (desk, store, second):
             assert second != first and asked == []
             assert [await desk.session(session.secret) for session in sessions] == [None, None]
@@ -71,7 +72,7 @@ async def test_an_inbox_whose_address_cannot_be_recorded_yet_goes_on_until_it_ca
 ) -> None:
     announce, refused = Desk.announce_inbox, 0
 
-    async def locked(self: Desk, address: str | None, *, free: bool = False) -> None:
+    async def locked(self: Desk, address: Origin | None, *, free: bool = False) -> None:
         nonlocal refused
         if address is not None and not refused:
             refused += 1

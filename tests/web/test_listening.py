@@ -36,7 +36,7 @@ async def listening(app: ASGIApp) -> AsyncGenerator[tuple[Listener, tuple[str, i
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run)
             await ready.wait()
-            yield listener, ("127.0.0.1", int(listener.address.rpartition(":")[2])), over
+            yield listener, ("127.0.0.1", listener.address.port), over
 
 
 async def rest(client: socket.socket) -> int:

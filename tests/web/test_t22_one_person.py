@@ -14,6 +14,7 @@ from mcp_hitl.config.policy_file import parse
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.canonical import canonical, digest_of
 from mcp_hitl.domain.values.errors import NotAllowed
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.web.door import TOKEN, cookie_name
 
 pytestmark = pytest.mark.anyio
@@ -90,10 +91,10 @@ async def test_t22_a_used_link_goes_on_for_the_pages_that_are_signed_in_and_for_
     mine = place.headers(await place.signed_in())
     code = await place.desk.offer_link(ANA)
     again = {"code": code, "next": "/history"}
-    await place.desk.sign_in(code, at=place.address)
+    await place.desk.sign_in(code, at=place.origin)
     answer = await http.post("/sign-in", data=again, headers=mine)
     assert (answer.status_code, answer.json()) == (200, {"go": "/history"}) and "set-cookie" not in answer.headers
-    elsewhere = await place.desk.sign_in(await place.desk.offer_link(ANA), at="http://127.0.0.1:1")
+    elsewhere = await place.desk.sign_in(await place.desk.offer_link(ANA), at=Origin("http", "127.0.0.1", 1))
     for headers in (
         {"origin": place.address},
         {name: value for name, value in mine.items() if name != "cookie"},

@@ -94,7 +94,7 @@ async def test_t29_a_link_that_a_person_is_made_to_follow_decides_nothing(
     async with person(chromium, place) as page:
         before = await standing(place)
         tab = await page.context.new_page()
-        await tab.goto(hostile.at("127.0.0.1"))
+        await tab.goto(hostile.at("localhost"))
         await tab.get_by_role("link").click()
         await tab.wait_for_url(f"{place.address}/**")
         await tab.wait_for_load_state()

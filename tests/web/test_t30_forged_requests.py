@@ -27,7 +27,7 @@ from mcp_hitl.web.door import TOKEN, cookie_name
 
 pytestmark = pytest.mark.anyio
 
-HOSTS = ("127.0.0.1", "localhost", "evil.example")
+HOSTS = ("localhost", "127.0.0.1", "evil.example")
 """Where the hostile page stands: on the inbox's own host (the same site!), on its other name, and elsewhere."""
 FORGE = """async ([target, fields]) => {
   const body = () => new URLSearchParams(fields);
@@ -112,7 +112,7 @@ async def test_t30_no_script_of_another_page_decides_or_reads(
             assert {kind for _, kind, _, _ in outcomes} == {"refused"}, outcomes
     came = forged(heard, place)
     # The attack is worth something: its requests arrive, and on the inbox's own host with the cookie.
-    assert {cookie for method, _, cookie in came if method == "POST"} == {host == "127.0.0.1"}
+    assert {cookie for method, _, cookie in came if method == "POST"} == {host == "localhost"}
     assert {status for method, status, _ in came if method not in {"GET", "HEAD"}} == {403}
     assert (await standing(place), (await place.now(approval)).decisions) == (before, ())
 
@@ -137,7 +137,7 @@ async def test_t30_no_form_of_another_page_decides(
         async with tab.expect_navigation(url=target):
             await tab.evaluate(SUBMIT, [target, a_form(approval, sealed), enctype])
         await expect(tab.get_by_text("did not come from a page of this inbox")).to_be_visible()
-    assert ("POST", 403, host == "127.0.0.1") in forged(heard, place)
+    assert ("POST", 403, host == "localhost") in forged(heard, place)
     assert (await standing(place), (await place.now(approval)).decisions) == (before, ())
 
 
@@ -211,7 +211,7 @@ async def test_t30_no_page_embeds_what_the_inbox_serves(
         stem, _, suffix = asset.partition(".")
         found = page.locator(f"[src*='{stem}'][src$='{suffix}'], [href*='{stem}'][href$='{suffix}']")
         own = await found.first.evaluate("one => one.src || one.href")
-        tab = await elsewhere(page, hostile.at("127.0.0.1"))
+        tab = await elsewhere(page, hostile.at("localhost"))
         script = """([tag, attribute, url, more]) => new Promise((told) => {
             const one = document.createElement(tag);
             if (more) one.rel = "stylesheet";
@@ -230,7 +230,7 @@ async def test_t30_a_stolen_cookie_reads_but_does_not_decide(
 ) -> None:
     approval = await asked(place)
     async with person(chromium, place) as page:
-        tab = await elsewhere(page, hostile.at("127.0.0.1"))
+        tab = await elsewhere(page, hostile.at("localhost"))
         await tab.close()
         # Cookies know no ports: what the browser sent to the hostile server is the inbox's own cookie.
         stolen = hostile.received[0].cookies[cookie_name(place.database)]
@@ -284,12 +284,13 @@ def wrong_origins(place: Place) -> list[list[tuple[str, str]]]:
         [],
         [("origin", "")],
         [("origin", "null")],
-        [("origin", f"http://127.0.0.1:{int(port) ^ 1}")],
-        [("origin", "http://127.0.0.1")],
-        [("origin", f"http://localhost:{port}")],
-        [("origin", f"https://127.0.0.1:{port}")],
-        [("origin", f"http://127.0.0.1:{port}.evil.example")],
-        [("origin", f"http://evil.example#http://127.0.0.1:{port}")],
+        [("origin", f"http://localhost:{int(port) ^ 1}")],
+        [("origin", "http://localhost")],
+        [("origin", f"http://127.0.0.1:{port}")],
+        [("origin", f"http://[::1]:{port}")],
+        [("origin", f"https://localhost:{port}")],
+        [("origin", f"http://localhost:{port}.evil.example")],
+        [("origin", f"http://evil.example#http://localhost:{port}")],
         [("origin", f"{place.address}/")],
         [("origin", f"{place.address} {place.address}")],
         [("origin", f"{place.address}, {place.address}")],

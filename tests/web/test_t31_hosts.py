@@ -10,6 +10,8 @@ from web.attack import asked, raw, routes, standing
 from web.rig import GUARD_SECONDS, Place, person
 from wires import http_server
 
+from mcp_hitl.domain.values.origin import Origin
+
 pytestmark = pytest.mark.anyio
 
 EVIL = (
@@ -128,9 +130,9 @@ async def test_t31_the_identity_proves_nothing_for_another_address(place: Place)
 
     from mcp_hitl.web.host import is_ours
 
-    port = int(place.address.rpartition(":")[2])
-    assert await is_ours(KEY, place.address)
-    assert not await is_ours(b"another key, of 32 bytes or more", place.address)
+    port = place.origin.port
+    assert await is_ours(KEY, place.origin)
+    assert not await is_ours(b"another key, of 32 bytes or more", place.origin)
 
     async def pass_on(stream: anyio.abc.SocketStream) -> None:  # a stranger who asks the real inbox and uses its answer
         async with stream, await anyio.connect_tcp("127.0.0.1", port) as real:
@@ -145,5 +147,5 @@ async def test_t31_the_identity_proves_nothing_for_another_address(place: Place)
         tasks.start_soon(listener.serve, pass_on)
         there = listener.extra(anyio.abc.SocketAttribute.local_port)
         for name in ("127.0.0.1", "localhost"):
-            assert not await is_ours(KEY, f"http://{name}:{there}")
+            assert not await is_ours(KEY, Origin("http", name, there))
         tasks.cancel_scope.cancel()

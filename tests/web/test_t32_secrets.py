@@ -31,7 +31,7 @@ async def test_t32_after_the_exchange_no_url_and_no_header_has_a_secret(
         urls: list[str] = []
         page.on("request", lambda request: urls.append(request.url))
         page.on("framenavigated", lambda frame: urls.append(frame.url))
-        await page.goto(link(place.address, code, f"/approvals/{one.id}"))
+        await page.goto(link(place.origin, code, f"/approvals/{one.id}"))
         await page.wait_for_url(f"{place.address}/approvals/{one.id}")
         exchanged = next(number for number, url in enumerate(urls) if url == f"{place.address}/approvals/{one.id}")
         [cookie] = await context.cookies()
@@ -59,7 +59,7 @@ async def test_t32_after_the_exchange_no_url_and_no_header_has_a_secret(
               link.referrerPolicy = "unsafe-url";
               document.body.append(link);
             }""",
-            hostile.at("localhost", "/away"),
+            hostile.at("127.0.0.1", "/away"),
         )
         await page.get_by_role("link", name="away").click()
         await page.wait_for_url("**/away")
@@ -121,8 +121,8 @@ async def test_t32_a_code_that_is_sent_before_the_script_is_there_stands_in_no_u
 async def test_t32_a_page_elsewhere_hears_no_address_of_ours(chromium: Browser, place: Place, hostile: Hostile) -> None:
     one = await asked(place)
     async with person(chromium, place, f"/approvals/{one.id}") as page:
-        await page.evaluate("url => location.assign(url)", hostile.at("localhost"))
-        await page.wait_for_url(hostile.at("localhost"))
+        await page.evaluate("url => location.assign(url)", hostile.at("127.0.0.1"))
+        await page.wait_for_url(hostile.at("127.0.0.1"))
         assert await page.evaluate("document.referrer") == ""
     heard = [came.headers.get("referer", "") for came in hostile.received]
     assert heard and not any(place.address in referer for referer in heard)

@@ -7,7 +7,7 @@ from mcp_hitl.doctor.findings.finding import Finding, Mend, in_policy, of_kinds,
 from mcp_hitl.doctor.findings.policies import acting_kinds
 from mcp_hitl.doctor.findings.reach import Reach
 from mcp_hitl.domain.approvals.clients import Acquaintance, Client, Transport
-from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.policy.assurances import IN_FORM
 from mcp_hitl.domain.policy.principal import LOCAL
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.instants import in_words
@@ -21,7 +21,7 @@ POWERS = (
 
 def connection_findings(clients: Iterable[Acquaintance], rulebook: Rulebook, reach: Reach) -> list[Finding]:
     """Return what is unsafe about how the clients connect."""
-    kinds = acting_kinds(rulebook, lambda kind: kind.policy.counts(Assurance.LOCAL) and LOCAL in kind.entries())
+    kinds = acting_kinds(rulebook, lambda kind: kind.policy.counts(IN_FORM) and LOCAL in kind.entries())
     if not kinds or not any(met.client.transport is Transport.HTTP for met in clients):
         return []
     return [
@@ -49,7 +49,7 @@ def ways(client: Client) -> list[str]:
 
 def delivery(client: Client, rulebook: Rulebook) -> str:
     """Return what happens when an approval is requested through this client."""
-    beyond = [name for name, kind in sorted(rulebook.kinds.items()) if not kind.policy.counts(Assurance.LOCAL)]
+    beyond = [name for name, kind in sorted(rulebook.kinds.items()) if not kind.policy.counts(IN_FORM)]
     but = f"; that is not enough for {of_kinds(beyond)}, which must be decided elsewhere" if beyond else ""
     if client.url:
         without = "a form in the client" if client.forms else "`pending`"

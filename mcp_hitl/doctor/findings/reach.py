@@ -1,10 +1,11 @@
 """Checks who can decide at all: if nobody can complete a stage, the approval waits until it expires."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mcp_hitl.doctor.findings.finding import Finding, in_policy, listed, note, of_kinds
+from mcp_hitl.domain.policy.assurances import AT_TERMINAL, SignIn, highest
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.people import GROUP, People
 from mcp_hitl.domain.policy.policy import Assurance, Stage
@@ -23,6 +24,14 @@ class Reach:
     user: str
     ids: frozenset[str]
     assurance: Assurance
+
+    @staticmethod
+    def of(user: str, methods: Iterable[SignIn]) -> "Reach":
+        """Return who can decide with `methods` of signing in, beside the terminal.
+
+        The account that the database's files belong to, and nobody else, can use it.
+        """
+        return Reach(user, frozenset({LOCAL, user}), highest([AT_TERMINAL, *(one.assurance for one in methods)]))
 
     @property
     def sign_in(self) -> bool:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.origin import Origin
 
 LINK_LIFE = timedelta(minutes=10)
 """A sign-in link can be opened once within this time."""
@@ -25,11 +27,15 @@ class Session:
 
     `digest` is the digest of the secret in its cookie, `token_digest` that of the token that its pages send with every
     action: cookies go to every port of a host, but only the pages of one port have the token.
+
+    `assurance` is what a decision in this session counts for, since the person authenticated at `authenticated_at`.
     """
 
     digest: str
     token_digest: str
     who: Principal
+    assurance: Assurance
+    authenticated_at: datetime
     since: datetime
     until: datetime
 
@@ -41,5 +47,5 @@ class Whereabouts:
     A port that somebody chose is kept for the server that is configured to use it.
     """
 
-    address: str
+    address: Origin
     free: bool

@@ -10,7 +10,8 @@ from mcp_hitl.desk.transactions.record import check_open
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy import forms
-from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.assurances import IN_FORM
+from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid, NeedsPerson
 from mcp_hitl.domain.values.text import indented, visible
@@ -59,17 +60,15 @@ async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str 
     if not isinstance(sent, Call):
         return sent
     call = sent
-    if call.state is None and call.shows_forms and approval.policy.counts(Assurance.LOCAL):
+    if call.state is None and call.shows_forms and approval.policy.counts(IN_FORM):
         # Nobody is asked for a decision that would not count, even to reject.
-        await call.desk.check_beforehand(call.caller, approval, Assurance.LOCAL, Verdict.REJECT)
+        await call.desk.check_beforehand(call.caller, approval, IN_FORM, Verdict.REJECT)
     message = await _message(call, approval, proposed, comment)
     shown = await put(call, approval, message, _form(approval, comment))
     if not isinstance(shown, Answered):
         return shown
     verdict, words, answer = _said(approval, proposed, comment, dict(shown.result.content or {}))
-    decided = await call.desk.decide(
-        call.caller, shown.state, verdict, assurance=Assurance.LOCAL, comment=words, answer=answer
-    )
+    decided = await call.desk.decide(call.caller, shown.state, verdict, assurance=IN_FORM, comment=words, answer=answer)
     return call.reply(decided)
 
 
@@ -84,7 +83,7 @@ async def put(call: Call, approval: Seen, message: str, form: JsonObject) -> Ans
         check_open(approval, call.desk.clock())
         least = approval.policy.assurance
         shows = call.shows_forms and forms.for_client(form, call.context.protocol_version) is not None
-        if not shows or not approval.policy.counts(Assurance.LOCAL):
+        if not shows or not approval.policy.counts(IN_FORM):
             if shows:
                 why = f"this policy requires the assurance {least.value}, which a form here does not give"
             elif call.opens_pages and not call.shows_forms and call.desk.page_of(approval.id) is None:
@@ -108,7 +107,7 @@ async def put(call: Call, approval: Seen, message: str, form: JsonObject) -> Ans
 
 
 async def _message(call: Call, approval: Seen, proposed: Verdict, comment: str | None) -> str:
-    whole = await call.desk.get(call.caller, approval.id, deciding=Assurance.LOCAL)
+    whole = await call.desk.get(call.caller, approval.id, deciding=IN_FORM)
     parts = [
         "An AI agent asks you to decide on this. Read all of it, then choose below.",
         review(whole, call.desk.clock(), await call.desk.earlier(call.caller, approval)),

@@ -2,7 +2,8 @@
 
 from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.domain.policy import forms
-from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.assurances import IN_FORM
+from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.text import indented, visible
@@ -46,13 +47,13 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
     if Verdict(chosen["decision"]) is Verdict.REJECT:
         return call.reply(await call.desk.get(call.caller, arguments.id), "The person left it as it is.")
     edited = await call.desk.edit(
-        call.caller, shown.state, arguments.payload, assurance=Assurance.LOCAL, comment=arguments.comment
+        call.caller, shown.state, arguments.payload, assurance=IN_FORM, comment=arguments.comment
     )
     return call.reply(edited)
 
 
 async def _message(call: Call, arguments: Edit) -> str:
-    approval = await call.desk.get(call.caller, arguments.id, deciding=Assurance.LOCAL)
+    approval = await call.desk.get(call.caller, arguments.id, deciding=IN_FORM)
     earlier = await call.desk.earlier(call.caller, approval)
     parts = [
         "An AI agent asks you to change this request. If you agree, it changes as follows. Nobody has decided on the "

@@ -5,8 +5,9 @@ from mcp_types import ElicitResult, InputRequiredResult
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
+from mcp_hitl.domain.policy.assurances import IN_FORM
 from mcp_hitl.domain.policy.kinds import COUNTER, QUESTION
-from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import AlreadyResolved, Invalid
 from mcp_hitl.domain.values.money import as_json
 from mcp_hitl.domain.values.text import indented, visible
@@ -97,7 +98,7 @@ async def _settle(call: Call, result: ElicitResult, shown: Shown) -> Seen:
         call.caller,
         shown,
         Verdict.APPROVE if accepted else Verdict.REJECT,
-        assurance=Assurance.LOCAL,
+        assurance=IN_FORM,
         answer=dict(result.content or {}) if accepted else None,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 from mcp_hitl.domain.approvals.session import Whereabouts
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.facts import FactChanges
 
 _FREE, _NAMED = "free", "named"
@@ -39,7 +40,10 @@ class SqliteFacts(FactChanges):
     def inbox(self) -> Whereabouts | None:
         row: Any = self._db.execute("SELECT value FROM facts WHERE name = 'inbox'").fetchone()
         address, _, port = row[0].partition(" ")
-        return Whereabouts(address, port == _FREE) if address else None
+        try:
+            return Whereabouts(Origin.parse(address), port == _FREE)
+        except ValueError:  # none is recorded, or something that leads nowhere
+            return None
 
     def remember(self, now: datetime) -> None:
         self._set_fact("clock", str(to_ms(now)))

@@ -210,13 +210,33 @@ CREATE TABLE sessions (
 ) STRICT, WITHOUT ROWID;
 """
 
+_SESSIONS_WITH_ASSURANCE = """
+CREATE TABLE sessions_now (
+    digest TEXT PRIMARY KEY,
+    token_digest TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    established TEXT NOT NULL,
+    assurance TEXT NOT NULL CHECK (assurance IN ('none', 'local', 'session', 'step-up')),
+    authenticated_at INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO sessions_now         -- until now everybody signed in with a link, which is no more than `local`
+    SELECT digest, token_digest, principal, established, 'local', since, since, until FROM sessions;
+DROP TABLE sessions;
+ALTER TABLE sessions_now RENAME TO sessions;
+"""
 
-def _first(db: "Database") -> None:
-    for statement in _statements(_FIRST):
-        db.conn.execute(statement)
+
+def _step(script: str) -> Callable[["Database"], None]:
+    def run(db: "Database") -> None:
+        for statement in _statements(script):
+            db.conn.execute(statement)
+
+    return run
 
 
-MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_first,)
+MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_step(_FIRST), _step(_SESSIONS_WITH_ASSURANCE))
 """Step n migrates a file from version n to n + 1."""
 
 

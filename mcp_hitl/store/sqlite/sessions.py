@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from mcp_hitl.domain.approvals.session import Session
+from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.sessions import SessionChanges
 from mcp_hitl.store.unreadable import reading
 
-_COLUMNS = "digest, token_digest, principal, established, since, until"
+_COLUMNS = "digest, token_digest, principal, established, assurance, authenticated_at, since, until"
 
 
 class SqliteSessions(SessionChanges):
@@ -44,12 +45,14 @@ class SqliteSessions(SessionChanges):
 
     def add(self, session: Session) -> None:
         self._db.execute(
-            f"INSERT INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 session.digest,
                 session.token_digest,
                 session.who.id,
                 session.who.established.value,
+                session.assurance.value,
+                to_ms(session.authenticated_at),
                 to_ms(session.since),
                 to_ms(session.until),
             ),
@@ -74,6 +77,8 @@ def _session(row: Any) -> Session:
         digest=row[0],
         token_digest=row[1],
         who=Principal(row[2], Established(row[3])),
-        since=from_ms(row[4]),
-        until=from_ms(row[5]),
+        assurance=Assurance(row[4]),
+        authenticated_at=from_ms(row[5]),
+        since=from_ms(row[6]),
+        until=from_ms(row[7]),
     )

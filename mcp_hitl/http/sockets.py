@@ -1,0 +1,98 @@
+"""The sockets of an address of this machine: one for each number that its name means, all on one port.
+
+A browser may go to either number of `localhost`. Whoever listens on the other one would get the cookie, and whatever is
+kept for that address, so we listen on both or not at all (THREATS T32).
+"""
+
+import errno
+import os
+import socket
+
+LOCALHOST = "localhost"
+_NUMBERS = {LOCALHOST: ("127.0.0.1", "::1")}
+_NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+_ATTEMPTS = 20
+_WAITING = 100
+
+
+def listening(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that listen on every number of `host`, on one port (0: one that is free for all of them).
+
+    Raises:
+        OSError: it is taken on one of them. Then none is left open.
+    """
+    for _ in range(0 if port else _ATTEMPTS):
+        try:
+            return _taken(host, port, listen=True)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    return _taken(host, port, listen=True)
+
+
+def is_free(host: str, port: int) -> bool:
+    """Return True if nobody has the port on any number of `host`."""
+    try:
+        found = _taken(host, port, listen=False)
+    except OSError:
+        return False
+    _close(found)
+    return True
+
+
+def numbers(host: str, port: int) -> list[str]:
+    """Return the numbers of `host` at which somebody on this machine could listen on the port, which is not 0."""
+    return [number for number in _NUMBERS.get(host, (host,)) if _exists(number, port)]
+
+
+def _taken(host: str, port: int, *, listen: bool) -> list[socket.socket]:
+    found: list[socket.socket] = []
+    try:
+        for number in _NUMBERS.get(host, (host,)):
+            # Only with a port: where every port is used up, some systems say that there is no such address.
+            if port and not _exists(number, port):
+                continue
+            found.append(_take(number, port, listen=listen))
+            port = found[-1].getsockname()[1]
+    except OSError:
+        _close(found)
+        raise
+    if not found:
+        raise OSError(errno.EADDRNOTAVAIL, f"this machine has no address {host}")
+    return found
+
+
+def _take(number: str, port: int, *, listen: bool) -> socket.socket:
+    one = _socket(number)
+    try:
+        one.bind((number, port))
+        if listen:  # at once: another socket may be bound to the port until one of them listens
+            one.listen(_WAITING)
+    except OSError as error:
+        one.close()
+        why = (error.strerror or "").lower()
+        raise OSError(error.errno, f"error while attempting to bind on address {(number, port)!r}: {why}") from None
+    return one
+
+
+def _exists(number: str, port: int) -> bool:
+    try:
+        with _socket(number) as probe:
+            probe.bind((number, port))
+    except OSError as error:
+        return error.errno not in _NO_SUCH_ADDRESS
+    return True
+
+
+def _socket(number: str) -> socket.socket:
+    one = socket.socket(socket.AF_INET6 if ":" in number else socket.AF_INET)
+    if os.name == "posix":  # elsewhere this would let two listen
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if one.family == socket.AF_INET6:
+        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return one
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for one in sockets:
+        one.close()
