@@ -13,6 +13,7 @@ from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Judgement, Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Conflict, TooMany
+from mcp_hitl.domain.values.ids import flow_id
 from mcp_hitl.domain.values.payload import Payload
 from mcp_hitl.store.transaction import Transaction
 
@@ -90,7 +91,7 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
         dedup_key=request.dedup_key,
         stage_since=now,
         timed_to=now,
-        flow=request.id.replace("apr_", "flw_") if starts_flow else request.flow,
+        flow=flow_id(request.id) if starts_flow else request.flow,
         rule=judgement.rule and judgement.rule.name,
         asked_digest=request.payload.digest,
         requested_as=request.requester.established.value,

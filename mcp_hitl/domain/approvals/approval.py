@@ -8,6 +8,7 @@ from typing import Any
 
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.ids import starter_of
 
 
 class Status(StrEnum):
@@ -160,7 +161,7 @@ class Approval:
     @property
     def opened_by(self) -> str | None:
         """The id of the approval whose flow asked for this one; None if this approval did not come from such a flow."""
-        first = None if self.flow is None else self.flow.replace("flw_", "apr_")
+        first = None if self.flow is None else starter_of(self.flow)
         return None if first == self.id else first
 
     @property
