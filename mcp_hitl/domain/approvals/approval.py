@@ -1,6 +1,5 @@
-"""Approvals, their decisions, and the one table of their lifecycle."""
+"""Approvals, their decisions and edits, and what became of them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,16 +18,6 @@ class Status(StrEnum):
     REJECTED = "rejected"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
-
-
-LIFECYCLE: Mapping[Status, frozenset[Status]] = {
-    Status.PENDING: frozenset({Status.APPROVED, Status.REJECTED, Status.EXPIRED, Status.CANCELLED}),
-    Status.APPROVED: frozenset(),
-    Status.REJECTED: frozenset(),
-    Status.EXPIRED: frozenset(),
-    Status.CANCELLED: frozenset(),
-}
-"""Maps each status to the statuses that may follow it."""
 
 
 class OutcomeState(StrEnum):

@@ -6,7 +6,6 @@ from enum import StrEnum
 from json.encoder import encode_basestring
 
 from mcp_hitl.domain.policy.policy import Assurance
-from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of, rfc8785_form
 from mcp_hitl.domain.values.instants import rfc3339
 
@@ -126,11 +125,6 @@ def _text(text: str | None) -> str:
 def genesis(database: str) -> str:
     """Return the `previous` of the first entry: the digest of the database's id."""
     return content_digest(database) or ""
-
-
-def by(principal: Principal) -> JsonObject:
-    """Return the fields of an entry that name the principal who acted."""
-    return {"actor": principal.id, "established": principal.established.value}
 
 
 def content_digest(content: object) -> str | None:
