@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from json.encoder import encode_basestring
 
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of, rfc8785_form
@@ -102,24 +101,6 @@ def body(seq: int, entry: Entry, previous: str) -> JsonObject:
 def hash_of(seq: int, entry: Entry, previous: str) -> str:
     """Return the hash of an entry: SHA-256 of the RFC 8785 form of its body."""
     return digest_of(rfc8785_form(body(seq, entry, previous)))
-
-
-def sealed(seq: int, entry: Entry, previous: str) -> tuple[str, str]:
-    """Return the RFC 8785 form of a new entry's data, and the entry's hash.
-
-    The hash is the one of `hash_of`. Each change writes several entries, so we build the body's form around the data's.
-    """
-    data = canonical(entry.data, what="data").decode()
-    form = (
-        f'{{"actor":{_text(entry.actor)},"approval":{_text(entry.approval)},"assurance":{_text(entry.assurance)},'
-        f'"at":"{rfc3339(entry.at)}","data":{data},"established":{_text(entry.established)},'
-        f'"event":{_text(entry.event)},"previous":{_text(previous)},"revision":{entry.revision},"seq":{seq}}}'
-    )
-    return data, digest_of(form.encode())
-
-
-def _text(text: str | None) -> str:
-    return "null" if text is None else encode_basestring(text)
 
 
 def genesis(database: str) -> str:
