@@ -11,7 +11,8 @@ from typing import Any
 from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
-from mcp_hitl.domain.evidence.audit import NOWHERE, Event, Recorded, content_digest, genesis
+from mcp_hitl.domain.evidence.audit import NOWHERE, Recorded, content_digest, genesis
+from mcp_hitl.domain.evidence.events import Erased
 from mcp_hitl.domain.evidence.ledger import Broken, Ledger
 from mcp_hitl.domain.evidence.verification import check_expense, check_stored
 from mcp_hitl.domain.policy.principal import Principal
@@ -126,7 +127,7 @@ class Evidence:
                 continue
             if approval.resolved_at <= now - older_than and _is_over(tx, approval):
                 tx.approvals.erase(approval.id, now)
-                record(tx, approval, Event.ERASED, now, who)
+                record(tx, approval, Erased(), now, who)
                 erased += 1
         return erased
 

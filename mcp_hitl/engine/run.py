@@ -15,7 +15,7 @@ from mcp_hitl.desk.transactions.end import end
 from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease
-from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.evidence.events import result_of
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import canonical
 from mcp_hitl.domain.values.errors import HitlError, NotAllowed, Unavailable
@@ -147,11 +147,7 @@ class Run:
             if not acted:
                 return
             tx.approvals.set_outcome(approval.id, outcome)
-            event = {
-                OutcomeState.SUCCEEDED: Event.SUCCEEDED,
-                OutcomeState.UNKNOWN: Event.UNKNOWN,
-            }.get(outcome.state, Event.FAILED)
-            record(tx, approval, event, now, result=content_digest(outcome.result), error=content_digest(outcome.error))
+            record(tx, approval, result_of(outcome), now)
 
         try:
             await self._store.write(work)

@@ -8,7 +8,7 @@ from mcp_hitl.desk.transactions.rights import check_is_an_approver
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
-from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.evidence.events import Started, result_of
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Established, Principal
@@ -47,7 +47,7 @@ def redeem(
     now = begin(tx, clock)
     if not tx.approvals.set_outcome(approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)):
         raise Conflict(f"{approval.id} was redeemed already, and an approval can be used only once. Ask for a new one.")
-    record(tx, approval, Event.STARTED, now, caller, digest=approval.digest)
+    record(tx, approval, Started(digest=approval.digest), now, caller)
     return tx.approvals.get(approval.id) or approval
 
 
@@ -70,7 +70,7 @@ def report(
     now = begin(tx, clock)
     if not tx.approvals.set_outcome(approval.id, outcome, was=(OutcomeState.RUNNING,)):
         raise Conflict(f"{approval.id} is not being carried out: its outcome is {approval.outcome.state.value}.")
-    _record_outcome(tx, approval, outcome, now, caller)
+    record(tx, approval, result_of(outcome), now, caller)
     return tx.approvals.get(approval.id) or approval
 
 
@@ -100,7 +100,7 @@ def reconcile(
         )
     if approval.flow is not None:
         tx.flows.settle(approval.flow, FlowState.DONE if succeeded else FlowState.FAILED)
-    _record_outcome(tx, approval, outcome, now, person, assurance)
+    record(tx, approval, result_of(outcome), now, person, assurance=assurance)
     return tx.approvals.get(approval.id) or approval
 
 
@@ -147,16 +147,3 @@ def _outcome(succeeded: bool, note: str | None) -> Outcome:
     if succeeded:
         return Outcome(OutcomeState.SUCCEEDED, {"note": note} if note else None)
     return Outcome(OutcomeState.FAILED, None, note or "It failed.")
-
-
-def _record_outcome(
-    tx: Transaction,
-    approval: Approval,
-    outcome: Outcome,
-    now: datetime,
-    who: Principal,
-    assurance: Assurance | None = None,
-) -> None:
-    event = Event.SUCCEEDED if outcome.state is OutcomeState.SUCCEEDED else Event.FAILED
-    said = {"result": content_digest(outcome.result), "error": content_digest(outcome.error)}
-    record(tx, approval, event, now, who, assurance=assurance, **said)

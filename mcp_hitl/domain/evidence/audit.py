@@ -39,9 +39,6 @@ class Event(StrEnum):
     SIGNED_OUT = "signed-out"
 
 
-RESOLVING = frozenset({Event.APPROVED, Event.REJECTED, Event.EXPIRED, Event.CANCELLED})
-"""The events that end the status `pending`."""
-
 NOWHERE = ""
 """The `approval` of an entry that concerns no particular approval, such as a pause."""
 
