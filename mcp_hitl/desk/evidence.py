@@ -13,7 +13,8 @@ from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.approvals.seen import hides
-from mcp_hitl.domain.evidence.audit import NOWHERE, Event, Recorded, content_digest, genesis
+from mcp_hitl.domain.evidence.audit import NOWHERE, Recorded, content_digest, genesis
+from mcp_hitl.domain.evidence.events import Erased
 from mcp_hitl.domain.evidence.ledger import Broken, Ledger
 from mcp_hitl.domain.evidence.verification import check_stored
 from mcp_hitl.domain.policy.principal import Principal
@@ -113,7 +114,7 @@ class Evidence:
                 tx.approvals.erase(approval.id, now)
                 for table in OWN_TABLES:
                     table.erase(tx, approval.id)
-                record(tx, approval, Event.ERASED, now, who)
+                record(tx, approval, Erased(), now, who)
                 erased += 1
         return erased
 

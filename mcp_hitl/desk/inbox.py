@@ -9,6 +9,7 @@ import anyio
 from mcp_hitl.desk.looking import Looking
 from mcp_hitl.desk.transactions.record import begin, instant, record
 from mcp_hitl.domain.approvals.session import LINK_LIFE, SESSION_LIFE, LinkEnd, Session, Whereabouts
+from mcp_hitl.domain.evidence import events
 from mcp_hitl.domain.evidence.audit import NOWHERE, Event
 from mcp_hitl.domain.policy.assurances import LINK
 from mcp_hitl.domain.policy.principal import Established, Principal
@@ -74,7 +75,7 @@ class Entering(Looking):
             )
             tx.sessions.drop_outdated(now)
             tx.sessions.add(session)
-            record(tx, None, Event.SIGNED_IN, now, who)
+            record(tx, None, events.SignedIn(), now, who)
             return session
 
         return SignedIn(secret, token, await self.store.write(work))
@@ -113,7 +114,7 @@ class Entering(Looking):
         def work(tx: Transaction) -> None:
             now = begin(tx, self.clock())
             if tx.sessions.end(session.digest):
-                record(tx, None, Event.SIGNED_OUT, now, session.who)
+                record(tx, None, events.SignedOut(), now, session.who)
 
         await self.store.write(work)
 
@@ -172,9 +173,9 @@ class Entering(Looking):
         tx.sessions.drop_outdated(now)
         ended, links = tx.sessions.shut_out()
         for session in ended:
-            record(tx, None, Event.SIGNED_OUT, now, who, person=session.who.id)
+            record(tx, None, events.SignedOut(person=session.who.id), now, who)
         if links:  # told even where nobody was signed in: somebody may be waiting for one to be used
-            record(tx, None, Event.SIGNED_OUT, now, who, links=links)
+            record(tx, None, events.SignedOut(links=links), now, who)
         return len(ended)
 
 

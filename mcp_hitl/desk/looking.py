@@ -14,7 +14,8 @@ from mcp_hitl.desk.transactions.record import instant
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.past import MOST, SHOWN, Earlier
 from mcp_hitl.domain.approvals.seen import Audience, Seen, as_seen_by, hides
-from mcp_hitl.domain.evidence.audit import NOWHERE, RESOLVING, Event, Recorded
+from mcp_hitl.domain.evidence.audit import NOWHERE, Event, Recorded
+from mcp_hitl.domain.evidence.events import RESOLVING
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook

@@ -11,7 +11,8 @@ from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.desk.transactions.redeem import check_usable
 from mcp_hitl.domain.approvals.approval import Approval, Progress
 from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease
-from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.evidence.digests import report_of
+from mcp_hitl.domain.evidence.events import Progressed
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import check_text
 from mcp_hitl.domain.values.durations import duration
@@ -132,7 +133,7 @@ class Journal:
         def work(tx: Transaction, now: datetime) -> None:
             self.put(tx, place.done(None))
             tx.approvals.add_progress(self.approval.id, progress)
-            record(tx, self.approval, Event.PROGRESS, now, report=content_digest([progress.step, progress.message]))
+            record(tx, self.approval, Progressed(report=report_of(progress)), now)
 
         self._later.append(work)
 

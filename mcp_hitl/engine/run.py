@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from mcp_hitl.desk.transactions.end import end
-from mcp_hitl.desk.transactions.record import begin
-from mcp_hitl.desk.transactions.redeem import record_outcome
+from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import ENDED_AS, JournalEntry, Lease
+from mcp_hitl.domain.evidence.events import result_of
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import canonical
 from mcp_hitl.domain.values.errors import HitlError, NotAllowed, Unavailable
@@ -164,7 +164,7 @@ class Run:
             acted = approval.status in {Status.APPROVED, Status.PENDING} or outcome.state is not OutcomeState.FAILED
             if acted:
                 tx.approvals.set_outcome(approval.id, outcome)
-                record_outcome(tx, approval, outcome, now)
+                record(tx, approval, result_of(outcome), now)
 
         try:
             await self._store.write(work)

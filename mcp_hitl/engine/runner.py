@@ -10,7 +10,8 @@ from mcp_hitl.desk.transactions.record import instant
 from mcp_hitl.desk.transactions.redeem import check_valid
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.flow import Lease
-from mcp_hitl.domain.evidence.audit import RESOLVING, Event
+from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.events import RESOLVING
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed
 from mcp_hitl.engine.claims import Claims

@@ -11,6 +11,7 @@ from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.resolution import quorum_of
 from mcp_hitl.domain.approvals.schedule import Timed, TimedEvent, due
 from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.events import Escalated, Reminded
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.store.store import Store
@@ -42,12 +43,12 @@ def _happen(tx: Transaction, approval: Approval, event: TimedEvent, now: datetim
             end(tx, approval, Status.EXPIRED, now)
             return replace(approval, status=Status.EXPIRED)
         case Timed.REMINDER:
-            record(tx, approval, Event.REMINDED, now, due=rfc3339(event.at), number=event.number + 1)
+            record(tx, approval, Reminded(due=rfc3339(event.at), number=event.number + 1), now)
             return replace(approval, timed_to=event.at)
         case Timed.ESCALATION:
             stage = approval.policy.stages[quorum_of(approval, approval.decisions_in_force).stage - 1]
             to = stage.escalate[event.number].to
-            record(tx, approval, Event.ESCALATED, now, due=rfc3339(event.at), to=list(to))
+            record(tx, approval, Escalated(due=rfc3339(event.at), to=to), now)
             return replace(approval, timed_to=event.at, escalated=(*approval.escalated, *to))
 
 

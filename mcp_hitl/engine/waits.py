@@ -11,7 +11,7 @@ from mcp_hitl.desk.transactions.record import locked, record
 from mcp_hitl.desk.transactions.submit import Request, open_approval
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import FlowState
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.events import Started
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.durations import duration
@@ -30,7 +30,7 @@ def start(tx: Transaction, approval: Approval, now: datetime) -> None:
     if approval.status is Status.APPROVED and tx.approvals.set_outcome(
         approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)
     ):
-        record(tx, approval, Event.STARTED, now)
+        record(tx, approval, Started(), now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.ids import flow_id
 from mcp_hitl.serving.workers import runner_of
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.store import Store
@@ -162,7 +163,7 @@ async def _carry_on(folder: Path, start: int, n: int | None, side: Side) -> None
     desk = Desk(store, inbox="in a test", rulebook=rulebook, clock=clock)
     order = await desk.submit(AGENT, ORDER.name, {"order": 17}, dedup_key="order 17")
     runner = runner_of(desk, {ORDER.name: OrderFlow})
-    flow = order.id.replace("apr_", "flw_")
+    flow = flow_id(order.id)
     while await store.read(lambda view: view.flows.state(flow)) not in ENDED:
         await runner.catch_up()
         for approval in (await desk.pending(PERSON)).approvals:

@@ -338,9 +338,8 @@ class TeamMachine(RuleBasedStateMachine):
             assert events.count("started") == (one.outcome != "none")
             decided = [entry for entry in entries if entry.event.value == "decided" and entry.revision == one.revision]
             yes = {
-                stage: {entry.actor for entry in decided if entry.data["stage"] == stage}
-                - {entry.actor for entry in decided if entry.data["verdict"] == "reject"}
-                for stage in (1, 2)
+                stage: {one.actor for one in decided if (one.data["stage"], one.data["verdict"]) == (stage, "approve")}
+                for stage in (1, 2)  # who approved the first stage may still reject the second
             }
             if one.status == "approved" and not one.by_rule:
                 assert len(yes[1]) >= 2 and yes[2] and not yes[1] & yes[2]

@@ -3,14 +3,12 @@
 import pytest
 from samples import ID, START
 
-from mcp_hitl.domain.evidence.audit import Entry, Event, Recorded, by, content_digest
+from mcp_hitl.domain.evidence.audit import Entry, Event, Recorded, content_digest
 from mcp_hitl.domain.policy.policy import Assurance
-from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values import errors
 
 
 def test_an_entry_is_shown_with_its_place_and_who_acted() -> None:
-    ana = Principal("os:ana", Established.OS_USER)
     entry = Entry(
         approval=ID,
         event=Event.DECIDED,
@@ -18,7 +16,8 @@ def test_an_entry_is_shown_with_its_place_and_who_acted() -> None:
         at=START,
         assurance=Assurance.LOCAL,
         data={"verdict": "approve"},
-        **by(ana),
+        actor="os:ana",
+        established="os-user",
     )
     assert Recorded(7, entry, "sha256:before", "sha256:own").as_json() == {
         "seq": 7,

@@ -14,7 +14,7 @@ def test_every_policy_has_the_digest_of_what_it_says() -> None:
     for number in range(1, 1_000):  # each dies before the next one is made, and may leave it its place
         policy = Policy(rejections=number)
         for _ in range(2):
-            digest = rules_of(an_approval(policy=policy))["policy"]
+            digest = rules_of(an_approval(policy=policy)).policy
             assert digest == content_digest(Policy(rejections=number).as_json())
 
 
@@ -25,4 +25,4 @@ def test_the_copy_names_who_was_in_the_group_then() -> None:
     )
     assert before == replace(policy, members={"finance": frozenset({"os:ana"})})
     assert after.with_members(People()) == replace(policy, members={"finance": frozenset()})
-    assert len({rules_of(an_approval(policy=one))["policy"] for one in (policy, before, after)}) == 3
+    assert len({rules_of(an_approval(policy=one)).policy for one in (policy, before, after)}) == 3

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from samples import START
 
 from mcp_hitl.domain.values.durations import duration
-from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id, is_approval_id
+from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id, flow_id, is_approval_id, starter_of
 from mcp_hitl.domain.values.instants import from_ms, in_words, rfc3339, to_ms
 
 instants = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))
@@ -21,6 +21,11 @@ def test_an_id_is_apr_and_26_lower_case_digits(at: datetime, bits: int) -> None:
     assert len(text) == 30
     assert text.startswith("apr_") and text == text.lower()
     assert is_approval_id(text)
+
+
+def test_a_flow_has_the_id_of_the_approval_that_starts_it() -> None:
+    assert flow_id("apr_01jd9xkm8g0123456789abcdef") == "flw_01jd9xkm8g0123456789abcdef"
+    assert starter_of("flw_01jd9xkm8g0123456789abcdef") == "apr_01jd9xkm8g0123456789abcdef"
 
 
 @given(instants, randomness, instants, randomness)

@@ -17,6 +17,7 @@ from mcp_hitl.domain.policy.kinds import BUILT_IN, Kind
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.ids import flow_id
 from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.engine.claims import LEASE
 from mcp_hitl.engine.runner import Runner
@@ -123,7 +124,7 @@ class Rig:
 
     async def state(self, approval_id: str) -> FlowState | None:
         """Where the flow that an approval started stands."""
-        return await self.store.read(lambda view: view.flows.state(approval_id.replace("apr_", "flw_")))
+        return await self.store.read(lambda view: view.flows.state(flow_id(approval_id)))
 
     async def rows(self, statement: str) -> list[tuple[object, ...]]:
         """What is in the database."""

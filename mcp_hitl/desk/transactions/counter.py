@@ -5,7 +5,7 @@ from decimal import Context, Decimal
 
 from mcp_hitl.desk.transactions.record import record
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState
-from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.evidence.events import result_of
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.money import as_json, check_digits, number
@@ -47,5 +47,6 @@ def increase_counter(tx: Transaction, approval: Approval, answer: JsonObject | N
         raise Invalid(f"The counter cannot go beyond ±{MAX_COUNTER:,}.")
     check_digits(value, "the counter")
     result: JsonObject = {"counter": as_json(value), "increased_by": as_json(amount)}
-    tx.approvals.set_outcome(approval.id, Outcome(OutcomeState.SUCCEEDED, result))
-    record(tx, approval, Event.SUCCEEDED, now, result=content_digest(result))
+    outcome = Outcome(OutcomeState.SUCCEEDED, result)
+    tx.approvals.set_outcome(approval.id, outcome)
+    record(tx, approval, result_of(outcome), now)

@@ -8,7 +8,8 @@ from mcp_hitl.desk.transactions.record import begin, check_open, check_running, 
 from mcp_hitl.desk.transactions.rights import check_is_an_approver, check_may_decide, check_shown
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
 from mcp_hitl.domain.approvals.shown import Shown
-from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.evidence.audit import content_digest
+from mcp_hitl.domain.evidence.events import CooldownLifted, Decided
 from mcp_hitl.domain.policy import forms
 from mcp_hitl.domain.policy.kinds import COOLDOWN
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
@@ -76,20 +77,15 @@ def decide(tx: Transaction, shown: Shown, vote: Vote, clock: datetime, rulebook:
     )
     if not tx.approvals.add_decision(decision):
         raise Conflict(f"You have already decided {approval.id}; it is waiting for others.")
-    record(
-        tx,
-        approval,
-        Event.DECIDED,
-        now,
-        vote.approver,
-        assurance=vote.assurance,
-        verdict=vote.verdict.value,
+    decided = Decided(
+        verdict=vote.verdict,
         stage=stage,
         digest=approval.digest,
         comment=content_digest(comment),
         answer=content_digest(answer),
         looked_ms=None if vote.looked is None else vote.looked // _MS,
     )
+    record(tx, approval, decided, now, vote.approver, assurance=vote.assurance)
     kind = rulebook.kinds.get(approval.kind)
     cooldown = kind.cooldown if kind else COOLDOWN
     return settle(tx, approval, decision, now, vote.approver, answer=answer, cooldown=cooldown)
@@ -129,8 +125,8 @@ def lift_cooldown(
     if approval.cooldown_until is None or now >= approval.cooldown_until:
         raise Conflict(f"{approval.id} has no cooldown, so the same request can already be made again.")
     tx.approvals.lift_cooldown(approval.id)
-    until = rfc3339(approval.cooldown_until)
-    record(tx, approval, Event.COOLDOWN_LIFTED, now, approver, assurance=assurance, until=until)
+    lifted = CooldownLifted(until=rfc3339(approval.cooldown_until))
+    record(tx, approval, lifted, now, approver, assurance=assurance)
     return tx.approvals.get(approval.id) or approval
 
 

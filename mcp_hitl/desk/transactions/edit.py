@@ -10,8 +10,9 @@ from mcp_hitl.desk.transactions.rights import check_right, check_shown
 from mcp_hitl.desk.transactions.submit import hold_or_decide
 from mcp_hitl.domain.approvals.approval import Approval, Edit
 from mcp_hitl.domain.approvals.shown import Shown
-from mcp_hitl.domain.evidence.audit import SYSTEM, Event, content_digest
+from mcp_hitl.domain.evidence.audit import SYSTEM, content_digest
 from mcp_hitl.domain.evidence.digests import rules_of, wording_of
+from mcp_hitl.domain.evidence.events import Edited
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
@@ -111,21 +112,18 @@ def _revise(
     )
     if not tx.approvals.revise(revised, made):
         raise Conflict(f"{approval.id} was changed a moment ago. Look at it again.")
-    record(
-        tx,
-        revised,
-        Event.EDITED,
-        now,
-        editor,
-        assurance=assurance,
+    fields, others = named(approval.payload, payload.value, kind.schema)
+    edited = Edited(
         before=approval.digest,
         payload=payload.digest,
-        **named(approval.payload, payload.value, kind.schema),
+        fields=fields,
+        others=others or None,
         comment=content_digest(comment),
         rule=revised.rule,
-        **rules_of(revised),
-        **wording_of(revised),
+        rules=rules_of(revised),
+        wording=wording_of(revised),
     )
+    record(tx, revised, edited, now, editor, assurance=assurance)
     revised = replace(revised, edits=(*approval.edits, made))
     if judgement.rule is not None and judgement.verdict is not None:
         decide_by_rule(tx, revised, judgement.rule.name, judgement.verdict, now, cooldown=kind.cooldown)

@@ -1,27 +1,20 @@
 """Ends the status `pending`: the new status, its audit entry, and the waiting flow, in one transaction."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from mcp_hitl.desk.transactions.effects import EFFECTS
 from mcp_hitl.desk.transactions.record import record
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
-from mcp_hitl.domain.approvals.resolution import POLICY_STAGE, quorum_of, resolve
-from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.approvals.resolution import POLICY, POLICY_STAGE, quorum_of, resolve
+from mcp_hitl.domain.evidence.audit import content_digest
+from mcp_hitl.domain.evidence.events import ENDINGS, Decided
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import AlreadyResolved
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.store.transaction import Transaction
-
-_EVENTS: Mapping[Status, Event] = {
-    Status.APPROVED: Event.APPROVED,
-    Status.REJECTED: Event.REJECTED,
-    Status.EXPIRED: Event.EXPIRED,
-    Status.CANCELLED: Event.CANCELLED,
-}
 
 
 def end(
@@ -43,16 +36,10 @@ def end(
     until = None if cooldown is None or status is not Status.REJECTED else now + cooldown
     if not tx.approvals.resolve(approval.id, status, now, answer=answer, reason=reason, cooldown_until=until):
         raise AlreadyResolved(f"{approval.id} was resolved a moment ago. Look at it again.")
-    record(
-        tx,
-        approval,
-        _EVENTS[status],
-        now,
-        who,
-        answer=content_digest(answer),
-        reason=content_digest(reason),
-        cooldown_until=until and rfc3339(until),
+    ended = ENDINGS[status](
+        answer=content_digest(answer), reason=content_digest(reason), cooldown_until=until and rfc3339(until)
     )
+    record(tx, approval, ended, now, who)
     if approval.flow is not None:
         tx.flows.wake(approval.flow)
     return replace(approval, status=status, resolved_at=now, answer=answer, reason=reason, cooldown_until=until)
@@ -92,24 +79,16 @@ def decide_by_rule(
         approval=approval.id,
         revision=approval.revision,
         stage=POLICY_STAGE,
-        approver=f"policy:{rule}",
-        established="policy",
+        approver=f"{POLICY}:{rule}",
+        established=POLICY,
         verdict=verdict,
         comment=None,
         assurance=Assurance.NONE,
         at=now,
     )
     tx.approvals.add_decision(decision)
-    record(
-        tx,
-        approval,
-        Event.DECIDED,
-        now,
-        assurance=Assurance.NONE,
-        verdict=verdict.value,
-        stage=POLICY_STAGE,
-        approver=decision.approver,
-        digest=approval.digest,
-        rule=rule,
+    decided = Decided(
+        verdict=verdict, stage=POLICY_STAGE, digest=approval.digest, approver=decision.approver, rule=rule
     )
+    record(tx, approval, decided, now, assurance=Assurance.NONE)
     settle(tx, approval, decision, now, None, cooldown=cooldown)

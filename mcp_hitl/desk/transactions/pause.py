@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from mcp_hitl.desk.transactions.record import begin, record
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.events import ClockReset, Paused, Resumed
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.store.transaction import Transaction
@@ -14,7 +14,7 @@ def pause(tx: Transaction, who: Principal, kind: str | None, clock: datetime) ->
     now = begin(tx, clock)
     stopped = tx.stops.pause(kind, who.id, now)
     if stopped:
-        record(tx, None, Event.PAUSED, now, who, kind=kind)
+        record(tx, None, Paused(kind=kind), now, who)
     return stopped
 
 
@@ -23,7 +23,7 @@ def resume(tx: Transaction, who: Principal, kind: str | None, clock: datetime) -
     now = begin(tx, clock)
     resumed = tx.stops.resume(kind)
     if resumed:
-        record(tx, None, Event.RESUMED, now, who, kind=kind)
+        record(tx, None, Resumed(kind=kind), now, who)
     return resumed
 
 
@@ -34,5 +34,5 @@ def reset_clock(tx: Transaction, who: Principal, clock: datetime) -> datetime:
     """
     mark = tx.facts.mark()
     tx.facts.remember(clock)
-    record(tx, None, Event.CLOCK_RESET, clock, who, was=rfc3339(mark))
+    record(tx, None, ClockReset(was=rfc3339(mark)), clock, who)
     return mark

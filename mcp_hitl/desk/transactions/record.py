@@ -1,10 +1,10 @@
 """The parts of every change: take the time, and write the audit entry in the same transaction."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from mcp_hitl.domain.approvals.approval import Approval, Status
-from mcp_hitl.domain.evidence.audit import NOWHERE, SYSTEM, Entry, Event
+from mcp_hitl.domain.evidence.audit import NOWHERE, SYSTEM, Entry
+from mcp_hitl.domain.evidence.events import AuditEvent
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.clock import present
@@ -33,24 +33,23 @@ def instant(view: View, clock: datetime) -> datetime:
 def record(
     tx: Transaction,
     approval: Approval | None,
-    event: Event,
+    event: AuditEvent,
     now: datetime,
     who: Principal | None = None,
     *,
     assurance: Assurance | None = None,
-    **data: Any,
 ) -> None:
-    """Append an audit entry. `who` is None if no principal acted; data that is None is left out."""
+    """Append an audit entry. `who` is None if no principal acted."""
     tx.log.append(
         Entry(
             approval=approval.id if approval else NOWHERE,
-            event=event,
+            event=event.event,
             revision=approval.revision if approval else 0,
             actor=who.id if who else SYSTEM,
             established=who.established.value if who else None,
             assurance=assurance,
             at=now,
-            data={name: value for name, value in data.items() if value is not None},
+            data=event.data(),
         )
     )
 

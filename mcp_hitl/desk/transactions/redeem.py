@@ -1,6 +1,5 @@
 """Carrying out the approved action: once, while the approval is valid, and never again on a guess."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from mcp_hitl.desk.transactions.decide import checked_comment
@@ -9,7 +8,7 @@ from mcp_hitl.desk.transactions.rights import check_is_an_approver
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import ENDED_AS
 from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
-from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.evidence.events import Started, result_of
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Established, Principal
@@ -19,12 +18,6 @@ from mcp_hitl.domain.values.errors import Conflict, NotAllowed
 from mcp_hitl.domain.values.instants import in_words, rfc3339
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
-
-_ENDS: Mapping[OutcomeState, Event] = {
-    OutcomeState.SUCCEEDED: Event.SUCCEEDED,
-    OutcomeState.FAILED: Event.FAILED,
-    OutcomeState.UNKNOWN: Event.UNKNOWN,
-}
 
 
 def redeem(
@@ -54,7 +47,7 @@ def redeem(
     now = begin(tx, clock)
     if not tx.approvals.set_outcome(approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)):
         raise Conflict(f"{approval.id} was redeemed already, and an approval can be used only once. Ask for a new one.")
-    record(tx, approval, Event.STARTED, now, caller, digest=approval.digest)
+    record(tx, approval, Started(digest=approval.digest), now, caller)
     return tx.approvals.get(approval.id) or approval
 
 
@@ -77,7 +70,7 @@ def report(
     now = begin(tx, clock)
     if not tx.approvals.set_outcome(approval.id, outcome, was=(OutcomeState.RUNNING,)):
         raise Conflict(f"{approval.id} is not being carried out: its outcome is {approval.outcome.state.value}.")
-    record_outcome(tx, approval, outcome, now, caller)
+    record(tx, approval, result_of(outcome), now, caller)
     return tx.approvals.get(approval.id) or approval
 
 
@@ -107,7 +100,7 @@ def reconcile(
         )
     if approval.flow is not None:
         tx.flows.settle(approval.flow, ENDED_AS[outcome.state])
-    record_outcome(tx, approval, outcome, now, person, assurance)
+    record(tx, approval, result_of(outcome), now, person, assurance=assurance)
     return tx.approvals.get(approval.id) or approval
 
 
@@ -154,17 +147,3 @@ def _outcome(succeeded: bool, note: str | None) -> Outcome:
     if succeeded:
         return Outcome(OutcomeState.SUCCEEDED, {"note": note} if note else None)
     return Outcome(OutcomeState.FAILED, None, note or "It failed.")
-
-
-def record_outcome(
-    tx: Transaction,
-    approval: Approval,
-    outcome: Outcome,
-    now: datetime,
-    who: Principal | None = None,
-    assurance: Assurance | None = None,
-) -> None:
-    """Append the audit entry for how an action ended, or that nobody knows."""
-    event = _ENDS[outcome.state]
-    said = {"result": content_digest(outcome.result), "error": content_digest(outcome.error)}
-    record(tx, approval, event, now, who, assurance=assurance, **said)

@@ -8,11 +8,13 @@ from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.evidence.audit import Event
 from mcp_hitl.domain.evidence.digests import rules_of, wording_of
+from mcp_hitl.domain.evidence.events import AskedAgain, Opened
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Judgement, Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Conflict, TooMany
+from mcp_hitl.domain.values.ids import flow_id
 from mcp_hitl.domain.values.payload import Payload
 from mcp_hitl.store.transaction import Transaction
 
@@ -50,7 +52,7 @@ def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: R
     asked_before = _earlier(tx, request, request.payload.digest, now)
     if asked_before is not None:
         tx.approvals.count_ask(asked_before.id)
-        record(tx, asked_before, Event.ASKED_AGAIN, now, request.requester)
+        record(tx, asked_before, AskedAgain(), now, request.requester)
         return tx.approvals.get(asked_before.id) or asked_before
     _check_open(tx, request, now)
     return open_approval(tx, request, now, rulebook)
@@ -90,24 +92,20 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
         dedup_key=request.dedup_key,
         stage_since=now,
         timed_to=now,
-        flow=request.id.replace("apr_", "flw_") if starts_flow else request.flow,
+        flow=flow_id(request.id) if starts_flow else request.flow,
         rule=judgement.rule and judgement.rule.name,
         asked_digest=request.payload.digest,
         requested_as=request.requester.established.value,
     )
     tx.approvals.insert(approval)
-    record(
-        tx,
-        approval,
-        Event.OPENED,
-        now,
-        request.requester,
+    opened = Opened(
         kind=kind.name,
         payload=approval.digest,
         rule=approval.rule,
-        **rules_of(approval),
-        **wording_of(approval),
+        rules=rules_of(approval),
+        wording=wording_of(approval),
     )
+    record(tx, approval, opened, now, request.requester)
     if starts_flow and approval.flow is not None:
         tx.flows.insert(approval.flow, kind.name, approval.id, now)
     if judgement.rule is not None and judgement.verdict is not None:

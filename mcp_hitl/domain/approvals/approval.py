@@ -1,6 +1,5 @@
-"""Approvals, their decisions, and the one table of their lifecycle."""
+"""Approvals, their decisions and edits, and what became of them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -8,6 +7,7 @@ from typing import Any
 
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.ids import starter_of
 
 
 class Status(StrEnum):
@@ -18,16 +18,6 @@ class Status(StrEnum):
     REJECTED = "rejected"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
-
-
-LIFECYCLE: Mapping[Status, frozenset[Status]] = {
-    Status.PENDING: frozenset({Status.APPROVED, Status.REJECTED, Status.EXPIRED, Status.CANCELLED}),
-    Status.APPROVED: frozenset(),
-    Status.REJECTED: frozenset(),
-    Status.EXPIRED: frozenset(),
-    Status.CANCELLED: frozenset(),
-}
-"""Maps each status to the statuses that may follow it."""
 
 
 class OutcomeState(StrEnum):
@@ -160,7 +150,7 @@ class Approval:
     @property
     def opened_by(self) -> str | None:
         """The id of the approval whose flow asked for this one; None if this approval did not come from such a flow."""
-        first = None if self.flow is None else self.flow.replace("flw_", "apr_")
+        first = None if self.flow is None else starter_of(self.flow)
         return None if first == self.id else first
 
     @property

@@ -10,6 +10,9 @@ from mcp_hitl.domain.policy.policy import Verdict
 POLICY_STAGE = 0
 """The stage of a decision that a policy rule made."""
 
+POLICY = "policy"
+"""The `established` of a decision that a policy rule made instead of a person."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quorum:

@@ -3,10 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from json.encoder import encode_basestring
 
 from mcp_hitl.domain.policy.policy import Assurance
-from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of, rfc8785_form
 from mcp_hitl.domain.values.instants import rfc3339
 
@@ -40,9 +38,6 @@ class Event(StrEnum):
     SIGNED_IN = "signed-in"
     SIGNED_OUT = "signed-out"
 
-
-RESOLVING = frozenset({Event.APPROVED, Event.REJECTED, Event.EXPIRED, Event.CANCELLED})
-"""The events that end the status `pending`."""
 
 NOWHERE = ""
 """The `approval` of an entry that concerns no particular approval, such as a pause."""
@@ -105,32 +100,9 @@ def hash_of(seq: int, entry: Entry, previous: str) -> str:
     return digest_of(rfc8785_form(body(seq, entry, previous)))
 
 
-def sealed(seq: int, entry: Entry, previous: str) -> tuple[str, str]:
-    """Return the RFC 8785 form of a new entry's data, and the entry's hash.
-
-    The hash is the one of `hash_of`. Each change writes several entries, so we build the body's form around the data's.
-    """
-    data = canonical(entry.data, what="data").decode()
-    form = (
-        f'{{"actor":{_text(entry.actor)},"approval":{_text(entry.approval)},"assurance":{_text(entry.assurance)},'
-        f'"at":"{rfc3339(entry.at)}","data":{data},"established":{_text(entry.established)},'
-        f'"event":{_text(entry.event)},"previous":{_text(previous)},"revision":{entry.revision},"seq":{seq}}}'
-    )
-    return data, digest_of(form.encode())
-
-
-def _text(text: str | None) -> str:
-    return "null" if text is None else encode_basestring(text)
-
-
 def genesis(database: str) -> str:
     """Return the `previous` of the first entry: the digest of the database's id."""
     return content_digest(database) or ""
-
-
-def by(principal: Principal) -> JsonObject:
-    """Return the fields of an entry that name the principal who acted."""
-    return {"actor": principal.id, "established": principal.established.value}
 
 
 def content_digest(content: object) -> str | None:

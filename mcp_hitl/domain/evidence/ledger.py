@@ -1,34 +1,21 @@
 """Reads the log from its beginning, checks the hash chain, and collects what the log records of each approval."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from mcp_hitl.domain.approvals.approval import OutcomeState, Status
+from mcp_hitl.domain.approvals.resolution import POLICY
+from mcp_hitl.domain.evidence import events
 from mcp_hitl.domain.evidence.audit import Entry, Event, Recorded
+from mcp_hitl.domain.evidence.digests import Rules, Wording
+from mcp_hitl.domain.evidence.fields import Incomplete
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.values.canonical import JsonObject
 
 
 class Broken(Exception):
     """The evidence is not intact; the message names the place and the fault."""
-
-
-POLICY = "policy"
-"""The `established` of a decision that a policy rule made instead of a principal."""
-
-_ENDS: Mapping[Event, Status] = {
-    Event.APPROVED: Status.APPROVED,
-    Event.REJECTED: Status.REJECTED,
-    Event.EXPIRED: Status.EXPIRED,
-    Event.CANCELLED: Status.CANCELLED,
-}
-_OUTCOMES: Mapping[Event, OutcomeState] = {
-    Event.STARTED: OutcomeState.RUNNING,
-    Event.SUCCEEDED: OutcomeState.SUCCEEDED,
-    Event.FAILED: OutcomeState.FAILED,
-    Event.UNKNOWN: OutcomeState.UNKNOWN,
-}
 
 
 @dataclass(slots=True)
@@ -38,6 +25,9 @@ class Told:
     digest: str
     opened: tuple[object, ...]
     """The requester and how they were identified, the kind, the instant, and the digest of the original payload."""
+    rules: Rules
+    rule: str | None
+    wording: Wording
     revision: int = 1
     status: Status = Status.PENDING
     ended_at: datetime | None = None
@@ -48,13 +38,10 @@ class Told:
     reason: str | None = None
     decisions: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
     edits: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
-    rules: JsonObject = field(default_factory=JsonObject)
-    rule: str | None = None
-    wording: JsonObject = field(default_factory=JsonObject)
     cooldown_until: str | None = None
     asked: int = 1
     escalated: set[str] = field(default_factory=set[str])
-    progress: list[object] = field(default_factory=list[object])
+    progress: list[str] = field(default_factory=list[str])
     erased_at: datetime | None = None
 
 
@@ -89,8 +76,8 @@ class Ledger:
             self.seq, self.head = recorded.seq, recorded.hash
             self.met_expected = self.met_expected or recorded.hash == expect
             try:
-                self._follow(recorded, place)
-            except (KeyError, TypeError, AttributeError):
+                self._follow(recorded.entry, place)
+            except Incomplete:
                 raise Broken(f"{place} lacks a field that its event needs") from None
 
     def check_end(self, expect: str | None) -> None:
@@ -105,84 +92,90 @@ class Ledger:
                 "its end was cut off, or this is another database"
             )
 
-    def _follow(self, recorded: Recorded, place: str) -> None:
-        entry, data = recorded.entry, recorded.entry.data
-        if entry.event is Event.PAUSED:
-            self.paused[data.get("kind", "")] = entry.actor, entry.at
-            return
-        if entry.event is Event.RESUMED:
-            self.paused.pop(data.get("kind", ""), None)
-            return
-        if entry.event in {Event.CLOCK_RESET, Event.SIGNED_IN, Event.SIGNED_OUT}:
-            return
-        if entry.event is Event.OPENED:
-            if entry.approval in self.approvals:
-                raise Broken(f"{place} opens {entry.approval} a second time")
-            asked = str(data["payload"])
-            told = Told(asked, (entry.actor, entry.established, data["kind"], entry.at, asked))
-            _govern(told, data)
-            self.approvals[entry.approval] = told
-            return
-        told = self.approvals.get(entry.approval)
-        if told is None:
-            raise Broken(f"{place} is about {entry.approval}, which was never opened")
-        if entry.event is Event.EDITED:
-            told.digest, told.revision = str(data["payload"]), entry.revision
-            _govern(told, data)
-            told.escalated.clear()
-            told.edits.append(
-                (entry.revision, entry.actor, data["before"], data["payload"], data.get("comment"), entry.at)
-            )
-        elif entry.event is Event.DECIDED:
-            told.decisions.append(_decided(entry))
-        elif entry.event in _ENDS:
-            if told.status is not Status.PENDING:
-                raise Broken(f"{place} ends {entry.approval}, which had ended as {told.status.value}")
-            told.status, told.ended_at = _ENDS[entry.event], entry.at
-            told.answer, told.reason = data.get("answer"), data.get("reason")
-            told.cooldown_until = data.get("cooldown_until")
-        elif entry.event in _OUTCOMES:
-            told.outcome = _OUTCOMES[entry.event]
-            told.result, told.error = data.get("result"), data.get("error")
-        else:
-            _note(told, entry)
+    def _follow(self, entry: Entry, place: str) -> None:
+        match events.read(entry):
+            case events.Paused(kind=kind):
+                self.paused[kind or ""] = entry.actor, entry.at
+            case events.Resumed(kind=kind):
+                self.paused.pop(kind or "", None)
+            case events.ClockReset() | events.SignedIn() | events.SignedOut():
+                pass
+            case events.Opened() as opened:
+                if entry.approval in self.approvals:
+                    raise Broken(f"{place} opens {entry.approval} a second time")
+                self.approvals[entry.approval] = _told(entry, opened)
+            case event:
+                told = self.approvals.get(entry.approval)
+                if told is None:
+                    raise Broken(f"{place} is about {entry.approval}, which was never opened")
+                if isinstance(event, events.Ended) and told.status is not Status.PENDING:
+                    raise Broken(f"{place} ends {entry.approval}, which had ended as {told.status.value}")
+                _add(told, entry, event)
 
 
-def _note(told: Told, entry: Entry) -> None:
-    """Record an event that neither resolves nor decides an approval."""
-    match entry.event:
-        case Event.ASKED_AGAIN:
-            told.asked += 1
-        case Event.ESCALATED:
-            told.escalated.update(entry.data["to"])
-        case Event.COOLDOWN_LIFTED:
-            told.cooldown_until = None
-        case Event.PROGRESS:
-            told.progress.append(entry.data["report"])
-        case Event.ERASED:
-            told.erased_at = entry.at
+def _told(entry: Entry, opened: events.Opened) -> Told:
+    return Told(
+        digest=opened.payload,
+        opened=(entry.actor, entry.established, opened.kind, entry.at, opened.payload),
+        rules=opened.rules,
+        rule=opened.rule,
+        wording=opened.wording,
+    )
+
+
+def _add(told: Told, entry: Entry, event: events.Later) -> None:
+    """Add what happened to an approval after it was opened."""
+    match event:
+        case events.Decided():
+            told.decisions.append(_decision(entry, event))
+        case events.Edited():
+            _edit(told, entry, event)
+        case events.Ended():
+            told.status, told.ended_at = event.status, entry.at
+            told.answer, told.reason, told.cooldown_until = event.answer, event.reason, event.cooldown_until
+        case events.Started():
+            told.outcome, told.result, told.error = event.state, None, None
+        case events.Finished():
+            told.outcome, told.result, told.error = event.state, event.result, event.error
         case _:
+            _note(told, entry, event)
+
+
+def _note(told: Told, entry: Entry, event: events.Aside) -> None:
+    """Note an event that neither decides, changes nor ends anything."""
+    match event:
+        case events.AskedAgain():
+            told.asked += 1
+        case events.Escalated():
+            told.escalated.update(event.to)
+        case events.CooldownLifted():
+            told.cooldown_until = None
+        case events.Progressed():
+            told.progress.append(event.report)
+        case events.Erased():
+            told.erased_at = entry.at
+        case events.Reminded():
             pass
 
 
-def _govern(told: Told, data: JsonObject) -> None:
-    told.rules = {name: data.get(name) for name in ("policy", "expires_at")}
-    told.wording = {name: data.get(name) for name in ("title", "claim", "form")}
-    told.rule = data.get("rule")
+def _edit(told: Told, entry: Entry, edited: events.Edited) -> None:
+    told.digest, told.revision = edited.payload, entry.revision
+    told.rules, told.rule, told.wording = edited.rules, edited.rule, edited.wording
+    told.escalated.clear()
+    told.edits.append((entry.revision, entry.actor, edited.before, edited.payload, edited.comment, entry.at))
 
 
-def _decided(entry: Entry) -> tuple[object, ...]:
-    data = entry.data
+def _decision(entry: Entry, decided: events.Decided) -> tuple[object, ...]:
     return (
         entry.revision,
-        data["stage"],
-        data.get("approver", entry.actor),
+        decided.stage,
+        decided.approver or entry.actor,
         entry.established or POLICY,
-        data["verdict"],
+        decided.verdict,
         entry.assurance,
         entry.at,
-        data.get("looked_ms"),
-        data.get("comment"),
+        decided.looked_ms,
+        decided.comment,
     )
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
 from mcp_hitl.domain.approvals.resolution import resolve
 from mcp_hitl.domain.evidence.audit import content_digest
-from mcp_hitl.domain.evidence.digests import rules_of, wording_of
+from mcp_hitl.domain.evidence.digests import report_of, rules_of, wording_of
 from mcp_hitl.domain.evidence.ledger import Broken, Told
 from mcp_hitl.domain.values.canonical import JsonObject, digest_of
 from mcp_hitl.domain.values.instants import rfc3339
@@ -20,7 +20,7 @@ def _decision(decision: Decision) -> tuple[object, ...]:
         decision.stage,
         decision.approver,
         decision.established,
-        decision.verdict.value,
+        decision.verdict,
         decision.assurance,
         decision.at,
         None if decision.looked is None else decision.looked // timedelta(milliseconds=1),
@@ -106,7 +106,7 @@ def _check_erased(approval: Approval, contents: Mapping[str, str]) -> None:
 def _check_contents(told: Told, approval: Approval) -> None:
     if wording_of(approval) != told.wording:
         raise Broken(f"the title, the claim or the form of {approval.id} is not the one in the log")
-    if [content_digest([one.step, one.message]) for one in approval.progress] != told.progress:
+    if [report_of(one) for one in approval.progress] != told.progress:
         raise Broken(f"the progress of {approval.id} is not the one in the log")
     if content_digest(approval.payload) != approval.digest:
         raise Broken(f"the payload of {approval.id} does not match its digest")

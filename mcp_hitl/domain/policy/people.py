@@ -16,10 +16,8 @@ class People:
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def identify(self, principal: Principal) -> Principal:
-        """Return the principal under their main id, with the groups that they are in now."""
-        person = self.person(principal.id)
-        groups = frozenset(name for name, members in self.groups.items() if person in members)
-        return replace(principal, id=person, groups=groups)
+        """Return the principal under their main id."""
+        return replace(principal, id=self.person(principal.id))
 
     def person(self, account: str) -> str:
         """Return a person's main id, whichever account they use (THREATS T19)."""

@@ -1,6 +1,6 @@
 """Who is acting, and how we know. This never comes from a tool argument."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 LOCAL = "local"
@@ -25,11 +25,10 @@ _AT_THIS_MACHINE = frozenset({Established.OS_USER, Established.LOOPBACK, Establi
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who acts: an id such as `os:ana` or `local`, their groups, and how they were identified."""
+    """Somebody who acts: an id such as `os:ana` or `local`, and how they were identified."""
 
     id: str
     established: Established
-    groups: frozenset[str] = field(default_factory=frozenset[str])
 
     @property
     def is_local(self) -> bool:

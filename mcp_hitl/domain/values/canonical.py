@@ -13,7 +13,6 @@ import rfc8785
 
 from mcp_hitl.domain.values.errors import Invalid
 
-Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 JsonObject = dict[str, Any]
 
 MAX_DEPTH = 32

@@ -26,14 +26,14 @@ def changes(before: Any, after: Any, place: str = "") -> list[JsonObject]:
     return [{"field": place or "payload", "before": _told(before), "after": _told(after)}]
 
 
-def named(before: JsonObject, after: JsonObject, schema: Mapping[str, Any]) -> JsonObject:
-    """Return `{fields, others}` for the log: changed top-level fields that the schema names, and the number of others.
+def named(before: JsonObject, after: JsonObject, schema: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
+    """Return for the log the changed top-level fields that the schema names, and the number of other changed fields.
 
     A field name that the schema does not know may itself be content, such as the name of a person, or a secret.
     """
     changed = {name for name in {*before, *after} if not _same(before.get(name, _ABSENT), after.get(name, _ABSENT))}
     fields = sorted(changed & {*schema.get("properties", {})})
-    return {"fields": fields, "others": len(changed) - len(fields) or None}
+    return tuple(fields), len(changed) - len(fields)
 
 
 def _told(value: Any) -> Any:

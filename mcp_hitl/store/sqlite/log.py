@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.evidence.audit import Entry, Recorded, genesis, sealed
+from mcp_hitl.domain.evidence.audit import Entry, Recorded, genesis, hash_of
+from mcp_hitl.domain.values.canonical import canonical
 from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.store import rows
 from mcp_hitl.store.facts import FactReads
@@ -62,7 +63,7 @@ class SqliteLog(LogChanges):
         """The next number is ours alone, since this transaction has locked the file."""
         last, previous = self.head()
         seq = last + 1
-        data, digest = sealed(seq, entry, previous)
+        data, digest = canonical(entry.data, what="data").decode(), hash_of(seq, entry, previous)
         row = (seq, *rows.entry_row(entry), data, previous, digest)
         self._db.execute(f"INSERT INTO audit ({rows.ENTRY}) VALUES ({', '.join('?' * len(row))})", row)
         self._head = (seq, digest)

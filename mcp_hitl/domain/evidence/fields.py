@@ -1,0 +1,81 @@
+"""Writes the fields of an event as the `data` of an entry, and reads them back.
+
+A field's name is its key. A field that is None is left out, and the fields of a part stand beside the others.
+"""
+
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any, TypeVar, cast
+
+from mcp_hitl.domain.values.canonical import JsonObject
+
+T = TypeVar("T")
+Names = tuple[str, ...]
+
+
+class Incomplete(Exception):
+    """An entry lacks a field that its event needs, or has something else in its place."""
+
+
+class Fields:
+    """What all events have in common."""
+
+    __slots__ = ()
+
+    def data(self) -> JsonObject:
+        """Return the `data` of an entry about this event."""
+        return _written(self)
+
+
+def read_as(event: type[T], data: object) -> T:
+    """Return the event of this class that was written as `data`; what else is there does not matter.
+
+    Raises:
+        Incomplete: a field is missing, or is not what the class says.
+    """
+    if not isinstance(data, dict):
+        raise Incomplete
+    held = cast("JsonObject", data)
+    return event(**{one.name: _read(one.type, held.get(one.name), held) for one in fields(cast("Any", event))})
+
+
+def _written(event: Any) -> JsonObject:
+    data: JsonObject = {}
+    for one in fields(event):
+        value = getattr(event, one.name)
+        if is_dataclass(value):
+            data |= _written(value)
+        elif value is not None:
+            data[one.name] = _plain(value)
+    return data
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    return [*cast("Names", value)] if isinstance(value, tuple) else value
+
+
+def _read(wanted: Any, value: Any, data: JsonObject) -> Any:
+    if is_dataclass(wanted):
+        return read_as(cast("type[Any]", wanted), data)
+    if wanted == Names:
+        return _names(value)
+    if isinstance(wanted, type) and issubclass(wanted, Enum):
+        return _member(wanted, value)
+    if not isinstance(value, wanted):
+        raise Incomplete
+    return value
+
+
+def _member(wanted: type[Enum], value: object) -> Enum:
+    try:
+        return wanted(value)
+    except ValueError:
+        raise Incomplete from None
+
+
+def _names(value: object) -> Names:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in cast("list[object]", value)):
+        raise Incomplete
+    return tuple(cast("list[str]", value))
