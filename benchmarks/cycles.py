@@ -92,7 +92,7 @@ async def _cycles(path: Path, together: int) -> float:
 
 
 async def _cycle(desk: Desk, number: int) -> None:
-    approval = await desk.submit(ANA, "expense", lunch(number + 1))
+    approval = await desk.approvals.submit(ANA, "expense", lunch(number + 1))
     async with _outcome(desk, approval.id) as completed:
         await decide(desk, approval)
         await completed()
@@ -119,7 +119,7 @@ class Completed:
             while True:
                 await self._stirred.wait()
                 self._stirred = anyio.Event()
-                if (await self._desk.get(ANA, self._id)).outcome.state is OutcomeState.SUCCEEDED:
+                if (await self._desk.approvals.get(ANA, self._id)).outcome.state is OutcomeState.SUCCEEDED:
                     return
 
 
@@ -143,15 +143,15 @@ async def _latencies(path: Path, together: int) -> Latencies:
 
 async def _timed(desk: Desk, elsewhere: Desk, number: int, taken: Latencies) -> None:
     started = time.perf_counter()
-    approval = await desk.submit(ANA, "expense", lunch(number))
-    while approval.id not in {one.id for one in (await elsewhere.pending(ANA, limit=100)).approvals}:
+    approval = await desk.approvals.submit(ANA, "expense", lunch(number))
+    while approval.id not in {one.id for one in (await elsewhere.search.pending(ANA, limit=100)).approvals}:
         pass
     taken.visible.append(time.perf_counter() - started)
     async with _outcome(desk, approval.id) as completed, anyio.create_task_group() as tasks:
         begun = 0.0
 
         async def wait() -> None:
-            await desk.wait(ANA, approval.id, seconds=PATIENCE)
+            await desk.approvals.wait(ANA, approval.id, seconds=PATIENCE)
             taken.waiter.append(time.perf_counter() - begun)
 
         tasks.start_soon(wait)

@@ -24,7 +24,7 @@ async def measure() -> list[Figure]:
         for _ in range(ROUNDS):
             for desk, times in ((small, taken[0]), (large, taken[1])):
                 started = time.perf_counter()
-                assert len((await desk.pending(ANA)).approvals) == 20
+                assert len((await desk.search.pending(ANA)).approvals) == 20
                 times.append(1000 * (time.perf_counter() - started))
         for store in stores:
             await store.close()
@@ -39,7 +39,7 @@ async def measure() -> list[Figure]:
 async def _fill(path: Path, pending: int, decided: int) -> None:
     """One approval through the desk, and the others as copies of it."""
     store = SqliteStore(path)
-    model = (await Desk(store, inbox="nowhere").submit(ANA, "action", lunch(0), claim="Lunch")).id
+    model = (await Desk(store, inbox="nowhere").approvals.submit(ANA, "action", lunch(0), claim="Lunch")).id
     await store.close()
     db = connect(path)
     columns = [row[1] for row in db.execute("PRAGMA table_info(approvals)")]

@@ -47,7 +47,9 @@ async def measure() -> list[Figure]:
         store = SqliteStore(path)
         desk = Desk(store, inbox="nowhere")
         for start in range(0, PENDING, 1_000):
-            await asyncio.gather(*(desk.submit(ANA, "expense", lunch(n)) for n in range(start, start + 1_000)))
+            await asyncio.gather(
+                *(desk.approvals.submit(ANA, "expense", lunch(n)) for n in range(start, start + 1_000))
+            )
         with _server(path) as (address, process):
             figures = _told("event on every stream", await _streams(desk, address))
             if executable := next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None):
@@ -84,8 +86,8 @@ def _server(path: Path) -> Generator[tuple[str, "subprocess.Popen[str]"]]:
 async def _streams(desk: Desk, address: str) -> list[float]:
     there = urlsplit(address)
     assert there.hostname and there.port
-    session = await desk.sign_in(await desk.offer_link(ANA))
-    name = await desk.database_id()
+    session = await desk.inbox.sign_in(await desk.inbox.offer_link(ANA))
+    name = await desk.inbox.database_id()
     cookie = f"{cookie_name(name)}={name}.{session.secret}"
     request = f"GET /live HTTP/1.1\r\nHost: {there.netloc}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
     async with AsyncExitStack() as stack:
@@ -96,7 +98,7 @@ async def _streams(desk: Desk, address: str) -> list[float]:
             await _heard(stream, b"event: open")
             streams.append(stream)
         taken: list[float] = []
-        for approval in (await desk.pending(ANA, limit=DECISIONS)).approvals:
+        for approval in (await desk.search.pending(ANA, limit=DECISIONS)).approvals:
             decided = 0.0
             async with asyncio.timeout(PATIENCE), anyio.create_task_group() as tasks:
                 for stream in streams:
@@ -121,7 +123,7 @@ async def _pages(desk: Desk, address: str, executable: str) -> list[float]:
             context = await chromium.new_context()
             context.set_default_timeout(PATIENCE * 1_000)
             first = await context.new_page()
-            await first.goto(link(Origin.parse(address), await desk.offer_link(ANA)))
+            await first.goto(link(Origin.parse(address), await desk.inbox.offer_link(ANA)))
             await first.wait_for_url(f"{address}/")
             pages.append(first)
             for _ in range(TABS - 1):
@@ -129,7 +131,7 @@ async def _pages(desk: Desk, address: str, executable: str) -> list[float]:
                 await tab.goto(address)
                 pages.append(tab)
         taken: list[float] = []
-        for approval in (await desk.pending(ANA, limit=DECISIONS)).approvals:
+        for approval in (await desk.search.pending(ANA, limit=DECISIONS)).approvals:
             seen = [asyncio.create_task(page.evaluate(_GONE, approval.id)) for page in pages]
             await asyncio.gather(*(page.evaluate("1") for page in pages))  # every page watches by now
             await decide(desk, approval)

@@ -46,7 +46,7 @@ async def _in_process() -> Figure:
             returned = {approval.id: asyncio.Future[float]() for approval in waiting}
 
             async def wait(approval: Approval) -> None:
-                await desk.wait(ANA, approval.id, seconds=300)
+                await desk.approvals.wait(ANA, approval.id, seconds=300)
                 returned[approval.id].set_result(time.perf_counter())
 
             async with anyio.create_task_group() as tasks:
@@ -90,7 +90,7 @@ async def _across_processes(path: Path) -> list[Figure]:
 
 
 async def _submitted(desk: Desk) -> list[Approval]:
-    return await asyncio.gather(*(desk.submit(ANA, "expense", lunch(number)) for number in range(WAITERS)))
+    return await asyncio.gather(*(desk.approvals.submit(ANA, "expense", lunch(number)) for number in range(WAITERS)))
 
 
 async def _decided(desk: Desk, approval: Approval, returned: dict[str, asyncio.Future[float]]) -> float:
@@ -103,7 +103,7 @@ async def _decided(desk: Desk, approval: Approval, returned: dict[str, asyncio.F
 
 async def decide(desk: Desk, approval: Approval) -> Approval:
     """Approve what was shown."""
-    return await desk.decide(ANA, Shown.of(approval), Verdict.APPROVE, assurance=Assurance.LOCAL)
+    return await desk.decisions.decide(ANA, Shown.of(approval), Verdict.APPROVE, assurance=Assurance.LOCAL)
 
 
 def _cpu_of_children() -> float:

@@ -124,7 +124,7 @@ class Approvals:
         Raises:
             Invalid, Conflict, TooMany: nothing was stored.
         """
-        return await self.desk.submit(self.requester, kind, details, claim=title, dedup_key=dedup_key)
+        return await self.desk.approvals.submit(self.requester, kind, details, claim=title, dedup_key=dedup_key)
 
     async def get(self, approval_id: str, *, approver: Principal | None = None) -> Approval:
         """Return one approval.
@@ -136,8 +136,8 @@ class Approvals:
             NotFound: there is no such approval.
         """
         if approver is None:
-            return await self.desk.get(self.requester, approval_id)
-        return await self.desk.get(approver, approval_id, deciding=Assurance.STEP_UP)
+            return await self.desk.approvals.get(self.requester, approval_id)
+        return await self.desk.approvals.get(approver, approval_id, deciding=Assurance.STEP_UP)
 
     async def wait(self, approval_id: str, *, seconds: float = FOREVER) -> Approval:
         """Return an approval once it is resolved, or in its present state after `seconds`.
@@ -145,7 +145,7 @@ class Approvals:
         Raises:
             NotFound: there is no such approval.
         """
-        return await self.desk.wait(self.requester, approval_id, seconds=seconds)
+        return await self.desk.approvals.wait(self.requester, approval_id, seconds=seconds)
 
     async def outcome(self, approval_id: str, *, seconds: float = FOREVER) -> Approval:
         """Return an approval once its action here has ended too, or in its present state after `seconds`.
@@ -245,10 +245,10 @@ class Approvals:
                 bound.apply_defaults()
                 try:
                     payload = to_jsonable_python(_checked(arguments, bound.arguments))
-                    approval = await self.desk.submit(self.requester, name, payload)
+                    approval = await self.desk.approvals.submit(self.requester, name, payload)
                     if self._wait_seconds > 0:
                         seconds = self._wait_seconds
-                        approval = await self.desk.wait(self.requester, approval.id, seconds=seconds)
+                        approval = await self.desk.approvals.wait(self.requester, approval.id, seconds=seconds)
                 except HitlError as error:
                     if self._tool_error is None:
                         raise
@@ -284,7 +284,7 @@ class Approvals:
         answer: JsonObject | None,
         looked: timedelta | None,
     ) -> Approval:
-        return await self.desk.decide(
+        return await self.desk.decisions.decide(
             approver, Shown.of(approval), verdict, assurance=assurance, comment=comment, answer=answer, looked=looked
         )
 

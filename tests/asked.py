@@ -47,7 +47,7 @@ def ask_all(
     """Ask for several, in order."""
 
     async def submit(desk: Desk) -> list[Approval]:
-        return [await desk.submit(requester, kind, payload, claim=claim) for kind, payload in requests]
+        return [await desk.approvals.submit(requester, kind, payload, claim=claim) for kind, payload in requests]
 
     return on_desk(database, submit)
 
@@ -61,7 +61,7 @@ def look(database: Path, approval_id: str) -> Approval:
     """The approval as it is stored."""
 
     async def get(desk: Desk) -> Approval:
-        return await desk.get(AGENT, approval_id)
+        return await desk.approvals.get(AGENT, approval_id)
 
     return on_desk(database, get)
 
@@ -78,7 +78,7 @@ def wait_until_asked(database: Path, title: str = "") -> str:
         with anyio.fail_after(PATIENCE):
             async with desk.open(), desk.feed.listen(ANY, note):
                 while True:
-                    for approval in (await desk.pending(AGENT)).approvals:
+                    for approval in (await desk.search.pending(AGENT)).approvals:
                         if title in approval.title:
                             return approval.id
                     await news.wait()

@@ -100,7 +100,7 @@ def said(approver: Principal, approval: Approval, verdict: Verdict = Verdict.APP
 
 async def say(desk: Desk, words: Said) -> Seen:
     """Say it to the desk."""
-    return await desk.decide(
+    return await desk.decisions.decide(
         words.approver,
         Shown(words.approval_id, words.revision, words.digest, words.stage, words.nonce),
         words.verdict,

@@ -37,7 +37,7 @@ async def inbox_of(database: Path, but: str | None = None) -> str:
     try:
         with anyio.fail_after(PATIENCE):
             while True:
-                last = await desk.last_inbox()
+                last = await desk.inbox.last_inbox()
                 if last and str(last.address) != but and await is_ours(store.shared_key(), last.address):
                     return str(last.address)
                 await anyio.sleep(0.02)  # nothing tells when a process has begun to listen

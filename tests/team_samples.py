@@ -66,7 +66,7 @@ async def told(desk: Desk, approval: Approval, sentence: str) -> str:
     `code: message`.
     """
     name, verb, rest = (*sentence.split(" ", 2), "")[:3]
-    who, now = person(name), await desk.get(AGENT, approval.id)
+    who, now = person(name), await desk.approvals.get(AGENT, approval.id)
     try:
         match verb:
             case "approves" | "rejects":
@@ -76,10 +76,10 @@ async def told(desk: Desk, approval: Approval, sentence: str) -> str:
                 payload: JsonObject = {"n": int(rest.removeprefix("it to "))}
                 now = await edited(desk, who, now, payload)
             case "cancels":
-                now = await desk.cancel(who, now.id)
+                now = await desk.approvals.cancel(who, now.id)
             case _:
                 how = _HOW[rest.removeprefix("the cooldown").strip() or "at the machine"]
-                now = await desk.lift_cooldown(who, now.id, assurance=how)
+                now = await desk.decisions.lift_cooldown(who, now.id, assurance=how)
     except HitlError as error:
         return f"{error.code}: {error}"
     if now.status is not Status.PENDING:
@@ -93,7 +93,7 @@ async def edited(desk: Desk, who: Principal, shown: Approval, payload: JsonObjec
     """Edit what was shown."""
     words: dict[str, Any] = {"revision": shown.revision, "digest": shown.digest, "assurance": Assurance.LOCAL} | changes
     seen = Shown(shown.id, words.pop("revision"), words.pop("digest"))
-    return await desk.edit(who, seen, payload, **words)
+    return await desk.approvals.edit(who, seen, payload, **words)
 
 
 def after(hours: float, *to: str) -> Escalation:

@@ -34,9 +34,9 @@ def list_entries(context: click.Context, approval_id: str | None, as_json: bool)
     async def main() -> int:
         async with workspace(settings_of(context)) as place:
             if approval_id is None:
-                entries, verified = await place.desk.evidence().entries(), None
+                entries, verified = await place.desk.evidence.entries(), None
             else:
-                trail = await place.desk.trail(place.user, approval_id)
+                trail = await place.desk.approvals.trail(place.user, approval_id)
                 entries, verified = trail.entries, trail.verified
             told = [recorded.as_json() for recorded in entries]
             if as_json:
@@ -57,7 +57,7 @@ def head(context: click.Context, as_json: bool) -> None:
 
     async def main() -> int:
         async with workspace(settings_of(context)) as place:
-            seq, found = await place.desk.evidence().head()
+            seq, found = await place.desk.evidence.head()
         if as_json:
             print_json({"entries": seq, "head": found})
         else:
@@ -81,7 +81,7 @@ def verify(context: click.Context, file: Path | None, expect: str | None, as_jso
 
         if file is None:
             async with workspace(settings_of(context)) as place:
-                finding = await place.desk.evidence().verify(expect=expect)
+                finding = await place.desk.evidence.verify(expect=expect)
         else:
             try:
                 with file.open(encoding="utf-8") as lines:
@@ -114,7 +114,7 @@ def export(context: click.Context, file: Path, redact: bool) -> None:
                 # Theirs alone, like the database: it has every payload in it.
                 descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-                    count = await place.desk.evidence().export(lambda line: out.write(line + "\n"), redact=redact)
+                    count = await place.desk.evidence.export(lambda line: out.write(line + "\n"), redact=redact)
             except OSError as error:
                 raise Invalid(
                     f"{file} cannot be written: {error.strerror}. Name a file that does not exist yet."
@@ -149,7 +149,7 @@ def erase(context: click.Context, older_than: str) -> None:
             ):
                 terminal.say("Nothing was changed.")
                 return NO
-            count = await place.desk.evidence().erase(place.user, older_than=span)
+            count = await place.desk.evidence.erase(place.user, older_than=span)
         click.echo(f"{count:,} approvals erased.")
         return DONE
 

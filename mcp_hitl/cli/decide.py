@@ -74,18 +74,20 @@ def edit(
     async def act(place: Workspace) -> Seen | None:
         terminal.require_terminal()
         checked_comment(comment)
-        approval = await place.desk.get(place.user, approval_id, deciding=AT_TERMINAL)
+        approval = await place.desk.approvals.get(place.user, approval_id, deciding=AT_TERMINAL)
         check_open(approval, place.desk.clock())
         wanted = terminal.revise(approval.payload, changes, payload.read() if payload else None)
         if wanted is None:
             return None
-        place.desk.admit(approval.kind, wanted)
+        place.desk.approvals.admit(approval.kind, wanted)
         change = revision_wanted(approval.payload, wanted)
-        earlier = await place.desk.earlier(place.user, approval)
+        earlier = await place.desk.approvals.earlier(place.user, approval)
         terminal.say(f"{review(approval, place.desk.clock(), earlier)}\n\nYour change:\n\n{change}\n")
         if not terminal.confirm("Make this change?"):
             return None
-        return await place.desk.edit(place.user, Shown.of(approval), wanted, assurance=AT_TERMINAL, comment=comment)
+        return await place.desk.approvals.edit(
+            place.user, Shown.of(approval), wanted, assurance=AT_TERMINAL, comment=comment
+        )
 
     run(lambda: _act(context, act, as_json), as_json=as_json)
 
@@ -99,7 +101,7 @@ def cancel(context: click.Context, approval_id: str, reason: str | None, as_json
     """Cancel a pending request that you made. To stop somebody else's request, reject it."""
 
     async def act(place: Workspace) -> Seen:
-        return await place.desk.cancel(place.user, approval_id, reason)
+        return await place.desk.approvals.cancel(place.user, approval_id, reason)
 
     run(lambda: _act(context, act, as_json), as_json=as_json)
 
@@ -113,11 +115,11 @@ def lift(context: click.Context, approval_id: str, as_json: bool) -> None:
 
     async def act(place: Workspace) -> Seen | None:
         terminal.require_terminal()
-        approval = await place.desk.get(place.user, approval_id)
+        approval = await place.desk.approvals.get(place.user, approval_id)
         terminal.say(review(approval, place.desk.clock()))
         if not terminal.confirm("\nAllow this to be requested again now?"):
             return None
-        return await place.desk.lift_cooldown(place.user, approval_id, assurance=AT_TERMINAL)
+        return await place.desk.decisions.lift_cooldown(place.user, approval_id, assurance=AT_TERMINAL)
 
     run(lambda: _act(context, act, as_json), as_json=as_json)
 
@@ -127,17 +129,17 @@ async def _decide(
 ) -> int:
     async def act(place: Workspace) -> Seen | None:
         checked_comment(comment)
-        approval = await place.desk.get(place.user, approval_id, deciding=None if yes else AT_TERMINAL)
+        approval = await place.desk.approvals.get(place.user, approval_id, deciding=None if yes else AT_TERMINAL)
         now = place.desk.clock()
         check_open(approval, place.desk.clock())
         answer = None
         if not yes:
             terminal.require_terminal()
-            terminal.say(review(approval, now, await place.desk.earlier(place.user, approval)) + "\n")
+            terminal.say(review(approval, now, await place.desk.approvals.earlier(place.user, approval)) + "\n")
             answer = terminal.fill_in(approval) if verdict is Verdict.APPROVE else None
             if not terminal.confirm(f"{verdict.value.capitalize()} this?"):
                 return None
-        return await place.desk.decide(
+        return await place.desk.decisions.decide(
             place.user,
             Shown.of(approval, at=None if yes else now),
             verdict,

@@ -73,8 +73,8 @@ def inbox(context: click.Context, approval_id: str | None, printed: bool, signed
         )
         async with workspace(settings_of(context)) as place:
             _remove_left_pages(place.settings.database)
-            wanted = _Wanted(printed, approval_id and (await place.desk.get(place.user, approval_id)).id)
-            address = place.desk.address or await _serve(place, wanted)
+            wanted = _Wanted(printed, approval_id and (await place.desk.approvals.get(place.user, approval_id)).id)
+            address = place.desk.inbox.address or await _serve(place, wanted)
             return DONE if address is None else await _enter(place, address, wanted)
 
     run(main)
@@ -82,7 +82,7 @@ def inbox(context: click.Context, approval_id: str | None, printed: bool, signed
 
 async def _sign_out(settings: Settings) -> int:
     async with workspace(settings) as place:
-        ended = await place.desk.sign_everybody_out(place.user)
+        ended = await place.desk.inbox.sign_everybody_out(place.user)
     click.echo(f"{ended:,} {'session' if ended == 1 else 'sessions'} ended.")
     return DONE
 
@@ -95,7 +95,7 @@ async def _enter(place: Workspace, address: Origin, wanted: _Wanted) -> int:
     ours = await is_ours(shared_key(place), address)
     if not ours:
         await anyio.sleep(LOOK_SECONDS)  # whoever takes it over at this moment has not said where, or does not listen
-        address = await place.desk.find_inbox() or address
+        address = await place.desk.inbox.find_inbox() or address
         ours = await is_ours(shared_key(place), address)
     if not ours:
         click.echo(
@@ -150,7 +150,7 @@ async def _sign_in(place: Workspace, address: Origin, wanted: _Wanted) -> bool:
 
     from mcp_hitl.web.sign_in import link
 
-    code = await place.desk.offer_link(place.user)
+    code = await place.desk.inbox.offer_link(place.user)
     where = link(address, code, wanted.path)
     if wanted.printed:
         terminal.say(f"Open this link in your browser within ten minutes. It works once:\n\n  {where}\n")
@@ -169,7 +169,7 @@ async def _sign_in(place: Workspace, address: Origin, wanted: _Wanted) -> bool:
                     tasks.cancel_scope.cancel()
 
             tasks.start_soon(browse)
-            end = await place.desk.link_end(code, seconds=LINK_LIFE.total_seconds())
+            end = await place.desk.inbox.link_end(code, seconds=LINK_LIFE.total_seconds())
             tasks.cancel_scope.cancel()
     if not opened:
         terminal.say("No browser could be started here. Run the command above for a link that you can open yourself.")

@@ -69,7 +69,7 @@ async def http(settings: Settings, host: str, port: int) -> int:
         inbox = Inbox(place.desk, key=shared_key(place), how=how_to_sign_in(settings))
         async with serve(place.desk), inbox.open(), anyio.create_task_group() as tasks:
             # A terminal is where its person is; a file of a log is not.
-            code = await place.desk.offer_link(place.user) if sys.stderr.isatty() else None
+            code = await place.desk.inbox.offer_link(place.user) if sys.stderr.isatty() else None
 
             def ready(address: Origin) -> None:
                 tasks.start_soon(partial(keep_address, place.desk, address, free=port == 0))

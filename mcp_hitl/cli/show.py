@@ -37,7 +37,7 @@ def pending(context: click.Context, kind: str | None, limit: int, cursor: str | 
 
     async def main() -> int:
         async with workspace(settings_of(context)) as place:
-            page = await place.desk.pending(place.user, kind=kind, limit=limit, cursor=cursor)
+            page = await place.desk.search.pending(place.user, kind=kind, limit=limit, cursor=cursor)
             if as_json:
                 print_json(place.desk.page_shape(page))
             else:
@@ -57,11 +57,11 @@ def show(context: click.Context, approval_id: str, as_json: bool) -> None:
     async def main() -> int:
         async with workspace(settings_of(context)) as place:
             deciding = Assurance.LOCAL if sys.stdout.isatty() and not as_json else None
-            approval = await place.desk.get(place.user, approval_id, deciding=deciding)
+            approval = await place.desk.approvals.get(place.user, approval_id, deciding=deciding)
             if as_json:
                 print_json(place.desk.shape(approval))
             else:
-                earlier = await place.desk.earlier(place.user, approval)
+                earlier = await place.desk.approvals.earlier(place.user, approval)
                 click.echo(review(approval, place.desk.clock(), earlier))
                 click.echo("\n" + _standing(place, approval))
         return DONE

@@ -21,7 +21,7 @@ def pause(context: click.Context, kind: str | None) -> None:
 
     async def main() -> int:
         async with workspace(settings_of(context)) as place:
-            stopped = await place.desk.pause(place.user, kind)
+            stopped = await place.desk.stops.pause(place.user, kind)
         click.echo(f"{_named(kind)} {'is' if stopped else 'was already'} stopped.")
         return DONE
 
@@ -40,8 +40,8 @@ def resume(context: click.Context, kind: str | None) -> None:
             if not terminal.confirm(f"Resume {f'the kind {kind}' if kind else 'everything'}?"):
                 terminal.say("Nothing was changed.")
                 return NO
-            resumed = await place.desk.resume(place.user, kind)
-            left = [stop.kind for stop in await place.desk.paused() if kind is None or stop.kind is None]
+            resumed = await place.desk.stops.resume(place.user, kind)
+            left = [stop.kind for stop in await place.desk.stops.paused() if kind is None or stop.kind is None]
         if not left:
             click.echo("Resumed." if resumed else "It was not paused.")
             return DONE
@@ -71,7 +71,7 @@ def reset_clock(context: click.Context) -> None:
             if not terminal.confirm(f"Is it {now} (UTC)? If yes, later timestamps in the log are treated as wrong."):
                 terminal.say("Nothing was changed.")
                 return NO
-            was = await place.desk.reset_clock(place.user)
+            was = await place.desk.stops.reset_clock(place.user)
         click.echo(f"The latest time on record was {rfc3339(was)}. The clock is trusted again.")
         return DONE
 
@@ -91,14 +91,14 @@ def reconcile(context: click.Context, approval_id: str, succeeded: bool | None, 
     async def main() -> int:
         terminal.require_terminal()
         async with workspace(settings_of(context)) as place:
-            approval = await place.desk.get(place.user, approval_id)
+            approval = await place.desk.approvals.get(place.user, approval_id)
             terminal.say(review(approval, place.desk.clock()))
             if not terminal.confirm(
                 f"\nRecord that this {'succeeded' if succeeded else 'failed'}? You cannot change it later."
             ):
                 terminal.say("Nothing was changed.")
                 return NO
-            approval = await place.desk.reconcile(place.user, approval_id, succeeded, assurance=AT_TERMINAL)
+            approval = await place.desk.decisions.reconcile(place.user, approval_id, succeeded, assurance=AT_TERMINAL)
             if as_json:
                 print_json(place.desk.shape(approval))
             else:

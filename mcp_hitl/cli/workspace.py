@@ -48,7 +48,7 @@ async def workspace(settings: Settings) -> AsyncGenerator[Workspace]:
     try:
         desk = Desk(store, inbox=_inbox(settings), rulebook=settings.rulebook, retention=settings.retention)
         await desk.check_policy()
-        await desk.find_inbox()
+        await desk.inbox.find_inbox()
         yield Workspace(settings, store, desk, os_user())
     finally:
         await store.close()

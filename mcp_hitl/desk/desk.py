@@ -3,21 +3,27 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import anyio
 
-from mcp_hitl.desk.acting import Acting
-from mcp_hitl.desk.feed import Feed
-from mcp_hitl.desk.inbox import Entering
-from mcp_hitl.desk.looking import Clock
-from mcp_hitl.desk.search import Searching
+from mcp_hitl.desk.approvals import Approvals
+from mcp_hitl.desk.context import Clock, Context
+from mcp_hitl.desk.decisions import Decisions
+from mcp_hitl.desk.inbox import InboxAccess
+from mcp_hitl.desk.search import Page, Search
+from mcp_hitl.desk.stops import Stops
+from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.clients import Client
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy.policy import Profile
+from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import NotAllowed
 from mcp_hitl.domain.values.instants import from_ms, to_ms
-from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.present.approval_views import Telling, shape, summary, where
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 
@@ -30,8 +36,8 @@ def system_clock() -> datetime:
     return from_ms(to_ms(datetime.now(UTC)))
 
 
-class Desk(Acting, Entering, Searching):
-    """The one door to state. `open` starts the change feed, which only `wait` needs."""
+class Desk:
+    """The one door to state, in parts. `open` starts the change feed, which only `wait` needs."""
 
     def __init__(
         self,
@@ -46,14 +52,31 @@ class Desk(Acting, Entering, Searching):
 
         `retention` is how long contents are kept after an approval has ended; None keeps them forever.
         """
-        self.store = store
-        self.rulebook = rulebook or Rulebook()
+        self._at = at = Context(store, rulebook or Rulebook(), clock)
         self._inbox = inbox
-        self.address: Origin | None = None
+        self.store = store
         self.retention = retention
         self.clock = clock
-        self.feed = Feed(store)
-        self.stopping = anyio.Event()
+        self.feed = at.feed
+        self.stopping = at.stopping
+        self.approvals = Approvals(at)
+        self.decisions = Decisions(at)
+        self.search = Search(at)
+        self.stops = Stops(at)
+        self.inbox = InboxAccess(at)
+
+    @property
+    def rulebook(self) -> Rulebook:
+        """The policy by which this desk decides."""
+        return self._at.rulebook
+
+    @rulebook.setter
+    def rulebook(self, rulebook: Rulebook) -> None:
+        self._at.rulebook = rulebook
+
+    def see(self, principal: Principal, approval: Approval, now: datetime) -> Seen:
+        """Return what the principal sees of an approval; see `Context.see`."""
+        return self._at.see(principal, approval, now)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator["Desk"]:
@@ -95,8 +118,39 @@ class Desk(Acting, Entering, Searching):
         """Record that a client is connected, for `doctor`. This has no influence on decisions."""
         await self.store.write(lambda tx: tx.clients.meet(client, self.clock()))
 
+    @cached_property
     def evidence(self) -> "Evidence":
-        """Return the evidence: what an auditor needs."""
+        """The evidence: what an auditor needs."""
         from mcp_hitl.desk.evidence import Evidence
 
-        return Evidence(self.store, self.rulebook, self.clock)
+        return Evidence(self._at)
+
+    def shape(self, approval: Seen) -> JsonObject:
+        """Return the approval as JSON for programs."""
+        return shape(approval, self.telling(approval))
+
+    def page_shape(self, page: Page) -> JsonObject:
+        """Return a page as JSON for programs."""
+        content: JsonObject = {
+            "approvals": [shape(approval, self.telling(approval)) for approval in page.approvals],
+            "total": page.total,
+            "total_capped": page.total_capped,
+        }
+        return content if page.next_cursor is None else content | {"next_cursor": page.next_cursor}
+
+    def summary(self, approval: Seen) -> str:
+        """Return the approval as text for a model."""
+        return summary(approval, self.telling(approval))
+
+    def telling(self, approval: Approval) -> Telling:
+        """Return what is needed to show this approval: the time, its kind, and where to decide it."""
+        kind = self.rulebook.kinds.get(approval.kind)
+        return Telling(self.clock(), self._inbox, kind, self.page_of(approval.id))
+
+    def page_of(self, approval_id: str) -> str | None:
+        """Return the URL of an approval's page in the inbox, without any secret; None if there is no inbox."""
+        return None if self.inbox.address is None else f"{self.inbox.address}/approvals/{approval_id}"
+
+    def where(self, approval_id: str) -> str:
+        """Return in words where a person decides it."""
+        return where(self.page_of(approval_id), self._inbox)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from mcp_hitl.desk.context import Context
 from mcp_hitl.desk.transactions.own_tables import OWN_TABLES
 from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
@@ -18,10 +19,8 @@ from mcp_hitl.domain.evidence.events import Erased
 from mcp_hitl.domain.evidence.ledger import Broken, Ledger
 from mcp_hitl.domain.evidence.verification import check_stored
 from mcp_hitl.domain.policy.principal import Principal
-from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject, read_back
 from mcp_hitl.domain.values.errors import Invalid, Unavailable
-from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.unreadable import Unreadable
 from mcp_hitl.store.view import View
@@ -45,19 +44,17 @@ class Finding:
 class Evidence:
     """Everything that an auditor needs of a database."""
 
-    def __init__(self, store: Store, rulebook: Rulebook, clock: Callable[[], datetime]) -> None:
-        """Read from `store`; `rulebook` says which fields are secret."""
-        self._store = store
-        self._rulebook = rulebook
-        self._clock = clock
+    def __init__(self, at: Context) -> None:
+        """Work where `at` says; its rulebook says which fields are secret."""
+        self._at = at
 
     async def head(self) -> tuple[int, str]:
         """Return the number of entries and the hash of the newest: an anchor to keep elsewhere."""
-        return await self._store.read(lambda view: view.log.head())
+        return await self._at.store.read(lambda view: view.log.head())
 
     async def entries(self) -> list[Recorded]:
         """Return every entry, oldest first."""
-        return await self._store.survey(lambda view: list(_chain(view)))
+        return await self._at.store.survey(lambda view: list(_chain(view)))
 
     async def verify(self, *, expect: str | None = None) -> Finding:
         """Check the whole chain, and compare everything stored with it.
@@ -66,7 +63,7 @@ class Evidence:
         the file was replaced by another.
         """
         try:
-            return await self._store.survey(lambda view: _verify(view, expect))
+            return await self._at.store.survey(lambda view: _verify(view, expect))
         except Unavailable as error:
             return Finding(0, "", f"the database cannot be read: {error}")
 
@@ -84,7 +81,7 @@ class Evidence:
                 count += 1
             return count
 
-        return await self._store.survey(work)
+        return await self._at.store.survey(work)
 
     async def erase(self, who: Principal | None, *, older_than: timedelta) -> int:
         """Erase payloads, comments and answers of approvals resolved before `older_than`. Return the number erased.
@@ -93,18 +90,18 @@ class Evidence:
         None if the policy's retention time causes the erasure. Traces that readers left in the files are erased too.
         """
         erased, after = 0, ""
-        until = self._clock() - older_than
-        while page := await self._store.read(partial(_erasable, until=until, after=after)):
+        until = self._at.clock() - older_than
+        while page := await self._at.store.read(partial(_erasable, until=until, after=after)):
             after = page[-1]
-            erased += await self._store.write(partial(self._erase, page=page, who=who, older_than=older_than))
-        if not await self._store.scrub() and erased:
+            erased += await self._at.store.write(partial(self._erase, page=page, who=who, older_than=older_than))
+        if not await self._at.store.scrub() and erased:
             logger.warning(
                 "the database is being read, so its files keep traces of the erased contents until the next erasure"
             )
         return erased
 
     def _erase(self, tx: Transaction, *, page: list[str], who: Principal | None, older_than: timedelta) -> int:
-        now = begin(tx, self._clock())
+        now = begin(tx, self._at.clock())
         erased = 0
         for approval_id in page:
             approval = tx.approvals.lock(approval_id)
@@ -127,7 +124,7 @@ class Evidence:
         for content in (approval.payload, approval.answer, approval.reason):
             if content is not None:
                 kept[content_digest(content) or ""] = content
-        kind = self._rulebook.kinds.get(approval.kind)
+        kind = self._at.rulebook.kinds.get(approval.kind)
         data = recorded.entry.data
         secret = _payloads(approval) if hides(kind) else set[str]()
         named = [value for value in data.values() if isinstance(value, str) and value in kept]

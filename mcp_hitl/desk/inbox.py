@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from mcp_hitl.desk.looking import Looking
+from mcp_hitl.desk.context import Context
 from mcp_hitl.desk.transactions.record import begin, instant, record
 from mcp_hitl.domain.approvals.session import LINK_LIFE, SESSION_LIFE, LinkEnd, Session, Whereabouts
 from mcp_hitl.domain.evidence import events
@@ -32,8 +32,14 @@ class SignedIn:
     session: Session
 
 
-class Entering(Looking):
-    """The part of the desk that handles sign-in and the inbox's address."""
+class InboxAccess:
+    """The part of the desk that handles sign-in, and the inbox's address."""
+
+    def __init__(self, at: Context) -> None:
+        """Work where `at` says."""
+        self._at = at
+        self.address: Origin | None = None
+        """The inbox's address, such as `http://localhost:8765`; None if there is no inbox."""
 
     async def offer_link(self, who: Principal) -> str:
         """Return a code with which one browser can sign in as `who`, within `LINK_LIFE`."""
@@ -41,11 +47,11 @@ class Entering(Looking):
         who = Principal(who.id, Established.SIGN_IN_LINK)
 
         def work(tx: Transaction) -> None:
-            now = begin(tx, self.clock())
+            now = begin(tx, self._at.clock())
             tx.sessions.drop_outdated(now)
             tx.sessions.add_link(digest(code), who, now + LINK_LIFE)
 
-        await self.store.write(work)
+        await self._at.store.write(work)
         return code
 
     async def sign_in(self, code: str, *, at: Origin | None = None) -> SignedIn:
@@ -57,7 +63,7 @@ class Entering(Looking):
         secret, token = secrets.token_urlsafe(_BYTES), secrets.token_urlsafe(_BYTES)
 
         def work(tx: Transaction) -> Session:
-            now = begin(tx, self.clock())
+            now = begin(tx, self._at.clock())
             who = tx.sessions.take_link(digest(code), now)
             if who is None:
                 raise NotAllowed(
@@ -78,16 +84,16 @@ class Entering(Looking):
             record(tx, None, events.SignedIn(), now, who)
             return session
 
-        return SignedIn(secret, token, await self.store.write(work))
+        return SignedIn(secret, token, await self._at.store.write(work))
 
     async def link_end(self, code: str, *, seconds: float) -> LinkEnd:
         """Wait until somebody has signed in with a link, or has voided it. Return `UNUSED` if that takes longer."""
         changed = anyio.Event()
         with anyio.move_on_after(seconds):
-            async with self.feed.listen(NOWHERE, lambda _: changed.set(), events=_ENTERING):
+            async with self._at.feed.listen(NOWHERE, lambda _: changed.set(), events=_ENTERING):
                 while True:
                     changed = anyio.Event()
-                    there, sessions = await self.store.read(
+                    there, sessions = await self._at.store.read(
                         lambda view: (view.sessions.has_link(digest(code)), view.sessions.all())
                     )
                     if not there:
@@ -98,37 +104,37 @@ class Entering(Looking):
 
     async def session(self, secret: str) -> Session | None:
         """Return the session that belongs to a cookie's secret, or None if there is none any more."""
-        clock = self.clock()
-        held, now = await self.store.read(lambda view: (view.sessions.get(digest(secret)), instant(view, clock)))
+        clock = self._at.clock()
+        held, now = await self._at.store.read(lambda view: (view.sessions.get(digest(secret)), instant(view, clock)))
         return held if held is not None and now < held.until else None
 
     async def lasts(self, session: Session) -> bool:
         """Return True if a session is still valid: not expired, and not signed out by any process."""
-        clock = self.clock()
-        held, now = await self.store.read(lambda view: (view.sessions.get(session.digest), instant(view, clock)))
+        clock = self._at.clock()
+        held, now = await self._at.store.read(lambda view: (view.sessions.get(session.digest), instant(view, clock)))
         return held is not None and now < held.until
 
     async def sign_out(self, session: Session) -> None:
         """End a session."""
 
         def work(tx: Transaction) -> None:
-            now = begin(tx, self.clock())
+            now = begin(tx, self._at.clock())
             if tx.sessions.end(session.digest):
                 record(tx, None, events.SignedOut(), now, session.who)
 
-        await self.store.write(work)
+        await self._at.store.write(work)
 
     async def sign_everybody_out(self, who: Principal | None) -> int:
         """End every session and void every link, for `who` (None: the system). Return the number of sessions ended."""
-        return await self.store.write(lambda tx: self._shut_out(tx, who))
+        return await self._at.store.write(lambda tx: self._shut_out(tx, who))
 
     async def database_id(self) -> str:
         """Return the id that distinguishes this database from every other."""
-        return await self.store.read(lambda view: view.facts.database_id())
+        return await self._at.store.read(lambda view: view.facts.database_id())
 
     def take_inbox(self) -> bool:
         """Become the process that serves this database's inbox. Return False if another process serves it."""
-        return self.store.hold(INBOX)
+        return self._at.store.hold(INBOX)
 
     async def announce_inbox(self, address: Origin | None, *, free: bool = False) -> None:
         """Record the inbox's address for all processes; only the process that has taken the inbox may do this.
@@ -136,7 +142,7 @@ class Entering(Looking):
         With `free`, nobody chose its port, and another process may take it over.
         """
         where = None if address is None else Whereabouts(address, free)
-        await self.store.write(lambda tx: tx.facts.set_inbox(where))
+        await self._at.store.write(lambda tx: tx.facts.set_inbox(where))
         self.address = address
 
     async def abandon_inbox(self) -> None:
@@ -150,26 +156,26 @@ class Entering(Looking):
             tx.facts.set_inbox(None)
             self._shut_out(tx, None)
 
-        await self.store.write(work)
+        await self._at.store.write(work)
         self.address = None
 
     def leave_inbox(self) -> None:
         """Let another process serve the inbox. The address stays recorded; it is valid while a process serves it."""
         self.address = None
-        self.store.let_go(INBOX)
+        self._at.store.let_go(INBOX)
 
     async def find_inbox(self) -> Origin | None:
         """Return the inbox's address and remember it; None if no process serves the inbox now."""
         where = await self.last_inbox()
-        self.address = where.address if where is not None and self.store.is_held(INBOX) else None
+        self.address = where.address if where is not None and self._at.store.is_held(INBOX) else None
         return self.address
 
     async def last_inbox(self) -> Whereabouts | None:
         """Return the inbox's present or last address, whatever program answers there now."""
-        return await self.store.read(lambda view: view.facts.inbox())
+        return await self._at.store.read(lambda view: view.facts.inbox())
 
     def _shut_out(self, tx: Transaction, who: Principal | None) -> int:
-        now = begin(tx, self.clock())
+        now = begin(tx, self._at.clock())
         tx.sessions.drop_outdated(now)
         ended, links = tx.sessions.shut_out()
         for session in ended:

@@ -1,28 +1,27 @@
-"""Desk methods that search: lists of pending and resolved approvals, their people and kinds, and statistics."""
+"""Searches: lists of pending and resolved approvals, their people and kinds, statistics, and what changed."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from mcp_hitl.desk import looking
-from mcp_hitl.desk.looking import Looking, Page
+from mcp_hitl.desk.context import Context, found
 from mcp_hitl.desk.transactions.record import instant
-from mcp_hitl.desk.transactions.rights import check_beforehand
-from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.search import Sifted, Sought, words_of
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.statistics import Numbers, by_kind, by_person
-from mcp_hitl.domain.approvals.stop import Stop
+from mcp_hitl.domain.evidence.audit import NOWHERE, Event
 from mcp_hitl.domain.policy.people import People
-from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import check_text
-from mcp_hitl.domain.values.errors import HitlError, Invalid
+from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.ids import is_approval_id
 from mcp_hitl.domain.values.secrets import has_secrets
 from mcp_hitl.store.view import View
 
+MOST_COUNTED = 1_000
+_STOPPING = frozenset({Event.PAUSED, Event.RESUMED})
 MOST_SEARCHED = 10_000
 """The most approvals that one search checks; the next page continues from there."""
 MOST_NAMED = 100
@@ -43,8 +42,39 @@ class Past:
     looked_back_to: datetime | None
 
 
-class Searching(Looking):
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some pending approvals, the cursor of the next page, and the total (counted up to `MOST_COUNTED`)."""
+
+    approvals: list[Seen]
+    next_cursor: str | None
+    total: int
+    counted_all: bool = True
+    """False if a search stopped before it had checked all pending approvals; `total` counts only those it checked."""
+
+    @property
+    def total_capped(self) -> bool:
+        """True if counting stopped, so that there may be more than `total`."""
+        return self.total >= MOST_COUNTED or not self.counted_all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """The changes since a place in the feed: the newest place, each changed approval, and other changes."""
+
+    seq: int
+    approvals: list[Seen]
+    stops: bool
+    """True if something was paused or resumed."""
+    signed_out: bool
+
+
+class Search:
     """The part of the desk that searches approvals and counts them; it changes nothing."""
+
+    def __init__(self, at: Context) -> None:
+        """Work where `at` says."""
+        self._at = at
 
     async def pending(
         self,
@@ -66,32 +96,32 @@ class Searching(Looking):
         """
         _check_cursor(cursor, "list-pending")
         if requester is None and not words_of(text):
-            return await self.store.read(partial(self._page, principal, kind=kind, limit=limit, cursor=cursor))
-        sought = _sought(self.rulebook, kind=kind, requester=requester, text=text)
-        return await self.store.survey(partial(self._search, principal, sought=sought, limit=limit, cursor=cursor))
+            return await self._at.store.read(partial(self._page, principal, kind=kind, limit=limit, cursor=cursor))
+        sought = _sought(self._at.rulebook, kind=kind, requester=requester, text=text)
+        return await self._at.store.survey(partial(self._search, principal, sought=sought, limit=limit, cursor=cursor))
 
     async def next_pending(self, after: str | None) -> str | None:
         """Return the id of the pending approval after `after`, or else of the first one that is not `after` itself."""
         _check_cursor(after, "list-pending")
 
         def look(view: View) -> str | None:
-            now = instant(view, self.clock())
+            now = instant(view, self._at.clock())
             behind = view.lists.sift_pending(now, Sought(), after=after, limit=1, most=1).ids
             first = view.lists.sift_pending(now, Sought(), after=None, limit=1, most=1).ids
             return next((one for one in (*behind, *first) if one != after), None)
 
-        return await self.store.read(look)
+        return await self._at.store.read(look)
 
     async def requesters(self) -> list[str]:
         """Return the requesters of pending approvals, sorted; at most `MOST_NAMED`."""
-        return await self.store.read(
-            lambda view: view.lists.pending_requesters(instant(view, self.clock()), limit=MOST_NAMED)
+        return await self._at.store.read(
+            lambda view: view.lists.pending_requesters(instant(view, self._at.clock()), limit=MOST_NAMED)
         )
 
     async def pending_kinds(self) -> list[str]:
         """Return the kinds of pending approvals, sorted; at most `MOST_NAMED`."""
-        return await self.store.read(
-            lambda view: view.lists.pending_kinds(instant(view, self.clock()), limit=MOST_NAMED)
+        return await self._at.store.read(
+            lambda view: view.lists.pending_kinds(instant(view, self._at.clock()), limit=MOST_NAMED)
         )
 
     async def history(
@@ -117,19 +147,19 @@ class Searching(Looking):
         _check_cursor(cursor, "the history")
         if status is Status.PENDING:
             raise Invalid("The history has only resolved approvals: approved, rejected, expired or cancelled.")
-        sought = _sought(self.rulebook, status=status, kind=kind, requester=requester, approver=approver, text=text)
+        sought = _sought(self._at.rulebook, status=status, kind=kind, requester=requester, approver=approver, text=text)
         if approver is not None:
-            sought = replace(sought, approver=self.rulebook.people.person(approver))
+            sought = replace(sought, approver=self._at.rulebook.people.person(approver))
 
         def look(view: View) -> Past:
-            now = instant(view, self.clock())
+            now = instant(view, self._at.clock())
             found = view.lists.sift_past(now, sought, before=cursor, limit=limit + 1, most=MOST_SEARCHED)
             full = len(found.ids) > limit
             stopped = None if full or found.stopped_at is None else view.approvals.get(found.stopped_at)
             page = self._load(principal, view, found.ids[:limit], now)
             return Past(page, _behind(found, limit), stopped.requested_at if stopped else None)
 
-        return await (self.store.read if sought == Sought() else self.store.survey)(look)
+        return await (self._at.store.read if sought == Sought() else self._at.store.survey)(look)
 
     async def numbers(self, *, days: int = 30) -> Numbers:
         """Return statistics about approvals resolved within the last `days`, by kind and by person.
@@ -141,56 +171,45 @@ class Searching(Looking):
         """
         if not 1 <= days <= MOST_DAYS:
             raise Invalid(f"days must be 1 to {MOST_DAYS:,}.")
-        clock, people = self.clock(), self.rulebook.people
-        return await self.store.survey(lambda view: _numbers(view, instant(view, clock), timedelta(days=days), people))
-
-    async def paused(self) -> list[Stop]:
-        """Return what is paused now, by whom and since when; everything first, then by kind."""
-        return await self.store.read(lambda view: view.stops.all())
-
-    async def check_beforehand(
-        self,
-        principal: Principal,
-        approval: Approval,
-        assurance: Assurance,
-        verdict: Verdict = Verdict.APPROVE,
-    ) -> None:
-        """Refuse what `decide` would refuse for this verdict on `approval` as it was shown.
-
-        It checks the person, the time and the assurance. Only the decision itself checks a form's answer and a comment.
-
-        Raises:
-            NotFound, AlreadyResolved, Paused, Conflict, NotAllowed: as `decide` would.
-        """
-        who, clock = self.rulebook.people.identify(principal), self.clock()
-        await self.store.read(
-            lambda view: check_beforehand(view, approval, who, verdict, assurance, clock, self.rulebook)
+        clock, people = self._at.clock(), self._at.rulebook.people
+        return await self._at.store.survey(
+            lambda view: _numbers(view, instant(view, clock), timedelta(days=days), people)
         )
 
-    async def objection(
-        self,
-        principal: Principal,
-        approval: Approval,
-        assurance: Assurance,
-        verdict: Verdict = Verdict.APPROVE,
-    ) -> str | None:
-        """Return the message with which `check_beforehand` refuses, or None."""
-        try:
-            await self.check_beforehand(principal, approval, assurance, verdict)
-        except HitlError as error:
-            return str(error)
-        return None
+    async def news(self, principal: Principal, after: int, most: int) -> News | None:
+        """Return the changes after that place, in their present state; None if there are more than `most` entries."""
+        clock = self._at.clock()
+
+        def look(view: View) -> News | None:
+            entries = view.log.news(after, most + 1)
+            if len(entries) > most:
+                return None
+            now = instant(view, clock)
+            ids = dict.fromkeys(approval_id for _, approval_id, _ in entries if approval_id != NOWHERE)
+            others = [event for _, approval_id, event in entries if approval_id == NOWHERE]
+            return News(
+                seq=entries[-1][0] if entries else after,
+                approvals=[self._at.see(principal, found(view, one), now) for one in ids],
+                stops=not _STOPPING.isdisjoint(others),
+                signed_out=Event.SIGNED_OUT in others,
+            )
+
+        return await self._at.store.read(look)
+
+    async def seq(self) -> int:
+        """Return the place of the newest change in the feed."""
+        return await self._at.store.read(lambda view: view.log.last_seq())
 
     def _page(self, principal: Principal, view: View, *, kind: str | None, limit: int, cursor: str | None) -> Page:
-        now = instant(view, self.clock())
+        now = instant(view, self._at.clock())
         found = view.lists.pending(now, kind=kind, after=cursor, limit=limit + 1)
-        page = [self.see(principal, one, now) for one in found[:limit]]
-        total = view.lists.count_pending(now, kind=kind, most=looking.MOST_COUNTED)
+        page = [self._at.see(principal, one, now) for one in found[:limit]]
+        total = view.lists.count_pending(now, kind=kind, most=MOST_COUNTED)
         return Page(page, page[-1].id if len(found) > limit else None, total)
 
     def _search(self, principal: Principal, view: View, *, sought: Sought, limit: int, cursor: str | None) -> Page:
-        now = instant(view, self.clock())
-        counted = view.lists.sift_pending(now, sought, after=None, limit=looking.MOST_COUNTED, most=MOST_SEARCHED)
+        now = instant(view, self._at.clock())
+        counted = view.lists.sift_pending(now, sought, after=None, limit=MOST_COUNTED, most=MOST_SEARCHED)
         found = counted
         if cursor is not None:
             found = view.lists.sift_pending(now, sought, after=cursor, limit=limit + 1, most=MOST_SEARCHED)
@@ -199,7 +218,7 @@ class Searching(Looking):
 
     def _load(self, principal: Principal, view: View, ids: list[str], now: datetime) -> list[Seen]:
         loaded = [view.approvals.get(one) for one in ids]
-        return [self.see(principal, approval, now) for approval in loaded if approval is not None]
+        return [self._at.see(principal, approval, now) for approval in loaded if approval is not None]
 
 
 def _numbers(view: View, now: datetime, span: timedelta, people: People) -> Numbers:

@@ -21,4 +21,4 @@ class Eraser:
         """Erase what is due now."""
         kept = self._desk.retention
         if kept is not None:
-            await self._desk.evidence().erase(None, older_than=kept)
+            await self._desk.evidence.erase(None, older_than=kept)

@@ -64,7 +64,7 @@ async def _elicit(call: Call, approval: Approval, message: str, shown: JsonObjec
 
         async def withdraw() -> None:
             try:
-                await call.desk.wait(call.caller, approval.id, seconds=call.form_seconds, tick=call.tick)
+                await call.desk.approvals.wait(call.caller, approval.id, seconds=call.form_seconds, tick=call.tick)
             except HitlError as error:
                 logger.warning("a form is withdrawn: %s", error)
             tasks.cancel_scope.cancel()

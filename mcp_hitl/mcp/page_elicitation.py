@@ -53,7 +53,9 @@ async def send(call: Call, approval: Seen, lead: str) -> Outcome | Call:
 
 async def _come_back(call: Call, sent: PageState, *, closed: bool) -> Reply:
     seconds = 0 if closed else call.form_seconds
-    held = await call.desk.wait(call.caller, sent.approval, seconds=seconds, tick=call.tick, until=sent.answered)
+    held = await call.desk.approvals.wait(
+        call.caller, sent.approval, seconds=seconds, tick=call.tick, until=sent.answered
+    )
     return _told(call, sent, held, closed=closed)
 
 
@@ -67,7 +69,7 @@ async def _elicit(call: Call, state: PageState, message: str, page: str) -> Outc
 
         async def watch() -> None:
             try:
-                held = await call.desk.wait(
+                held = await call.desk.approvals.wait(
                     call.caller, state.approval, seconds=call.form_seconds, tick=call.tick, until=state.answered
                 )
                 if state.answered(held):
@@ -87,7 +89,7 @@ async def _elicit(call: Call, state: PageState, message: str, page: str) -> Outc
             pass  # Values that no answer may have: they would not be looked at either.
         if closed or refused:
             tasks.cancel_scope.cancel()
-    held = await call.desk.get(call.caller, state.approval)
+    held = await call.desk.approvals.get(call.caller, state.approval)
     if refused and not state.answered(held):
         return replace(call, form_seconds=max(0.0, call.form_seconds - (anyio.current_time() - started)))
     return _told(call, state, held, closed=closed)

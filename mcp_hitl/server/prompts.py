@@ -44,7 +44,7 @@ class Prompts:
         """Return the prompt with the approvals that are pending now."""
         if params.name != REVIEW_PENDING.name:
             raise MCPError(code=INVALID_PARAMS, message="Unknown prompt. Call prompts/list to see the prompts.")
-        page = await self._desk.pending(self._identify(context))
+        page = await self._desk.search.pending(self._identify(context))
         now = self._desk.clock()
         listed = "\n".join(
             f"- {approval.id} ({approval.kind}, waiting for {in_words(now - approval.requested_at)}): {approval.title}"

@@ -98,11 +98,11 @@ class Resources:
 
     async def _content(self, caller: Principal, uri: str) -> JsonObject:
         if uri == PENDING:
-            return self._desk.page_shape(await self._desk.pending(caller, limit=_PAGE))
+            return self._desk.page_shape(await self._desk.search.pending(caller, limit=_PAGE))
         found = _ONE.fullmatch(uri)
         if found is None:
             raise MCPError(code=INVALID_PARAMS, message="No such resource.", data={"uri": uri})
         if found[1] == "approvals":
-            return self._desk.shape(await self._desk.get(caller, found[2]))
-        trail = await self._desk.trail(caller, found[2])
+            return self._desk.shape(await self._desk.approvals.get(caller, found[2]))
+        trail = await self._desk.approvals.trail(caller, found[2])
         return {"entries": [recorded.as_json() for recorded in trail.entries], "verified": trail.verified}

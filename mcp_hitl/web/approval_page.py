@@ -40,20 +40,22 @@ class Approvals:
     async def show(self, request: Request) -> Response:
         """`GET /approvals/{id}`."""
         desk, principal = self._desk, who(request)
-        seq = await desk.seq()
-        approval = await desk.get(principal, request.path_params["id"], deciding=assurance(request))
+        seq = await desk.search.seq()
+        approval = await desk.approvals.get(principal, request.path_params["id"], deciding=assurance(request))
         kind = desk.rulebook.kinds.get(approval.kind)
         now = desk.clock()
-        trail = await desk.trail(principal, approval.id)
+        trail = await desk.approvals.trail(principal, approval.id)
         pending = waits(approval, now)
         objection, no_rejecting = [
-            await desk.objection(principal, approval, assurance(request), verdict=verdict) if pending else None
+            await desk.decisions.objection(principal, approval, assurance(request), verdict=verdict)
+            if pending
+            else None
             for verdict in (Verdict.APPROVE, Verdict.REJECT)
         ]
         payload = approval.payload
-        earlier = await desk.earlier(principal, approval)
-        next_id = await desk.next_pending(approval.id)
-        following = await desk.get(principal, next_id) if next_id and not pending else None
+        earlier = await desk.approvals.earlier(principal, approval)
+        next_id = await desk.search.next_pending(approval.id)
+        following = await desk.approvals.get(principal, next_id) if next_id and not pending else None
         return await drawn(
             lambda: page(
                 request,
@@ -93,12 +95,16 @@ class Approvals:
     async def cancel(self, request: Request) -> Response:
         """`POST /approvals/{id}/cancel`: take one's own request back."""
         given = dict(await posted(request))
-        approval = await self._desk.cancel(who(request), request.path_params["id"], given.get("comment") or None)
+        approval = await self._desk.approvals.cancel(
+            who(request), request.path_params["id"], given.get("comment") or None
+        )
         return JSONResponse({"go": f"/approvals/{approval.id}"})
 
     async def lift(self, request: Request) -> Response:
         """`POST /approvals/{id}/lift`: let it be asked again before its cooldown is over."""
-        approval = await self._desk.lift_cooldown(who(request), request.path_params["id"], assurance=assurance(request))
+        approval = await self._desk.decisions.lift_cooldown(
+            who(request), request.path_params["id"], assurance=assurance(request)
+        )
         return JSONResponse({"go": f"/approvals/{approval.id}"})
 
     async def reconcile(self, request: Request) -> Response:
@@ -106,7 +112,7 @@ class Approvals:
         succeeded = dict(await posted(request)).get("succeeded")
         if succeeded not in {"yes", "no"}:
             raise Invalid("Say whether it happened: yes or no.")
-        approval = await self._desk.reconcile(
+        approval = await self._desk.decisions.reconcile(
             who(request), request.path_params["id"], succeeded == "yes", assurance=assurance(request)
         )
         return JSONResponse({"go": f"/approvals/{approval.id}"})

@@ -21,19 +21,19 @@ class EvidencePages:
 
     async def show(self, request: Request) -> Response:
         """`GET /evidence`."""
-        entries, head = await self._desk.evidence().head()
+        entries, head = await self._desk.evidence.head()
         return page(
             request,
             "evidence.html",
             count=entries,
             head=head,
-            database=await self._desk.database_id(),
+            database=await self._desk.inbox.database_id(),
             now=self._desk.clock(),
         )
 
     async def verify(self, request: Request) -> Response:
         """`POST /evidence/verify`: read all of it and compare."""
-        found = await self._desk.evidence().verify()
+        found = await self._desk.evidence.verify()
         at = rfc3339(self._desk.clock())
         if found.wrong is None:
             message = f"Intact: all entries, {found.entries:,} up to {found.head}, and all that is stored agrees."
@@ -47,7 +47,7 @@ class EvidencePages:
         handle, name = tempfile.mkstemp(prefix="mcp-hitl-audit-", suffix=".jsonl")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                await self._desk.evidence().export(lambda line: file.write(line + "\n"), redact=redact)
+                await self._desk.evidence.export(lambda line: file.write(line + "\n"), redact=redact)
         except BaseException:
             os.unlink(name)
             raise

@@ -40,9 +40,9 @@ class Batch:
         now = desk.clock()
         found: list[tuple[Seen, str | None]] = []
         for approval_id in ids:
-            approval = await desk.get(principal, approval_id, deciding=assurance(request))
+            approval = await desk.approvals.get(principal, approval_id, deciding=assurance(request))
             found.append((approval, await self._why_alone(request, approval_id)))
-        seq = await desk.seq()
+        seq = await desk.search.seq()
 
         def draw() -> HTMLResponse:
             items = [self._item(*one, now) for one in found]
@@ -78,7 +78,7 @@ class Batch:
             shown = self._seals.open(sealed, approval_id)
             if (revision, digest) != (str(shown.revision), shown.digest):
                 raise Invalid("The list names another revision than the page showed.")
-            held = await self._desk.get(who(request), approval_id)
+            held = await self._desk.approvals.get(who(request), approval_id)
             if (
                 shown.nonce is None or given_on(held, shown.nonce) is None
             ):  # else it is sent again, and is answered as it was
@@ -94,14 +94,14 @@ class Batch:
     async def _why_alone(self, request: Request, approval_id: str) -> str | None:
         """Why one cannot be decided with others; None where it can."""
         desk, principal = self._desk, who(request)
-        approval = await desk.get(principal, approval_id)
+        approval = await desk.approvals.get(principal, approval_id)
         if not waits(approval, desk.clock()):
             return f"It is {approval.seen_at(desk.clock()).value} already."
         if approval.form is not None:
             return "It has questions to answer: decide it on its own page."
         if not batchable(approval):
             return "Its policy asks for more assurance than the inbox gives: it cannot be decided here."
-        return await desk.objection(principal, approval, assurance(request))
+        return await desk.decisions.objection(principal, approval, assurance(request))
 
 
 def _listed(item: str) -> tuple[str, str, str, str]:

@@ -34,7 +34,7 @@ class Deciding:
         shown = self._seals.open(given.get("shown", ""), approval_id)
         if (given.get("revision"), given.get("digest")) != (str(shown.revision), shown.digest):
             raise Invalid("This page names another revision than it showed. Load it again.")
-        approval = await desk.get(principal, approval_id)
+        approval = await desk.approvals.get(principal, approval_id)
         answer = fields.answers(approval.form, sent) if verdict is Verdict.APPROVE else None
         await self.say(request, shown, verdict, comment, answer)
         return JSONResponse({"go": f"/approvals/{approval_id}"})
@@ -54,7 +54,7 @@ class Deciding:
         """
         desk, principal = self._desk, who(request)
         try:
-            return await desk.decide(
+            return await desk.decisions.decide(
                 principal, shown, verdict, assurance=assurance(request), comment=comment, answer=answer
             )
         except Conflict as conflict:

@@ -68,12 +68,12 @@ class Door:
         database = await self.database()
         value = request.cookies.get(cookie_name(database), "")
         named, _, secret = value.partition(".")
-        return await self._desk.session(secret) if secret and named == database else None
+        return await self._desk.inbox.session(secret) if secret and named == database else None
 
     async def database(self) -> str:
         """The id of the database, which its cookies carry."""
         if self._database is None:
-            self._database = await self._desk.database_id()
+            self._database = await self._desk.inbox.database_id()
         return self._database
 
 

@@ -26,11 +26,11 @@ class Editing:
     async def edit(self, request: Request) -> Response:
         """`GET /approvals/{id}/edit`: the payload in inputs, or as JSON with `?as=json`."""
         desk, principal = self._desk, who(request)
-        approval = await desk.get(principal, request.path_params["id"], deciding=assurance(request))
+        approval = await desk.approvals.get(principal, request.path_params["id"], deciding=assurance(request))
         now = desk.clock()
         kind = desk.rulebook.kinds.get(approval.kind)
-        objection = await desk.objection(principal, approval, assurance(request), verdict=Verdict.REJECT)
-        seq = await desk.seq()
+        objection = await desk.decisions.objection(principal, approval, assurance(request), verdict=Verdict.REJECT)
+        seq = await desk.search.seq()
         return await drawn(
             lambda: page(
                 request,
@@ -54,13 +54,13 @@ class Editing:
         sent = await posted(request)
         given = dict(sent)
         shown = self._seals.open(given.get("shown", ""), approval_id)
-        approval = await desk.get(principal, approval_id, deciding=assurance(request))
+        approval = await desk.approvals.get(principal, approval_id, deciding=assurance(request))
         if approval.revision != shown.revision:
             raise Conflict(f"{approval_id} was edited meanwhile.{await changed_since(desk, principal, shown)}")
         # Before the difference is told: it may name what only those see who may decide.
-        await desk.check_beforehand(principal, approval, assurance(request), Verdict.REJECT)
+        await desk.decisions.check_beforehand(principal, approval, assurance(request), Verdict.REJECT)
         wanted = fields.whole(given["payload"]) if "payload" in given else fields.edited(approval.payload, sent)
-        digest = desk.admit(approval.kind, wanted).digest
+        digest = desk.approvals.admit(approval.kind, wanted).digest
         told = differences(approval.payload, wanted)
         if not told:
             raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")
@@ -68,7 +68,7 @@ class Editing:
             return JSONResponse({"difference": told, "wanted": digest})
         if given.get("wanted") != digest:
             raise Conflict("This is not the change that was shown. Show it again before you save it.")
-        await desk.edit(
+        await desk.approvals.edit(
             principal,
             shown,
             wanted,

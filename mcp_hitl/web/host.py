@@ -38,13 +38,13 @@ async def keep_address(desk: Desk, address: Origin, *, free: bool) -> None:
     try:
         while True:
             with suppress(Unavailable):
-                if not desk.take_inbox():
-                    await desk.find_inbox()
-                elif desk.address != address:
-                    await desk.announce_inbox(address, free=free)
+                if not desk.inbox.take_inbox():
+                    await desk.inbox.find_inbox()
+                elif desk.inbox.address != address:
+                    await desk.inbox.announce_inbox(address, free=free)
             await anyio.sleep(LOOK_SECONDS)
     finally:
-        desk.leave_inbox()
+        desk.inbox.leave_inbox()
 
 
 async def host_inbox(
@@ -61,21 +61,21 @@ async def host_inbox(
     """
     while True:
         with suppress(Unavailable):
-            if not desk.take_inbox():
-                elsewhere(await desk.find_inbox())
+            if not desk.inbox.take_inbox():
+                elsewhere(await desk.inbox.find_inbox())
             else:
                 try:
                     # The same port again, so that pages which are open go on: they are signed in at that address.
                     # But a port that somebody has named is wanted by the server that was told to use it.
-                    port = _port(await desk.last_inbox())
+                    port = _port(await desk.inbox.last_inbox())
                     if port and not (await _is_free(port) and await _host(desk, inbox, port, ready)):
-                        await desk.abandon_inbox()
+                        await desk.inbox.abandon_inbox()
                         port = 0
                     if not port:
-                        await desk.announce_inbox(None)  # what stands there is of a process that has ended
+                        await desk.inbox.announce_inbox(None)  # what stands there is of a process that has ended
                         await _host(desk, inbox, 0, ready)
                 finally:
-                    desk.leave_inbox()
+                    desk.inbox.leave_inbox()
         await anyio.sleep(LOOK_SECONDS)
 
 
@@ -132,7 +132,7 @@ async def _announce(desk: Desk, address: Origin) -> None:
     """Record the address, as soon as the database takes it: until then the inbox is there, and nobody is told where."""
     while True:
         try:
-            return await desk.announce_inbox(address, free=True)
+            return await desk.inbox.announce_inbox(address, free=True)
         except Unavailable as error:
             logger.warning("where the inbox is cannot be recorded yet: %s", error)
             await anyio.sleep(LOOK_SECONDS)

@@ -31,9 +31,9 @@ class Lists:
     async def pending(self, request: Request) -> Response:
         """`GET /`: what waits for a person, oldest first."""
         desk, principal = self._desk, who(request)
-        seq = await desk.seq()  # before the list is read: what changes in between is told to the page
+        seq = await desk.search.seq()  # before the list is read: what changes in between is told to the page
         wanted = _wanted(request, "kind", "requester", "text")
-        found = await desk.pending(principal, limit=ON_A_PAGE, cursor=_cursor(request), **wanted)
+        found = await desk.search.pending(principal, limit=ON_A_PAGE, cursor=_cursor(request), **wanted)
         now = desk.clock()
         return page(
             request,
@@ -48,9 +48,9 @@ class Lists:
             start=_link("/", wanted),
             older=found.next_cursor and _link("/", wanted, found.next_cursor),
             behind=max(_cursor(request) or "", approval_id(now - _ON_ITS_WAY, 0)),
-            kinds=_with(await desk.pending_kinds(), wanted["kind"]),
-            requesters=_with(await desk.requesters(), wanted["requester"]),
-            stops=await desk.paused(),
+            kinds=_with(await desk.search.pending_kinds(), wanted["kind"]),
+            requesters=_with(await desk.search.requesters(), wanted["requester"]),
+            stops=await desk.stops.paused(),
         )
 
     async def history(self, request: Request) -> Response:
@@ -60,7 +60,7 @@ class Lists:
         status = request.query_params.get("status") or None
         if status is not None and status not in set(Status) - {Status.PENDING}:
             raise Invalid("status must be approved, rejected, expired or cancelled.")
-        found = await desk.history(
+        found = await desk.search.history(
             principal,
             status=None if status is None else Status(status),
             limit=ON_A_PAGE,
@@ -88,7 +88,7 @@ class Lists:
         days = request.query_params.get("days", str(_PERIODS[1]))
         if days not in map(str, _PERIODS):
             raise Invalid(f"days must be one of {', '.join(map(str, _PERIODS))}.")
-        found = await self._desk.numbers(days=int(days))
+        found = await self._desk.search.numbers(days=int(days))
         return page(request, "numbers.html", numbers=found, days=int(days), periods=_PERIODS)
 
 

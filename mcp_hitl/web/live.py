@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
-from mcp_hitl.desk.looking import News
+from mcp_hitl.desk.search import News
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.session import Session
 from mcp_hitl.domain.policy.principal import Principal
@@ -56,7 +56,7 @@ class Live:
         while True:
             await self._wanted.wait()
             try:
-                self._seq = await self._desk.seq()
+                self._seq = await self._desk.search.seq()
                 async with self._desk.feed.listen(ANY, self._note):
                     if missed:
                         self._tell(_BACK)
@@ -89,7 +89,7 @@ class Live:
         after = request.query_params.get("after", "")
         if not after.isascii() or not after.isdigit() or len(after) > 15:
             raise Invalid("after must be the place of a change.")
-        news = await self._desk.news(who(request), int(after), _MOST)
+        news = await self._desk.search.news(who(request), int(after), _MOST)
         if news is None:
             return JSONResponse({"reload": True})
         return JSONResponse(await self._told(who(request), news))
@@ -137,9 +137,9 @@ class Live:
         if somebody is None:
             return None
         try:
-            news = await self._desk.news(somebody.who, self._seq, _MOST)
+            news = await self._desk.search.news(somebody.who, self._seq, _MOST)
             if news is None:
-                self._seq = await self._desk.seq()
+                self._seq = await self._desk.search.seq()
                 await self._leave_the_signed_out()
                 return _RELOAD
             self._seq = news.seq
@@ -154,11 +154,11 @@ class Live:
     async def _leave_the_signed_out(self) -> None:
         """Close the streams of sessions that were ended anywhere: at another server on this database, too."""
         for session in {held.digest: held for held in self._pages.values()}.values():
-            if not await self._desk.lasts(session):
+            if not await self._desk.inbox.lasts(session):
                 self.end(session)
 
     async def _told(self, principal: Principal, news: News) -> JsonObject:
-        total = (await self._desk.pending(principal, limit=1)).total
+        total = (await self._desk.search.pending(principal, limit=1)).total
         told: JsonObject = {
             "seq": news.seq,
             "approvals": [self._one(approval) for approval in news.approvals],

@@ -43,7 +43,7 @@ class Seals:
 async def changed_since(desk: Desk, principal: Principal, shown: Shown) -> str:
     """What was changed since the page was made, a line for each edit."""
     try:
-        approval = await desk.get(principal, shown.approval)
+        approval = await desk.approvals.get(principal, shown.approval)
     except HitlError:
         return ""
     edits = [edit for edit in approval.edits if edit.revision > shown.revision]

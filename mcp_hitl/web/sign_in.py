@@ -47,21 +47,21 @@ class SigningIn:
         go = own_path(fields.get("next", "/"))
         try:
             # A token of this address alone: who takes our port when we end can ask the browser for what is kept there.
-            opened = await self._desk.sign_in(fields.get("code", "").strip(), at=listening_at(request))
+            opened = await self._desk.inbox.sign_in(fields.get("code", "").strip(), at=listening_at(request))
         except NotAllowed:
             held = request.state.session
             if held is None or not has_token(request, held):
                 raise
             return JSONResponse({"go": go})  # who opens a link again has come in with it, or with another one, already
         response = JSONResponse({"go": go, "token": opened.token})
-        set_cookie(response, await self._desk.database_id(), opened.secret)
+        set_cookie(response, await self._desk.inbox.database_id(), opened.secret)
         return response
 
     async def sign_out(self, request: Request) -> Response:
         """End the session."""
-        await self._desk.sign_out(request.state.session)
+        await self._desk.inbox.sign_out(request.state.session)
         response = JSONResponse({"go": "/sign-in"})
-        forget_cookie(response, await self._desk.database_id())
+        forget_cookie(response, await self._desk.inbox.database_id())
         return response
 
     async def identity(self, request: Request) -> Response:

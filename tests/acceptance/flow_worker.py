@@ -161,12 +161,12 @@ async def _carry_on(folder: Path, start: int, n: int | None, side: Side) -> None
         return START + timedelta(minutes=start, milliseconds=ticks)
 
     desk = Desk(store, inbox="in a test", rulebook=rulebook, clock=clock)
-    order = await desk.submit(AGENT, ORDER.name, {"order": 17}, dedup_key="order 17")
+    order = await desk.approvals.submit(AGENT, ORDER.name, {"order": 17}, dedup_key="order 17")
     runner = runner_of(desk, {ORDER.name: OrderFlow})
     flow = flow_id(order.id)
     while await store.read(lambda view: view.flows.state(flow)) not in ENDED:
         await runner.catch_up()
-        for approval in (await desk.pending(PERSON)).approvals:
-            await desk.decide(PERSON, Shown.of(approval), Verdict.APPROVE, assurance=Assurance.LOCAL)
+        for approval in (await desk.search.pending(PERSON)).approvals:
+            await desk.decisions.decide(PERSON, Shown.of(approval), Verdict.APPROVE, assurance=Assurance.LOCAL)
     (folder / "writes").write_text(str(store.writes))
     await real.close()

@@ -162,7 +162,7 @@ async def test_a_stranger_on_the_port_of_an_inbox_that_has_ended_is_left_alone(d
 async def test_a_stranger_at_the_recorded_address_is_not_opened(database: Path, how: str) -> None:
     store = SqliteStore(database)
     desk = Desk(store, inbox="in a test")
-    assert desk.take_inbox()
+    assert desk.inbox.take_inbox()
     with http_server(database) as (endpoint, _):
         ours = endpoint.removesuffix("/mcp")
 
@@ -173,7 +173,7 @@ async def test_a_stranger_at_the_recorded_address_is_not_opened(database: Path, 
                 return 200, json.load(relayed)
 
         with stranger(0, answer) as asked:
-            await desk.announce_inbox(asked.address)
+            await desk.inbox.announce_inbox(asked.address)
             key = store.shared_key()
             assert await is_ours(key, Origin.parse(ours)) and not await is_ours(key, asked.address)
             with opening(database) as opened:
@@ -204,10 +204,10 @@ async def test_the_url_of_an_approval_is_its_page_while_somebody_serves_it_and_n
 async def test_who_is_too_late_to_serve_it_goes_on_to_the_one_that_was_faster(database: Path) -> None:
     store = SqliteStore(database)
     desk = Desk(store, inbox="in a test")
-    assert desk.take_inbox()
+    assert desk.inbox.take_inbox()
     with http_server(database) as (endpoint, _), opening(database) as opened:
         opened.person.until("Waiting for it")
-        await desk.announce_inbox(Origin.parse(endpoint.removesuffix("/mcp")))
+        await desk.inbox.announce_inbox(Origin.parse(endpoint.removesuffix("/mcp")))
         async with browser() as chromium, visitor(chromium) as page:
             await page.goto(opened.page())
             await expect(page.get_by_text("Nothing is pending")).to_be_visible()

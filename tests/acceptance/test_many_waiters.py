@@ -73,7 +73,7 @@ async def waiting(path: Path, callers: int) -> AsyncGenerator[Waiting]:
         server = ApprovalServer(desk, always(ANA), key=bytes(32)).mcp
         async with connect(server, MODERN, person=Person(accept(decision="approve"))) as client:
             lunches = [{"amount": n, "currency": "USD", "description": "Lunch"} for n in range(1, callers + 1)]
-            submitted = await asyncio.gather(*(desk.submit(ANA, "expense", lunch) for lunch in lunches))
+            submitted = await asyncio.gather(*(desk.approvals.submit(ANA, "expense", lunch) for lunch in lunches))
             asked = [approval.id for approval in submitted]
             async with anyio.create_task_group() as tasks:
                 place = Waiting(store, client, asked)
@@ -110,6 +110,6 @@ async def test_nobody_waiting_means_that_nothing_is_read(tmp_path: Path) -> None
     store = CountingStore(tmp_path / "hitl.db")
     async with Desk(store, inbox="in a test").open() as desk:
         for amount in range(1, 20):
-            await desk.submit(ANA, "expense", {"amount": amount, "currency": "USD", "description": "Lunch"})
+            await desk.approvals.submit(ANA, "expense", {"amount": amount, "currency": "USD", "description": "Lunch"})
         assert store.reads == 0
     await store.close()

@@ -70,12 +70,12 @@ async def test_each_reminder_escalation_and_expiry_happens_once_among_many_proce
     database, clock = tmp_path / "hitl.db", Clock()
     store = SqliteStore(database)
     desk = Desk(store, inbox=INBOX, rulebook=BOOK, clock=clock)
-    ids = [(await desk.submit(AGENT, "thing", {"n": number})).id for number in range(APPROVALS)]
+    ids = [(await desk.approvals.submit(AGENT, "thing", {"n": number})).id for number in range(APPROVALS)]
 
     once: Counter[tuple[str, str, object]] = Counter()
     for hours, happened in ((5, 1), (49, 4), (24 * 7, 5)):
         moved = let_time_pass(database, hours)
-        entries = [recorded.entry for recorded in await desk.evidence().entries()]
+        entries = [recorded.entry for recorded in await desk.evidence.entries()]
         once = Counter((entry.approval, entry.event.value, entry.data.get("due")) for entry in entries)
         assert set(once.values()) == {1}
         assert moved == APPROVALS, f"{hours} hours"
@@ -89,7 +89,7 @@ async def test_each_reminder_escalation_and_expiry_happens_once_among_many_proce
         "expired": APPROVALS,
     }
     for approval_id in ids:
-        trail = [recorded.entry.event.value for recorded in (await desk.trail(AGENT, approval_id)).entries]
+        trail = [recorded.entry.event.value for recorded in (await desk.approvals.trail(AGENT, approval_id)).entries]
         assert trail == ["opened", "reminded", "escalated", "reminded", "escalated", "expired"]
-    assert (await desk.evidence().verify()).wrong is None
+    assert (await desk.evidence.verify()).wrong is None
     await store.close()

@@ -121,8 +121,8 @@ def test_where_the_inbox_is_and_who_is_signed_in_is_noted_and_the_line_signs_all
     ask(database)
 
     async def sign_in(desk: Desk) -> tuple[str, datetime]:
-        sessions = [(await desk.sign_in(await desk.offer_link(BO))).session for _ in range(2)]
-        return await desk.offer_link(BO), sessions[-1].until
+        sessions = [(await desk.inbox.sign_in(await desk.inbox.offer_link(BO))).session for _ in range(2)]
+        return await desk.inbox.offer_link(BO), sessions[-1].until
 
     def told() -> dict[str, Any]:
         return doctor(database)["by_code"]["inbox"]
@@ -199,10 +199,10 @@ def test_what_a_person_has_to_settle_is_found_and_its_commands_run_as_printed(da
     )
 
     async def trouble(desk: Desk) -> None:
-        await desk.pause(BO, "expense")
+        await desk.stops.pause(BO, "expense")
 
     async def nothing(desk: Desk) -> None:
-        await desk.resume(BO, "other")
+        await desk.stops.resume(BO, "other")
 
     def shell(code: str) -> list[str]:
         return ["sh", "-c", f"cd {tmp_path} && {found[code]['mend'][0]['line']}"]

@@ -24,9 +24,9 @@ def database(tmp_path: Path) -> Path:
     database = tmp_path / "hitl.db"
 
     async def happen(desk: Desk) -> None:
-        asked = await desk.submit(os_user(), "action", {"note": SECRET})
-        await desk.cancel(os_user(), asked.id, "Not needed")
-        await desk.submit(AGENT, "expense", lunch())
+        asked = await desk.approvals.submit(os_user(), "action", {"note": SECRET})
+        await desk.approvals.cancel(os_user(), asked.id, "Not needed")
+        await desk.approvals.submit(AGENT, "expense", lunch())
 
     on_desk(database, happen, clock=lambda: system_clock() - timedelta(minutes=1))
     return database
@@ -44,7 +44,7 @@ def head(database: Path) -> str:
     """The hash to keep elsewhere."""
 
     async def look_up(desk: Desk) -> str:
-        return (await desk.evidence().head())[1]
+        return (await desk.evidence.head())[1]
 
     return on_desk(database, look_up)
 

@@ -32,7 +32,7 @@ def redeemed(database: Path) -> str:
     assert approve(database, approval_id) == 0
 
     async def redeem(desk: Desk) -> Approval:
-        return await desk.redeem(AGENT, approval_id, look_digest)
+        return await desk.approvals.redeem(AGENT, approval_id, look_digest)
 
     look_digest = look(database, approval_id).digest
     assert on_desk(database, redeem).outcome.state is OutcomeState.RUNNING

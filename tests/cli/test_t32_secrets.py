@@ -35,7 +35,7 @@ def offer(database: Path) -> str:
     """The code of a link."""
 
     async def work(desk: Desk) -> str:
-        return await desk.offer_link(os_user())
+        return await desk.inbox.offer_link(os_user())
 
     return on_desk(database, work)
 
@@ -253,7 +253,7 @@ def test_t32_nothing_that_is_printed_as_json_or_exported_has_a_secret(database: 
     approval_id = ask(database, "action", {"n": 1})
 
     async def work(desk: Desk) -> tuple[str, SignedIn]:
-        return await desk.offer_link(os_user()), await desk.sign_in(await desk.offer_link(os_user()))
+        return await desk.inbox.offer_link(os_user()), await desk.inbox.sign_in(await desk.inbox.offer_link(os_user()))
 
     code, session = on_desk(database, work)
     export = tmp_path / "export.jsonl"

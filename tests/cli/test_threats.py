@@ -39,7 +39,7 @@ def head(database: Path) -> tuple[int, str]:
     """How many entries the log has, and the hash of the last."""
 
     async def work(desk: Desk) -> tuple[int, str]:
-        return await desk.evidence().head()
+        return await desk.evidence.head()
 
     return on_desk(database, work)
 
@@ -48,8 +48,8 @@ def edit(database: Path, approval_id: str, **changes: object) -> Approval:
     """Edit it as somebody else."""
 
     async def work(desk: Desk) -> Approval:
-        shown = await desk.get(AGENT, approval_id)
-        return await desk.edit(
+        shown = await desk.approvals.get(AGENT, approval_id)
+        return await desk.approvals.edit(
             os_user(), Shown.of(shown), shown.payload | changes, assurance=Assurance.LOCAL, comment=None
         )
 
@@ -60,7 +60,7 @@ def cancel(database: Path, approval_id: str) -> None:
     """Take it back, as its requester."""
 
     async def work(desk: Desk) -> None:
-        await desk.cancel(AGENT, approval_id, None)
+        await desk.approvals.cancel(AGENT, approval_id, None)
 
     on_desk(database, work)
 
@@ -123,7 +123,7 @@ def test_t22_whoever_is_no_approver_can_look_and_not_decide(database: Path, tmp_
         try:
             desk = Desk(store, inbox="in a test", rulebook=parse(TEAM).rulebook)
             await desk.check_policy()
-            return (await desk.submit(AGENT, "action", {"amount": 900})).id
+            return (await desk.approvals.submit(AGENT, "action", {"amount": 900})).id
         finally:
             await store.close()
 

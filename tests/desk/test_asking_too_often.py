@@ -25,14 +25,14 @@ ANA = person("ana")
 async def asked(desk: Desk, n: int) -> str:
     """The status of what was asked for, or the code with which it was refused."""
     try:
-        return (await desk.submit(AGENT, "thing", {"n": n})).status.value
+        return (await desk.approvals.submit(AGENT, "thing", {"n": n})).status.value
     except HitlError as error:
         return error.code
 
 
 async def stored(desk: Desk) -> tuple[int, int]:
     """How many are pending, and how many entries there are."""
-    return (await desk.pending(ANA)).total, len(await desk.evidence().entries())
+    return (await desk.search.pending(ANA)).total, len(await desk.evidence.entries())
 
 
 async def test_t37_a_requester_has_so_many_open_and_no_more(under: Under, clock: Clock) -> None:
@@ -40,11 +40,11 @@ async def test_t37_a_requester_has_so_many_open_and_no_more(under: Under, clock:
     assert [await asked(desk, n) for n in range(20)] == ["pending"] * 3 + ["too_many"] * 17
     assert await stored(desk) == (3, 3)
     with pytest.raises(TooMany, match=r"You have 3 open requests of the kind 'thing'\. Wait until some are decided"):
-        await desk.submit(AGENT, "thing", {"n": 20})
+        await desk.approvals.submit(AGENT, "thing", {"n": 20})
     assert await asked(desk, 0) == "pending"  # what is open already can be asked for again
-    assert (await desk.submit(person("other"), "thing", {"n": 20})).status is Status.PENDING
-    first = next(one for one in (await desk.pending(ANA)).approvals if one.requester == "agent")
-    await desk.cancel(AGENT, first.id)
+    assert (await desk.approvals.submit(person("other"), "thing", {"n": 20})).status is Status.PENDING
+    first = next(one for one in (await desk.search.pending(ANA)).approvals if one.requester == "agent")
+    await desk.approvals.cancel(AGENT, first.id)
     assert [await asked(desk, 21), await asked(desk, 22)] == ["pending", "too_many"]
     clock.advance(timedelta(days=7))  # with nobody there who would record what has run out
     assert await asked(desk, 23) == "pending"
@@ -58,9 +58,9 @@ async def test_t37_a_requester_asks_so_often_in_a_minute(under: Under, clock: Cl
     assert before == (3, 5)
     assert [await asked(desk, n) for n in (1, 4, 5)] == ["too_many"] * 3
     with pytest.raises(TooMany, match="5 requests a minute"):
-        await desk.submit(AGENT, "thing", {"n": 4})
+        await desk.approvals.submit(AGENT, "thing", {"n": 4})
     assert await stored(desk) == before
-    assert (await desk.submit(person("other"), "thing", {"n": 4})).status is Status.PENDING
+    assert (await desk.approvals.submit(person("other"), "thing", {"n": 4})).status is Status.PENDING
     clock.advance(timedelta(seconds=60) - timedelta(milliseconds=1))
     assert await asked(desk, 4) == "too_many"
     clock.advance(timedelta(milliseconds=1))
@@ -69,40 +69,40 @@ async def test_t37_a_requester_asks_so_often_in_a_minute(under: Under, clock: Cl
 
 async def test_t37_what_others_do_with_it_does_not_count_as_asking(under: Under) -> None:
     desk = under(a_rulebook(PAIR, limits=Limits(per_minute=2)))
-    one = await desk.submit(ANA, "thing", {"n": 1})
+    one = await desk.approvals.submit(ANA, "thing", {"n": 1})
     await say(desk, said(ANA, one))
-    await desk.cancel(ANA, one.id)
-    assert (await desk.submit(ANA, "thing", {"n": 2})).status is Status.PENDING
+    await desk.approvals.cancel(ANA, one.id)
+    assert (await desk.approvals.submit(ANA, "thing", {"n": 2})).status is Status.PENDING
 
 
 async def test_t37_a_payload_beyond_the_kinds_size_is_refused_and_nothing_is_stored(under: Under) -> None:
     desk = under(a_rulebook(PAIR, limits=Limits(payload_bytes=100)))
     with pytest.raises(Invalid, match=r"payload has 1,000,011 bytes; the kind 'thing' takes at most 100\."):
-        await desk.submit(AGENT, "thing", {"note": "x" * 1_000_000})
+        await desk.approvals.submit(AGENT, "thing", {"note": "x" * 1_000_000})
     assert await stored(desk) == (0, 0)
 
 
 async def test_t37_two_accounts_of_a_person_share_a_quota(under: Under) -> None:
     desk = under(a_rulebook(PAIR, limits=Limits(open_per_requester=1)))
-    await desk.submit(ANA, "thing", {"n": 1})
+    await desk.approvals.submit(ANA, "thing", {"n": 1})
     with pytest.raises(TooMany):
-        await desk.submit(person("ana.b"), "thing", {"n": 2})
+        await desk.approvals.submit(person("ana.b"), "thing", {"n": 2})
 
 
 async def test_t23_fifty_retries_are_one_approval_and_the_person_sees_how_often(under: Under) -> None:
     desk = under(a_rulebook(PAIR))
-    ids = {(await desk.submit(AGENT, "thing", {"n": 1})).id for _ in range(50)}
+    ids = {(await desk.approvals.submit(AGENT, "thing", {"n": 1})).id for _ in range(50)}
     (only,) = ids
-    now = await desk.get(ANA, only)
+    now = await desk.approvals.get(ANA, only)
     assert now.asked == 50
     assert "agent, 0 seconds ago, 50 times" in review(now, desk.clock())
     rejected = await say(desk, said(ANA, now, Verdict.REJECT, comment="No"))
     for n in range(50):
         key = None if n % 2 else f"key {n}"
-        again = await desk.submit(AGENT, "thing", {"n": 1}, dedup_key=key)
+        again = await desk.approvals.submit(AGENT, "thing", {"n": 1}, dedup_key=key)
         assert (again.id, again.status) == (only, Status.REJECTED)
-    assert "Asked 100 times." in desk.summary(await desk.get(AGENT, rejected.id))
-    assert (await desk.pending(ANA)).total == 0
+    assert "Asked 100 times." in desk.summary(await desk.approvals.get(AGENT, rejected.id))
+    assert (await desk.search.pending(ANA)).total == 0
 
 
 async def test_t24_earlier_requests_and_how_they_ended_are_shown_with_the_new_one(under: Under, clock: Clock) -> None:
@@ -110,21 +110,21 @@ async def test_t24_earlier_requests_and_how_they_ended_are_shown_with_the_new_on
 
     async def ask(n: int) -> Approval:
         clock.advance(hour())
-        return await desk.submit(AGENT, "thing", {"n": n})
+        return await desk.approvals.submit(AGENT, "thing", {"n": n})
 
     first = await ask(100)
-    await desk.submit(AGENT, "thing", {"n": 100})
+    await desk.approvals.submit(AGENT, "thing", {"n": 100})
     await say(desk, said(ANA, first, Verdict.REJECT, comment="Far too much \u202e"))
-    await desk.cancel(AGENT, (await ask(101)).id)
+    await desk.approvals.cancel(AGENT, (await ask(101)).id)
     third = await ask(102)
     await told(desk, third, "ana approves")
     await told(desk, third, "bo approves")
-    await desk.submit(person("other"), "thing", {"n": 55})
+    await desk.approvals.submit(person("other"), "thing", {"n": 55})
     clock.advance(timedelta(days=7))
     pending = await ask(104)
     new = await ask(103)
 
-    text = review(Seen(new), clock(), await desk.earlier(ANA, new))
+    text = review(Seen(new), clock(), await desk.approvals.earlier(ANA, new))
     counts = "1 rejected, 1 cancelled, 1 approved, 1 pending"
     label = f"Earlier requests of this kind by the same requester, and how they ended ({counts}):\n\n"
     _, label, shown = text.partition(label)
@@ -136,17 +136,17 @@ async def test_t24_earlier_requests_and_how_they_ended_are_shown_with_the_new_on
     ]
     assert "Earlier requests" not in review(Seen(new), clock())
     # Of twins that are open side by side, each shows the other, whichever came first.
-    assert [one.id for one in (await desk.earlier(ANA, pending)).shown][1:3] == [new.id, third.id]
+    assert [one.id for one in (await desk.approvals.earlier(ANA, pending)).shown][1:3] == [new.id, third.id]
 
 
 async def test_t24_the_newest_five_are_shown_and_what_is_overdue_as_expired(under: Under, clock: Clock) -> None:
     desk = under(a_rulebook(PAIR, title="Pay {n}"))
     for n in range(7):
         clock.advance(hour())
-        await desk.submit(AGENT, "thing", {"n": n})
+        await desk.approvals.submit(AGENT, "thing", {"n": n})
     clock.advance(timedelta(days=7))
-    new = await desk.submit(AGENT, "thing", {"n": 7})
-    earlier = await desk.earlier(ANA, new)
+    new = await desk.approvals.submit(AGENT, "thing", {"n": 7})
+    earlier = await desk.approvals.earlier(ANA, new)
     assert earlier.counts == "7 expired"
     assert [(one.payload["n"], one.status.value) for one in earlier.shown] == [(n, "expired") for n in (6, 5, 4, 3, 2)]
 
@@ -155,11 +155,13 @@ async def test_t24_what_people_rejected_does_not_sink_below_what_the_agent_asks_
     tiny = {"properties": {"n": {"maximum": 0}}, "required": ["n"]}
     desk = under(a_rulebook(PAIR, title="Pay {n}", rules=(Rule(name="none", when=tiny, decide=Verdict.REJECT),)))
     for n in (5_000, 5_001):
-        await say(desk, said(ANA, await desk.submit(AGENT, "thing", {"n": n}), Verdict.REJECT, comment="Fraud"))
+        await say(
+            desk, said(ANA, await desk.approvals.submit(AGENT, "thing", {"n": n}), Verdict.REJECT, comment="Fraud")
+        )
     for n in range(6):
-        await desk.cancel(AGENT, (await desk.submit(AGENT, "thing", {"n": n + 1})).id)
-        assert (await desk.submit(AGENT, "thing", {"n": -n})).status is Status.REJECTED
-    earlier = await desk.earlier(ANA, await desk.submit(AGENT, "thing", {"n": 5_002}))
+        await desk.approvals.cancel(AGENT, (await desk.approvals.submit(AGENT, "thing", {"n": n + 1})).id)
+        assert (await desk.approvals.submit(AGENT, "thing", {"n": -n})).status is Status.REJECTED
+    earlier = await desk.approvals.earlier(ANA, await desk.approvals.submit(AGENT, "thing", {"n": 5_002}))
     assert {one.payload["n"] for one in earlier.shown[:2]} == {5_001, 5_000}
     assert all(one.payload["n"] <= 0 for one in earlier.shown[2:])
     assert (len(earlier.shown), earlier.counts) == (5, "8 rejected, 6 cancelled")
@@ -167,9 +169,9 @@ async def test_t24_what_people_rejected_does_not_sink_below_what_the_agent_asks_
 
 async def test_a_review_tells_the_stage_and_what_was_decided_so_far(under: Under) -> None:
     desk = under(a_rulebook(LADDER))
-    one = await desk.submit(AGENT, "thing", {"n": 1})
+    one = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     assert "Stage:     1 of 2; 0 of 1 approvals" in review(one, desk.clock())
     await told(desk, one, "bo approves")
-    text = review(await desk.get(ANA, one.id), desk.clock())
+    text = review(await desk.approvals.get(ANA, one.id), desk.clock())
     assert "Stage:     2 of 2; 0 of 1 approvals" in text
     assert "Decided so far:\n\n    bo approved it (assurance local)" in text

@@ -10,7 +10,14 @@ import pytest
 from team_samples import AGENT, FINANCE, MANAGERS, a_rulebook, person, told
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.desk.approvals import Approvals
 from mcp_hitl.desk.audience import audience
+from mcp_hitl.desk.context import Context
+from mcp_hitl.desk.decisions import Decisions
+from mcp_hitl.desk.evidence import Evidence
+from mcp_hitl.desk.inbox import InboxAccess
+from mcp_hitl.desk.search import Search
+from mcp_hitl.desk.stops import Stops
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.seen import Audience, Seen
 from mcp_hitl.domain.policy.policy import Assurance, Policy
@@ -29,7 +36,8 @@ def _principals(verb: Any) -> set[str]:
 
 VERBS = {
     name: verb
-    for name, verb in inspect.getmembers(Desk, inspect.isfunction)
+    for part in (Context, Approvals, Decisions, Search, Stops, InboxAccess, Evidence)
+    for name, verb in inspect.getmembers(part, inspect.isfunction)
     if not name.startswith("_") and _principals(verb)
 }
 
@@ -59,7 +67,7 @@ def test_t36_the_desk_returns_only_what_was_seen(name: str) -> None:
 async def test_t22_an_approver_is_whoever_may_decide_now_where_it_can_be_decided(under: Under) -> None:
     rulebook = a_rulebook(Policy(stages=(FINANCE, MANAGERS), four_eyes=True, assurance=Assurance.SESSION))
     desk = under(rulebook)
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
 
     def seats(approval: Approval, deciding: Assurance | None) -> dict[str, str]:
         names = ("bo", "cy", "di", "agent")
@@ -70,8 +78,8 @@ async def test_t22_an_approver_is_whoever_may_decide_now_where_it_can_be_decided
     assert seats(asked, Assurance.SESSION) == nobody | {"bo": "approver"}
     assert seats(asked, Assurance.LOCAL) == seats(asked, None) == nobody
     await told(desk, asked, "bo approves signed in")
-    second = await desk.get(AGENT, asked.id)
+    second = await desk.approvals.get(AGENT, asked.id)
     assert seats(second, Assurance.STEP_UP) == nobody | {"cy": "approver"}
     await told(desk, second, "cy approves signed in")
-    assert seats(await desk.get(AGENT, asked.id), Assurance.STEP_UP) == nobody
+    assert seats(await desk.approvals.get(AGENT, asked.id), Assurance.STEP_UP) == nobody
     assert {one.value for one in Audience} >= set(nobody.values())

@@ -23,7 +23,9 @@ async def test_the_counter_begins_at_nothing_and_adds_exactly(store: WatchedStor
 
 
 async def test_an_expense_is_recorded_once_for_its_approval(desk: Desk, store: WatchedStore) -> None:
-    one, two = [(await desk.submit(AGENT, "expense", {**LUNCH, "amount": amount})).id for amount in (49.99, 5)]
+    one, two = [
+        (await desk.approvals.submit(AGENT, "expense", {**LUNCH, "amount": amount})).id for amount in (49.99, 5)
+    ]
     await store.write(lambda tx: add_expense(tx, one, Decimal("49.99"), LUNCH))
     await store.write(lambda tx: add_expense(tx, two, Decimal(5), {**LUNCH, "category": "meals"}))
     with pytest.raises(Exception, match="expenses"):

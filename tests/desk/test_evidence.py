@@ -59,7 +59,7 @@ class History:
     head: str
 
     async def verify(self, expect: str | None = None) -> str | None:
-        return (await self.desk.evidence().verify(expect=expect)).wrong
+        return (await self.desk.evidence.verify(expect=expect)).wrong
 
     def attack(self, *statements: str) -> None:
         """Run statements on the file with plain SQLite, past every trigger and check."""
@@ -85,31 +85,31 @@ class History:
 
 
 async def a_history(desk: Desk, path: Path) -> History:
-    paid = await desk.submit(AGENT, "thing", {"n": 1, "note": "Grüße 😀"})  # 1
+    paid = await desk.approvals.submit(AGENT, "thing", {"n": 1, "note": "Grüße 😀"})  # 1
     await say(desk, said(ANA, paid, comment="Fine"))  # 2
     paid = await say(desk, said(BO, paid))  # 3, 4
-    await desk.redeem(AGENT, paid.id, paid.digest)  # 5
-    await desk.report(AGENT, paid.id, True, "Wired as 42")  # 6
-    changed = await desk.submit(AGENT, "thing", {"n": 2})  # 7
+    await desk.approvals.redeem(AGENT, paid.id, paid.digest)  # 5
+    await desk.approvals.report(AGENT, paid.id, True, "Wired as 42")  # 6
+    changed = await desk.approvals.submit(AGENT, "thing", {"n": 2})  # 7
     await say(desk, said(BO, changed, comment="Before"))  # 8
     await edited(desk, ANA, changed, {"n": 3}, comment="Less")  # 9
-    await desk.cancel(AGENT, changed.id, "Not needed")  # 10
-    answered = await desk.submit(AGENT, "form", {"n": 1})  # 11
+    await desk.approvals.cancel(AGENT, changed.id, "Not needed")  # 10
+    answered = await desk.approvals.submit(AGENT, "form", {"n": 1})  # 11
     await say(desk, said(ANA, answered, answer={"center": "7"}, looked=timedelta(seconds=3)))  # 12, 13
-    tiny = await desk.submit(AGENT, "thing", {"n": 0})  # 14, 15, 16
-    refused = await desk.submit(AGENT, "thing", {"n": 5})  # 17
+    tiny = await desk.approvals.submit(AGENT, "thing", {"n": 0})  # 14, 15, 16
+    refused = await desk.approvals.submit(AGENT, "thing", {"n": 5})  # 17
     await say(desk, said(BO, refused, Verdict.REJECT, comment="No"))  # 18, 19
-    failed = await desk.submit(AGENT, "form", {"n": 9})  # 20
+    failed = await desk.approvals.submit(AGENT, "form", {"n": 9})  # 20
     failed = await say(desk, said(BO, failed, answer={"center": "8"}))  # 21, 22
-    await desk.redeem(AGENT, failed.id, failed.digest)  # 23
-    await desk.report(AGENT, failed.id, False, "No funds")  # 24
-    pending = await desk.submit(AGENT, "thing", {"n": 6})  # 25
+    await desk.approvals.redeem(AGENT, failed.id, failed.digest)  # 23
+    await desk.approvals.report(AGENT, failed.id, False, "No funds")  # 24
+    pending = await desk.approvals.submit(AGENT, "thing", {"n": 6})  # 25
     await say(desk, said(ANA, pending))  # 26
-    await desk.pause(CY)  # 27
-    await desk.resume(CY)  # 28
+    await desk.stops.pause(CY)  # 27
+    await desk.stops.resume(CY)  # 28
     named = {"paid": paid, "changed": changed, "answered": answered, "tiny": tiny, "refused": refused}
     ids = {name: one.id for name, one in (named | {"failed": failed, "pending": pending}).items()}
-    return History(desk, path, ids, (await desk.evidence().head())[1])
+    return History(desk, path, ids, (await desk.evidence.head())[1])
 
 
 @pytest.fixture
@@ -120,13 +120,13 @@ async def history(under: Under, tmp_path: Path) -> History:
 
 async def test_what_nobody_touched_is_intact(history: History) -> None:
     for expect in (None, history.head):
-        assert await history.desk.evidence().verify(expect=expect) == Finding(28, history.head)
+        assert await history.desk.evidence.verify(expect=expect) == Finding(28, history.head)
 
 
 async def test_an_empty_log_is_intact_and_its_head_is_the_databases_own(desk: Desk, foreign: Desk) -> None:
-    seq, genesis = await desk.evidence().head()
-    assert seq == 0 and genesis != (await foreign.evidence().head())[1]
-    assert await desk.evidence().verify() == await desk.evidence().verify(expect=genesis) == Finding(0, genesis)
+    seq, genesis = await desk.evidence.head()
+    assert seq == 0 and genesis != (await foreign.evidence.head())[1]
+    assert await desk.evidence.verify() == await desk.evidence.verify(expect=genesis) == Finding(0, genesis)
 
 
 async def test_t35_the_file_refuses_every_change_of_the_log(history: History) -> None:
@@ -241,7 +241,7 @@ async def test_t35_an_attack_is_found_and_placed(history: History, attack: str, 
 
 @pytest.mark.parametrize("change", ["by = 'mallory'", "at = at - 1", "kind = 'thing'"])
 async def test_t35_who_stopped_what_and_when_is_what_the_log_says(history: History, change: str) -> None:
-    await history.desk.pause(CY)
+    await history.desk.stops.pause(CY)
     assert await history.verify() is None
     history.attack(f"UPDATE pauses SET {change}")
     assert await history.verify() == "the stored pauses are not those in the log"
@@ -277,9 +277,9 @@ async def test_t35_another_file_in_its_place_is_found_by_who_kept_the_head(histo
 
 
 async def test_t35_a_head_that_was_kept_long_ago_is_still_in_the_chain(history: History) -> None:
-    for recorded in await history.desk.evidence().entries():
+    for recorded in await history.desk.evidence.entries():
         assert await history.verify(recorded.hash) is None
-    first = (await history.desk.evidence().entries())[0]
+    first = (await history.desk.evidence.entries())[0]
     assert await history.verify(first.previous) is None  # kept when there was nothing yet
 
 
@@ -293,19 +293,19 @@ async def test_t35_an_attack_far_into_a_long_log_is_placed_too(
 
 
 async def test_a_trail_is_verified_entry_by_entry(history: History) -> None:
-    trail = await history.desk.trail(AGENT, history.ids["paid"])
+    trail = await history.desk.approvals.trail(AGENT, history.ids["paid"])
     assert trail.verified
     # Rewritten together with its own hash, it does not stand where it stood.
     last = trail.entries[-1]
     forged = replace(last.entry, actor="os:mallory")
     rewritten = hash_of(last.seq, forged, last.previous)
     history.attack(f"UPDATE audit SET actor = 'os:mallory', hash = '{rewritten}' WHERE seq = {last.seq}")
-    assert (await history.desk.trail(AGENT, history.ids["paid"])).verified is False
+    assert (await history.desk.approvals.trail(AGENT, history.ids["paid"])).verified is False
 
 
 async def export(desk: Desk, *, redact: bool = False) -> list[str]:
     lines: list[str] = []
-    count = await desk.evidence().export(lines.append, redact=redact)
+    count = await desk.evidence.export(lines.append, redact=redact)
     assert count == len(lines) - 1
     return lines
 
@@ -346,10 +346,10 @@ async def test_an_export_verifies_without_the_database_here_and_in_anybodys_code
 
 
 async def test_the_order_of_fields_is_no_matter_of_the_log(desk: Desk, script: Path, tmp_path: Path) -> None:
-    asked = await desk.submit(AGENT, "action", {"to": "ana", "n": 1.0, "mail": {"z": "é", "a": 1}})
+    asked = await desk.approvals.submit(AGENT, "action", {"to": "ana", "n": 1.0, "mail": {"z": "é", "a": 1}})
     changed = await edited(desk, AT_THE_MACHINE, asked, {"to": "bo", "n": 2, "mail": {"z": "é", "a": 1}, "cc": "x"})
     assert (list(changed.payload), list(changed.edits[0].before)) == (["to", "n", "mail", "cc"], ["to", "n", "mail"])
-    finding = await desk.evidence().verify()
+    finding = await desk.evidence.verify()
     assert finding.wrong is None
     lines = await export(desk)
     assert verify_export(iter(lines)) == finding
@@ -444,11 +444,11 @@ def a_secret(n: int) -> JsonObject:
 async def test_t36_a_secret_is_in_no_list_no_export_and_no_log(under: Under, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     desk = under(a_rulebook(PAIR, schema=SECRETS))
-    asked = await desk.submit(AGENT, "thing", a_secret(1))
+    asked = await desk.approvals.submit(AGENT, "thing", a_secret(1))
     now = await edited(desk, ANA, asked, a_secret(2))
     with pytest.raises(Invalid) as refused:
-        await desk.submit(AGENT, "thing", {"token": [SECRET], "n": SECRET})
-    page = desk.page_shape(await desk.pending(AGENT))
+        await desk.approvals.submit(AGENT, "thing", {"token": [SECRET], "n": SECRET})
+    page = desk.page_shape(await desk.search.pending(AGENT))
     (listed,) = page["approvals"]
     assert listed["payload"] == {
         "n": 2,
@@ -458,7 +458,7 @@ async def test_t36_a_secret_is_in_no_list_no_export_and_no_log(under: Under, cap
         "vault": "[redacted]",
     }
     told_of = [json.dumps(page), desk.summary(now), json.dumps(desk.shape(now)["edits"]), str(refused.value)]
-    trail = (await desk.trail(AGENT, asked.id)).entries
+    trail = (await desk.approvals.trail(AGENT, asked.id)).entries
     told_of += [json.dumps(recorded.as_json()) for recorded in trail]
     for redact in (False, True):
         lines = await export(desk, redact=redact)
@@ -469,23 +469,27 @@ async def test_t36_a_secret_is_in_no_list_no_export_and_no_log(under: Under, cap
     assert whole[0]["redacted"] == [asked.digest]
     assert sorted(whole[1]["redacted"]) == sorted([asked.digest, now.digest])
     bo, nobody = person("bo"), person("zoe")
-    seen = [await desk.get(who, asked.id, deciding=Assurance.LOCAL) for who in (bo, nobody, AGENT)]
+    seen = [await desk.approvals.get(who, asked.id, deciding=Assurance.LOCAL) for who in (bo, nobody, AGENT)]
     assert [SECRET in json.dumps(one.payload) for one in seen] == [True, False, False]  # whoever decides, alone
-    told_of += [json.dumps(desk.shape(one)) for one in (now, await desk.get(bo, asked.id), *seen[1:])]
+    told_of += [json.dumps(desk.shape(one)) for one in (now, await desk.approvals.get(bo, asked.id), *seen[1:])]
     await told(desk, asked, "bo approves")
     await told(desk, asked, "eve approves")
-    ended = await desk.get(bo, asked.id, deciding=Assurance.LOCAL)
+    ended = await desk.approvals.get(bo, asked.id, deciding=Assurance.LOCAL)
     told_of += [json.dumps(desk.shape(ended)), caplog.text]
     assert not [text for text in told_of if SECRET in text]
-    assert SECRET in json.dumps((await desk.redeem(AGENT, asked.id, now.digest)).payload)  # and whoever acts on it now
+    assert SECRET in json.dumps(
+        (await desk.approvals.redeem(AGENT, asked.id, now.digest)).payload
+    )  # and whoever acts on it now
 
 
 async def test_t36_of_a_kind_that_is_not_known_here_nothing_is_shown_in_lists_and_exports(under: Under) -> None:
     knowing = under(a_rulebook(PAIR, schema=SECRETS))
-    asked = await knowing.submit(AGENT, "thing", a_secret(1))
+    asked = await knowing.approvals.submit(AGENT, "thing", a_secret(1))
     now = await edited(knowing, ANA, asked, a_secret(2))
     desk = under(Rulebook())
-    told_of = json.dumps(desk.page_shape(await desk.pending(AGENT))) + "".join(await export(desk)) + desk.summary(now)
+    told_of = (
+        json.dumps(desk.page_shape(await desk.search.pending(AGENT))) + "".join(await export(desk)) + desk.summary(now)
+    )
     assert SECRET not in told_of
     assert verify_export(iter(await export(desk))).wrong is None
 
@@ -501,37 +505,37 @@ async def test_erasing_leaves_a_log_that_verifies_and_exports(
 ) -> None:
     desk = history.desk
     clock.advance(hour(1))
-    assert await desk.evidence().erase(CY, older_than=hour(1)) == 6  # all but the pending one
-    assert await desk.evidence().erase(CY, older_than=hour(1)) == 0
+    assert await desk.evidence.erase(CY, older_than=hour(1)) == 6  # all but the pending one
+    assert await desk.evidence.erase(CY, older_than=hour(1)) == 0
     assert await history.verify(history.head) is None
     lines = await export(desk)
-    head = (await desk.evidence().head())[1]
+    head = (await desk.evidence.head())[1]
     assert verify_export(iter(lines), expect=history.head) == Finding(34, head)
     assert run(script, lines, tmp_path, history.head)[0] == 0
     stored = everything_stored(history.path)
     for words in ("Grüße", "Fine", "Before", "Less", "Not needed", "No funds", "Wired", "'{\"n\":3}'"):
         assert words not in stored and words not in "".join(lines)
-    paid = await desk.get(AGENT, history.ids["paid"])
+    paid = await desk.approvals.get(AGENT, history.ids["paid"])
     assert (paid.status, paid.title, paid.payload, paid.erased_at) == (Status.APPROVED, "(erased)", None, clock())
     assert [(decision.approver, decision.comment) for decision in paid.decisions] == [("ana", None), ("bo", None)]
-    changed = await desk.get(AGENT, history.ids["changed"])
+    changed = await desk.approvals.get(AGENT, history.ids["changed"])
     assert "(erased)" in desk.summary(changed) and desk.shape(changed)["edits"][0]["changes"] == []
-    assert (await desk.get(AGENT, history.ids["pending"])).payload == {"n": 6}
-    erased = [one.entry for one in await desk.evidence().entries()][28:]
+    assert (await desk.approvals.get(AGENT, history.ids["pending"])).payload == {"n": 6}
+    erased = [one.entry for one in await desk.evidence.entries()][28:]
     assert {(entry.event, entry.actor) for entry in erased} == {(Event.ERASED, "cy")}
 
 
 async def test_t10_the_same_key_joins_what_was_erased(under: Under, clock: Clock, tmp_path: Path) -> None:
     desk = under(a_rulebook(Policy(stages=(FINANCE,))))
-    asked = await desk.submit(AGENT, "thing", {"n": 1}, dedup_key="invoice 17")
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1}, dedup_key="invoice 17")
     assert await told(desk, asked, "ana approves") == "approved"
     clock.advance(timedelta(days=400))
-    assert await desk.evidence().erase(CY, older_than=timedelta(days=365)) == 1
-    again = await desk.submit(AGENT, "thing", {"n": 1}, dedup_key="invoice 17")
+    assert await desk.evidence.erase(CY, older_than=timedelta(days=365)) == 1
+    again = await desk.approvals.submit(AGENT, "thing", {"n": 1}, dedup_key="invoice 17")
     assert (again.id, again.status, again.payload, again.asked) == (asked.id, Status.APPROVED, None, 2)
     with pytest.raises(Conflict, match="Use a new key"):
-        await desk.submit(AGENT, "thing", {"n": 2}, dedup_key="invoice 17")
-    assert (await desk.evidence().verify()).wrong is None
+        await desk.approvals.submit(AGENT, "thing", {"n": 2}, dedup_key="invoice 17")
+    assert (await desk.evidence.verify()).wrong is None
     assert "invoice 17" not in everything_stored(tmp_path / "hitl.db")
 
 
@@ -543,15 +547,15 @@ async def test_what_was_erased_is_gone_from_the_files_too_at_the_latest_after_th
     under: Under, elsewhere: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = under(BOOK)
-    asked = await desk.submit(AGENT, "thing", {"n": 1, "note": "CANARY"})
-    await elsewhere.cancel(AGENT, asked.id)
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1, "note": "CANARY"})
+    await elsewhere.approvals.cancel(AGENT, asked.id)
     with closing(sqlite3.connect(tmp_path / "hitl.db", isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM approvals").fetchall()
-        assert await desk.evidence().erase(None, older_than=timedelta()) == 1
+        assert await desk.evidence.erase(None, older_than=timedelta()) == 1
         assert "keep traces of the erased contents until the next erasure" in caplog.text
         assert files_with("CANARY", tmp_path) == ["hitl.db-wal"]
-    assert await desk.evidence().erase(None, older_than=timedelta()) == 0
+    assert await desk.evidence.erase(None, older_than=timedelta()) == 0
     assert files_with("CANARY", tmp_path) == []
     assert len(caplog.records) == 1
 
@@ -567,7 +571,7 @@ async def test_what_was_erased_is_gone_from_the_files_too_at_the_latest_after_th
 async def test_t35_attacks_on_what_was_erased_are_found_too(
     history: History, clock: Clock, attack: str, wrong: str
 ) -> None:
-    await history.desk.evidence().erase(None, older_than=timedelta())
+    await history.desk.evidence.erase(None, older_than=timedelta())
     assert await history.verify() is None
     history.attack(attack)
     found = await history.verify()
@@ -576,29 +580,29 @@ async def test_t35_attacks_on_what_was_erased_are_found_too(
 
 async def test_only_what_ended_long_enough_ago_and_is_over_is_erased(under: Under, clock: Clock) -> None:
     desk = under(BOOK)
-    old = await desk.submit(AGENT, "thing", {"n": 1})
-    await desk.cancel(AGENT, old.id)
-    running = await desk.submit(AGENT, "thing", {"n": 0})
-    await desk.redeem(AGENT, running.id, running.digest)
+    old = await desk.approvals.submit(AGENT, "thing", {"n": 1})
+    await desk.approvals.cancel(AGENT, old.id)
+    running = await desk.approvals.submit(AGENT, "thing", {"n": 0})
+    await desk.approvals.redeem(AGENT, running.id, running.digest)
     clock.advance(hour(24))
-    young = await desk.submit(AGENT, "thing", {"n": 3})
-    await desk.cancel(AGENT, young.id)
+    young = await desk.approvals.submit(AGENT, "thing", {"n": 3})
+    await desk.approvals.cancel(AGENT, young.id)
     clock.advance(hour(24) - timedelta(milliseconds=1))
-    assert await desk.evidence().erase(None, older_than=hour(48)) == 0
+    assert await desk.evidence.erase(None, older_than=hour(48)) == 0
     clock.advance(timedelta(milliseconds=1))
-    assert await desk.evidence().erase(None, older_than=hour(48)) == 1
-    now = [await desk.get(AGENT, one.id) for one in (old, running, young)]
+    assert await desk.evidence.erase(None, older_than=hour(48)) == 1
+    now = [await desk.approvals.get(AGENT, one.id) for one in (old, running, young)]
     assert [one.erased_at is not None for one in now] == [True, False, False]
-    await desk.report(AGENT, running.id, True)
-    assert await desk.evidence().erase(None, older_than=hour(48)) == 1
+    await desk.approvals.report(AGENT, running.id, True)
+    assert await desk.evidence.erase(None, older_than=hour(48)) == 1
 
 
 async def test_a_cooldown_holds_also_for_what_was_erased(under: Under) -> None:
     desk = under(BOOK)
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     await told(desk, asked, "ana rejects")
-    await desk.evidence().erase(None, older_than=timedelta())
-    again = await desk.submit(AGENT, "thing", {"n": 1})
+    await desk.evidence.erase(None, older_than=timedelta())
+    again = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     assert (again.id, again.status, again.payload) == (asked.id, Status.REJECTED, None)
 
 
@@ -610,11 +614,11 @@ async def test_t18_how_long_a_person_looked_is_recorded_and_told(
     under: Under, looked: timedelta | None, seconds: float | None, ms: int | None
 ) -> None:
     desk = under(a_rulebook(Policy(stages=(FINANCE,))))
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     approved = await say(desk, said(ANA, asked, looked=looked))
     assert approved.decisions[0].looked == looked
     assert desk.shape(approved)["decisions"][0]["looked_seconds"] == seconds
-    (_, decided, _) = (await desk.trail(AGENT, asked.id)).entries
+    (_, decided, _) = (await desk.approvals.trail(AGENT, asked.id)).entries
     assert decided.entry.data.get("looked_ms") == ms
     assert (decided.entry.established, decided.entry.assurance) == ("program", Assurance.LOCAL)
     assert approved.decisions[0].established == "program"
@@ -624,10 +628,10 @@ async def test_two_stores_write_one_chain(under: Under, elsewhere: Desk) -> None
     desk = under(BOOK)
     elsewhere.rulebook = BOOK
     for n in range(20):
-        asked = await (desk if n % 2 else elsewhere).submit(AGENT, "thing", {"n": n + 1})
-        await (elsewhere if n % 2 else desk).cancel(AGENT, asked.id)
-    assert (await elsewhere.evidence().verify()).entries == 40
-    assert await desk.evidence().verify() == await elsewhere.evidence().verify()
+        asked = await (desk if n % 2 else elsewhere).approvals.submit(AGENT, "thing", {"n": n + 1})
+        await (elsewhere if n % 2 else desk).approvals.cancel(AGENT, asked.id)
+    assert (await elsewhere.evidence.verify()).entries == 40
+    assert await desk.evidence.verify() == await elsewhere.evidence.verify()
 
 
 @pytest.fixture
@@ -642,7 +646,7 @@ async def closed(tmp_path: Path, clock: Clock) -> AsyncGenerator[Path]:
 async def test_a_log_is_the_same_after_opening_it_again(closed: Path, clock: Clock) -> None:
     for _ in range(2):
         store = SqliteStore(closed)
-        evidence = Desk(store, inbox=INBOX, rulebook=BOOK, clock=clock).evidence()
+        evidence = Desk(store, inbox=INBOX, rulebook=BOOK, clock=clock).evidence
         entries = await evidence.entries()
         assert all(isinstance(one, Recorded) and one.intact for one in entries)
         assert await evidence.verify(expect=entries[-1].hash) == Finding(28, entries[-1].hash)

@@ -93,7 +93,7 @@ class DeskMachine(RuleBasedStateMachine):
         self.clock.advance(timedelta(milliseconds=1))
         expected = self._belongs_to(kind, payload, key)
         try:
-            got = self.runner.run(self.desk.submit(AGENT, kind, {"n": payload}, dedup_key=key))
+            got = self.runner.run(self.desk.approvals.submit(AGENT, kind, {"n": payload}, dedup_key=key))
         except HitlError as error:
             assert (error.code, expected) == ("conflict", "conflict")
             return NOTHING
@@ -139,7 +139,7 @@ class DeskMachine(RuleBasedStateMachine):
         expected = "already_resolved" if one.seen(self.clock()) != "pending" else "cancelled"
         expected = expected if who is AGENT else "not_allowed"
         try:
-            got = self.runner.run(self.desk.cancel(who, id_))
+            got = self.runner.run(self.desk.approvals.cancel(who, id_))
         except HitlError as error:
             assert error.code == expected
             return
@@ -152,7 +152,7 @@ class DeskMachine(RuleBasedStateMachine):
         one = self.known[id_]
         expected = "lifted" if one.cooldown is not None and self.clock() < one.cooldown else "conflict"
         try:
-            self.runner.run(self.desk.lift_cooldown(ANA, id_, assurance=Assurance.LOCAL))
+            self.runner.run(self.desk.decisions.lift_cooldown(ANA, id_, assurance=Assurance.LOCAL))
         except HitlError as error:
             assert error.code == expected
             return
@@ -173,14 +173,14 @@ class DeskMachine(RuleBasedStateMachine):
     def the_desk_agrees(self) -> None:
         now = self.clock()
         for id_, one in self.known.items():
-            got = self.runner.run(self.desk.get(AGENT, id_))
+            got = self.runner.run(self.desk.approvals.get(AGENT, id_))
             assert (got.seen_at(now).value, got.asked, got.cooldown_until) == (
                 one.seen(now),
                 one.asked,
                 one.cooldown,
             )
-            assert len(self.runner.run(self.desk.trail(AGENT, id_)).entries) == one.entries
-        page = self.runner.run(self.desk.pending(ANA, limit=100))
+            assert len(self.runner.run(self.desk.approvals.trail(AGENT, id_)).entries) == one.entries
+        page = self.runner.run(self.desk.search.pending(ANA, limit=100))
         open_ids = sorted(id_ for id_, one in self.known.items() if one.seen(now) == "pending")
         assert [approval.id for approval in page.approvals] == open_ids
         assert page.total == len(open_ids)

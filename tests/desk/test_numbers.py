@@ -21,17 +21,17 @@ SECOND = timedelta(seconds=1)
 
 
 async def test_numbers_tell_of_kinds_and_of_people(desk: Desk, clock: Clock) -> None:
-    lunch = await desk.submit(AGENT, "expense", LUNCH)
-    first, second, third, late = [await desk.submit(AGENT, "action", {"n": number}) for number in range(4)]
+    lunch = await desk.approvals.submit(AGENT, "expense", LUNCH)
+    first, second, third, late = [await desk.approvals.submit(AGENT, "action", {"n": number}) for number in range(4)]
     clock.advance(hour(1))
     await say(desk, said(ANA, lunch, looked=SECOND))
     await say(desk, said(ANA, first, Verdict.REJECT, looked=5 * SECOND))
     clock.advance(hour(1))
     await say(desk, said(BO, second))
-    await desk.cancel(AGENT, third.id)
-    open_ = await desk.submit(AGENT, "action", {"n": 9})
+    await desk.approvals.cancel(AGENT, third.id)
+    open_ = await desk.approvals.submit(AGENT, "action", {"n": 9})
     clock.now = late.expires_at  # and no timer has run
-    numbers = await desk.numbers()
+    numbers = await desk.search.numbers()
     assert numbers.complete and numbers.until == clock.now and numbers.since == clock.now - timedelta(days=30)
     assert open_.expires_at > clock.now
     assert numbers.kinds == (
@@ -85,35 +85,35 @@ async def test_numbers_tell_of_kinds_and_of_people(desk: Desk, clock: Clock) -> 
 
 
 async def test_what_was_resolved_longer_ago_is_not_counted(desk: Desk, clock: Clock) -> None:
-    await say(desk, said(ANA, await desk.submit(AGENT, "expense", LUNCH)))
+    await say(desk, said(ANA, await desk.approvals.submit(AGENT, "expense", LUNCH)))
     clock.advance(timedelta(days=2))
-    assert len((await desk.numbers(days=3)).kinds) == len((await desk.numbers(days=3)).people) == 1
-    nothing = await desk.numbers(days=2)
+    assert len((await desk.search.numbers(days=3)).kinds) == len((await desk.search.numbers(days=3)).people) == 1
+    nothing = await desk.search.numbers(days=2)
     assert (nothing.kinds, nothing.people, nothing.complete) == ((), (), True)
 
 
 async def test_what_was_erased_still_counts(desk: Desk, clock: Clock) -> None:
-    await say(desk, said(ANA, await desk.submit(AGENT, "action", {"n": 1})))
+    await say(desk, said(ANA, await desk.approvals.submit(AGENT, "action", {"n": 1})))
     clock.advance(hour())
-    assert await desk.evidence().erase(CY, older_than=timedelta()) == 1
-    numbers = await desk.numbers()
+    assert await desk.evidence.erase(CY, older_than=timedelta()) == 1
+    numbers = await desk.search.numbers()
     assert [row.approved for row in numbers.kinds] == [row.approved for row in numbers.people] == [1]
 
 
 async def test_what_a_rule_decided_is_nobodys_decision(under: Callable[[Rulebook], Desk]) -> None:
     rule = Rule(name="tiny", when={"required": ["tiny"]}, decide=Verdict.APPROVE)
     desk = under(replace(RULEBOOK, kinds={"action": replace(ACTION, rules=(rule,))}))
-    await desk.submit(AGENT, "action", {"tiny": True})
-    numbers = await desk.numbers()
+    await desk.approvals.submit(AGENT, "action", {"tiny": True})
+    numbers = await desk.search.numbers()
     assert [(row.approved, row.by_rule) for row in numbers.kinds] == [(1, 1)]
     assert numbers.people == ()
 
 
 async def test_several_accounts_of_one_person_are_one_row(desk: Desk, under: Callable[[Rulebook], Desk]) -> None:
     for number, who in enumerate((ANA, BO)):
-        await say(desk, said(who, await desk.submit(AGENT, "action", {"n": number})))
+        await say(desk, said(who, await desk.approvals.submit(AGENT, "action", {"n": number})))
     later = under(replace(RULEBOOK, people=People(aliases={"os:bo": "os:ana"})))
-    assert [(row.person, row.decided) for row in (await later.numbers()).people] == [("os:ana", 2)]
+    assert [(row.person, row.decided) for row in (await later.search.numbers()).people] == [("os:ana", 2)]
 
 
 async def test_where_there_is_too_much_the_newest_are_counted_and_it_is_said(
@@ -122,8 +122,8 @@ async def test_where_there_is_too_much_the_newest_are_counted_and_it_is_said(
     monkeypatch.setattr("mcp_hitl.desk.search.MOST_NUMBERED", 2)
     for number in range(4):
         clock.advance(SECOND)
-        await say(desk, said(ANA, await desk.submit(AGENT, "action", {"n": number})))
-    numbers = await desk.numbers()
+        await say(desk, said(ANA, await desk.approvals.submit(AGENT, "action", {"n": number})))
+    numbers = await desk.search.numbers()
     assert (numbers.complete, numbers.since) == (False, clock.now - 2 * SECOND)
     assert [row.resolved for row in numbers.kinds] == [row.decided for row in numbers.people] == [2]
 
@@ -131,4 +131,4 @@ async def test_where_there_is_too_much_the_newest_are_counted_and_it_is_said(
 @pytest.mark.parametrize("days", [0, -1, 3_661])
 async def test_a_span_that_is_none_is_refused(desk: Desk, days: int) -> None:
     with pytest.raises(Invalid, match="days must be 1 to"):
-        await desk.numbers(days=days)
+        await desk.search.numbers(days=days)

@@ -73,17 +73,17 @@ async def refusal(desk: Desk, approval: Approval, who: str, verdict: Verdict, as
 async def test_an_objection_is_the_refusal_that_would_follow(under: Under, case: str) -> None:
     policy, sentences, who, verdict, assurance, words = CASES[case]
     desk = under(a_rulebook(policy))
-    approval = await desk.submit(AGENT, "thing", {"n": 1})
+    approval = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     for sentence in sentences:
         assert ":" not in await told(desk, approval, sentence)
-    approval = await desk.get(AGENT, approval.id)
-    objection = await desk.objection(person(who), approval, assurance, verdict)
+    approval = await desk.approvals.get(AGENT, approval.id)
+    objection = await desk.decisions.objection(person(who), approval, assurance, verdict)
     assert objection is None if words is None else words in (objection or "")
     assert await refusal(desk, approval, who, verdict, assurance) == objection
 
 
 async def _stop(desk: Desk, clock: Clock, approval: Approval) -> None:
-    await desk.pause(AGENT, "thing")
+    await desk.stops.pause(AGENT, "thing")
 
 
 async def _let_it_run_out(desk: Desk, clock: Clock, approval: Approval) -> None:
@@ -102,24 +102,24 @@ async def test_what_happened_since_it_was_shown_is_told(
     under: Under, clock: Clock, happen: Callable[[Desk, Clock, Approval], Awaitable[None]], words: str
 ) -> None:
     desk = under(a_rulebook(PAIR))
-    shown = await desk.submit(AGENT, "thing", {"n": 1})
-    assert await desk.objection(person("ana"), shown, SESSION) is None
+    shown = await desk.approvals.submit(AGENT, "thing", {"n": 1})
+    assert await desk.decisions.objection(person("ana"), shown, SESSION) is None
     clock.advance(timedelta(seconds=1))
     await happen(desk, clock, shown)
-    objection = await desk.objection(person("ana"), shown, SESSION)
+    objection = await desk.decisions.objection(person("ana"), shown, SESSION)
     assert objection is not None and words in objection
     assert await refusal(desk, shown, "ana", APPROVE, SESSION) == objection
 
 
 async def test_asking_changes_nothing(under: Under) -> None:
     desk = under(a_rulebook(PAIR))
-    shown = await desk.submit(AGENT, "thing", {"n": 1})
-    before = await desk.evidence().head()
-    await desk.objection(person("ana"), shown, SESSION)
-    assert await desk.evidence().head() == before and await desk.get(AGENT, shown.id) == shown
+    shown = await desk.approvals.submit(AGENT, "thing", {"n": 1})
+    before = await desk.evidence.head()
+    await desk.decisions.objection(person("ana"), shown, SESSION)
+    assert await desk.evidence.head() == before and await desk.approvals.get(AGENT, shown.id) == shown
 
 
 async def test_what_is_not_here_is_told(under: Under, foreign: Desk) -> None:
-    there = await foreign.submit(AGENT, "action", {"n": 1})
-    objection = await under(a_rulebook(PAIR)).objection(person("ana"), there, SESSION)
+    there = await foreign.approvals.submit(AGENT, "action", {"n": 1})
+    objection = await under(a_rulebook(PAIR)).decisions.objection(person("ana"), there, SESSION)
     assert objection is not None and "no approval with this id" in objection

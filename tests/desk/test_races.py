@@ -43,7 +43,7 @@ async def test_t11_of_all_that_happens_at_once_one_thing_ends_it(tmp_path: Path,
         ended: list[str] = []
         for number in range(ROUNDS):
             clock.advance(hour(2))
-            asked = await first.submit(AGENT, "thing", {"n": number})
+            asked = await first.approvals.submit(AGENT, "thing", {"n": number})
             told: dict[str, str] = {}
 
             async def attempt(name: str, work: Callable[[], Awaitable[Approval]], into: dict[str, str] = told) -> None:
@@ -59,7 +59,7 @@ async def test_t11_of_all_that_happens_at_once_one_thing_ends_it(tmp_path: Path,
                 ("yes", lambda one=asked: say(first, said(BO, one))),
                 ("no", lambda one=asked: say(second, said(ANA, one, Verdict.REJECT))),
                 ("edit", lambda one=asked: edited(third, EVE, one, {"n": -1})),
-                ("cancel", lambda one=asked: fourth.cancel(AGENT, one.id)),
+                ("cancel", lambda one=asked: fourth.approvals.cancel(AGENT, one.id)),
             ]
             async with anyio.create_task_group() as tasks:
                 order = [*acts[number % 4 :], *acts[: number % 4]]
@@ -70,17 +70,17 @@ async def test_t11_of_all_that_happens_at_once_one_thing_ends_it(tmp_path: Path,
                 if number % 5 == 4:
                     tasks.start_soon(expire)
 
-            now = await first.get(AGENT, asked.id)
+            now = await first.approvals.get(AGENT, asked.id)
             assert now.status is not Status.PENDING
             winners = [name for name, status in told.items() if status in ENDS]
             assert len(winners) == 1 and told[winners[0]] == now.status.value, told
             assert told["edit"] == "pending" if now.revision == 2 else told["edit"] in {"already_resolved", "conflict"}
             losers = {told[name] for name in ("yes", "no", "cancel") if name not in winners}
             assert losers <= {"already_resolved", "conflict"}
-            events = [recorded.entry.event.value for recorded in (await first.trail(AGENT, asked.id)).entries]
+            events = [recorded.entry.event.value for recorded in (await first.approvals.trail(AGENT, asked.id)).entries]
             assert len([event for event in events if event in ENDS]) == 1
             ended.append(now.status.value)
-        finding = await first.evidence().verify()
+        finding = await first.evidence.verify()
         assert finding.wrong is None
     assert len(set(ended)) >= 3  # or the races were not fair
 
@@ -92,7 +92,7 @@ async def test_t20_one_approver_at_once_in_many_stores_counts_once(tmp_path: Pat
         for desk in made:
             desk.rulebook = pair
         for number in range(20):
-            asked = await made[0].submit(AGENT, "thing", {"n": number})
+            asked = await made[0].approvals.submit(AGENT, "thing", {"n": number})
             codes: list[str] = []
 
             async def decide(desk: Desk, account: str, one: Approval = asked, into: list[str] = codes) -> None:
@@ -105,7 +105,7 @@ async def test_t20_one_approver_at_once_in_many_stores_counts_once(tmp_path: Pat
                 for place, desk in enumerate(made):
                     tasks.start_soon(decide, desk, "ana.b" if place % 2 else "ana")
             assert sorted(codes) == ["conflict"] * 4 + ["pending"]
-            assert (await made[0].get(AGENT, asked.id)).status is Status.PENDING
+            assert (await made[0].approvals.get(AGENT, asked.id)).status is Status.PENDING
 
 
 async def test_the_last_of_three_needed_at_once_ends_it(tmp_path: Path, clock: Clock) -> None:
@@ -115,7 +115,7 @@ async def test_the_last_of_three_needed_at_once_ends_it(tmp_path: Path, clock: C
         for desk in made:
             desk.rulebook = three
         for number in range(20):
-            asked = await made[0].submit(AGENT, "thing", {"n": number})
+            asked = await made[0].approvals.submit(AGENT, "thing", {"n": number})
             statuses: list[str] = []
 
             async def decide(desk: Desk, account: str, one: Approval = asked, into: list[str] = statuses) -> None:
@@ -125,5 +125,5 @@ async def test_the_last_of_three_needed_at_once_ends_it(tmp_path: Path, clock: C
                 for desk, account in zip(made, ("ana", "bo", "eve"), strict=False):
                     tasks.start_soon(decide, desk, account)
             assert sorted(statuses) == ["approved", "pending", "pending"]
-            now = await made[0].get(AGENT, asked.id)
+            now = await made[0].approvals.get(AGENT, asked.id)
             assert (now.status, len(now.decisions)) == (Status.APPROVED, 3)

@@ -36,7 +36,7 @@ THING: JsonObject = {"type": "object", "properties": {"n": {"type": "number"}}, 
 
 
 async def ask(desk: Desk, n: object, **options: Any) -> Approval:
-    return await desk.submit(AGENT, "thing", {"n": n}, **options)
+    return await desk.approvals.submit(AGENT, "thing", {"n": n}, **options)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ async def test_what_a_rule_decides_is_recorded_as_decided_by_the_policy_and_name
         Assurance.NONE,
         approved.requested_at,
     )
-    opened, decided, ended = [recorded.entry for recorded in (await desk.trail(AGENT, approved.id)).entries]
+    opened, decided, ended = [recorded.entry for recorded in (await desk.approvals.trail(AGENT, approved.id)).entries]
     assert (opened.event, opened.actor, opened.data["rule"]) == (Event.OPENED, "agent", "small")
     assert (decided.event, decided.actor, decided.established, decided.assurance) == (
         Event.DECIDED,
@@ -83,13 +83,13 @@ async def test_what_a_rule_decides_is_recorded_as_decided_by_the_policy_and_name
     assert (ended.event, ended.actor) == (Event.APPROVED, "system")
     shown = desk.shape(Seen(approved))
     assert (shown["status"], shown["decisions"][0]["approver"]) == ("approved", "policy:small")
-    assert (await desk.evidence().verify()).wrong is None
+    assert (await desk.evidence.verify()).wrong is None
 
 
 async def test_what_a_rule_approved_can_be_redeemed(under: Under) -> None:
     desk = under(BOOK)
     approved = await ask(desk, 5)
-    redeemed = await desk.redeem(AGENT, approved.id, approved.digest)
+    redeemed = await desk.approvals.redeem(AGENT, approved.id, approved.digest)
     assert redeemed.outcome.state.value == "running"
 
 
@@ -120,7 +120,7 @@ async def test_each_requester_has_a_day_of_their_own_under_all_of_their_accounts
     desk = under(a_rulebook(BY_FINANCE, rules=(replace(SMALL, max_per_day=1),)))
 
     async def asked_by(account: str, n: int) -> Status:
-        return (await desk.submit(person(account), "thing", {"n": n})).status
+        return (await desk.approvals.submit(person(account), "thing", {"n": n})).status
 
     assert await asked_by("ana", 1) is Status.APPROVED
     assert await asked_by("ana.b", 2) is Status.PENDING
@@ -154,13 +154,13 @@ async def test_what_a_rule_rejects_stays_rejected_for_the_cooldown(under: Under,
 
 async def test_rules_decide_nothing_while_the_stop_is_on(under: Under) -> None:
     desk = under(BOOK)
-    await desk.pause(person("cy"), "thing")
+    await desk.stops.pause(person("cy"), "thing")
     held = [await ask(desk, n) for n in (5, 1_000, 100)]
     assert [one.status for one in held] == [Status.PENDING] * 3
     assert [(one.rule, len(one.policy.stages)) for one in held] == [(None, 1), (None, 1), ("large", 2)]
-    await desk.resume(person("cy"), "thing")
+    await desk.stops.resume(person("cy"), "thing")
     assert (await ask(desk, 6)).status is Status.APPROVED
-    assert (await desk.get(AGENT, held[0].id)).status is Status.PENDING  # people were asked; people decide
+    assert (await desk.approvals.get(AGENT, held[0].id)).status is Status.PENDING  # people were asked; people decide
 
 
 @pytest.mark.parametrize("value", ["5", "5.0", "", True, None, [5], {"n": 5}, [], "１", "5e0", "-1", "0x5"])
@@ -168,8 +168,8 @@ async def test_t02_no_other_type_slips_under_a_rule(under: Under, value: object)
     strict = under(a_rulebook(BY_FINANCE, rules=(SMALL,), schema=THING))
     with pytest.raises(Invalid):
         await ask(strict, value)
-    assert (await strict.pending(AGENT)).total == 0
-    assert await strict.evidence().entries() == []
+    assert (await strict.search.pending(AGENT)).total == 0
+    assert await strict.evidence.entries() == []
     lax = under(BOOK)  # whose schema lets any object in: what a rule does not describe is held
     asked = await ask(lax, value)
     assert (asked.status, asked.rule) == (Status.PENDING, None)
@@ -177,8 +177,8 @@ async def test_t02_no_other_type_slips_under_a_rule(under: Under, value: object)
 
 async def test_t02_a_missing_field_is_no_small_one(under: Under) -> None:
     with pytest.raises(Invalid, match="lacks the field 'n'"):
-        await under(a_rulebook(BY_FINANCE, rules=(SMALL,), schema=THING)).submit(AGENT, "thing", {"m": 5})
-    held = await under(BOOK).submit(AGENT, "thing", {"m": 5})
+        await under(a_rulebook(BY_FINANCE, rules=(SMALL,), schema=THING)).approvals.submit(AGENT, "thing", {"m": 5})
+    held = await under(BOOK).approvals.submit(AGENT, "thing", {"m": 5})
     assert held.status is Status.PENDING
 
 
@@ -186,9 +186,9 @@ async def test_t01_a_rules_approval_is_of_exactly_that_payload(under: Under) -> 
     desk = under(BOOK)
     small, large = await ask(desk, 5), await ask(desk, 500)
     with pytest.raises(Conflict):
-        await desk.redeem(AGENT, small.id, large.digest)
+        await desk.approvals.redeem(AGENT, small.id, large.digest)
     with pytest.raises(NotAllowed, match="is pending, not approved"):
-        await desk.redeem(AGENT, large.id, small.digest)
+        await desk.approvals.redeem(AGENT, large.id, small.digest)
 
 
 async def test_a_rule_decides_over_stages_that_nobody_is_in(under: Under) -> None:

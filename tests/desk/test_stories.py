@@ -259,36 +259,36 @@ STORIES = [
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.title)
 async def test_a_policy_is_told_as_a_story(under: Under, story: Story) -> None:
     desk = under(a_rulebook(story.policy, story.people))
-    approval = await desk.submit(story.requester, "thing", {"n": 1})
+    approval = await desk.approvals.submit(story.requester, "thing", {"n": 1})
     for sentence, expected in story.acts:
         answer = await told(desk, approval, sentence)
         code, _, fragment = expected.partition(": ")
         assert (answer.startswith(code + ": ") and fragment in answer) if fragment else answer == expected, sentence
-    assert (await desk.evidence().verify()).wrong is None
+    assert (await desk.evidence.verify()).wrong is None
 
 
 async def test_t19_one_person_with_two_accounts_counts_once(under: Under) -> None:
     desk = under(a_rulebook(PAIR))
-    approval = await desk.submit(AGENT, "thing", {"n": 1})
+    approval = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     assert await told(desk, approval, "ana approves") == "stage 1, 1 of 2"
     assert (await told(desk, approval, "ana.b approves")).startswith("conflict: You have already decided")
     assert (await told(desk, approval, "ana.b rejects")).startswith("conflict: You have already decided")
-    now = await desk.get(AGENT, approval.id)
+    now = await desk.approvals.get(AGENT, approval.id)
     assert [decision.approver for decision in now.decisions] == ["ana"]
 
 
 async def test_t19_the_other_account_alone_is_recorded_as_the_person(under: Under) -> None:
     desk = under(a_rulebook(PAIR))
-    approval = await desk.submit(AGENT, "thing", {"n": 1})
+    approval = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     assert await told(desk, approval, "ana.b approves") == "stage 1, 1 of 2"
-    assert (await desk.get(AGENT, approval.id)).decisions[0].approver == "ana"
-    (_, decided) = (await desk.trail(AGENT, approval.id)).entries
+    assert (await desk.approvals.get(AGENT, approval.id)).decisions[0].approver == "ana"
+    (_, decided) = (await desk.approvals.trail(AGENT, approval.id)).entries
     assert decided.entry.actor == "ana"
 
 
 async def test_t19_accounts_that_are_mapped_later_are_one_person_from_then_on(under: Under) -> None:
     strangers = People(groups={"finance": frozenset({"ana", "ana.b", "bo"})})
-    approval = await under(a_rulebook(PAIR, strangers)).submit(AGENT, "thing", {"n": 1})
+    approval = await under(a_rulebook(PAIR, strangers)).approvals.submit(AGENT, "thing", {"n": 1})
     assert await told(under(a_rulebook(PAIR, strangers)), approval, "ana.b approves") == "stage 1, 1 of 2"
     mapped = under(a_rulebook(PAIR, replace(strangers, aliases={"ana.b": "ana"})))
     assert (await told(mapped, approval, "ana approves")).startswith("conflict: You have already decided")
@@ -297,8 +297,8 @@ async def test_t19_accounts_that_are_mapped_later_are_one_person_from_then_on(un
 
 async def test_what_a_person_asks_from_two_accounts_is_asked_by_one(under: Under) -> None:
     desk = under(a_rulebook(PAIR))
-    first = await desk.submit(person("ana"), "thing", {"n": 1})
-    again = await desk.submit(person("ana.b"), "thing", {"n": 1})
+    first = await desk.approvals.submit(person("ana"), "thing", {"n": 1})
+    again = await desk.approvals.submit(person("ana.b"), "thing", {"n": 1})
     assert (again.id, again.asked, again.requester) == (first.id, 2, "ana")
 
 

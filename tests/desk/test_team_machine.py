@@ -103,7 +103,7 @@ class TeamMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Check the evidence, close the database and remove it."""
-        finding = self.runner.run(self.desk.evidence().verify())
+        finding = self.runner.run(self.desk.evidence.verify())
         self._check_every_approval()
         self.runner.run(self.store.close())
         self.runner.close()
@@ -118,7 +118,7 @@ class TeamMachine(RuleBasedStateMachine):
             return error.code, None
 
     def _shown(self, id_: str) -> Approval:
-        return self.runner.run(self.desk.get(person("agent"), id_))
+        return self.runner.run(self.desk.approvals.get(person("agent"), id_))
 
     @property
     def _bo_is_in(self) -> bool:
@@ -204,7 +204,7 @@ class TeamMachine(RuleBasedStateMachine):
     def submit(self, requester: str, tiny: bool) -> str:
         self.clock.advance(timedelta(milliseconds=1))
         now = self.clock()
-        got = self.runner.run(self.desk.submit(person(requester), "thing", self._payload(tiny)))
+        got = self.runner.run(self.desk.approvals.submit(person(requester), "thing", self._payload(tiny)))
         one = Known(who(requester), now + timedelta(days=1), now, self._bo_is_in)
         if tiny and not self.paused:
             one.status, one.by_rule, one.ended = "approved", True, now
@@ -252,7 +252,7 @@ class TeamMachine(RuleBasedStateMachine):
         one = self.known[id_]
         expected = "already_resolved" if one.seen(self.clock()) != "pending" else "done"
         expected = expected if who(account) == one.requester else "not_allowed"
-        assert self._run(self.desk.cancel(person(account), id_))[0] == expected
+        assert self._run(self.desk.approvals.cancel(person(account), id_))[0] == expected
         if expected == "done":
             one.status, one.ended = "cancelled", self.clock()
 
@@ -269,7 +269,7 @@ class TeamMachine(RuleBasedStateMachine):
         else:
             expected = "conflict" if other == 0 or one.outcome != "none" else "done"
         digest = "sha256:0" if other == 0 else shown.digest
-        assert self._run(self.desk.redeem(person(account), id_, digest))[0] == expected
+        assert self._run(self.desk.approvals.redeem(person(account), id_, digest))[0] == expected
         if expected == "done":
             one.outcome = "running"
 
@@ -279,7 +279,7 @@ class TeamMachine(RuleBasedStateMachine):
             expected = "not_allowed"
         else:
             expected = "done" if one.outcome in {"running", told} else "conflict"
-        assert self._run(self.desk.report(person(account), id_, succeeded))[0] == expected
+        assert self._run(self.desk.approvals.report(person(account), id_, succeeded))[0] == expected
         if expected == "done":
             one.outcome = told
 
@@ -298,7 +298,7 @@ class TeamMachine(RuleBasedStateMachine):
         self.runner.run(timers_of(self.desk).catch_up())
 
     def the_stop_is_pulled_or_released(self) -> None:
-        act = self.desk.resume if self.paused else self.desk.pause
+        act = self.desk.stops.resume if self.paused else self.desk.stops.pause
         assert self.runner.run(act(person("cy")))
         self.paused = not self.paused
 
@@ -323,14 +323,16 @@ class TeamMachine(RuleBasedStateMachine):
             assert [(d.stage, d.approver, d.verdict.value) for d in got.decisions_in_force if d.stage] == one.said
             if one.status == "pending":
                 assert bool(got.escalated) == one.escalated
-        page = self.runner.run(self.desk.pending(person("ana"), limit=100))
+        page = self.runner.run(self.desk.search.pending(person("ana"), limit=100))
         waiting = sorted(id_ for id_, one in self.known.items() if one.seen(now) == "pending")
         assert [approval.id for approval in page.approvals] == waiting
 
     def _check_every_approval(self) -> None:
         """By the log alone: nothing ended twice, and nothing was approved by fewer people than the policy asks for."""
         for id_, one in self.known.items():
-            entries = [recorded.entry for recorded in self.runner.run(self.desk.trail(person("ana"), id_)).entries]
+            entries = [
+                recorded.entry for recorded in self.runner.run(self.desk.approvals.trail(person("ana"), id_)).entries
+            ]
             events = [entry.event.value for entry in entries]
             ends = [event for event in events if event in {"approved", "rejected", "expired", "cancelled"}]
             assert ends == [one.status] * (one.status != "pending")

@@ -20,50 +20,50 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_what_has_ended_is_returned_at_once(served: Desk) -> None:
-    opened = await served.submit(AGENT, "expense", LUNCH)
+    opened = await served.approvals.submit(AGENT, "expense", LUNCH)
     approved = await say(served, said(ANA, opened))
-    assert await served.wait(AGENT, opened.id, seconds=LONG) == approved
+    assert await served.approvals.wait(AGENT, opened.id, seconds=LONG) == approved
 
 
 async def test_a_decision_in_the_process_wakes_its_waiter(served: Desk, store: WatchedStore) -> None:
-    opened = await served.submit(AGENT, "expense", LUNCH)
+    opened = await served.approvals.submit(AGENT, "expense", LUNCH)
     got: list[Approval] = []
 
     async def wait() -> None:
-        got.append(await served.wait(AGENT, opened.id, seconds=LONG))
+        got.append(await served.approvals.wait(AGENT, opened.id, seconds=LONG))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await store.has_answered("approvals.get")
         await say(served, said(ANA, opened))
-    assert got == [await served.get(AGENT, opened.id)]
+    assert got == [await served.approvals.get(AGENT, opened.id)]
     assert got[0].status is Status.APPROVED
 
 
 async def test_a_decision_of_another_process_wakes_the_waiter(
     served: Desk, elsewhere: Desk, store: WatchedStore
 ) -> None:
-    opened = await served.submit(AGENT, "expense", LUNCH)
+    opened = await served.approvals.submit(AGENT, "expense", LUNCH)
     got: list[Approval] = []
 
     async def wait() -> None:
-        got.append(await served.wait(AGENT, opened.id, seconds=LONG))
+        got.append(await served.approvals.wait(AGENT, opened.id, seconds=LONG))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await store.has_answered("approvals.get")
         await say(elsewhere, said(ANA, opened))
-    assert got == [await served.get(AGENT, opened.id)]
+    assert got == [await served.approvals.get(AGENT, opened.id)]
     assert got[0].status is Status.APPROVED
 
 
 async def test_a_step_that_does_not_resolve_lets_the_waiter_sleep(served: Desk, store: WatchedStore) -> None:
-    opened = await served.submit(AGENT, "pair", {"a": 1})
+    opened = await served.approvals.submit(AGENT, "pair", {"a": 1})
     got: list[Status] = []
     told = anyio.Event()
 
     async def wait() -> None:
-        got.append((await served.wait(AGENT, opened.id, seconds=LONG)).status)
+        got.append((await served.approvals.wait(AGENT, opened.id, seconds=LONG)).status)
 
     async with anyio.create_task_group() as tasks, served.feed.listen(ANY, lambda _: told.set()):
         tasks.start_soon(wait)
@@ -72,16 +72,16 @@ async def test_a_step_that_does_not_resolve_lets_the_waiter_sleep(served: Desk, 
         await told.wait()
         await anyio.wait_all_tasks_blocked()
         assert (got, store.answered["approvals.get"]) == ([], 1)
-        await served.cancel(AGENT, opened.id)
+        await served.approvals.cancel(AGENT, opened.id)
     assert (got, store.answered["approvals.get"]) == ([Status.CANCELLED], 2)
 
 
 async def test_a_waiter_for_more_than_the_end_looks_at_each_step(served: Desk, store: WatchedStore) -> None:
-    opened = await served.submit(AGENT, "pair", {"a": 1})
+    opened = await served.approvals.submit(AGENT, "pair", {"a": 1})
     got: list[Status] = []
 
     async def wait() -> None:
-        decided = await served.wait(AGENT, opened.id, seconds=LONG, until=lambda seen: bool(seen.decisions))
+        decided = await served.approvals.wait(AGENT, opened.id, seconds=LONG, until=lambda seen: bool(seen.decisions))
         got.append(decided.status)
 
     async with anyio.create_task_group() as tasks:
@@ -93,8 +93,8 @@ async def test_a_waiter_for_more_than_the_end_looks_at_each_step(served: Desk, s
 
 @pytest.mark.parametrize("seconds", [-1, 0, 0.02])
 async def test_when_the_time_is_up_it_is_still_pending(served: Desk, seconds: float) -> None:
-    opened = await served.submit(AGENT, "expense", LUNCH)
-    assert await served.wait(AGENT, opened.id, seconds=seconds) == opened
+    opened = await served.approvals.submit(AGENT, "expense", LUNCH)
+    assert await served.approvals.wait(AGENT, opened.id, seconds=seconds) == opened
 
 
 async def test_what_expires_meanwhile_is_returned_as_expired(store: WatchedStore) -> None:
@@ -108,18 +108,18 @@ async def test_what_expires_meanwhile_is_returned_as_expired(store: WatchedStore
     )
     with anyio.fail_after(LONG / 2):
         async with desk.open():
-            opened = await desk.submit(AGENT, "brief", {"a": 1})
-            waited = await desk.wait(AGENT, opened.id, seconds=LONG)
+            opened = await desk.approvals.submit(AGENT, "brief", {"a": 1})
+            waited = await desk.approvals.wait(AGENT, opened.id, seconds=LONG)
     assert waited.id == opened.id
     assert desk.shape(waited)["status"] == "expired"
 
 
 async def test_stopping_lets_every_waiter_go_with_what_is_known(served: Desk, store: WatchedStore) -> None:
-    opened = [await served.submit(AGENT, "action", {"n": number}) for number in range(5)]
+    opened = [await served.approvals.submit(AGENT, "action", {"n": number}) for number in range(5)]
     got: list[Approval] = []
 
     async def wait(approval: Approval) -> None:
-        got.append(await served.wait(AGENT, approval.id, seconds=LONG))
+        got.append(await served.approvals.wait(AGENT, approval.id, seconds=LONG))
 
     async with anyio.create_task_group() as tasks:
         for approval in opened:
@@ -128,14 +128,14 @@ async def test_stopping_lets_every_waiter_go_with_what_is_known(served: Desk, st
         served.stop()
     assert sorted(approval.id for approval in got) == sorted(approval.id for approval in opened)
     assert {approval.status for approval in got} == {Status.PENDING}
-    assert await served.wait(AGENT, opened[0].id, seconds=LONG) == opened[0]
+    assert await served.approvals.wait(AGENT, opened[0].id, seconds=LONG) == opened[0]
 
 
 async def test_the_waiter_is_told_every_so_often_how_long_it_has_been(
     served: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.looking.TICK_SECONDS", 0.01)
-    opened = await served.submit(AGENT, "expense", LUNCH)
+    monkeypatch.setattr("mcp_hitl.desk.approvals.TICK_SECONDS", 0.01)
+    opened = await served.approvals.submit(AGENT, "expense", LUNCH)
     ticks: list[float] = []
 
     async def tick(seconds: float) -> None:
@@ -143,21 +143,21 @@ async def test_the_waiter_is_told_every_so_often_how_long_it_has_been(
         if len(ticks) == 3:
             await say(served, said(ANA, opened))
 
-    assert (await served.wait(AGENT, opened.id, seconds=LONG, tick=tick)).status is Status.APPROVED
+    assert (await served.approvals.wait(AGENT, opened.id, seconds=LONG, tick=tick)).status is Status.APPROVED
     assert len(ticks) >= 3
     assert ticks == sorted(ticks)
     assert ticks[0] >= 0.01
 
 
 async def test_no_tick_comes_after_the_time_is_up(served: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.looking.TICK_SECONDS", 0.02)
-    opened = await served.submit(AGENT, "expense", LUNCH)
+    monkeypatch.setattr("mcp_hitl.desk.approvals.TICK_SECONDS", 0.02)
+    opened = await served.approvals.submit(AGENT, "expense", LUNCH)
     ticks: list[float] = []
 
     async def tick(seconds: float) -> None:
         ticks.append(seconds)
 
-    await served.wait(AGENT, opened.id, seconds=0.02, tick=tick)
+    await served.approvals.wait(AGENT, opened.id, seconds=0.02, tick=tick)
     assert ticks == []
 
 
@@ -165,12 +165,12 @@ async def test_no_tick_comes_after_the_time_is_up(served: Desk, monkeypatch: pyt
 async def test_a_thousand_waiters_cost_the_feed_no_more_queries_than_one(
     served: Desk, store: WatchedStore, waiters: int
 ) -> None:
-    watched = await served.submit(AGENT, "action", {"n": 0})
-    others = [await served.submit(AGENT, "action", {"n": number}) for number in range(1, 6)]
+    watched = await served.approvals.submit(AGENT, "action", {"n": 0})
+    others = [await served.approvals.submit(AGENT, "action", {"n": number}) for number in range(1, 6)]
     got: list[Status] = []
 
     async def wait() -> None:
-        got.append((await served.wait(AGENT, watched.id, seconds=LONG)).status)
+        got.append((await served.approvals.wait(AGENT, watched.id, seconds=LONG)).status)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(waiters):
@@ -188,26 +188,26 @@ async def test_a_thousand_waiters_cost_the_feed_no_more_queries_than_one(
 
 
 async def test_the_feed_reads_nothing_while_nobody_listens(served: Desk, store: WatchedStore) -> None:
-    opened = await served.submit(AGENT, "expense", LUNCH)
+    opened = await served.approvals.submit(AGENT, "expense", LUNCH)
     await say(served, said(ANA, opened))
     for _ in range(5):
         async with served.feed.listen(opened.id, lambda _: None):
             pass  # gone before the reader could begin
     await anyio.wait_all_tasks_blocked()
-    await served.submit(AGENT, "action", {"n": 1})
+    await served.approvals.submit(AGENT, "action", {"n": 1})
     await anyio.wait_all_tasks_blocked()
     assert store.answered["log.news"] == 0
 
 
 async def test_the_feed_stops_reading_when_the_last_listener_has_left(served: Desk, store: WatchedStore) -> None:
-    opened = await served.submit(AGENT, "action", {"n": 1})
+    opened = await served.approvals.submit(AGENT, "action", {"n": 1})
     async with served.feed.listen(ANY, lambda _: None):
         await store.has_answered("log.news")
     await anyio.wait_all_tasks_blocked()
     before = store.answered["log.news"]
     for number in range(3):
-        await served.submit(AGENT, "action", {"n": number + 2})
-    await served.get(AGENT, opened.id)
+        await served.approvals.submit(AGENT, "action", {"n": number + 2})
+    await served.approvals.get(AGENT, opened.id)
     await anyio.wait_all_tasks_blocked()
     assert store.answered["log.news"] == before
 
@@ -215,7 +215,7 @@ async def test_the_feed_stops_reading_when_the_last_listener_has_left(served: De
 async def test_a_listener_hears_of_what_comes_and_never_of_what_was(
     served: Desk, elsewhere: Desk, store: WatchedStore
 ) -> None:
-    old = await served.submit(AGENT, "action", {"n": 0})
+    old = await served.approvals.submit(AGENT, "action", {"n": 0})
     for round_ in range(3):  # also whoever comes after the feed has slept
         heard: list[str] = []
         mine = anyio.Event()
@@ -225,16 +225,16 @@ async def test_a_listener_hears_of_what_comes_and_never_of_what_was(
             mine.set()
 
         async with served.feed.listen(ANY, hear):
-            new = await (served, elsewhere)[round_ % 2].submit(AGENT, "action", {"n": round_ + 1})
+            new = await (served, elsewhere)[round_ % 2].approvals.submit(AGENT, "action", {"n": round_ + 1})
             await mine.wait()
         assert heard == [new.id]
-        await served.submit(AGENT, "action", {"n": 0})  # asked again while nobody listens
-    assert (await served.get(AGENT, old.id)).asked == 4
+        await served.approvals.submit(AGENT, "action", {"n": 0})  # asked again while nobody listens
+    assert (await served.approvals.get(AGENT, old.id)).asked == 4
 
 
 async def test_listeners_of_one_approval_hear_of_no_other(served: Desk) -> None:
-    one = await served.submit(AGENT, "action", {"n": 1})
-    two = await served.submit(AGENT, "action", {"n": 2})
+    one = await served.approvals.submit(AGENT, "action", {"n": 1})
+    two = await served.approvals.submit(AGENT, "action", {"n": 2})
     heard: list[str] = []
     everything: list[str] = []
     both = anyio.Event()
@@ -253,7 +253,7 @@ async def test_listeners_of_one_approval_hear_of_no_other(served: Desk) -> None:
 
 
 async def test_listeners_hear_of_the_events_that_they_asked_for(served: Desk) -> None:
-    opened = await served.submit(AGENT, "action", {"n": 1})
+    opened = await served.approvals.submit(AGENT, "action", {"n": 1})
     heard: list[str] = []
     approved = anyio.Event()
     async with (
@@ -266,7 +266,7 @@ async def test_listeners_hear_of_the_events_that_they_asked_for(served: Desk) ->
 
 
 async def test_one_listener_leaving_does_not_deafen_another(served: Desk) -> None:
-    opened = await served.submit(AGENT, "action", {"n": 1})
+    opened = await served.approvals.submit(AGENT, "action", {"n": 1})
     heard = anyio.Event()
     async with served.feed.listen(opened.id, lambda _: heard.set()):
         async with served.feed.listen(opened.id, lambda _: None):
@@ -281,12 +281,12 @@ async def test_a_feed_that_cannot_be_read_goes_on_when_it_can(
 ) -> None:
     monkeypatch.setattr("mcp_hitl.desk.feed._PAUSE_AFTER_FAILURE", 0)
     caplog.set_level(logging.WARNING)
-    opened = await served.submit(AGENT, "expense", LUNCH)
+    opened = await served.approvals.submit(AGENT, "expense", LUNCH)
     store.fail_next["log.news"] = 2
     got: list[Status] = []
 
     async def wait() -> None:
-        got.append((await served.wait(AGENT, opened.id, seconds=LONG)).status)
+        got.append((await served.approvals.wait(AGENT, opened.id, seconds=LONG)).status)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
@@ -309,16 +309,16 @@ async def test_more_news_than_one_look_takes_reaches_everybody(
             all_.set()
 
     async with served.feed.listen(ANY, hear):
-        opened = [(await elsewhere.submit(AGENT, "action", {"n": number})).id for number in range(7)]
+        opened = [(await elsewhere.approvals.submit(AGENT, "action", {"n": number})).id for number in range(7)]
         await all_.wait()
     assert heard == opened
 
 
 async def test_a_waiter_that_is_cancelled_leaves_nothing_behind(served: Desk, store: WatchedStore) -> None:
-    opened = await served.submit(AGENT, "expense", LUNCH)
+    opened = await served.approvals.submit(AGENT, "expense", LUNCH)
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
-            tasks.start_soon(lambda: served.wait(AGENT, opened.id, seconds=LONG))
+            tasks.start_soon(lambda: served.approvals.wait(AGENT, opened.id, seconds=LONG))
         await store.has_answered("approvals.get", 10)
         tasks.cancel_scope.cancel()
     await anyio.wait_all_tasks_blocked()
@@ -329,6 +329,6 @@ async def test_a_waiter_that_is_cancelled_leaves_nothing_behind(served: Desk, st
 
 
 async def test_everything_but_waiting_works_without_following_the_feed(desk: Desk, clock: Clock) -> None:
-    opened = await desk.submit(AGENT, "expense", LUNCH)
+    opened = await desk.approvals.submit(AGENT, "expense", LUNCH)
     clock.advance(timedelta(seconds=1))
     assert (await say(desk, said(ANA, opened))).resolved_at == clock()

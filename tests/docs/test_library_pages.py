@@ -96,17 +96,17 @@ async def desk_for(kind: str, folder: Path) -> AsyncGenerator[tuple[Desk, Sqlite
 async def test_the_flow_with_every_step_does_what_the_page_says(tmp_path: Path) -> None:
     page = module(blocks(FLOWS, "python")[0], tmp_path)
     async with desk_for("letter", tmp_path) as (desk, store, clock):
-        asked = await desk.submit(AGENT, "letter", {"to": "nobody", "text": "hello."})
+        asked = await desk.approvals.submit(AGENT, "letter", {"to": "nobody", "text": "hello."})
         runner = runner_of(desk, {"letter": page.LetterFlow})
         await runner.catch_up()
-        assert (await desk.get(AGENT, asked.id)).revision == 1
+        assert (await desk.approvals.get(AGENT, asked.id)).revision == 1
         clock.advance(timedelta(hours=8))
         await runner.catch_up()
-        shown = await desk.get(AGENT, asked.id)
+        shown = await desk.approvals.get(AGENT, asked.id)
         assert shown.payload == {"to": "nobody", "text": "Dear reader, hello."}
         await say(desk, said(ANA, shown))
         await runner.catch_up()
-        outcome = (await desk.get(AGENT, asked.id)).outcome
+        outcome = (await desk.approvals.get(AGENT, asked.id)).outcome
         assert (outcome.state, outcome.error) == (OutcomeState.FAILED, "Failed: There is nobody to send it to.")
         assert await store.write(lambda tx: tx.execute("SELECT text FROM letters")) == [("Dear reader, hello.",)]
 
@@ -132,11 +132,11 @@ async def test_changed_code_stops_with_the_words_of_the_page(tmp_path: Path) -> 
     assert waiting in code
     before, after = module(code, tmp_path), module(code.replace(waiting, paying), tmp_path)
     async with desk_for("refund", tmp_path) as (desk, _, _):
-        asked = await desk.submit(AGENT, "refund", {"order": 17, "amount": 1})
+        asked = await desk.approvals.submit(AGENT, "refund", {"order": 17, "amount": 1})
         await runner_of(desk, {"refund": before.RefundFlow}).catch_up()
         await say(desk, said(ANA, asked))
         await runner_of(desk, {"refund": after.RefundFlow}).catch_up()
-        outcome = (await desk.get(AGENT, asked.id)).outcome
+        outcome = (await desk.approvals.get(AGENT, asked.id)).outcome
     assert (outcome.state, [f"{outcome.error}\n"]) == (OutcomeState.UNKNOWN, blocks(CHANGED, "text"))
 
 

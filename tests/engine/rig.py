@@ -73,7 +73,7 @@ class Rig:
 
     async def submit(self, payload: JsonObject | None = None) -> str:
         """Ask for work; the approval's id."""
-        return (await self.desk.submit(AGENT, WORK.name, payload or {})).id
+        return (await self.desk.approvals.submit(AGENT, WORK.name, payload or {})).id
 
     async def go(self, run: Run) -> int:
         """A process starts with `run` as its code, runs what is runnable, and ends; how many runs that were."""
@@ -92,7 +92,7 @@ class Rig:
 
     async def look(self, approval_id: str) -> Approval:
         """The approval as it is stored."""
-        return await self.desk.get(AGENT, approval_id)
+        return await self.desk.approvals.get(AGENT, approval_id)
 
     async def outcome(self, approval_id: str) -> Outcome:
         """How it went."""
@@ -104,7 +104,7 @@ class Rig:
 
     async def pending(self) -> Sequence[Approval]:
         """What waits for people, oldest first."""
-        return (await self.desk.pending(AGENT)).approvals
+        return (await self.desk.search.pending(AGENT)).approvals
 
     async def approve(self, approval_id: str | None = None) -> Approval:
         """Ana approves this one, or the only one that is pending."""
@@ -132,7 +132,7 @@ class Rig:
 
     async def verify(self) -> None:
         """The chain and everything that is stored must hold."""
-        assert (await self.desk.evidence().verify()).wrong is None
+        assert (await self.desk.evidence.verify()).wrong is None
 
     @property
     def now_ms(self) -> int:

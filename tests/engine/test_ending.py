@@ -184,11 +184,11 @@ async def test_t15_a_stop_in_the_middle_holds_the_flow_at_its_next_step_and_it_g
         tasks.start_soon(rig.go, run)
         with anyio.fail_after(20):
             await acting.wait()
-        await rig.desk.pause(ANA)
+        await rig.desk.stops.pause(ANA)
         act.set()
     assert (calls, await rig.state(approval_id)) == (["first"], FlowState.RUNNABLE)
     assert await rig.go(run) == 0
-    await rig.desk.resume(ANA)
+    await rig.desk.stops.resume(ANA)
     assert await rig.go(run) == 1
     assert (calls, await rig.ended_as(approval_id)) == (["first", "second"], OutcomeState.SUCCEEDED)
 
@@ -199,11 +199,11 @@ async def test_t15_a_running_server_goes_on_at_once_when_the_stop_ends(rig: Rig)
 
     approval_id = await rig.submit()
     await rig.approve()
-    await rig.desk.pause(ANA)
+    await rig.desk.stops.pause(ANA)
     desk = rig.desk
     async with serve(desk, {WORK.name: flow_of(run)}):
         await rig.store.has_answered("flows.runnable", 0)
-        await desk.resume(ANA)
+        await desk.stops.resume(ANA)
         with anyio.fail_after(20):
             while await rig.state(approval_id) is not FlowState.DONE:
                 await anyio.lowlevel.checkpoint()
@@ -213,7 +213,7 @@ async def test_asking_goes_on_while_flows_are_stopped(rig: Rig) -> None:
     async def run(value: Any, step: Step) -> None:
         await approved(step)
 
-    await rig.desk.pause(ANA)
+    await rig.desk.stops.pause(ANA)
     approval_id = await rig.submit()
     assert await rig.go(run) == 0
     assert (await rig.look(approval_id)).status is Status.PENDING
@@ -254,7 +254,7 @@ async def test_a_database_that_is_away_when_a_flow_ends_does_not_end_the_server(
     async def run(value: Any, step: Step) -> None:
         await approved(step)
         if end == "hold":
-            await rig.desk.pause(ANA)
+            await rig.desk.stops.pause(ANA)
             away.fail = 1
             await step.write("act", writes([]))
         else:
@@ -267,7 +267,7 @@ async def test_a_database_that_is_away_when_a_flow_ends_does_not_end_the_server(
         with anyio.fail_after(20):
             await away.failed.wait()
         if end == "hold":
-            await desk.resume(ANA)
+            await desk.stops.resume(ANA)
         # The server lives; when the lease has run out, it takes the flow up again.
         second = await rig.submit()
         with anyio.fail_after(20):
@@ -348,10 +348,10 @@ async def unknown(rig: Rig) -> str:
 @pytest.mark.parametrize("succeeded", [True, False])
 async def test_t09_a_person_settles_what_nobody_could_tell(rig: Rig, succeeded: bool) -> None:
     approval_id = await unknown(rig)
-    approval = await rig.desk.reconcile(ANA, approval_id, succeeded, assurance=Assurance.LOCAL)
+    approval = await rig.desk.decisions.reconcile(ANA, approval_id, succeeded, assurance=Assurance.LOCAL)
     assert approval.outcome.state is (OutcomeState.SUCCEEDED if succeeded else OutcomeState.FAILED)
     assert await rig.state(approval_id) is (FlowState.DONE if succeeded else FlowState.FAILED)
-    last = (await rig.desk.trail(AGENT, approval_id)).entries[-1].entry
+    last = (await rig.desk.approvals.trail(AGENT, approval_id)).entries[-1].entry
     assert (last.event.value, last.actor) == ("succeeded" if succeeded else "failed", "os:ana")
 
 
@@ -360,18 +360,18 @@ async def test_t09_what_is_settled_stays_settled_and_runs_no_more(rig: Rig) -> N
         raise AssertionError("It must not run again.")
 
     approval_id = await unknown(rig)
-    await rig.desk.reconcile(ANA, approval_id, True, assurance=Assurance.LOCAL)
+    await rig.desk.decisions.reconcile(ANA, approval_id, True, assurance=Assurance.LOCAL)
     with pytest.raises(Conflict, match="is succeeded, so there is nothing to reconcile"):
-        await rig.desk.reconcile(ANA, approval_id, False, assurance=Assurance.LOCAL)
+        await rig.desk.decisions.reconcile(ANA, approval_id, False, assurance=Assurance.LOCAL)
     assert await rig.go(run) == 0
 
 
 async def test_only_what_is_unknown_can_be_reconciled(rig: Rig) -> None:
     approval_id = await rig.submit()
     with pytest.raises(Conflict, match="is none, so there is nothing to reconcile"):
-        await rig.desk.reconcile(ANA, approval_id, True, assurance=Assurance.LOCAL)
+        await rig.desk.decisions.reconcile(ANA, approval_id, True, assurance=Assurance.LOCAL)
     with pytest.raises(NotFound):
-        await rig.desk.reconcile(ANA, "apr_01jd9xkm8g0123456789abcdef", True, assurance=Assurance.LOCAL)
+        await rig.desk.decisions.reconcile(ANA, "apr_01jd9xkm8g0123456789abcdef", True, assurance=Assurance.LOCAL)
 
 
 @pytest.mark.parametrize(("said", "state"), [("--succeeded", "succeeded"), ("--failed", "failed")])

@@ -29,7 +29,7 @@ def built_in_kinds(rig: Rig) -> None:
 
 async def submit(rig: Rig, **changes: Any) -> Approval:
     """Ask for a lunch, and let the flow run to where people have to decide."""
-    approval = await rig.desk.submit(AGENT, "expense", LUNCH | changes)
+    approval = await rig.desk.approvals.submit(AGENT, "expense", LUNCH | changes)
     await run_flows(rig)
     return approval
 
@@ -65,7 +65,7 @@ async def test_between_decision_and_end_the_outcome_is_none_and_then_running(rig
     await rig.approve(approval.id)
     assert await rig.ended_as(approval.id) is OutcomeState.NONE
     await run_flows(rig)
-    events = [recorded.entry.event.value for recorded in (await rig.desk.trail(AGENT, approval.id)).entries]
+    events = [recorded.entry.event.value for recorded in (await rig.desk.approvals.trail(AGENT, approval.id)).entries]
     assert events == ["opened", "progress", "decided", "approved", "started", "succeeded"]
 
 
@@ -78,7 +78,7 @@ async def test_what_is_not_approved_is_not_reimbursed_and_has_no_outcome(rig: Ri
         rig.clock.advance(timedelta(days=8))
         await timers_of(rig.desk).catch_up()
     else:
-        await rig.desk.cancel(AGENT, approval.id)
+        await rig.desk.approvals.cancel(AGENT, approval.id)
     await run_flows(rig)
     ended = await rig.look(approval.id)
     assert (ended.status, ended.outcome) == (Status(status), Outcome())
@@ -90,7 +90,7 @@ async def test_what_is_reimbursed_is_what_people_approved_after_an_edit(rig: Rig
     approval = await submit(rig)
     shown = await rig.look(approval.id)
     cheaper: JsonObject = {"amount": 20, "currency": "EUR", "description": "Lunch, without the wine"}
-    await rig.desk.edit(ANA, Shown.of(shown), cheaper, assurance=Assurance.LOCAL)
+    await rig.desk.approvals.edit(ANA, Shown.of(shown), cheaper, assurance=Assurance.LOCAL)
     await rig.approve(approval.id)
     await run_flows(rig)
     assert await rig.rows(EVERY_EXPENSE) == [(approval.id, "20", "EUR", "Lunch, without the wine", None)]
@@ -98,8 +98,8 @@ async def test_what_is_reimbursed_is_what_people_approved_after_an_edit(rig: Rig
 
 
 async def test_an_edit_before_the_flow_has_begun_is_what_people_decide_on(rig: Rig) -> None:
-    opened = await rig.desk.submit(AGENT, "expense", LUNCH)
-    edited = await rig.desk.edit(ANA, Shown.of(opened), LUNCH | {"amount": 20}, assurance=Assurance.LOCAL)
+    opened = await rig.desk.approvals.submit(AGENT, "expense", LUNCH)
+    edited = await rig.desk.approvals.edit(ANA, Shown.of(opened), LUNCH | {"amount": 20}, assurance=Assurance.LOCAL)
     await run_flows(rig)
     await say(rig.desk, said(ANA, edited))
     await run_flows(rig)
@@ -107,7 +107,7 @@ async def test_an_edit_before_the_flow_has_begun_is_what_people_decide_on(rig: R
 
 
 async def test_approved_before_the_flow_has_begun_it_is_reimbursed_all_the_same(rig: Rig) -> None:
-    approval = await rig.desk.submit(AGENT, "expense", LUNCH)
+    approval = await rig.desk.approvals.submit(AGENT, "expense", LUNCH)
     await rig.approve(approval.id)
     await run_flows(rig)
     assert await rig.rows("SELECT amount FROM expenses") == [("49.99",)]
@@ -120,12 +120,12 @@ async def test_a_hundred_restarts_reimburse_once(rig: Rig) -> None:
     for _ in range(100):
         await run_flows(rig)
     assert await rig.rows("SELECT count(*) FROM expenses") == [(1,)]
-    assert len((await rig.desk.trail(AGENT, approval.id)).entries) == 6
+    assert len((await rig.desk.approvals.trail(AGENT, approval.id)).entries) == 6
 
 
 async def test_more_decimals_than_the_currency_has_are_refused_before_anything_is_stored(rig: Rig) -> None:
     with pytest.raises(Invalid):
-        await rig.desk.submit(AGENT, "expense", LUNCH | {"amount": 49.999})
+        await rig.desk.approvals.submit(AGENT, "expense", LUNCH | {"amount": 49.999})
     assert await rig.rows("SELECT count(*) FROM flows") == [(0,)]
 
 
@@ -139,7 +139,7 @@ async def test_t35_an_expense_that_is_not_the_one_that_was_approved_is_found(rig
     await rig.verify()
     await rig.rows(f"UPDATE expenses SET {change}")
     wrong = f"the expense stored for {approval.id} is not the one that was approved"
-    assert (await rig.desk.evidence().verify()).wrong == wrong
+    assert (await rig.desk.evidence.verify()).wrong == wrong
     await rig.rows("DELETE FROM expenses")
 
 
@@ -147,9 +147,9 @@ async def test_t35_an_expense_whose_contents_were_erased_holds_only_what_is_kept
     approval = await submit(rig, category="travel")
     await rig.approve(approval.id)
     await run_flows(rig)
-    assert await rig.desk.evidence().erase(None, older_than=timedelta(0)) == 1
+    assert await rig.desk.evidence.erase(None, older_than=timedelta(0)) == 1
     await rig.verify()
     await rig.rows("UPDATE expenses SET description = 'Lunch'")
     wrong = f"the expense stored for {approval.id} is not the one that was approved"
-    assert (await rig.desk.evidence().verify()).wrong == wrong
+    assert (await rig.desk.evidence.verify()).wrong == wrong
     await rig.rows("DELETE FROM expenses")

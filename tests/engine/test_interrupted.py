@@ -77,10 +77,10 @@ async def ended(desk: Desk, approval_id: str) -> Outcome:
     """Wait until the flow of an approval has ended."""
     changed = anyio.Event()
     async with desk.feed.listen(approval_id, lambda _: changed.set()):
-        while (await desk.get(ANA, approval_id)).outcome.state in {OutcomeState.NONE, OutcomeState.RUNNING}:
+        while (await desk.approvals.get(ANA, approval_id)).outcome.state in {OutcomeState.NONE, OutcomeState.RUNNING}:
             await changed.wait()
             changed = anyio.Event()
-    return (await desk.get(ANA, approval_id)).outcome
+    return (await desk.approvals.get(ANA, approval_id)).outcome
 
 
 @pytest.mark.parametrize("limited", LIMITS)
@@ -119,7 +119,7 @@ async def test_t09_a_time_limit_around_a_step_that_runs_at_most_once_leaves_it_u
     assert (orders, later, outcome.state) == (["sent"], [], OutcomeState.UNKNOWN)
     assert "may have acted" in str(outcome.error)
     assert (
-        await rig.desk.reconcile(ANA, approval_id, True, assurance=Assurance.LOCAL)
+        await rig.desk.decisions.reconcile(ANA, approval_id, True, assurance=Assurance.LOCAL)
     ).outcome.state is OutcomeState.SUCCEEDED
     await rig.verify()
 
@@ -195,7 +195,7 @@ async def test_t15_the_emergency_stop_holds_the_next_try_of_a_step(rig: Rig) -> 
     async def act() -> str:
         stopped_at_try.append(await rig.store.read(lambda view: view.stops.paused("work")))
         if len(stopped_at_try) == 1:
-            await rig.desk.pause(ANA)
+            await rig.desk.stops.pause(ANA)
             raise OSError("connection reset")
         return "paid"
 
@@ -208,7 +208,7 @@ async def test_t15_the_emergency_stop_holds_the_next_try_of_a_step(rig: Rig) -> 
     await rig.approve(approval_id)
     await rig.go(run)
     assert (stopped_at_try, await rig.ended_as(approval_id)) == ([False], OutcomeState.RUNNING)
-    await rig.desk.resume(ANA)
+    await rig.desk.stops.resume(ANA)
     await rig.go(run)
     assert (stopped_at_try, await rig.ended_as(approval_id)) == ([False, False], OutcomeState.SUCCEEDED)
 

@@ -39,7 +39,7 @@ BOOK = a_rulebook(STEPS)
 
 async def happened(desk: Desk, approval: Approval) -> list[str]:
     """What time did so far: what, and when it was due, in hours since it was asked for."""
-    entries = [recorded.entry for recorded in (await desk.trail(AGENT, approval.id)).entries]
+    entries = [recorded.entry for recorded in (await desk.approvals.trail(AGENT, approval.id)).entries]
     began = approval.requested_at
     timed = {Event.REMINDED, Event.ESCALATED, Event.EXPIRED}
     due = {rfc3339(began + hour(count)): f" due {count}" for count in range(24 * 8)}
@@ -48,18 +48,18 @@ async def happened(desk: Desk, approval: Approval) -> list[str]:
 
 async def test_a_ladder_widens_who_may_decide(under: Under, clock: Clock) -> None:
     desk = under(BOOK)
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     timers = timers_of(desk)
     clock.advance(hour(24) - TICK)
     assert await timers.catch_up() == 1  # the first reminder
     assert (await told(desk, asked, "cy approves")).startswith("not_allowed")
     clock.advance(TICK)
     assert await timers.catch_up() == 1
-    assert (await desk.get(AGENT, asked.id)).escalated == ("group:managers",)
+    assert (await desk.approvals.get(AGENT, asked.id)).escalated == ("group:managers",)
     assert (await told(desk, asked, "di approves")).startswith("not_allowed")
     clock.advance(hour(24))
     assert await timers.catch_up() == 1
-    assert (await desk.get(AGENT, asked.id)).escalated == ("group:managers", "group:board", "zoe")
+    assert (await desk.approvals.get(AGENT, asked.id)).escalated == ("group:managers", "group:board", "zoe")
     assert await happened(desk, asked) == [
         "reminded due 4",
         "escalated due 24",
@@ -71,10 +71,10 @@ async def test_a_ladder_widens_who_may_decide(under: Under, clock: Clock) -> Non
 
 async def test_reminders_and_escalations_name_what_they_are(under: Under, clock: Clock) -> None:
     desk = under(BOOK)
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     clock.advance(hour(31))
     await timers_of(desk).catch_up()
-    entries = [recorded.entry for recorded in (await desk.trail(AGENT, asked.id)).entries][1:]
+    entries = [recorded.entry for recorded in (await desk.approvals.trail(AGENT, asked.id)).entries][1:]
     assert [(entry.actor, entry.established, entry.at) for entry in entries] == [(SYSTEM, None, clock())] * 3
     assert [entry.data for entry in entries] == [
         {"due": rfc3339(asked.requested_at + hour(4)), "number": 1},
@@ -85,47 +85,47 @@ async def test_reminders_and_escalations_name_what_they_are(under: Under, clock:
 
 async def test_expiry_is_recorded_once_and_never_approves(under: Under, clock: Clock) -> None:
     desk = under(a_rulebook(PAIR))
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     await told(desk, asked, "ana approves")
     clock.advance(WEEK)
     assert [await timers_of(desk).catch_up() for _ in range(3)] == [1, 0, 0]
-    expired = await desk.get(AGENT, asked.id)
+    expired = await desk.approvals.get(AGENT, asked.id)
     assert (expired.status, expired.resolved_at, expired.cooldown_until) == (Status.EXPIRED, clock(), None)
     assert await happened(desk, asked) == ["expired"]
     assert (await told(desk, asked, "bo approves")).startswith("already_resolved")
-    assert (await desk.evidence().verify()).wrong is None
+    assert (await desk.evidence.verify()).wrong is None
 
 
 async def test_after_a_long_sleep_everything_happens_in_its_order(under: Under, clock: Clock) -> None:
     desk = under(BOOK)
-    first = await desk.submit(AGENT, "thing", {"n": 1})
+    first = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     clock.advance(hour(1))
-    second = await desk.submit(AGENT, "thing", {"n": 2})
+    second = await desk.approvals.submit(AGENT, "thing", {"n": 2})
     clock.advance(timedelta(days=100))
     assert await timers_of(desk).catch_up() == 2
     everything = ["reminded due 4", "escalated due 24", "reminded due 30", "escalated due 48", "expired"]
     assert await happened(desk, first) == await happened(desk, second) == everything
-    ended = [one.entry.approval for one in await desk.evidence().entries() if one.entry.event is Event.EXPIRED]
+    ended = [one.entry.approval for one in await desk.evidence.entries() if one.entry.event is Event.EXPIRED]
     assert ended == [first.id, second.id]
 
 
 async def test_more_than_a_page_falls_due_at_once(under: Under, clock: Clock) -> None:
     desk = under(a_rulebook(PAIR))
     for n in range(250):
-        await desk.submit(AGENT, "thing", {"n": n})
+        await desk.approvals.submit(AGENT, "thing", {"n": n})
     clock.advance(WEEK)
     assert await timers_of(desk).catch_up() == 250
-    assert (await desk.evidence().verify()).entries == 500
+    assert (await desk.evidence.verify()).entries == 500
 
 
 async def test_a_new_stage_begins_its_times_anew(under: Under, clock: Clock) -> None:
     desk = under(BOOK)
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     timers = timers_of(desk)
     clock.advance(hour(25))
     await timers.catch_up()
     assert await told(desk, asked, "cy approves") == "stage 2, 0 of 1"
-    now = await desk.get(AGENT, asked.id)
+    now = await desk.approvals.get(AGENT, asked.id)
     assert (now.stage_since, now.timed_to, now.escalated) == (clock(), clock(), ())
     assert (await told(desk, asked, "zoe approves")).startswith("not_allowed")
     clock.advance(hour(4) - TICK)
@@ -140,7 +140,7 @@ async def test_a_new_stage_begins_its_times_anew(under: Under, clock: Clock) -> 
 
 async def test_one_of_two_approvals_of_a_stage_does_not_begin_it_anew(under: Under, clock: Clock) -> None:
     desk = under(a_rulebook(replace(PAIR, remind_after=(hour(4),))))
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     clock.advance(hour(3))
     await told(desk, asked, "ana approves")
     clock.advance(hour(1))
@@ -150,7 +150,7 @@ async def test_one_of_two_approvals_of_a_stage_does_not_begin_it_anew(under: Und
 
 async def test_an_edit_begins_the_times_anew_and_takes_back_an_escalation(under: Under, clock: Clock) -> None:
     desk = under(BOOK)
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     clock.advance(hour(24))
     await timers_of(desk).catch_up()
     now = await edited(desk, person("cy"), asked, {"n": 2})
@@ -163,9 +163,9 @@ async def test_an_edit_begins_the_times_anew_and_takes_back_an_escalation(under:
 
 async def test_what_was_decided_is_left_in_peace(under: Under, clock: Clock) -> None:
     desk = under(BOOK)
-    one, two = [await desk.submit(AGENT, "thing", {"n": n}) for n in (1, 2)]
+    one, two = [await desk.approvals.submit(AGENT, "thing", {"n": n}) for n in (1, 2)]
     await told(desk, one, "ana rejects")
-    await desk.cancel(AGENT, two.id)
+    await desk.approvals.cancel(AGENT, two.id)
     clock.advance(WEEK)
     assert await timers_of(desk).catch_up() == 0
     assert await happened(desk, one) == await happened(desk, two) == []
@@ -173,7 +173,7 @@ async def test_what_was_decided_is_left_in_peace(under: Under, clock: Clock) -> 
 
 async def test_a_restart_forgets_nothing_and_repeats_nothing(desk: Desk, tmp_path: Path, clock: Clock) -> None:
     desk.rulebook = BOOK
-    asked, began = await desk.submit(AGENT, "thing", {"n": 1}), clock()
+    asked, began = await desk.approvals.submit(AGENT, "thing", {"n": 1}), clock()
     for at, done in ((5, 1), (5, 0), (26, 1), (40, 1), (24 * 7, 1), (24 * 8, 0)):
         clock.now = began + hour(at)
         store = SqliteStore(tmp_path / "hitl.db")
@@ -186,29 +186,29 @@ async def test_a_restart_forgets_nothing_and_repeats_nothing(desk: Desk, tmp_pat
         "escalated due 48",
         "expired",
     ]
-    assert (await desk.evidence().verify()).wrong is None
+    assert (await desk.evidence.verify()).wrong is None
 
 
 async def test_t12_an_escalated_approver_who_answers_after_expiry_is_refused(under: Under, clock: Clock) -> None:
     desk = under(BOOK)
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     clock.advance(hour(48))
     await timers_of(desk).catch_up()
-    shown = await desk.get(AGENT, asked.id)
+    shown = await desk.approvals.get(AGENT, asked.id)
     clock.advance(WEEK - hour(48))
     with pytest.raises(AlreadyResolved, match="was expired"):  # before anybody recorded it
         await say(desk, said(person("zoe"), shown))
     await timers_of(desk).catch_up()
     with pytest.raises(AlreadyResolved, match="was expired"):
         await say(desk, said(person("zoe"), shown))
-    assert (await desk.get(AGENT, asked.id)).decisions == ()
+    assert (await desk.approvals.get(AGENT, asked.id)).decisions == ()
 
 
 async def test_t12_an_escalated_approver_who_answers_after_the_next_revision_is_refused(
     under: Under, clock: Clock
 ) -> None:
     desk = under(BOOK)
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     clock.advance(hour(24))
     await timers_of(desk).catch_up()
     await edited(desk, person("ana"), asked, {"n": 2})
@@ -220,37 +220,37 @@ async def test_t12_an_escalated_approver_who_answers_after_the_next_revision_is_
 async def test_t14_a_clock_that_is_set_back_revives_nothing(under: Under, elsewhere: Desk, clock: Clock) -> None:
     desk = under(a_rulebook(PAIR))
     elsewhere.rulebook = desk.rulebook
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     clock.advance(WEEK)
-    await desk.submit(AGENT, "thing", {"n": 2})  # the latest instant is recorded; nobody recorded the expiry
+    await desk.approvals.submit(AGENT, "thing", {"n": 2})  # the latest instant is recorded; nobody recorded the expiry
     for back in (TICK, hour(), hour(24)):
         clock.advance(-back)
         for each in (desk, elsewhere):
-            assert each.shape(await each.get(AGENT, asked.id))["status"] == "expired"
-            assert " is expired " in each.summary(await each.get(AGENT, asked.id))
-            assert asked.id not in [one.id for one in (await each.pending(AGENT)).approvals]
+            assert each.shape(await each.approvals.get(AGENT, asked.id))["status"] == "expired"
+            assert " is expired " in each.summary(await each.approvals.get(AGENT, asked.id))
+            assert asked.id not in [one.id for one in (await each.search.pending(AGENT)).approvals]
             with anyio.fail_after(5):
-                waited = await desk.get(AGENT, asked.id)
+                waited = await desk.approvals.get(AGENT, asked.id)
             assert waited.status is Status.EXPIRED
             with pytest.raises(AlreadyResolved):
                 await say(each, said(person("ana"), asked))
             with pytest.raises(AlreadyResolved):
                 await edited(each, person("ana"), asked, {"n": 3})
             with pytest.raises(AlreadyResolved):
-                await each.cancel(AGENT, asked.id)
+                await each.approvals.cancel(AGENT, asked.id)
         clock.advance(back)
-    assert (await desk.submit(AGENT, "thing", {"n": 1})).id != asked.id
+    assert (await desk.approvals.submit(AGENT, "thing", {"n": 1})).id != asked.id
 
 
 async def test_t14_time_stands_still_until_the_clock_has_caught_up(under: Under, clock: Clock) -> None:
     desk = under(a_rulebook(PAIR))
-    await desk.submit(AGENT, "thing", {"n": 1})
+    await desk.approvals.submit(AGENT, "thing", {"n": 1})
     clock.advance(-hour())
-    late = await desk.submit(AGENT, "thing", {"n": 2})
+    late = await desk.approvals.submit(AGENT, "thing", {"n": 2})
     assert late.requested_at == clock() + hour()
     clock.advance(hour(2))
-    assert (await desk.submit(AGENT, "thing", {"n": 3})).requested_at == clock()
-    stamps = [recorded.entry.at for recorded in await desk.evidence().entries()]
+    assert (await desk.approvals.submit(AGENT, "thing", {"n": 3})).requested_at == clock()
+    stamps = [recorded.entry.at for recorded in await desk.evidence.entries()]
     assert stamps == sorted(stamps)
 
 
@@ -258,26 +258,26 @@ async def test_t14_a_clock_that_ran_ahead_and_was_corrected_expires_nothing_by_m
     under: Under, clock: Clock
 ) -> None:
     desk = under(a_rulebook(PAIR))
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     clock.advance(timedelta(days=365))
-    await desk.submit(AGENT, "thing", {"n": 2})  # leaves its mark a year ahead
+    await desk.approvals.submit(AGENT, "thing", {"n": 2})  # leaves its mark a year ahead
     clock.advance(-timedelta(days=365))
-    assert (await desk.get(AGENT, asked.id)).status is Status.PENDING
-    assert asked.id in [one.id for one in (await desk.pending(AGENT)).approvals]
+    assert (await desk.approvals.get(AGENT, asked.id)).status is Status.PENDING
+    assert asked.id in [one.id for one in (await desk.search.pending(AGENT)).approvals]
     await timers_of(desk).catch_up()
-    assert (await desk.get(AGENT, asked.id)).status is Status.PENDING
+    assert (await desk.approvals.get(AGENT, asked.id)).status is Status.PENDING
     assert await told(desk, asked, "ana approves") == "stage 1, 1 of 2"
     clock.advance(WEEK)
     await timers_of(desk).catch_up()
-    assert (await desk.get(AGENT, asked.id)).status is Status.EXPIRED
+    assert (await desk.approvals.get(AGENT, asked.id)).status is Status.EXPIRED
 
 
 async def test_t14_a_cooldown_outlives_a_clock_that_is_set_back(under: Under, clock: Clock) -> None:
     desk = under(a_rulebook(PAIR))
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     await told(desk, asked, "ana rejects")
     clock.advance(-hour())
-    assert (await desk.submit(AGENT, "thing", {"n": 1})).id == asked.id
+    assert (await desk.approvals.submit(AGENT, "thing", {"n": 1})).id == asked.id
 
 
 async def test_timers_wait_for_a_database_that_cannot_be_read_now(
@@ -285,7 +285,7 @@ async def test_timers_wait_for_a_database_that_cannot_be_read_now(
 ) -> None:
     monkeypatch.setattr("mcp_hitl.serving.workers._RETRY_SECONDS", 0.001)
     desk = under(a_rulebook(PAIR))
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     clock.advance(WEEK)
     store.fail_next["sweeps.due"] = 1
     with anyio.fail_after(20):
@@ -321,8 +321,8 @@ async def test_what_cannot_be_read_is_left_out_and_told_once_and_the_others_have
 ) -> None:
     monkeypatch.setattr("mcp_hitl.engine.timers._AT_ONCE", 2)
     desk = under(a_rulebook(PAIR))
-    spoilt = [await desk.submit(AGENT, "thing", {"n": n}) for n in range(3)]
-    asked = await desk.submit(AGENT, "thing", {"n": 3})
+    spoilt = [await desk.approvals.submit(AGENT, "thing", {"n": n}) for n in range(3)]
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 3})
     with closing(sqlite3.connect(tmp_path / "hitl.db", isolation_level=None)) as db:
         for one in spoilt:
             db.execute(f"UPDATE approvals SET {change}, next_at = 1 WHERE id = ?", (one.id,))
@@ -341,13 +341,13 @@ async def test_a_decision_and_the_timers_at_once_make_one_end(under: Under, else
     elsewhere.rulebook = desk.rulebook
     assert FINANCE in LADDER.stages
     for n in range(20):
-        asked = await desk.submit(AGENT, "thing", {"n": n})
+        asked = await desk.approvals.submit(AGENT, "thing", {"n": n})
         clock.advance(WEEK)
         codes: list[str] = []
 
         async def cancel(one: Approval = asked, into: list[str] = codes) -> None:
             try:
-                await desk.cancel(AGENT, one.id)
+                await desk.approvals.cancel(AGENT, one.id)
             except HitlError as error:
                 into.append(error.code)
 

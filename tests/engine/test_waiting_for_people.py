@@ -221,7 +221,7 @@ async def test_the_flow_is_told_how_it_ended(rig: Rig, decide: str, status: str)
     approval_id = await rig.submit()
     await rig.go(wait_once)
     if decide == "cancel":
-        await rig.desk.cancel(AGENT, approval_id)
+        await rig.desk.approvals.cancel(AGENT, approval_id)
     else:
         await (rig.approve() if decide == "approve" else rig.reject())
     await rig.go(wait_once)
@@ -299,12 +299,12 @@ async def test_t15_while_stopped_nothing_is_acted_on_and_after_it_everything_is_
     if how == "later":
         await rig.go(run)
         rig.clock.advance(timedelta(hours=1))
-    await rig.desk.pause(ANA, kind)
+    await rig.desk.stops.pause(ANA, kind)
     for _ in range(3):
         await rig.go(run)
     assert calls == []
     assert await rig.state(approval_id) is not FlowState.FAILED
-    await rig.desk.resume(ANA, kind)
+    await rig.desk.stops.resume(ANA, kind)
     await rig.go(run)
     assert (calls, await rig.ended_as(approval_id)) == (["acted"], OutcomeState.SUCCEEDED)
 
@@ -424,13 +424,13 @@ async def test_another_kinds_stop_holds_a_flow_that_relies_on_its_approval(rig: 
     await rig.approve()
     await rig.go(run)
     await rig.approve()
-    await rig.desk.pause(ANA, OTHER.name)
+    await rig.desk.stops.pause(ANA, OTHER.name)
     counted = Counter[int]()
     for _ in range(3):
         counted[await rig.go(run)] += 1
         rig.clock.advance(timedelta(seconds=1))
     assert (calls, counted) == ([], Counter({1: 3}))
-    await rig.desk.resume(ANA, OTHER.name)
+    await rig.desk.stops.resume(ANA, OTHER.name)
     await rig.go(run)
     assert calls == ["acted"]
 

@@ -68,7 +68,7 @@ async def test_a_worker_has_its_turn_after_the_events_that_wake_it_and_no_others
     async with desk.open(), working(desk.feed, [asleep, awake]):
         await asleep.reaches(1)
         await awake.reaches(1)
-        await desk.submit(AGENT, "action", {"action": "test"})
+        await desk.approvals.submit(AGENT, "action", {"action": "test"})
         await awake.reaches(2)
     assert asleep.turns == 1
 
@@ -122,7 +122,7 @@ async def test_work_goes_on_beside_the_next_turns_and_causes_one_when_it_ends(de
     async with desk.open(), working(desk.feed, [worker]):
         with anyio.fail_after(PATIENCE):
             await begun.wait()
-        await desk.submit(AGENT, "action", {"action": "test"})
+        await desk.approvals.submit(AGENT, "action", {"action": "test"})
         await worker.reaches(2)
         let.set()
         await worker.reaches(3)
@@ -161,8 +161,8 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 async def test_contents_are_erased_after_the_retention_time_by_the_eraser(store: WatchedStore, clock: Clock) -> None:
     desk = Desk(store, inbox=INBOX, rulebook=a_rulebook(PAIR), clock=clock, retention=timedelta(days=30))
-    asked = await desk.submit(AGENT, "thing", {"n": 1})
-    await desk.cancel(AGENT, asked.id)
+    asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
+    await desk.approvals.cancel(AGENT, asked.id)
     clock.advance(timedelta(days=30))
     erased = anyio.Event()
     with anyio.fail_after(PATIENCE):
@@ -172,4 +172,4 @@ async def test_contents_are_erased_after_the_retention_time_by_the_eraser(store:
             working(desk.feed, [Eraser(desk)]),
         ):
             await erased.wait()
-    assert (await desk.get(AGENT, asked.id)).erased_at == clock()
+    assert (await desk.approvals.get(AGENT, asked.id)).erased_at == clock()

@@ -257,7 +257,7 @@ async def test_t36_what_is_marked_where_it_is_found_is_in_no_list(tmp_path: Path
     approvals.add(Order, Kind(name="order", title="Order {order}", schema=model.model_json_schema()))
     async with approvals.running():
         await approvals.request("Order 17", {"order": 17, "token": "CANARY"}, kind="order")
-        listed = approvals.desk.page_shape(await approvals.desk.pending(approvals.requester))
+        listed = approvals.desk.page_shape(await approvals.desk.search.pending(approvals.requester))
     assert listed["approvals"][0]["payload"] == {"order": 17, "token": "[redacted]"}
 
 

@@ -139,7 +139,7 @@ async def test_t07_after_an_edit_the_body_runs_with_the_edited_payload(place: Pl
     async with place.client() as (approvals, client):
         asked = content(await client.call_tool("refund", {"order": 17, "amount": 40.5}))
         edited = asked["payload"] | {"amount": 4.5}
-        await approvals.desk.edit(LOOPBACK, shown(asked), edited, assurance=Assurance.LOCAL)
+        await approvals.desk.approvals.edit(LOOPBACK, shown(asked), edited, assurance=Assurance.LOCAL)
         await settle(approvals, asked["id"])
     assert place.calls == [(17, 4.5, None, "slow")]
 
@@ -187,12 +187,12 @@ async def test_the_program_may_be_restarted_between_asking_deciding_and_running(
 async def test_arguments_that_do_not_fit_are_refused_and_nothing_is_asked(place: Place, arguments: JsonObject) -> None:
     async with place.client() as (approvals, client):
         assert (await client.call_tool("refund", arguments)).is_error
-        assert (await approvals.desk.pending(ANA)).approvals == []
+        assert (await approvals.desk.search.pending(ANA)).approvals == []
     approvals, refund = place.program()
     async with approvals.running():
         with pytest.raises((ToolError, TypeError)):
             await refund(**arguments)
-        assert (await approvals.desk.pending(ANA)).approvals == []
+        assert (await approvals.desk.search.pending(ANA)).approvals == []
 
 
 async def test_a_refusal_of_the_function_itself_names_the_field_and_not_the_value(place: Place) -> None:
@@ -263,7 +263,7 @@ async def test_a_payload_that_the_policy_lets_through_and_the_function_does_not_
     place.options["policy"] = policy
     async with place.client() as (approvals, client):
         asked = content(await client.call_tool("refund", {"order": 17, "amount": 40.5}))
-        await approvals.desk.edit(LOOPBACK, shown(asked), {"amount": "a lot"}, assurance=Assurance.LOCAL)
+        await approvals.desk.approvals.edit(LOOPBACK, shown(asked), {"amount": "a lot"}, assurance=Assurance.LOCAL)
         done = await settle(approvals, asked["id"])
     assert (done["outcome"]["state"], place.calls) == ("failed", [])
     assert "order: Field required" in done["outcome"]["error"]
@@ -330,11 +330,11 @@ async def test_t15_while_stopped_the_body_does_not_run(place: Place) -> None:
         asked = content(await client.call_tool("refund", {"order": 17, "amount": 1}))
     async with Approvals(place.database).running() as elsewhere:
         await elsewhere.approve(await elsewhere.get(asked["id"]), ANA, assurance=Assurance.LOCAL)
-        await elsewhere.desk.pause(ANA)
+        await elsewhere.desk.stops.pause(ANA)
     async with place.client() as (approvals, _):
         assert (await approvals.outcome(asked["id"], seconds=0.1)).outcome.state is OutcomeState.NONE
         assert place.calls == []
-        await approvals.desk.resume(ANA)
+        await approvals.desk.stops.resume(ANA)
         with anyio.fail_after(20):
             await approvals.outcome(asked["id"])
     assert len(place.calls) == 1
@@ -350,7 +350,7 @@ async def test_a_call_may_wait_for_the_decision_before_it_answers(place: Place) 
 
         tasks.start_soon(call)
         with anyio.fail_after(20):
-            while not (pending := (await approvals.desk.pending(ANA)).approvals):
+            while not (pending := (await approvals.desk.search.pending(ANA)).approvals):
                 await anyio.lowlevel.checkpoint()
             await settle(approvals, pending[0].id)
             while not answers:
@@ -366,7 +366,7 @@ async def test_an_error_around_the_approvals_comes_out_as_it_is(place: Place, er
             raise error
     assert raised.value is error
     async with approvals.running():
-        assert (await approvals.desk.pending(ANA)).approvals == []
+        assert (await approvals.desk.search.pending(ANA)).approvals == []
 
 
 def test_what_cannot_be_gated_is_refused_where_it_is_written(place: Place) -> None:

@@ -47,5 +47,5 @@ async def carrying_target(carrying: Rig, transport: str) -> AsyncGenerator[Any]:
 @pytest.fixture
 def paged(rig: Rig) -> Rig:
     """The rig, with an inbox."""
-    rig.desk.address = ADDRESS
+    rig.desk.inbox.address = ADDRESS
     return rig

@@ -38,8 +38,8 @@ def program(rig: Rig) -> list[str]:
 
 async def announced(rig: Rig) -> None:
     """Have all processes on the rig's database know of an inbox."""
-    assert rig.desk.take_inbox()
-    await rig.desk.announce_inbox(ADDRESS)
+    assert rig.desk.inbox.take_inbox()
+    await rig.desk.inbox.announce_inbox(ADDRESS)
 
 
 @asynccontextmanager

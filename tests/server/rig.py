@@ -96,15 +96,15 @@ class Rig:
 
     async def opened(self, kind: str = "action", payload: JsonObject | None = None, **options: Any) -> Approval:
         """An approval that waits, asked for by the client's own principal."""
-        return await self.desk.submit(LOOPBACK, kind, {"do": "it"} if payload is None else payload, **options)
+        return await self.desk.approvals.submit(LOOPBACK, kind, {"do": "it"} if payload is None else payload, **options)
 
     async def decide(
         self, approval_id: str, verdict: Verdict = Verdict.APPROVE, *, desk: Desk | None = None, **options: Any
     ) -> Approval:
         """Decide at the other desk, as a person at the terminal would."""
         desk = desk or self.elsewhere
-        approval = await desk.get(LOOPBACK, approval_id)
-        return await desk.decide(LOOPBACK, Shown.of(approval), verdict, assurance=Assurance.LOCAL, **options)
+        approval = await desk.approvals.get(LOOPBACK, approval_id)
+        return await desk.decisions.decide(LOOPBACK, Shown.of(approval), verdict, assurance=Assurance.LOCAL, **options)
 
     async def count(self, amount: int) -> None:
         """Bring the counter somewhere."""
@@ -113,7 +113,7 @@ class Rig:
 
     async def status(self, approval_id: str) -> Status:
         """How an approval stands."""
-        return (await self.desk.get(LOOPBACK, approval_id)).seen_at(self.clock())
+        return (await self.desk.approvals.get(LOOPBACK, approval_id)).seen_at(self.clock())
 
     def rows(self) -> dict[str, Any]:
         """How much is stored; two equal answers mean that nothing was."""

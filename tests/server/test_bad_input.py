@@ -250,4 +250,4 @@ async def test_on_stdio_nan_is_refused_and_the_last_of_equal_keys_is_what_is_dig
         await client.write(_raw('{"title":"x","details":{"a":1,"a":2}}'))
         told = (await client.result(4711))["result"]["structuredContent"]
     assert told["payload"] == {"a": 2}
-    assert (await rig.desk.get(rig.desk_principal, told["id"])).digest == told["digest"]
+    assert (await rig.desk.approvals.get(rig.desk_principal, told["id"])).digest == told["digest"]

@@ -12,7 +12,7 @@ from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, listening, modern_requ
 from server.test_notices import PENDING, Ear, subscribe
 from wires import connect, content
 
-from mcp_hitl.desk.looking import Page
+from mcp_hitl.desk.search import Page
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import NotAllowed
@@ -80,13 +80,13 @@ class Turns:
 
 async def test_lists_are_read_for_whoever_asks_for_them(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     turns, read_for = Turns(), list[str]()
-    behind = rig.desk.pending
+    behind = rig.desk.search.pending
 
     async def pending(principal: Principal, **options: Any) -> Page:
         read_for.append(principal.id)
         return await behind(principal, **options)
 
-    monkeypatch.setattr(rig.desk, "pending", pending)
+    monkeypatch.setattr(rig.desk.search, "pending", pending)
     async with connect(rig.asking(turns).mcp, MODERN) as client:
         for who in ("ana", "bo", "ana"):
             turns.now = who
@@ -119,7 +119,7 @@ async def test_nobody_ends_the_subscription_of_another_on_the_same_connection(ri
 async def _hears_nothing_of_it(rig: Rig, client: Client, ear: Ear) -> None:
     marker = await rig.opened(payload={"marker": 1})
     await subscribe(client, f"audit://{marker.id}")
-    await rig.desk.cancel(rig.desk_principal, marker.id)
+    await rig.desk.approvals.cancel(rig.desk_principal, marker.id)
     await ear.until(f"audit://{marker.id}")
     assert PENDING not in ear.heard
 

@@ -123,7 +123,7 @@ async def test_what_is_not_approved_is_neither_redeemed_nor_reported_on(rig: Rig
     rejected = await rig.opened(payload={"status": "rejected"})
     await rig.decide(rejected.id, Verdict.REJECT)
     cancelled = await rig.opened(payload={"status": "cancelled"})
-    await rig.desk.cancel(rig.desk_principal, cancelled.id)
+    await rig.desk.approvals.cancel(rig.desk_principal, cancelled.id)
     unredeemed = await rig.opened(payload={"status": "approved"})
     await rig.decide(unredeemed.id)
     before = rig.rows()
@@ -139,7 +139,7 @@ async def test_what_is_not_approved_is_neither_redeemed_nor_reported_on(rig: Rig
 
 @every_protocol
 async def test_only_its_requester_redeems_and_reports(rig: Rig, protocol: str) -> None:
-    approval = await rig.desk.submit(Principal("os:bo", Established.OS_USER), "action", {"do": "it"})
+    approval = await rig.desk.approvals.submit(Principal("os:bo", Established.OS_USER), "action", {"do": "it"})
     await rig.decide(approval.id)
     async with connect(rig.server.mcp, protocol) as client:
         arguments = {"id": approval.id, "digest": approval.digest}

@@ -177,7 +177,7 @@ async def test_what_is_resolved_already_says_who_and_when_without_asking(rig: Ri
             assert f"{approval.id} was {word} by local at {decided.resolved_at:%Y-%m-%dT%H:%M:}" in told
 
         cancelled = await rig.opened(payload={"word": "cancelled"})
-        await rig.desk.cancel(LOOPBACK, cancelled.id)
+        await rig.desk.approvals.cancel(LOOPBACK, cancelled.id)
         assert "was cancelled at" in await refused(client, *_call(tool, cancelled, "so"), "already_resolved")
 
         overdue = await rig.opened(payload={"word": "overdue"})
@@ -335,7 +335,7 @@ async def test_a_counter_that_waits_can_be_answered_through_approve(rig: Rig) ->
     async with connect(rig.server.mcp, MODERN, person=Person(accept(decision="approve", amount=5))) as client:
         result = valid("approve", await client.call_tool("approve", {"id": question.id}))
     assert content(result)["outcome"]["result"] == {"counter": 5, "increased_by": 5}
-    assert await rig.desk.counter() == 5
+    assert await rig.desk.approvals.counter() == 5
 
 
 @every_protocol

@@ -27,7 +27,7 @@ CHEAPER: JsonObject = {"amount": 80, "currency": "EUR", "description": "Dinner"}
 
 async def _edited(rig: Rig, approval: Approval, payload: JsonObject) -> Approval:
     """What somebody elsewhere makes of it."""
-    return await rig.elsewhere.edit(LOOPBACK, Shown.of(approval), payload, assurance=Assurance.LOCAL)
+    return await rig.elsewhere.approvals.edit(LOOPBACK, Shown.of(approval), payload, assurance=Assurance.LOCAL)
 
 
 @every_wire
@@ -182,7 +182,7 @@ async def test_t07_an_edit_of_what_was_edited_meanwhile_is_a_conflict(rig: Rig) 
         before = rig.rows()
         stale = valid(EDIT, await rounds.answer(accept(decision="approve")))
     assert content(stale)["code"] == "conflict" and "edited after this was shown" in text(stale)
-    assert (await rig.desk.get(LOOPBACK, approval.id)).payload == DINNER | {"amount": 500}
+    assert (await rig.desk.approvals.get(LOOPBACK, approval.id)).payload == DINNER | {"amount": 500}
     assert rig.rows() == before
 
 

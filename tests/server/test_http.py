@@ -78,7 +78,7 @@ async def test_not_ready_is_told_apart_from_not_alive(rig: Rig, monkeypatch: pyt
     async def down() -> None:
         raise Unavailable("The disk is full.")
 
-    monkeypatch.setattr(rig.desk, "counter", down)
+    monkeypatch.setattr(rig.desk.approvals, "counter", down)
     async with reached(rig, "http") as url, httpx2.AsyncClient(base_url=url.removesuffix("/mcp")) as http:
         assert (await http.get("/healthz")).status_code == 200
         ready = await http.get("/readyz")

@@ -77,7 +77,7 @@ async def test_a_subscription_of_the_older_revisions_tells_of_every_change(
             await subscribe(client, uri, end=True)
         other = await rig.opened(payload={"other": 1})
         await rig.opened(payload={"other": 1})
-        await rig.desk.cancel(LOOPBACK, other.id)
+        await rig.desk.approvals.cancel(LOOPBACK, other.id)
         await subscribe(client, f"audit://{other.id}")
         third = await rig.opened(payload={"other": 2})
         await subscribe(client, f"audit://{third.id}")

@@ -32,7 +32,7 @@ QUESTION: JsonObject = {"question": "When?"}
 async def test_t16_t18_nothing_that_a_client_answers_about_a_page_decides(
     hasty: Rig, protocol: str, forged: ElicitResult
 ) -> None:
-    hasty.desk.address = ADDRESS
+    hasty.desk.inbox.address = ADDRESS
     approval = await hasty.opened()
     question = await hasty.opened("question", QUESTION)
     person = Person(forged, forged)
@@ -69,14 +69,14 @@ async def test_t16_an_answer_with_values_that_no_form_has_decides_nothing_and_th
 
 
 async def test_t16_the_state_of_a_page_is_none_of_a_form_when_the_inbox_is_gone(hasty: Rig) -> None:
-    hasty.desk.address = ADDRESS
+    hasty.desk.inbox.address = ADDRESS
     approval = await hasty.opened()
     async with connect(hasty.server.mcp, MODERN, person=Person(DECLINE, DECLINE)) as client:
         for name, arguments in (call_for("approve", approval), call_for("reject", approval), ("ask-human", QUESTION)):
-            hasty.desk.address = ADDRESS
+            hasty.desk.inbox.address = ADDRESS
             rounds = Rounds(client, name, arguments)
             await rounds.sent()
-            hasty.desk.address = None
+            hasty.desk.inbox.address = None
             for forged in FORGED:
                 assert content(await rounds.answer(forged))["status"] == "pending"
             form = await rounds.ask()  # who calls again without an answer is shown a form then
@@ -89,7 +89,7 @@ async def test_t16_the_state_of_a_form_is_none_of_a_page_when_an_inbox_has_come(
     async with connect(rig.server.mcp, MODERN, person=Person(DECLINE, DECLINE)) as client:
         rounds = Rounds(client, *call_for("approve", approval))
         await rounds.ask()
-        rig.desk.address = ADDRESS
+        rig.desk.inbox.address = ADDRESS
         assert content(await rounds.answer(AGREE))["code"] == "invalid"
         assert rig.rows()["decisions"] == 0
         assert content(await rounds.answer(accept(decision="approve")))["status"] == "approved"
@@ -127,7 +127,7 @@ async def test_who_calls_again_before_the_page_is_answered_is_sent_there_again(p
         rounds = Rounds(client, "ask-human", QUESTION)
         first, second = await rounds.sent(), await rounds.sent()
         assert first == second
-        [waiting] = (await paged.desk.pending(paged.desk_principal)).approvals
+        [waiting] = (await paged.desk.search.pending(paged.desk_principal)).approvals
         await paged.decide(waiting.id, answer={"answer": "now"})
         assert content(await rounds.retry())["answer"] == {"answer": "now"}
 
@@ -136,7 +136,7 @@ async def test_who_calls_again_before_the_page_is_answered_is_sent_there_again(p
 async def test_a_page_is_come_back_from_after_a_restart(tmp_path: Path, verdict: Verdict | None) -> None:
     database = tmp_path / "hitl.db"
     async with a_rig(database) as before:
-        before.desk.address = ADDRESS
+        before.desk.inbox.address = ADDRESS
         approval = await before.opened()
         async with connect(before.server.mcp, MODERN, person=Person(DECLINE, DECLINE)) as client:
             rounds = Rounds(client, *call_for("approve", approval))

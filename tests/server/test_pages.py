@@ -65,7 +65,7 @@ async def test_the_person_is_sent_to_the_page_and_what_they_decide_there_is_the_
 @every_wire
 async def test_a_question_is_answered_on_its_page(rig: Rig, target: Any, protocol: str) -> None:
     async def at_the_page(_: ElicitRequestURLParams) -> ElicitResult:
-        [waiting] = (await rig.elsewhere.pending(LOOPBACK)).approvals
+        [waiting] = (await rig.elsewhere.search.pending(LOOPBACK)).approvals
         await rig.decide(waiting.id, answer={"answer": "On Monday"})
         return AGREE
 
@@ -148,7 +148,7 @@ async def test_a_decision_on_the_page_closes_the_request_that_the_client_has_not
 @every_protocol
 @pytest.mark.parametrize("tool", ["approve", "reject"])
 async def test_a_page_that_nobody_answers_leaves_the_approval_pending(hasty: Rig, protocol: str, tool: str) -> None:
-    hasty.desk.address = ADDRESS
+    hasty.desk.inbox.address = ADDRESS
     approval = await hasty.opened()
     before, ear = hasty.rows(), Ear()
     async with connect(hasty.server.mcp, protocol, person=Person(DECLINE, AGREE), on_message=ear) as client:
@@ -165,7 +165,7 @@ async def test_a_page_that_nobody_answers_leaves_the_approval_pending(hasty: Rig
 
 
 async def test_a_page_that_the_client_never_answers_for_is_withdrawn_when_its_time_is_up(hasty: Rig) -> None:
-    hasty.desk.address = ADDRESS
+    hasty.desk.inbox.address = ADDRESS
     withdrawn = anyio.Event()
 
     async def never(_: ElicitRequestURLParams) -> ElicitResult:
@@ -204,7 +204,7 @@ PAIR = '[kinds.action]\nstages = [{ approvers = ["local", "os:bo"], quorum = 2 }
 @every_protocol
 async def test_one_decision_of_two_ends_the_call_and_the_approval_stays_pending(tmp_path: Any, protocol: str) -> None:
     async with a_rig(tmp_path / "hitl.db", policy=PAIR) as rig:
-        rig.desk.address = ADDRESS
+        rig.desk.inbox.address = ADDRESS
         approval = await rig.opened()
         ear = Ear()
         got = await _decided_after_agreeing(rig, rig.server.mcp, protocol, approval, on_message=ear)
@@ -229,9 +229,11 @@ async def test_an_edit_or_a_cancellation_meanwhile_ends_the_call_too(
                 tasks.start_soon(approve)
                 await paged.somebody_listens()
                 if change == "cancel":
-                    await paged.elsewhere.cancel(LOOPBACK, approval.id)
+                    await paged.elsewhere.approvals.cancel(LOOPBACK, approval.id)
                 else:
-                    await paged.elsewhere.edit(LOOPBACK, Shown.of(approval), {"do": "less"}, assurance=Assurance.LOCAL)
+                    await paged.elsewhere.approvals.edit(
+                        LOOPBACK, Shown.of(approval), {"do": "less"}, assurance=Assurance.LOCAL
+                    )
 
 
 @every_protocol
@@ -266,7 +268,7 @@ async def test_a_stop_ends_the_wait_for_a_page(paged: Rig, protocol: str) -> Non
 
 @every_protocol
 async def test_waiting_for_a_page_reports_progress(paged: Rig, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.looking.TICK_SECONDS", 0.01)
+    monkeypatch.setattr("mcp_hitl.desk.approvals.TICK_SECONDS", 0.01)
     approval = await paged.opened()
     told: list[float] = []
 

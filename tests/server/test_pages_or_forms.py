@@ -63,7 +63,7 @@ async def test_a_client_that_only_opens_pages_needs_an_inbox_to_decide(
         asked = valid("ask-human", await client.call_tool("ask-human", {"question": "When?"}))
         assert content(asked)["status"] == "pending"
         assert person.sent == []
-        rig.desk.address = ADDRESS
+        rig.desk.inbox.address = ADDRESS
         person.visit = DECLINE
         await client.call_tool("approve", {"id": approval.id})
         assert [sent.url for sent in person.sent] == [page(approval)]
@@ -88,7 +88,7 @@ async def test_a_client_that_refuses_to_open_pages_shows_the_form(paged: Rig) ->
 
 
 async def test_t40_the_form_after_a_refused_page_ends_with_the_call_too(hasty: Rig) -> None:
-    hasty.desk.address = ADDRESS
+    hasty.desk.inbox.address = ADDRESS
     approval = await hasty.opened()
 
     async def never(_: Any) -> ElicitResult:
@@ -108,7 +108,7 @@ SESSION = '[kinds.action]\nassurance = "session"\n'
 @every_protocol
 async def test_where_a_form_is_not_enough_the_person_is_still_sent_to_the_page(tmp_path: Any, protocol: str) -> None:
     async with a_rig(tmp_path / "hitl.db", policy=SESSION) as rig:
-        rig.desk.address = ADDRESS
+        rig.desk.inbox.address = ADDRESS
         approval = await rig.opened()
         person = Person(accept(decision="approve"), DECLINE)
         async with connect(rig.server.mcp, protocol, person=person) as client:

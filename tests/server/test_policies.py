@@ -145,7 +145,7 @@ async def test_t15_while_everything_is_stopped_asking_goes_on_and_nothing_else(r
     approved = await rig.opened(payload={"approved": "before the stop"})
     await rig.decide(approved.id)
     pending = await rig.opened(payload={"pending": True})
-    await rig.elsewhere.pause(rig.desk_principal)
+    await rig.elsewhere.stops.pause(rig.desk_principal)
     person = Person(accept(decision="approve"))
     async with connect(rig.server.mcp, protocol, person=person) as client:
         before = rig.rows()
@@ -160,7 +160,7 @@ async def test_t15_while_everything_is_stopped_asking_goes_on_and_nothing_else(r
         assert rig.rows() == before
         asked = content(await client.call_tool("request-approval", {"title": "x", "details": {"n": 1}}))
         assert asked["status"] == "pending"
-        await rig.elsewhere.resume(rig.desk_principal)
+        await rig.elsewhere.stops.resume(rig.desk_principal)
         redeemed = await client.call_tool("redeem-approval", {"id": approved.id, "digest": approved.digest})
         decided = await client.call_tool("approve", {"id": pending.id})
     assert content(redeemed)["outcome"]["state"] == "running"
@@ -237,7 +237,7 @@ async def test_t36_of_a_kind_that_another_process_defines_everything_may_be_secr
     async with a_rig(tmp_path / "hitl.db") as rig:
         store = SqliteStore(rig.database)
         other = Desk(store, inbox=INBOX, rulebook=parse(SECRETS).rulebook)
-        await other.submit(rig.desk_principal, "grant", {"who": "ana", "token": CANARY})
+        await other.approvals.submit(rig.desk_principal, "grant", {"who": "ana", "token": CANARY})
         await store.close()
         async with connect(rig.server.mcp, MODERN) as client:
             listed = valid("list-pending", await client.call_tool("list-pending", {}))

@@ -228,7 +228,7 @@ async def test_a_decision_made_elsewhere_closes_the_open_form_and_is_the_result(
     withdrawn = anyio.Event()
 
     async def answered_elsewhere(_: ElicitRequestFormParams) -> ElicitResult:
-        [waiting] = (await rig.elsewhere.pending(rig.desk_principal)).approvals
+        [waiting] = (await rig.elsewhere.search.pending(rig.desk_principal)).approvals
         await rig.decide(waiting.id, answer={"answer": "from the terminal"})
         try:
             await anyio.sleep_forever()
@@ -248,7 +248,7 @@ async def test_on_the_newest_revision_an_answer_given_elsewhere_first_stands(rig
         for answer in (accept(answer="late"), DECLINE, CANCEL):
             rounds = Rounds(client, "ask-human", {"question": "When?"})
             await rounds.ask()
-            [waiting] = (await rig.elsewhere.pending(rig.desk_principal)).approvals
+            [waiting] = (await rig.elsewhere.search.pending(rig.desk_principal)).approvals
             await rig.decide(waiting.id, answer={"answer": "first"})
             result = valid("ask-human", await rounds.answer(answer))
             assert (content(result)["id"], content(result)["answer"]) == (waiting.id, {"answer": "first"})
@@ -283,7 +283,7 @@ async def test_a_client_that_fails_to_show_the_form_leaves_the_question_pending(
 
 
 async def test_a_client_that_can_only_open_urls_is_shown_no_form(rig: Rig) -> None:
-    assert rig.desk.take_inbox()  # and never says where it is: so there is none
+    assert rig.desk.inbox.take_inbox()  # and never says where it is: so there is none
     async with pipes(rig.database) as client:
         await client.shake_hands(elicitation={"url": {}})
         result = await client.call("ask-human", question="When?")

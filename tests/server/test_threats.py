@@ -146,10 +146,10 @@ async def test_t16_nothing_that_the_agent_can_call_approves_anything(
                 arguments = _filled(tool.definition.input_schema, held[0])
                 await refused(client, name, arguments | {smuggled: "approve"}, "invalid")
     for approval in held:
-        now = await rig.desk.get(rig.desk_principal, approval.id)
+        now = await rig.desk.approvals.get(rig.desk_principal, approval.id)
         assert (now.status, now.digest, now.outcome) == (Status.PENDING, approval.digest, approval.outcome)
     assert _approvals(rig) == 0
-    assert await rig.desk.counter() == 0
+    assert await rig.desk.approvals.counter() == 0
 
 
 SMUGGLED = ("decision", "answer", "approver", "principal", "assurance", "input_responses", "inputResponses", "_meta")
@@ -434,7 +434,7 @@ async def test_t18_a_client_that_answers_its_own_form_decides_nothing_where_one_
             await refused(client, "approve", {"id": asked["id"]}, "not_allowed")
         assert await rig.status(asked["id"]) is Status.PENDING
         ana = Principal("os:ana", Established.OS_USER)
-        approval = await rig.desk.get(ana, asked["id"])
+        approval = await rig.desk.approvals.get(ana, asked["id"])
         assert (
-            await rig.elsewhere.decide(ana, Shown.of(approval), Verdict.APPROVE, assurance=Assurance.LOCAL)
+            await rig.elsewhere.decisions.decide(ana, Shown.of(approval), Verdict.APPROVE, assurance=Assurance.LOCAL)
         ).status is Status.APPROVED

@@ -10,7 +10,6 @@ from mcp_types import INVALID_PARAMS
 from server.rig import MODERN, Rig, refused, valid
 from wires import DECLINE, PROTOCOLS, Person, accept, connect, content, text
 
-from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.values import errors
@@ -120,9 +119,10 @@ async def test_what_fails_inside_is_told_without_its_insides(
     async def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("canary")
 
-    for method in ("submit", "decide", "cancel", "get", "pending", "counter", "wait", "redeem", "report"):
-        monkeypatch.setattr(rig.desk, method, broken)
-    monkeypatch.setattr(Desk, "trail", broken)
+    for method in ("submit", "cancel", "get", "counter", "wait", "redeem", "report", "trail"):
+        monkeypatch.setattr(rig.desk.approvals, method, broken)
+    monkeypatch.setattr(rig.desk.decisions, "decide", broken)
+    monkeypatch.setattr(rig.desk.search, "pending", broken)
     async with connect(rig.server.mcp, MODERN, person=Person(DECLINE)) as client:
         told = await refused(client, name, GOOD[name] | ({"id": NOBODYS} if "id" in GOOD[name] else {}), "internal")
     assert "canary" not in told
@@ -157,7 +157,7 @@ async def test_every_success_satisfies_the_tools_schema_and_is_told_in_words_too
     else:
         approval = await rig.opened("expense", EXPENSE)
     if name == "report-outcome":
-        await rig.desk.redeem(LOOPBACK, approval.id, approval.digest)
+        await rig.desk.approvals.redeem(LOOPBACK, approval.id, approval.digest)
     known = {"id": approval.id, "digest": approval.digest}
     arguments = GOOD[name] | {key: value for key, value in known.items() if key in GOOD[name]}
     answers = {"increase-counter": {"amount": 5}, "ask-human": {"answer": "x"}}
@@ -237,7 +237,7 @@ async def test_pending_approvals_are_listed_oldest_first_in_pages_by_kind_with_a
 
 
 async def test_a_total_is_counted_to_a_thousand_and_says_so(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.looking.MOST_COUNTED", 3)
+    monkeypatch.setattr("mcp_hitl.desk.search.MOST_COUNTED", 3)
     for number in range(4):
         await rig.opened(payload={"number": number})
     async with connect(rig.server.mcp, MODERN) as client:
@@ -363,7 +363,7 @@ async def test_what_was_rejected_stays_rejected_until_its_cooldown_is_over(rig: 
 
 @every_protocol
 async def test_a_request_is_cancelled_by_its_requester_alone(rig: Rig, protocol: str) -> None:
-    approval = await rig.desk.submit(Principal("os:bo", Established.OS_USER), "expense", EXPENSE)
+    approval = await rig.desk.approvals.submit(Principal("os:bo", Established.OS_USER), "expense", EXPENSE)
     own = await rig.opened("expense", EXPENSE)
     async with connect(rig.server.mcp, protocol) as client:
         told = await refused(client, "cancel-approval", {"id": approval.id}, "not_allowed")
@@ -374,7 +374,7 @@ async def test_a_request_is_cancelled_by_its_requester_alone(rig: Rig, protocol:
     assert content(result)["status"] == "cancelled"
     assert "Reason given by whoever ended it: “done” (not an instruction)" in text(result)
     assert "was cancelled at" in told
-    assert (await rig.desk.get(LOOPBACK, approval.id)).status.value == "pending"
+    assert (await rig.desk.approvals.get(LOOPBACK, approval.id)).status.value == "pending"
 
 
 @every_protocol

@@ -114,7 +114,7 @@ async def test_a_deadline_that_passes_ends_the_wait(rig: Rig) -> None:
 async def test_a_long_wait_reports_progress(
     rig: Rig, target: Any, protocol: str, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.looking.TICK_SECONDS", 0.01)
+    monkeypatch.setattr("mcp_hitl.desk.approvals.TICK_SECONDS", 0.01)
     approval = await rig.opened()
     told: list[tuple[float, str | None]] = []
 
@@ -155,7 +155,7 @@ async def test_a_change_of_another_approval_ends_no_wait(rig: Rig) -> None:
     async def act() -> None:
         await rig.decide(other.id)
         await rig.opened()  # joins: news of ours, and still pending
-        await rig.desk.cancel(LOOPBACK, approval.id)
+        await rig.desk.approvals.cancel(LOOPBACK, approval.id)
 
     async with connect(rig.server.mcp, MODERN) as client:
         result = await _meanwhile(rig, client, approval.id, act)

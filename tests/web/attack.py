@@ -154,7 +154,7 @@ def routes(place: Place, approval: Approval) -> list[tuple[str, str]]:
 
 async def standing(place: Place) -> tuple[int, str]:
     """How many entries the audit log has, and its head: nothing at all can happen without changing them."""
-    return await place.desk.evidence().head()
+    return await place.desk.evidence.head()
 
 
 def a_form(approval: Approval, sealed: str, verdict: str = "approve", **more: str) -> dict[str, str]:
@@ -204,7 +204,7 @@ async def sealed_on(http: httpx2.AsyncClient, session: dict[str, str], approval:
 
 async def edited(place: Place, approval: Approval, **changes: Any) -> Approval:
     """It as somebody else edits it."""
-    return await place.desk.edit(
+    return await place.desk.approvals.edit(
         ANA, Shown.of(approval), approval.payload | changes, assurance=Assurance.LOCAL, comment=None
     )
 

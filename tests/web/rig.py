@@ -15,9 +15,9 @@ from asked import lunch
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.desk.context import Clock
 from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.desk.inbox import SignedIn
-from mcp_hitl.desk.looking import Clock
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
@@ -73,20 +73,20 @@ class Place:
 
     async def link(self, path: str = "/") -> str:
         """A one-time link."""
-        return link(self.origin, await self.desk.offer_link(ANA), path)
+        return link(self.origin, await self.desk.inbox.offer_link(ANA), path)
 
     async def signed_in(self) -> SignedIn:
         """A session, without a browser."""
-        return await self.desk.sign_in(await self.desk.offer_link(ANA), at=self.origin)
+        return await self.desk.inbox.sign_in(await self.desk.inbox.offer_link(ANA), at=self.origin)
 
     async def ask(self, kind: str = "expense", payload: JsonObject | None = None, **options: Any) -> Approval:
         """What an agent asks over HTTP."""
         usual: JsonObject = {"amount": 129.9, "currency": "EUR", "description": "Train to the customer in Lyon"}
-        return await self.desk.submit(LOOPBACK, kind, usual if payload is None else payload, **options)
+        return await self.desk.approvals.submit(LOOPBACK, kind, usual if payload is None else payload, **options)
 
     async def now(self, approval: Approval) -> Approval:
         """It as it stands now."""
-        return await self.desk.get(ANA, approval.id)
+        return await self.desk.approvals.get(ANA, approval.id)
 
     def headers(self, session: SignedIn) -> dict[str, str]:
         """What a browser that is signed in sends along from a page of ours."""
@@ -116,7 +116,7 @@ async def serving(
                 await ready.wait()
             tasks.start_soon(partial(keep_address, desk, listener.address, free=port == 0))
             try:
-                yield Place(desk, listener.address, await desk.database_id())
+                yield Place(desk, listener.address, await desk.inbox.database_id())
             finally:
                 tasks.cancel_scope.cancel()
                 listener.stop()
@@ -184,7 +184,7 @@ async def decide(
 ) -> None:
     """Somebody decides elsewhere."""
     held = await place.now(approval)
-    await place.desk.decide(ANA, Shown.of(held), verdict, assurance=Assurance.LOCAL, comment=comment)
+    await place.desk.decisions.decide(ANA, Shown.of(held), verdict, assurance=Assurance.LOCAL, comment=comment)
 
 
 async def lunches(place: Place, count: int, first: int = 1) -> list[Approval]:

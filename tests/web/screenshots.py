@@ -71,7 +71,7 @@ async def a_day(place: Place, time: Time) -> dict[str, Approval]:
 
     async def decide(approval: Approval, verdict: Verdict, comment: str | None, looked: float) -> None:
         held = await place.now(approval)
-        await place.desk.decide(
+        await place.desk.decisions.decide(
             ANA, Shown.of(held), verdict, assurance=Assurance.LOCAL, comment=comment, looked=timedelta(seconds=looked)
         )
 
@@ -105,7 +105,7 @@ async def a_day(place: Place, time: Time) -> dict[str, Approval]:
     for _ in range(2):
         await place.ask(payload=expense(1940, "Team event for the partner team", category="team"))
     time.ago = timedelta(minutes=40)
-    await place.desk.edit(
+    await place.desk.approvals.edit(
         ANA,
         Shown.of(lunch),
         expense(960, "Team event for the partner team", category="team"),

@@ -37,8 +37,8 @@ async def day(tmp_path: Path) -> AsyncGenerator[Day]:
     async with serving(tmp_path / "hitl.db", rulebook=parse(POLICY).rulebook, clock=time) as place:
         asked = await a_day(place, time)
         asked["long"] = await place.ask("delete", {"table": LONG, "rows": [LONG, {LONG: LONG}]}, claim=LONG)
-        asked["mine"] = await place.desk.submit(ANA, "action", {"send": "it"}, claim="Send it")
-        await place.desk.pause(LOOPBACK, kind="delete")
+        asked["mine"] = await place.desk.approvals.submit(ANA, "action", {"send": "it"}, claim="Send it")
+        await place.desk.stops.pause(LOOPBACK, kind="delete")
         yield place, asked
 
 
@@ -169,7 +169,7 @@ async def test_axe_finds_nothing_where_something_went_wrong(
     await page.get_by_role("button", name="Reject").click()
     await expect(page.get_by_role("alert")).to_contain_text("Give a reason")
     await looker.look("a reason missing")
-    await place.desk.edit(
+    await place.desk.approvals.edit(
         ANA, Shown.of(asked["train"]), {**asked["train"].payload, "amount": 1}, assurance=Assurance.LOCAL
     )
     await expect(page.locator("#news")).to_contain_text("was edited")

@@ -67,7 +67,7 @@ async def desk(tmp_path: Path) -> AsyncGenerator[Place]:
 async def edit_elsewhere(place: Place, approval: Approval, **changes: Any) -> Approval:
     """Somebody edits it meanwhile."""
     held = await place.now(approval)
-    return await place.desk.edit(
+    return await place.desk.approvals.edit(
         ANA, Shown.of(held), held.payload | changes, assurance=Assurance.LOCAL, comment="Less."
     )
 
@@ -95,7 +95,7 @@ async def test_a_rejection_needs_a_reason_and_can_be_lifted(chromium: Browser, p
 
 
 async def test_ones_own_request_can_be_taken_back(chromium: Browser, place: Place) -> None:
-    approval = await place.desk.submit(ANA, "action", {"send": "it"}, claim="Send it")
+    approval = await place.desk.approvals.submit(ANA, "action", {"send": "it"}, claim="Send it")
     async with person(chromium, place, f"/approvals/{approval.id}") as page:
         await page.get_by_text("Take it back", exact=True).click()
         await page.get_by_label("Reason").fill("Not today.")
@@ -108,13 +108,13 @@ async def test_ones_own_request_can_be_taken_back(chromium: Browser, place: Plac
 async def test_an_outcome_that_nobody_could_tell_is_settled(chromium: Browser, place: Place) -> None:
     approval = await place.ask("action", {"send": "it"}, claim="Send it")
     await decide(place, approval)
-    held = await place.desk.redeem(LOOPBACK, approval.id, approval.digest)
+    held = await place.desk.approvals.redeem(LOOPBACK, approval.id, approval.digest)
     assert held.outcome.state is OutcomeState.RUNNING
     async with person(chromium, place, f"/approvals/{approval.id}") as page:
         await ended(page)
         await expect(page.get_by_text("Outcome: running")).to_be_visible()
         # What has run for too long counts as unknown; the page follows by itself.
-        await place.desk.reconcile(ANA, approval.id, True, assurance=Assurance.LOCAL)
+        await place.desk.decisions.reconcile(ANA, approval.id, True, assurance=Assurance.LOCAL)
         await expect(page.get_by_text("Outcome: succeeded")).to_be_visible()
 
 

@@ -10,6 +10,7 @@ from inboxes import stranger
 from web.rig import ANA, GUARD_SECONDS, KEY
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.desk.inbox import InboxAccess
 from mcp_hitl.domain.evidence.audit import SYSTEM, Event
 from mcp_hitl.domain.values.errors import NotAllowed, Unavailable
 from mcp_hitl.domain.values.origin import Origin
@@ -50,16 +51,16 @@ async def hosting(path: Path) -> AsyncGenerator[tuple[Desk, SqliteStore, Origin]
 async def test_t32_what_a_stranger_on_the_port_may_have_received_is_worth_nothing(tmp_path: Path) -> None:
     path = tmp_path / "hitl.db"
     async with hosting(path) as (desk, _, first):
-        sessions = [await desk.sign_in(await desk.offer_link(ANA), at=first) for _ in range(2)]
-        code = await desk.offer_link(ANA)
+        sessions = [await desk.inbox.sign_in(await desk.inbox.offer_link(ANA), at=first) for _ in range(2)]
+        code = await desk.inbox.offer_link(ANA)
     async with hosting(path) as (desk, _, again):  # whoever ends and comes back ends no session
-        assert again == first and await desk.session(sessions[0].secret) is not None
+        assert again == first and await desk.inbox.session(sessions[0].secret) is not None
     with stranger(first.port, lambda _: (200, {})) as asked:
         async with hosting(path) as (desk, store, second):
             assert second != first and asked == []
-            assert [await desk.session(session.secret) for session in sessions] == [None, None]
+            assert [await desk.inbox.session(session.secret) for session in sessions] == [None, None]
             with pytest.raises(NotAllowed):
-                await desk.sign_in(code, at=second)
+                await desk.inbox.sign_in(code, at=second)
             told = [one.entry for one in await store.read(lambda view: view.log.chain(0, 10))][2:]
             assert [(entry.event, entry.actor) for entry in told] == [(Event.SIGNED_OUT, SYSTEM)] * 3
             assert [entry.data for entry in told] == [{"person": ANA.id}, {"person": ANA.id}, {"links": 1}]
@@ -70,15 +71,15 @@ async def test_t32_what_a_stranger_on_the_port_may_have_received_is_worth_nothin
 async def test_an_inbox_whose_address_cannot_be_recorded_yet_goes_on_until_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    announce, refused = Desk.announce_inbox, 0
+    announce, refused = InboxAccess.announce_inbox, 0
 
-    async def locked(self: Desk, address: Origin | None, *, free: bool = False) -> None:
+    async def locked(self: InboxAccess, address: Origin | None, *, free: bool = False) -> None:
         nonlocal refused
         if address is not None and not refused:
             refused += 1
             raise Unavailable("The database stayed locked.")
         await announce(self, address, free=free)
 
-    monkeypatch.setattr(Desk, "announce_inbox", locked)
+    monkeypatch.setattr(InboxAccess, "announce_inbox", locked)
     async with hosting(tmp_path / "hitl.db") as (desk, _, address):
-        assert (refused, desk.address) == (1, address)
+        assert (refused, desk.inbox.address) == (1, address)

@@ -51,7 +51,7 @@ async def test_an_edit_elsewhere_is_shown_in_place_and_keeps_the_place_of_whoeve
         await page.keyboard.press("j")
         await page.keyboard.press("j")
         await expect(page.locator("tr.here a")).to_be_focused()
-        await place.desk.edit(
+        await place.desk.approvals.edit(
             ANA, Shown.of(asked[1]), lunch(amount=77, description="Lunch 2"), assurance=Assurance.LOCAL
         )
         await expect(page.locator(f"#{asked[1].id}")).to_contain_text("revision 2")
@@ -62,7 +62,7 @@ async def test_an_edit_elsewhere_is_shown_in_place_and_keeps_the_place_of_whoeve
 
 async def test_sixty_are_two_pages_and_searches_and_filters_narrow_them(chromium: Browser, place: Place) -> None:
     await lunches(place, 60)
-    await place.desk.submit(BOT, "action", {"send": "the newsletter"}, claim="Newsletter")
+    await place.desk.approvals.submit(BOT, "action", {"send": "the newsletter"}, claim="Newsletter")
     async with person(chromium, place) as page:
         await expect(page.locator("#total")).to_have_text("61")
         await expect(page.locator("tbody tr")).to_have_count(50)
@@ -82,7 +82,7 @@ async def test_sixty_are_two_pages_and_searches_and_filters_narrow_them(chromium
         await page.get_by_role("button", name="Find").click()
         await expect(page.locator("tbody tr")).to_have_count(1)
         await lunches(place, 1, first=62)
-        await place.desk.submit(BOT, "action", {"send": "another"}, claim="Another letter")
+        await place.desk.approvals.submit(BOT, "action", {"send": "another"}, claim="Another letter")
         await expect(page.locator("tbody tr")).to_have_count(2)  # what does not fit the filter stays away
         await page.get_by_label("Kind").select_option("")
         await page.get_by_label("Asked by").select_option("os:bot")
@@ -120,7 +120,7 @@ async def test_a_list_is_gone_through_with_keys_and_none_of_them_decides(chromiu
 
 async def test_a_stop_is_told_on_the_list_and_where_somebody_tries_to_decide(chromium: Browser, place: Place) -> None:
     [approval] = await lunches(place, 1)
-    await place.desk.pause(LOOPBACK)
+    await place.desk.stops.pause(LOOPBACK)
     async with person(chromium, place, refused=True) as page:
         await expect(page.get_by_role("alert").first).to_contain_text("Everything is stopped")
         await page.goto(f"{place.address}/approvals/{approval.id}")
@@ -136,7 +136,7 @@ async def test_the_history_finds_by_ending_and_people_and_the_numbers_count_it(c
         await expect(page.get_by_text("Nothing has been decided here yet.")).to_be_visible()
         await decide(place, asked[0])
         await decide(place, asked[1], Verdict.REJECT, "No.")
-        await place.desk.cancel(LOOPBACK, asked[2].id, None)
+        await place.desk.approvals.cancel(LOOPBACK, asked[2].id, None)
         await page.reload()
         await expect(page.locator("tbody tr")).to_have_count(3)
         for ending, what in (("approved", "Lunch 1"), ("rejected", "Lunch 2"), ("cancelled", "Lunch 3")):

@@ -108,7 +108,7 @@ async def test_signing_out_at_another_server_ends_the_streams_here(place: Place,
             stream(place.address, place.database, leaving) as one,
             stream(place.address, place.database, staying) as other,
         ):
-            await elsewhere.desk.sign_out(leaving.session)
+            await elsewhere.desk.inbox.sign_out(leaving.session)
             await one.end()
             approval = await place.ask()
             await other.until(approval.id)
@@ -118,20 +118,20 @@ async def test_an_open_page_hears_of_a_stop_and_of_its_end_and_of_no_sign_in(pla
     session = await place.signed_in()
     with anyio.fail_after(GUARD_SECONDS):
         async with stream(place.address, place.database, session) as page:
-            before = await place.desk.seq()
+            before = await place.desk.search.seq()
             await place.signed_in()
-            await place.desk.pause(ANA)
+            await place.desk.stops.pause(ANA)
             await page.until('"stops": true')
-            await place.desk.resume(ANA, None)
+            await place.desk.stops.resume(ANA, None)
             await page.until('"stops": true', times=2)
             assert page.heard.count(b"event: changed") == 2, "nobody is told of a sign-in"
-            await page.until(f'"seq": {await place.desk.seq()}')
+            await page.until(f'"seq": {await place.desk.search.seq()}')
             approval = await place.ask()
             await page.until(approval.id)
             assert page.heard.count(b'"stops"') == 2
             async with httpx2.AsyncClient(base_url=place.address) as browser:
                 missed = await browser.get("/changes", params={"after": before}, headers=place.headers(session))
-                assert missed.json()["stops"] is True and missed.json()["seq"] == await place.desk.seq()
+                assert missed.json()["stops"] is True and missed.json()["seq"] == await place.desk.search.seq()
                 after = missed.json()["seq"]
                 missed = await browser.get("/changes", params={"after": after}, headers=place.headers(session))
                 assert (missed.json()["seq"], "stops" in missed.json()) == (after, False)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 async def edited(place: Place, approval: Approval, amount: float) -> None:
     held = await place.now(approval)
-    await place.desk.edit(ANA, Shown.of(held), held.payload | {"amount": amount}, assurance=Assurance.LOCAL)
+    await place.desk.approvals.edit(ANA, Shown.of(held), held.payload | {"amount": amount}, assurance=Assurance.LOCAL)
 
 
 async def test_a_change_that_was_typed_while_another_was_asked_about_is_not_saved_with_it(

@@ -31,7 +31,7 @@ quorum = 1
 
 
 async def rejected(place: Place, approval: Approval) -> None:
-    await place.desk.decide(ANA, Shown.of(approval), Verdict.REJECT, assurance=Assurance.LOCAL, comment="No.")
+    await place.desk.decisions.decide(ANA, Shown.of(approval), Verdict.REJECT, assurance=Assurance.LOCAL, comment="No.")
 
 
 async def changed(place: Place, approval: Approval) -> None:
@@ -46,11 +46,11 @@ async def there_and_back(place: Place, approval: Approval) -> None:
 async def cancelled(place: Place, approval: Approval) -> None:
     from mcp_hitl.domain.policy.principal import LOOPBACK
 
-    await place.desk.cancel(LOOPBACK, approval.id, None)
+    await place.desk.approvals.cancel(LOOPBACK, approval.id, None)
 
 
 async def stopped(place: Place, approval: Approval) -> None:
-    await place.desk.pause(ANA)
+    await place.desk.stops.pause(ANA)
 
 
 STALE = {
@@ -294,7 +294,7 @@ async def test_t07_an_edit_on_what_was_edited_is_told_the_change_and_made_once(
 async def test_t07_what_ended_otherwise_is_neither_taken_back_nor_lifted_nor_settled(
     place: Place, http: httpx2.AsyncClient
 ) -> None:
-    mine = await place.desk.submit(ANA, "action", {"pay": "alice"})
+    mine = await place.desk.approvals.submit(ANA, "action", {"pay": "alice"})
     headers = place.headers(await place.signed_in())
     fields = a_form(mine, await sealed_on(http, headers, mine))
     await http.post(f"/approvals/{mine.id}/decide", data=fields, headers=headers)

@@ -81,7 +81,7 @@ async def test_t09_a_person_settles_it_on_its_page(
     assert (sent.method, sent.status, sent.headers["origin"]) == ("POST", 200, bank.address)
     assert len(sent.headers[TOKEN]) == 43
     assert (await bank.now(approval)).outcome.state.value == state
-    last = (await bank.desk.trail(ANA, approval.id)).entries[-1].entry
+    last = (await bank.desk.approvals.trail(ANA, approval.id)).entries[-1].entry
     assert (last.event.value, last.actor, last.established) == (state, "os:ana", "sign-in-link")
 
 
@@ -89,7 +89,7 @@ async def test_t09_a_page_that_is_open_shows_what_somebody_else_has_settled(chro
     approval = await unknown(bank)
     async with person(chromium, bank, f"/approvals/{approval.id}") as page:
         await expect(page.get_by_role("button", name=YES)).to_be_enabled()
-        await bank.desk.reconcile(ANA, approval.id, False, assurance=Assurance.LOCAL)
+        await bank.desk.decisions.reconcile(ANA, approval.id, False, assurance=Assurance.LOCAL)
         await expect(page.get_by_text("Outcome: failed")).to_be_visible()
         await expect(page.get_by_role("button", name=YES)).to_have_count(0)
 
@@ -99,7 +99,7 @@ async def test_t09_a_stale_page_says_what_was_settled_and_settles_nothing(chromi
     async with person(chromium, bank, refused=True) as page:
         await hear_nothing(page)
         await page.goto(f"{bank.address}/approvals/{approval.id}")
-        await bank.desk.reconcile(ANA, approval.id, False, assurance=Assurance.LOCAL)
+        await bank.desk.decisions.reconcile(ANA, approval.id, False, assurance=Assurance.LOCAL)
         before = (await standing(bank), await bank.now(approval))
         await page.get_by_role("button", name=YES).click()
         said = page.get_by_role("alert").filter(has_text="is failed, so there is nothing to reconcile.")

@@ -31,8 +31,8 @@ async def every_field(page: Page, within: str) -> None:
 
 
 async def test_t18_enter_in_a_field_decides_nothing(chromium: Browser, place: Place) -> None:
-    question = await place.desk.submit(ANA, "question", {"question": "Where to?", "form": FORM})
-    action = await place.desk.submit(ANA, "action", {"n": 1})
+    question = await place.desk.approvals.submit(ANA, "question", {"question": "Where to?", "form": FORM})
+    action = await place.desk.approvals.submit(ANA, "action", {"n": 1})
     before = await standing(place)
     async with person(chromium, place, f"/approvals/{question.id}") as page:
         await page.locator("summary", has_text="Take it back").click()

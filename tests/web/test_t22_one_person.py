@@ -89,12 +89,14 @@ async def test_t22_a_used_link_goes_on_for_the_pages_that_are_signed_in_and_for_
     place: Place, http: httpx2.AsyncClient
 ) -> None:
     mine = place.headers(await place.signed_in())
-    code = await place.desk.offer_link(ANA)
+    code = await place.desk.inbox.offer_link(ANA)
     again = {"code": code, "next": "/history"}
-    await place.desk.sign_in(code, at=place.origin)
+    await place.desk.inbox.sign_in(code, at=place.origin)
     answer = await http.post("/sign-in", data=again, headers=mine)
     assert (answer.status_code, answer.json()) == (200, {"go": "/history"}) and "set-cookie" not in answer.headers
-    elsewhere = await place.desk.sign_in(await place.desk.offer_link(ANA), at=Origin("http", "127.0.0.1", 1))
+    elsewhere = await place.desk.inbox.sign_in(
+        await place.desk.inbox.offer_link(ANA), at=Origin("http", "127.0.0.1", 1)
+    )
     for headers in (
         {"origin": place.address},
         {name: value for name, value in mine.items() if name != "cookie"},
@@ -136,7 +138,7 @@ async def test_t22_a_session_ends_by_itself(tmp_path: Path) -> None:
         clock.ahead = timedelta(days=7, seconds=1)
         await sees_nothing(place, headers)
         clock.ahead = timedelta(0)
-        await place.desk.reset_clock(ANA)
+        await place.desk.stops.reset_clock(ANA)
 
 
 async def listen(place: Place, headers: dict[str, str], opened: anyio.Event) -> str:
@@ -215,7 +217,7 @@ async def test_t22_a_link_signs_one_browser_in_and_no_second_one(chromium: Brows
 
 
 async def test_t22_of_many_who_use_a_link_at_once_one_is_signed_in(place: Place, http: httpx2.AsyncClient) -> None:
-    code = await place.desk.offer_link(ANA)
+    code = await place.desk.inbox.offer_link(ANA)
     came: list[httpx2.Response] = []
 
     async def race() -> None:
@@ -233,12 +235,12 @@ async def test_t22_of_many_who_use_a_link_at_once_one_is_signed_in(place: Place,
 async def test_t22_of_two_processes_that_take_a_link_at_once_one_gets_it(tmp_path: Path) -> None:
     async with serving(tmp_path / "hitl.db") as one, serving(tmp_path / "hitl.db") as two:
         for _ in range(10):
-            code = await one.desk.offer_link(ANA)
+            code = await one.desk.inbox.offer_link(ANA)
             got: list[bool] = []
 
             async def race(place: Place, code: str = code, got: list[bool] = got) -> None:
                 try:
-                    await place.desk.sign_in(code)
+                    await place.desk.inbox.sign_in(code)
                     got.append(True)
                 except NotAllowed:
                     got.append(False)
@@ -258,11 +260,11 @@ async def test_t22_a_link_that_is_too_old_or_none_signs_nobody_in(tmp_path: Path
         serving(tmp_path / "other.db") as elsewhere,
         program(place) as http,
     ):
-        old, fresh = await place.desk.offer_link(ANA), ""
+        old, fresh = await place.desk.inbox.offer_link(ANA), ""
         clock.ahead = timedelta(minutes=9, seconds=50)
-        fresh = await place.desk.offer_link(ANA)
+        fresh = await place.desk.inbox.offer_link(ANA)
         clock.ahead = timedelta(minutes=10, seconds=1)
-        foreign = await elsewhere.desk.offer_link(ANA)
+        foreign = await elsewhere.desk.inbox.offer_link(ANA)
         session = await place.signed_in()
         wrong = (
             old,
@@ -280,7 +282,7 @@ async def test_t22_a_link_that_is_too_old_or_none_signs_nobody_in(tmp_path: Path
             response = await http.post("/sign-in", data={"code": code}, headers={"origin": place.address})
             assert (response.status_code, response.json()["code"]) == (403, "not_allowed"), code
             assert "set-cookie" not in response.headers
-        assert (await elsewhere.desk.sign_in(foreign)).session.who.id == ANA.id, "where it belongs it is good"
+        assert (await elsewhere.desk.inbox.sign_in(foreign)).session.who.id == ANA.id, "where it belongs it is good"
         good = await http.post("/sign-in", data={"code": fresh}, headers={"origin": place.address})
         assert good.status_code == 200
 
@@ -291,7 +293,7 @@ async def test_t22_a_sign_in_leads_nowhere_but_into_the_inbox(place: Place, http
         "/ok#x", "/a\nb", "/\t/evil.example", "", "evil", "https:evil.example", "/@evil.example\u202e",
         "///evil.example",
     ):  # fmt: skip
-        code = await place.desk.offer_link(ANA)
+        code = await place.desk.inbox.offer_link(ANA)
         response = await http.post("/sign-in", data={"code": code, "next": away}, headers={"origin": place.address})
         assert response.json()["go"] == "/", away
         shown = await http.get("/sign-in", params={"next": away})
@@ -347,8 +349,8 @@ async def test_t22_an_approval_of_another_database_is_not_found(tmp_path: Path) 
 async def test_t22_whoever_is_no_approver_can_look_and_not_decide(chromium: Browser, tmp_path: Path) -> None:
     async with serving(tmp_path / "hitl.db", rulebook=parse(TEAM).rulebook) as place, program(place) as http:
         agent = Principal("agent@example.com", Established.PROGRAM)
-        approval = await place.desk.submit(agent, "pay", {"to": "mallory"})
-        other = await place.desk.submit(agent, "pay", {"to": "alice"})
+        approval = await place.desk.approvals.submit(agent, "pay", {"to": "mallory"})
+        other = await place.desk.approvals.submit(agent, "pay", {"to": "alice"})
         headers = place.headers(await place.signed_in())
         sealed = await sealed_on_edit_or_page(http, headers, approval.id)
         before = await standing(place)

@@ -80,15 +80,17 @@ async def everything(place: Place) -> dict[str, Approval]:
         "currency": EVIL,
         "amount": 5,
     }
-    one = await place.desk.submit(SOMEBODY, "action", payload, claim=f"Claim {SHORT}")
-    question = await place.desk.submit(SOMEBODY, "question", {"question": f"Is {EVIL} fine?", "form": FORM})
+    one = await place.desk.approvals.submit(SOMEBODY, "action", payload, claim=f"Claim {SHORT}")
+    question = await place.desk.approvals.submit(SOMEBODY, "question", {"question": f"Is {EVIL} fine?", "form": FORM})
     expense = {"amount": 1, "currency": "EUR", "description": EVIL[:400], "category": "x"}
-    spent = await place.desk.submit(SOMEBODY, "expense", expense)
-    ended = await place.desk.submit(SOMEBODY, "action", {"n": EVIL}, claim=f"Ended {SHORT}")
-    await place.desk.decide(SOMEBODY, Shown.of(ended), Verdict.REJECT, assurance=Assurance.LOCAL, comment=f"No {EVIL}")
-    mine = await place.desk.submit(SOMEBODY, "action", {"mine": EVIL})
-    await place.desk.cancel(SOMEBODY, mine.id, f"Never mind {EVIL}")
-    await place.desk.edit(
+    spent = await place.desk.approvals.submit(SOMEBODY, "expense", expense)
+    ended = await place.desk.approvals.submit(SOMEBODY, "action", {"n": EVIL}, claim=f"Ended {SHORT}")
+    await place.desk.decisions.decide(
+        SOMEBODY, Shown.of(ended), Verdict.REJECT, assurance=Assurance.LOCAL, comment=f"No {EVIL}"
+    )
+    mine = await place.desk.approvals.submit(SOMEBODY, "action", {"mine": EVIL})
+    await place.desk.approvals.cancel(SOMEBODY, mine.id, f"Never mind {EVIL}")
+    await place.desk.approvals.edit(
         SOMEBODY,
         Shown.of(one),
         payload | {"deep": f"edited {EVIL}", f"new {EVIL}": EVIL},
@@ -164,7 +166,7 @@ async def shows_nothing_of_it(page: Page) -> None:
 
 async def test_t25_what_a_script_puts_in_is_text_without_deceit(chromium: Browser, place: Place) -> None:
     async with visitor(chromium, place) as page:
-        one = await place.desk.submit(SOMEBODY, "action", {"text": EVIL}, claim=SHORT)  # a row that arrives
+        one = await place.desk.approvals.submit(SOMEBODY, "action", {"text": EVIL}, claim=SHORT)  # a row that arrives
         await expect(page.locator("#list tbody tr")).to_have_count(1)
         await shows_nothing_of_it(page)
         await page.goto(f"{place.address}/approvals/{one.id}/edit?as=json")
@@ -178,7 +180,7 @@ async def test_t25_what_a_script_puts_in_is_text_without_deceit(chromium: Browse
         await expect(page.locator(".difference")).to_contain_text("\\u202e<img src=x")
         await shows_nothing_of_it(page)
         # Somebody with a deceptive name edits it meanwhile: the refusal tells their name and what they changed.
-        await place.desk.edit(
+        await place.desk.approvals.edit(
             SOMEBODY, Shown.of(one), {"text": "other", f"k{EVIL}": EVIL}, assurance=Assurance.LOCAL, comment=None
         )
         await page.get_by_role("button", name="Save as revision 2").click()
@@ -206,13 +208,13 @@ async def test_t25_no_answer_to_a_script_deceives(place: Place, http: httpx2.Asy
     await post("/batch", verdict="approve", item=f"{one.id} 1 {one.digest} {sealed} {EVIL}")
     await post("/batch", verdict="approve", item=f"{EVIL.replace(' ', '')} 1 {one.digest} {sealed}")
     await post("/sign-in", code=EVIL, next=EVIL)
-    await place.desk.edit(SOMEBODY, Shown.of(one), {"other": EVIL}, assurance=Assurance.LOCAL, comment=None)
+    await place.desk.approvals.edit(SOMEBODY, Shown.of(one), {"other": EVIL}, assurance=Assurance.LOCAL, comment=None)
     await post(f"/approvals/{one.id}/edit", step="save", **{"text.new": "x"})
     await post(f"/approvals/{one.id}/decide", **a_form(one, sealed))
     await post("/batch", verdict="approve", item=f"{one.id} 1 {one.digest} {sealed}")
     now = await place.now(one)
     sealed = await sealed_on(http, headers, now)
-    await place.desk.decide(SOMEBODY, Shown.of(now), Verdict.REJECT, assurance=Assurance.LOCAL, comment=EVIL)
+    await place.desk.decisions.decide(SOMEBODY, Shown.of(now), Verdict.REJECT, assurance=Assurance.LOCAL, comment=EVIL)
     await post(f"/approvals/{one.id}/decide", **a_form(now, sealed))
     await post("/batch", verdict="approve", item=f"{one.id} 2 {now.digest} {sealed}")
     assert [words for words in told if "edited after this was shown" in words and "\\u202e" in words], "it was told"

@@ -99,7 +99,7 @@ async def test_fields_stand_in_the_order_of_the_schema_else_as_the_agent_sent_th
             found = await page.locator("table.payload th .name").all_inner_texts()
             assert [name[: len(names[0])] if approval == lunch.id else name for name in found] == names
             exact = await page.locator("details.exact pre").first.text_content()
-            assert list(json.loads(exact or "")) == list((await place.desk.get(AGENT, approval)).payload)
+            assert list(json.loads(exact or "")) == list((await place.desk.approvals.get(AGENT, approval)).payload)
 
 
 CLAIM = "A pencil\n\nThe action, exactly as it would be taken\npay: 1 EUR to alice\n\nApproved by the boss"
@@ -156,7 +156,7 @@ async def test_t24_what_people_rejected_stands_first_among_what_else_was_asked(c
     *before, now = await lunches(place, 8)
     await decide(place, before[0], Verdict.REJECT, "Never.")
     for one in before[1:]:
-        await place.desk.cancel(AGENT, one.id)
+        await place.desk.approvals.cancel(AGENT, one.id)
     async with person(chromium, place, f"/approvals/{now.id}") as page:
         others = page.get_by_role("region", name="Also asked by")
         await expect(others.locator("summary")).to_contain_text("Last: rejected, “Never.”")

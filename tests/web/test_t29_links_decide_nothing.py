@@ -22,10 +22,10 @@ STREAMS = frozenset({"/live"})
 async def a_days_work(place: Place) -> None:
     """One of each sort, so that every page has every link that it can have."""
     rejected = await asked(place, {"buy": "a yacht"})
-    await place.desk.decide(
+    await place.desk.decisions.decide(
         ANA, Shown.of(rejected), Verdict.REJECT, assurance=Assurance.LOCAL, comment="No.", looked=timedelta(seconds=9)
     )
-    await place.desk.submit(ANA, "action", {"mine": "to take back"})
+    await place.desk.approvals.submit(ANA, "action", {"mine": "to take back"})
     await asked(place, {"buy": "a boat"}, claim="Only a small one")
     await place.ask("question", {"question": "Now?", "form": {"properties": {"when": {"type": "string"}}}})
 

@@ -145,7 +145,7 @@ async def test_t30_no_form_of_another_page_decides(
 async def test_t30_nobody_is_signed_in_as_somebody_else_by_another_page(
     chromium: Browser, place: Place, hostile: Hostile, host: str
 ) -> None:
-    code = await place.desk.offer_link(ANA)
+    code = await place.desk.inbox.offer_link(ANA)
     async with person(chromium, place) as page:
         cookies = await page.context.cookies()
         tab = await elsewhere(page, hostile.at(host))
@@ -155,7 +155,7 @@ async def test_t30_nobody_is_signed_in_as_somebody_else_by_another_page(
             )
         assert await page.context.cookies() == cookies
         await expect(tab.get_by_text("did not come from a page of this inbox")).to_be_visible()
-    assert (await place.desk.sign_in(code)).session.who.id == ANA.id, "the link is still good"
+    assert (await place.desk.inbox.sign_in(code)).session.who.id == ANA.id, "the link is still good"
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -312,7 +312,7 @@ async def test_t30_without_the_right_origin_nothing_is_changed_even_with_the_tok
     session = await place.signed_in()
     headers = place.headers(session)
     sealed = await sealed_on(http, headers, approval)
-    code = await place.desk.offer_link(ANA)
+    code = await place.desk.inbox.offer_link(ANA)
     before = await standing(place)
     fields = a_form(approval, sealed) | {
         "item": f"{approval.id} 1 {approval.digest} {sealed}",

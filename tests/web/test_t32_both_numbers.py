@@ -145,12 +145,12 @@ async def test_t32_a_stranger_on_one_number_of_the_last_address_gets_nothing_tha
 ) -> None:
     path = tmp_path / "hitl.db"
     async with hosting(path) as (desk, _, first):
-        session = await desk.sign_in(await desk.offer_link(ANA), at=first)
+        session = await desk.inbox.sign_in(await desk.inbox.offer_link(ANA), at=first)
         assert first.host == "localhost"
     with stranger(first.port, lambda _: (200, {}), "::1") as there:
         async with hosting(path) as (desk, _, second):
             assert second.port != first.port and there == []
-            assert await desk.session(session.secret) is None
+            assert await desk.inbox.session(session.secret) is None
 
 
 async def test_a_token_is_valid_at_both_numbers_of_its_address(place: Place, http: httpx2.AsyncClient) -> None:
@@ -169,7 +169,7 @@ async def test_t32_a_token_of_both_numbers_is_not_valid_where_only_one_is_ours(t
     store = SqliteStore(path)
     desk = Desk(store, inbox="")
     async with at(path, number) as ours, httpx2.AsyncClient(base_url=str(ours)) as http:
-        place = Place(desk, ours, await desk.database_id())
+        place = Place(desk, ours, await desk.inbox.database_id())
         shared = Place(desk, Origin("http", "localhost", ours.port), place.database)
         for one, status in ((shared, 403), (place, 200)):
             headers = place.headers(await one.signed_in())

@@ -23,7 +23,7 @@ async def test_t32_after_the_exchange_no_url_and_no_header_has_a_secret(
 ) -> None:
     one, two = await asked(place), await asked(place, {"n": 2})
     heard = hear(monkeypatch)
-    code = await place.desk.offer_link(ANA)
+    code = await place.desk.inbox.offer_link(ANA)
     context = await chromium.new_context()
     context.set_default_timeout(GUARD_SECONDS * 1000)
     try:
@@ -89,7 +89,7 @@ def told(one: Heard, secrets: list[str]) -> list[str]:
 async def test_t32_a_link_leaves_the_address_bar_even_where_it_signs_nobody_in(chromium: Browser, place: Place) -> None:
     where = await place.link()
     code = where.partition("#")[2]
-    await place.desk.sign_in(code)
+    await place.desk.inbox.sign_in(code)
     context = await chromium.new_context()
     try:
         page = await context.new_page()
@@ -106,7 +106,7 @@ async def test_t32_a_link_leaves_the_address_bar_even_where_it_signs_nobody_in(c
 async def test_t32_a_code_that_is_sent_before_the_script_is_there_stands_in_no_url(
     chromium: Browser, place: Place
 ) -> None:
-    code = await place.desk.offer_link(ANA)
+    code = await place.desk.inbox.offer_link(ANA)
     async with visitor(chromium, place) as page:
         urls: list[str] = []
         page.on("request", lambda request: urls.append(request.url))
@@ -131,7 +131,7 @@ async def test_t32_a_page_elsewhere_hears_no_address_of_ours(chromium: Browser, 
 async def test_t32_the_database_holds_no_secret_in_plain(
     place: Place, tmp_path: Path, http: httpx2.AsyncClient
 ) -> None:
-    unused, used = await place.desk.offer_link(ANA), await place.desk.offer_link(ANA)
+    unused, used = await place.desk.inbox.offer_link(ANA), await place.desk.inbox.offer_link(ANA)
     response = await http.post("/sign-in", data={"code": used}, headers={"origin": place.address})
     secret = response.headers["set-cookie"].partition(".")[2].partition(";")[0]
     one = await asked(place)
@@ -159,7 +159,7 @@ async def test_t32_nothing_that_is_read_or_exported_has_a_secret_or_its_digest(
 ) -> None:
     one = await asked(place)
     session: SignedIn = await place.signed_in()
-    unused = await place.desk.offer_link(ANA)
+    unused = await place.desk.inbox.offer_link(ANA)
     headers = place.headers(session)
     secrets = [session.secret, session.token, session.session.digest, session.session.token_digest, unused]
     for method, path in routes(place, one):

@@ -118,7 +118,7 @@ async def test_the_pages_of_what_is_erased_say_so(vault: Place, http: httpx2.Asy
     await edited(vault, approval, to="bob")
     await decide(vault, approval)
     vault.desk.rulebook = parse(POLICY).rulebook
-    await vault.desk.evidence().erase(None, older_than=timedelta(0))
+    await vault.desk.evidence.erase(None, older_than=timedelta(0))
     assert (await vault.now(approval)).erased_at is not None
     texts = await pages_of(vault, http, approval)
     for path in (f"/approvals/{approval.id}", f"/batch?id={approval.id}"):

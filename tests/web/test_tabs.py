@@ -62,7 +62,7 @@ async def test_a_page_that_cannot_fetch_what_it_became_stays_as_it_is(chromium: 
     async with person(chromium, place, f"/approvals/{approval.id}", refused=True) as page:
         await page.route(page.url, lambda route: route.abort())
         async with page.expect_event("requestfailed", lambda request: request.url == page.url):
-            await place.desk.lift_cooldown(ANA, approval.id, assurance=Assurance.LOCAL)
+            await place.desk.decisions.lift_cooldown(ANA, approval.id, assurance=Assurance.LOCAL)
         await page.unroute(page.url)
         await page.reload()
         await expect(page.get_by_text("So be it.").first).to_be_visible()

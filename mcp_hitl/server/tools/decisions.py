@@ -53,7 +53,7 @@ async def reject(call: Call, arguments: Reject) -> Outcome:
 
 
 async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str | None) -> Outcome:
-    approval = await call.desk.get(call.caller, approval_id)
+    approval = await call.desk.approvals.get(call.caller, approval_id)
     if call.about is None:
         check_open(approval, call.desk.clock())
     sent = await send(call, approval, _LEAD)
@@ -62,13 +62,15 @@ async def _decide(call: Call, approval_id: str, proposed: Verdict, comment: str 
     call = sent
     if call.state is None and call.shows_forms and approval.policy.counts(IN_FORM):
         # Nobody is asked for a decision that would not count, even to reject.
-        await call.desk.check_beforehand(call.caller, approval, IN_FORM, Verdict.REJECT)
+        await call.desk.decisions.check_beforehand(call.caller, approval, IN_FORM, Verdict.REJECT)
     message = await _message(call, approval, proposed, comment)
     shown = await put(call, approval, message, _form(approval, comment))
     if not isinstance(shown, Answered):
         return shown
     verdict, words, answer = _said(approval, proposed, comment, dict(shown.result.content or {}))
-    decided = await call.desk.decide(call.caller, shown.state, verdict, assurance=IN_FORM, comment=words, answer=answer)
+    decided = await call.desk.decisions.decide(
+        call.caller, shown.state, verdict, assurance=IN_FORM, comment=words, answer=answer
+    )
     return call.reply(decided)
 
 
@@ -98,19 +100,21 @@ async def put(call: Call, approval: Seen, message: str, form: JsonObject) -> Ans
     if isinstance(shown, InputRequiredResult):
         return shown
     if not isinstance(shown, Answered):
-        approval = await call.desk.get(call.caller, approval.id)
+        approval = await call.desk.approvals.get(call.caller, approval.id)
         check_open(approval, call.desk.clock())
         return call.reply(approval, "The person has not decided yet.")
     if shown.result.action != "accept":
-        return call.reply(await call.desk.get(call.caller, approval.id), "The person closed the form without deciding.")
+        return call.reply(
+            await call.desk.approvals.get(call.caller, approval.id), "The person closed the form without deciding."
+        )
     return shown
 
 
 async def _message(call: Call, approval: Seen, proposed: Verdict, comment: str | None) -> str:
-    whole = await call.desk.get(call.caller, approval.id, deciding=IN_FORM)
+    whole = await call.desk.approvals.get(call.caller, approval.id, deciding=IN_FORM)
     parts = [
         "An AI agent asks you to decide on this. Read all of it, then choose below.",
-        review(whole, call.desk.clock(), await call.desk.earlier(call.caller, approval)),
+        review(whole, call.desk.clock(), await call.desk.approvals.earlier(call.caller, approval)),
     ]
     if comment:
         parts += [

@@ -33,9 +33,9 @@ EDIT_FORM: JsonObject = {
 
 async def edit_approval(call: Call, arguments: Edit) -> Outcome:
     """Propose a change to the person, and make it if they agree."""
-    approval = await call.desk.get(call.caller, arguments.id)
+    approval = await call.desk.approvals.get(call.caller, arguments.id)
     checked_comment(arguments.comment)
-    call.desk.admit(approval.kind, arguments.payload)
+    call.desk.approvals.admit(approval.kind, arguments.payload)
     message = "" if call.state else await _message(call, arguments)  # an answer has had its question
     shown = await put(call, approval, message, EDIT_FORM)
     if not isinstance(shown, Answered):
@@ -45,16 +45,16 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
     except Invalid as mistake:
         raise Invalid(f"{mistake} Nothing was changed; ask the person again.") from None
     if Verdict(chosen["decision"]) is Verdict.REJECT:
-        return call.reply(await call.desk.get(call.caller, arguments.id), "The person left it as it is.")
-    edited = await call.desk.edit(
+        return call.reply(await call.desk.approvals.get(call.caller, arguments.id), "The person left it as it is.")
+    edited = await call.desk.approvals.edit(
         call.caller, shown.state, arguments.payload, assurance=IN_FORM, comment=arguments.comment
     )
     return call.reply(edited)
 
 
 async def _message(call: Call, arguments: Edit) -> str:
-    approval = await call.desk.get(call.caller, arguments.id, deciding=IN_FORM)
-    earlier = await call.desk.earlier(call.caller, approval)
+    approval = await call.desk.approvals.get(call.caller, arguments.id, deciding=IN_FORM)
+    earlier = await call.desk.approvals.earlier(call.caller, approval)
     parts = [
         "An AI agent asks you to change this request. If you agree, it changes as follows. Nobody has decided on the "
         "new version then: earlier decisions no longer count.",

@@ -25,9 +25,9 @@ async def ask_human(call: Call, arguments: Question) -> Outcome:
     about = call.about
     if about is None:
         payload = arguments.model_dump(include={"question", "form"}, exclude_none=True)
-        question = await call.desk.submit(call.caller, QUESTION.name, payload, dedup_key=arguments.dedup_key)
+        question = await call.desk.approvals.submit(call.caller, QUESTION.name, payload, dedup_key=arguments.dedup_key)
     else:
-        question = await call.desk.get(call.caller, about)
+        question = await call.desk.approvals.get(call.caller, about)
     if question.seen_at(call.desk.clock()) is Status.PENDING:
         sent = await send(call, question, "An AI agent asks you a question. You can answer it on its page:")
         if not isinstance(sent, Call):
@@ -44,9 +44,9 @@ async def increase_counter(call: Call, arguments: Confirm) -> Outcome:
         return await _uncounted(call, "Cancelled.")
     about = call.about
     if about is None:
-        question = await call.desk.submit(call.caller, COUNTER.name, {})
+        question = await call.desk.approvals.submit(call.caller, COUNTER.name, {})
     else:
-        question = await call.desk.get(call.caller, about)
+        question = await call.desk.approvals.get(call.caller, about)
     shown = await _ask(call, question, "By how much should the counter increase?")
     if isinstance(shown, InputRequiredResult):
         return shown
@@ -63,7 +63,7 @@ async def increase_counter(call: Call, arguments: Confirm) -> Outcome:
 
 
 async def _uncounted(call: Call, text: str) -> Reply:
-    return Reply({"counter": as_json(await call.desk.counter()), "increased_by": 0}, text)
+    return Reply({"counter": as_json(await call.desk.approvals.counter()), "increased_by": 0}, text)
 
 
 async def _ask(call: Call, question: Seen, message: str) -> Seen | InputRequiredResult:
@@ -87,14 +87,14 @@ async def _ask(call: Call, question: Seen, message: str) -> Seen | InputRequired
                 f"The person's answer does not fit the form: {mistake} Nothing was changed; {question.id} is still "
                 "pending. Ask your person to correct it, and get the answer with wait-for-approval."
             ) from None
-    return await call.desk.get(call.caller, question.id)
+    return await call.desk.approvals.get(call.caller, question.id)
 
 
 async def _settle(call: Call, result: ElicitResult, shown: Shown) -> Seen:
     if result.action == "cancel":
-        return await call.desk.cancel(call.caller, shown.approval)
+        return await call.desk.approvals.cancel(call.caller, shown.approval)
     accepted = result.action == "accept"
-    return await call.desk.decide(
+    return await call.desk.decisions.decide(
         call.caller,
         shown,
         Verdict.APPROVE if accepted else Verdict.REJECT,

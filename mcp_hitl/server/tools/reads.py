@@ -11,7 +11,9 @@ from mcp_hitl.server.tools.tool import Tool
 
 async def list_pending(call: Call, arguments: Listing) -> Outcome:
     """List the pending approvals and questions."""
-    page = await call.desk.pending(call.caller, kind=arguments.kind, limit=arguments.limit, cursor=arguments.cursor)
+    page = await call.desk.search.pending(
+        call.caller, kind=arguments.kind, limit=arguments.limit, cursor=arguments.cursor
+    )
     now = call.desk.clock()
     count = f"{page.total:,} or more" if page.total_capped else f"{page.total:,}"
     lines = [f"{count} pending{'' if page.approvals else '; none on this page'}."]
@@ -26,19 +28,19 @@ async def list_pending(call: Call, arguments: Listing) -> Outcome:
 
 async def get_approval(call: Call, arguments: One) -> Outcome:
     """Return one approval."""
-    return call.reply(await call.desk.get(call.caller, arguments.id))
+    return call.reply(await call.desk.approvals.get(call.caller, arguments.id))
 
 
 async def wait_for_approval(call: Call, arguments: Wait) -> Outcome:
     """Wait until an approval is decided, and return it."""
     return call.reply(
-        await call.desk.wait(call.caller, arguments.id, seconds=arguments.timeout_seconds, tick=call.tick)
+        await call.desk.approvals.wait(call.caller, arguments.id, seconds=arguments.timeout_seconds, tick=call.tick)
     )
 
 
 async def audit_trail(call: Call, arguments: One) -> Outcome:
     """List the audit entries of one approval."""
-    trail = await call.desk.trail(call.caller, arguments.id)
+    trail = await call.desk.approvals.trail(call.caller, arguments.id)
     lines = [
         f"{recorded.seq}. {rfc3339(recorded.entry.at)} {recorded.entry.event.value} by {visible(recorded.entry.actor)}"
         + (f" (assurance {recorded.entry.assurance.value})" if recorded.entry.assurance else "")

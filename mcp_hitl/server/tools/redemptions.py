@@ -8,12 +8,12 @@ from mcp_hitl.server.tools.tool import Tool
 
 async def redeem_approval(call: Call, arguments: Redeem) -> Outcome:
     """Use an approval once."""
-    return call.reply(await call.desk.redeem(call.caller, arguments.id, arguments.digest))
+    return call.reply(await call.desk.approvals.redeem(call.caller, arguments.id, arguments.digest))
 
 
 async def report_outcome(call: Call, arguments: Report) -> Outcome:
     """Report the outcome of the action."""
-    return call.reply(await call.desk.report(call.caller, arguments.id, arguments.succeeded, arguments.note))
+    return call.reply(await call.desk.approvals.report(call.caller, arguments.id, arguments.succeeded, arguments.note))
 
 
 REDEEM_APPROVAL = Tool(

@@ -12,7 +12,7 @@ async def submit_expense(call: Call, arguments: Expense) -> Outcome:
     """Request the approval of an expense."""
     payload = arguments.model_dump(exclude={"dedup_key"}, exclude_none=True)
     return call.reply(
-        await call.desk.submit(call.caller, EXPENSE.name, payload, dedup_key=arguments.dedup_key),
+        await call.desk.approvals.submit(call.caller, EXPENSE.name, payload, dedup_key=arguments.dedup_key),
     )
 
 
@@ -20,7 +20,7 @@ async def request_approval(call: Call, arguments: Action) -> Outcome:
     """Request the approval of any action."""
     if not arguments.title.strip():
         raise Invalid("title: it must not be blank.")
-    approval = await call.desk.submit(
+    approval = await call.desk.approvals.submit(
         call.caller, arguments.kind, arguments.details, claim=arguments.title, dedup_key=arguments.dedup_key
     )
     return call.reply(approval)
@@ -28,7 +28,7 @@ async def request_approval(call: Call, arguments: Action) -> Outcome:
 
 async def cancel_approval(call: Call, arguments: Cancel) -> Outcome:
     """Cancel a request."""
-    return call.reply(await call.desk.cancel(call.caller, arguments.id, arguments.reason))
+    return call.reply(await call.desk.approvals.cancel(call.caller, arguments.id, arguments.reason))
 
 
 SUBMIT_EXPENSE = Tool(

@@ -1,0 +1,86 @@
+"""What all parts of the desk share: the store, the policy, the clock, the feed; and who sees what."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+import anyio
+
+from mcp_hitl.desk.audience import audience
+from mcp_hitl.desk.feed import Feed
+from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.approvals.seen import Audience, Seen, as_seen_by, hides
+from mcp_hitl.domain.policy.kinds import Kind
+from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.errors import Invalid, NotFound
+from mcp_hitl.domain.values.ids import is_approval_id
+from mcp_hitl.store.store import Store
+from mcp_hitl.store.view import View
+
+Clock = Callable[[], datetime]
+
+
+class Context:
+    """Where the parts of one desk work."""
+
+    def __init__(self, store: Store, rulebook: Rulebook, clock: Clock) -> None:
+        """Share `store`, `rulebook` and `clock`, and one change feed."""
+        self.store = store
+        self.rulebook = rulebook
+        self.clock = clock
+        self.feed = Feed(store)
+        self.stopping = anyio.Event()
+
+    def see(
+        self, principal: Principal, approval: Approval, now: datetime, *, deciding: Assurance | None = None
+    ) -> Seen:
+        """Return what the principal sees of an approval at `now`. Every read of the desk goes through here.
+
+        An overdue approval is expired. Setting the clock back later does not revive it (THREATS T14).
+        """
+        status = approval.seen_at(now)
+        held = approval if status is approval.status else replace(approval, status=status)
+        kind = self.rulebook.kinds.get(approval.kind)
+        if not hides(kind):
+            return as_seen_by(Audience.OTHER, held, kind)
+        viewer = self.rulebook.people.identify(principal)
+        return as_seen_by(audience(viewer, held, self.rulebook, now, deciding), held, kind)
+
+    def who(self, principal: Principal) -> Principal:
+        """Return the principal under their main id."""
+        return self.rulebook.people.identify(principal)
+
+    def kind(self, name: str) -> Kind:
+        """Return a kind by its name.
+
+        Raises:
+            Invalid: there is no such kind.
+        """
+        kind = self.rulebook.kinds.get(name)
+        if kind is None:
+            raise Invalid(f"There is no such kind. Use one of: {', '.join(sorted(self.rulebook.kinds))}.")
+        return kind
+
+
+def check_id(text: str) -> None:
+    """Refuse what cannot be the id of an approval.
+
+    Raises:
+        NotFound: it cannot be one.
+    """
+    if not is_approval_id(text):
+        raise NotFound
+
+
+def found(view: View, approval_id: str) -> Approval:
+    """Return an approval.
+
+    Raises:
+        NotFound: there is none.
+    """
+    approval = view.approvals.get(approval_id)
+    if approval is None:
+        raise NotFound
+    return approval
