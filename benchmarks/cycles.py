@@ -70,7 +70,7 @@ async def measure() -> list[Figure]:
 @asynccontextmanager
 async def _serving(path: Path) -> AsyncGenerator[Desk]:
     store = SqliteStore(path)
-    async with serve(Desk(store, inbox="nowhere")) as desk:
+    async with serve(Desk(store)) as desk:
         yield desk
     await store.close()
 
@@ -126,7 +126,7 @@ class Completed:
 async def _latencies(path: Path, together: int) -> Latencies:
     taken = Latencies()
     other = SqliteStore(path)
-    elsewhere = Desk(other, inbox="nowhere")
+    elsewhere = Desk(other)
     async with _serving(path) as desk:
         numbers = iter(range(CYCLES // 4))
 

@@ -19,7 +19,7 @@ async def measure() -> list[Figure]:
         await _fill(one, SMALL, 0)
         await _fill(other, LARGE, DECIDED)
         stores = SqliteStore(one), SqliteStore(other)
-        small, large = [Desk(store, inbox="nowhere") for store in stores]
+        small, large = [Desk(store) for store in stores]
         taken: tuple[list[float], list[float]] = ([], [])
         for _ in range(ROUNDS):
             for desk, times in ((small, taken[0]), (large, taken[1])):
@@ -39,7 +39,7 @@ async def measure() -> list[Figure]:
 async def _fill(path: Path, pending: int, decided: int) -> None:
     """One approval through the desk, and the others as copies of it."""
     store = SqliteStore(path)
-    model = (await Desk(store, inbox="nowhere").approvals.submit(ANA, "action", lunch(0), claim="Lunch")).id
+    model = (await Desk(store).approvals.submit(ANA, "action", lunch(0), claim="Lunch")).id
     await store.close()
     db = connect(path)
     columns = [row[1] for row in db.execute("PRAGMA table_info(approvals)")]

@@ -45,7 +45,7 @@ async def measure() -> list[Figure]:
     """The figures of streams, and of pages where there is a browser."""
     with database() as path:
         store = SqliteStore(path)
-        desk = Desk(store, inbox="nowhere")
+        desk = Desk(store)
         for start in range(0, PENDING, 1_000):
             await asyncio.gather(
                 *(desk.approvals.submit(ANA, "expense", lunch(n)) for n in range(start, start + 1_000))

@@ -41,7 +41,7 @@ async def _in_process() -> Figure:
     seconds: list[float] = []
     with database() as path:
         store = SqliteStore(path)
-        async with Desk(store, inbox="nowhere").open() as desk:
+        async with Desk(store).open() as desk:
             waiting = await _submitted(desk)
             returned = {approval.id: asyncio.Future[float]() for approval in waiting}
 
@@ -63,7 +63,7 @@ async def _across_processes(path: Path) -> list[Figure]:
     server = StdioServerParameters(command=sys.executable, args=["-m", "mcp_hitl", "--db", str(path)])
     figures: list[Figure] = []
     store = SqliteStore(path)
-    desk = Desk(store, inbox="nowhere")
+    desk = Desk(store)
     waiting = await _submitted(desk)
     returned = {approval.id: asyncio.Future[float]() for approval in waiting}
     async with Client(server, mode="2026-07-28") as client, anyio.create_task_group() as tasks:

@@ -25,6 +25,7 @@ from mcp_hitl.config.settings import load
 from mcp_hitl.config.title_templates import check_hidden
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance, Profile, Verdict
@@ -33,6 +34,7 @@ from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.engine.flow import Flow, Step
 from mcp_hitl.engine.signals import Failed, NotApproved
+from mcp_hitl.serving.views import views_of
 from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.opening import open_store
 
@@ -91,7 +93,6 @@ class Approvals:
         rulebook = replace(settings.rulebook, kinds=self._kinds)
         desk = Desk(
             store,
-            inbox="in a terminal, with mcp-hitl pending",
             rulebook=rulebook,
             retention=settings.retention,
         )
@@ -163,7 +164,7 @@ class Approvals:
 
     def shape(self, approval: Approval) -> JsonObject:
         """Return the approval as JSON for a model or another program, as the tools of `mcp-hitl` do."""
-        return self.desk.shape(self.desk.see(self.requester, approval, self.desk.clock()))
+        return self._shape(self.desk.see(self.requester, approval, self.desk.clock()))
 
     async def approve(
         self,
@@ -253,7 +254,7 @@ class Approvals:
                     if self._tool_error is None:
                         raise
                     raise self._tool_error(str(error)) from error
-                return self.desk.shape(approval)
+                return self._shape(approval)
 
             # Frameworks that read signatures must see what a call really returns.
             asked: Any = ask
@@ -262,6 +263,9 @@ class Approvals:
             return ask
 
         return decorate
+
+    def _shape(self, approval: Seen) -> JsonObject:
+        return views_of(self.desk, inbox="in a terminal, with mcp-hitl pending").shape(approval)
 
     @property
     def desk(self) -> Desk:

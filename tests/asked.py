@@ -93,7 +93,7 @@ def on_desk(database: Path, work: Any, *, clock: Callable[[], datetime] = system
     async def main() -> Any:
         store = SqliteStore(database)
         try:
-            return await work(Desk(store, inbox="in a test", clock=clock))
+            return await work(Desk(store, clock=clock))
         finally:
             await store.close()
 

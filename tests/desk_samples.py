@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 import anyio
-from samples import START
+from samples import INBOX, START
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval
@@ -21,6 +21,8 @@ from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.present.views import Views
+from mcp_hitl.serving.views import views_of
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -96,6 +98,11 @@ def said(approver: Principal, approval: Approval, verdict: Verdict = Verdict.APP
         digest=approval.digest,
     )
     return replace(words, **changes)
+
+
+def views(desk: Desk) -> Views:
+    """How the desk's approvals are shown."""
+    return views_of(desk, inbox=INBOX)
 
 
 async def say(desk: Desk, words: Said) -> Seen:

@@ -33,7 +33,7 @@ _HANDED_OVER = "The browser has it."
 async def inbox_of(database: Path, but: str | None = None) -> str:
     """Where the inbox is, once one answers that proves to be of this database, at another address than `but`."""
     store = SqliteStore(database)
-    desk = Desk(store, inbox="in a test")
+    desk = Desk(store)
     try:
         with anyio.fail_after(PATIENCE):
             while True:

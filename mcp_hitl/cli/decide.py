@@ -159,7 +159,7 @@ async def _act(context: click.Context, act: Callable[[Workspace], Awaitable[Seen
             terminal.say("Nothing was changed.")
             return NO
         if as_json:
-            print_json(place.desk.shape(approval))
+            print_json(place.views.shape(approval))
         else:
             click.echo(f"{approval.id} is {approval.seen_at(place.desk.clock()).value}: {approval.title}")
     return DONE

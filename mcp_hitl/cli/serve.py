@@ -25,8 +25,8 @@ from mcp_hitl.http.loopback import HOSTS
 from mcp_hitl.mcp.callers import Identify, always
 from mcp_hitl.mcp.stdio import serve_stdio
 from mcp_hitl.server.app import ApprovalServer
-from mcp_hitl.server.http_app import http_app
-from mcp_hitl.serving.signals import on_signals
+from mcp_hitl.server.endpoint import http_app
+from mcp_hitl.serving.process_signals import on_signals
 from mcp_hitl.serving.workers import serve
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ async def _inbox_beside(place: Workspace) -> None:
 
 
 def _server(place: Workspace, identify: Identify) -> ApprovalServer:
-    return ApprovalServer(place.desk, identify, key=shared_key(place), hurry=place.store.hurry)
+    return ApprovalServer(place.desk, identify, views=place.views, key=shared_key(place), hurry=place.store.hurry)
 
 
 def _announce(settings: Settings, address: Origin, link: str | None) -> None:

@@ -39,7 +39,7 @@ def pending(context: click.Context, kind: str | None, limit: int, cursor: str | 
         async with workspace(settings_of(context)) as place:
             page = await place.desk.search.pending(place.user, kind=kind, limit=limit, cursor=cursor)
             if as_json:
-                print_json(place.desk.page_shape(page))
+                print_json(place.views.page_shape(page))
             else:
                 _print_page(place, page)
         return DONE
@@ -59,7 +59,7 @@ def show(context: click.Context, approval_id: str, as_json: bool) -> None:
             deciding = Assurance.LOCAL if sys.stdout.isatty() and not as_json else None
             approval = await place.desk.approvals.get(place.user, approval_id, deciding=deciding)
             if as_json:
-                print_json(place.desk.shape(approval))
+                print_json(place.views.shape(approval))
             else:
                 earlier = await place.desk.approvals.earlier(place.user, approval)
                 click.echo(review(approval, place.desk.clock(), earlier))

@@ -100,7 +100,7 @@ def reconcile(context: click.Context, approval_id: str, succeeded: bool | None, 
                 return NO
             approval = await place.desk.decisions.reconcile(place.user, approval_id, succeeded, assurance=AT_TERMINAL)
             if as_json:
-                print_json(place.desk.shape(approval))
+                print_json(place.views.shape(approval))
             else:
                 click.echo(f"The outcome of {approval.id} is now {approval.outcome.state.value}.")
         return DONE

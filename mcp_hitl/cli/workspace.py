@@ -12,6 +12,8 @@ from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.config import Settings, load
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.present.views import Views
+from mcp_hitl.serving.views import views_of
 from mcp_hitl.store.opening import open_store
 from mcp_hitl.store.store import Store
 
@@ -23,6 +25,7 @@ class Workspace:
     settings: Settings
     store: Store
     desk: Desk
+    views: Views
     user: Principal
 
 
@@ -46,10 +49,10 @@ async def workspace(settings: Settings) -> AsyncGenerator[Workspace]:
     """
     store = open_store(settings.database)
     try:
-        desk = Desk(store, inbox=_inbox(settings), rulebook=settings.rulebook, retention=settings.retention)
+        desk = Desk(store, rulebook=settings.rulebook, retention=settings.retention)
         await desk.check_policy()
         await desk.inbox.find_inbox()
-        yield Workspace(settings, store, desk, os_user())
+        yield Workspace(settings, store, desk, views_of(desk, inbox=_inbox(settings)), os_user())
     finally:
         await store.close()
 

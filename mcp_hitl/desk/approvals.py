@@ -8,7 +8,7 @@ from decimal import Decimal
 import anyio
 
 from mcp_hitl.desk.context import Context, check_id, found
-from mcp_hitl.desk.transactions import counter, decide, edit, redeem, submit
+from mcp_hitl.desk.transactions import counter_table, decide, edit, redeem, submit
 from mcp_hitl.desk.transactions.record import instant
 from mcp_hitl.desk.transactions.submit import Request
 from mcp_hitl.domain.approvals.approval import Approval, Status
@@ -239,7 +239,7 @@ class Approvals:
 
     async def counter(self) -> Decimal:
         """Return the counter's value."""
-        return await self._at.store.read(counter.value_of)
+        return await self._at.store.read(counter_table.value_of)
 
     async def _change(self, who: Principal, approval_id: str, work: Callable[[Transaction], Approval]) -> Seen:
         check_id(approval_id)

@@ -11,8 +11,8 @@ import anyio
 from mcp_hitl.desk.approvals import Approvals
 from mcp_hitl.desk.context import Clock, Context
 from mcp_hitl.desk.decisions import Decisions
-from mcp_hitl.desk.inbox import InboxAccess
-from mcp_hitl.desk.search import Page, Search
+from mcp_hitl.desk.search import Search
+from mcp_hitl.desk.sign_in import InboxAccess
 from mcp_hitl.desk.stops import Stops
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.clients import Client
@@ -20,10 +20,8 @@ from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
-from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import NotAllowed
 from mcp_hitl.domain.values.instants import from_ms, to_ms
-from mcp_hitl.present.approval_views import Telling, shape, summary, where
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 
@@ -43,17 +41,15 @@ class Desk:
         self,
         store: Store,
         *,
-        inbox: str,
         rulebook: Rulebook | None = None,
         retention: timedelta | None = None,
         clock: Clock = system_clock,
     ) -> None:
-        """Serve the approvals in `store` by `rulebook`; `inbox` tells people in words where to decide.
+        """Serve the approvals in `store` by `rulebook`.
 
         `retention` is how long contents are kept after an approval has ended; None keeps them forever.
         """
         self._at = at = Context(store, rulebook or Rulebook(), clock)
-        self._inbox = inbox
         self.store = store
         self.retention = retention
         self.clock = clock
@@ -124,33 +120,3 @@ class Desk:
         from mcp_hitl.desk.evidence import Evidence
 
         return Evidence(self._at)
-
-    def shape(self, approval: Seen) -> JsonObject:
-        """Return the approval as JSON for programs."""
-        return shape(approval, self.telling(approval))
-
-    def page_shape(self, page: Page) -> JsonObject:
-        """Return a page as JSON for programs."""
-        content: JsonObject = {
-            "approvals": [shape(approval, self.telling(approval)) for approval in page.approvals],
-            "total": page.total,
-            "total_capped": page.total_capped,
-        }
-        return content if page.next_cursor is None else content | {"next_cursor": page.next_cursor}
-
-    def summary(self, approval: Seen) -> str:
-        """Return the approval as text for a model."""
-        return summary(approval, self.telling(approval))
-
-    def telling(self, approval: Approval) -> Telling:
-        """Return what is needed to show this approval: the time, its kind, and where to decide it."""
-        kind = self.rulebook.kinds.get(approval.kind)
-        return Telling(self.clock(), self._inbox, kind, self.page_of(approval.id))
-
-    def page_of(self, approval_id: str) -> str | None:
-        """Return the URL of an approval's page in the inbox, without any secret; None if there is no inbox."""
-        return None if self.inbox.address is None else f"{self.inbox.address}/approvals/{approval_id}"
-
-    def where(self, approval_id: str) -> str:
-        """Return in words where a person decides it."""
-        return where(self.page_of(approval_id), self._inbox)

@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 from mcp_hitl.config import Settings
 from mcp_hitl.desk.desk import system_clock
-from mcp_hitl.desk.examination import examine
-from mcp_hitl.desk.inbox import INBOX
+from mcp_hitl.desk.doctor_facts import examine
+from mcp_hitl.desk.sign_in import INBOX
 from mcp_hitl.doctor.file_rights import storage
 from mcp_hitl.doctor.findings.connections import connection_findings
 from mcp_hitl.doctor.findings.files import file_findings
 from mcp_hitl.doctor.findings.finding import Finding
 from mcp_hitl.doctor.findings.inboxes import inbox_findings
 from mcp_hitl.doctor.findings.policies import policy_findings
-from mcp_hitl.doctor.findings.reach import Reach, reach_findings
+from mcp_hitl.doctor.findings.quorum_reach import Reach, reach_findings
 from mcp_hitl.doctor.findings.state import Found, state_findings
 from mcp_hitl.doctor.report import Report
 from mcp_hitl.domain.policy.principal import Principal

@@ -20,6 +20,7 @@ from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.mcp.replies import Reply
 from mcp_hitl.mcp.request_state import PageState, load
+from mcp_hitl.present.views import Views
 
 FORM_SECONDS = 45.0
 """How long a form stays open during a call on the older revisions, and how long a call waits for an answer on a page.
@@ -39,6 +40,7 @@ class Call:
     """A tool call in progress."""
 
     desk: Desk
+    views: Views
     caller: Principal
     context: ServerRequestContext[Any, Any]
     params: CallToolRequestParams
@@ -100,8 +102,8 @@ class Call:
 
     def reply(self, approval: Seen, note: str | None = None) -> Reply:
         """Return the approval as a tool's result, with `note` before its text."""
-        text = self.desk.summary(approval)
-        return Reply(self.desk.shape(approval), f"{note}\n{text}" if note else text)
+        text = self.views.summary(approval)
+        return Reply(self.views.shape(approval), f"{note}\n{text}" if note else text)
 
     @property
     def _elicitation(self) -> ElicitationCapability | None:

@@ -40,7 +40,7 @@ async def send(call: Call, approval: Seen, lead: str) -> Outcome | Call:
         return await _come_back(call, sent, closed=answer.action != "accept")
     if sent is not None and sent.answered(approval):
         return call.reply(approval)
-    page = call.desk.page_of(approval.id)
+    page = call.views.page_of(approval.id)
     if page is None or not call.opens_pages:
         return call
     state = PageState.of(approval)

@@ -13,7 +13,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
 from mcp_hitl.mcp.shutdown import GRACE_SECONDS, Unanswered
-from mcp_hitl.serving.signals import on_signals
+from mcp_hitl.serving.process_signals import on_signals
 
 _READ = 65_536
 _AHEAD = 64

@@ -23,10 +23,11 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.mcp.call import FORM_SECONDS, Call
 from mcp_hitl.mcp.callers import Identify
 from mcp_hitl.mcp.replies import Reply, error_result
+from mcp_hitl.present.views import Views
 from mcp_hitl.server.client_log import Acquaintances
-from mcp_hitl.server.notices import Notices
 from mcp_hitl.server.prompts import Prompts
 from mcp_hitl.server.resources import Resources
+from mcp_hitl.server.subscriptions import Notices
 from mcp_hitl.server.tools import TOOLS
 
 NAME = "mcp-hitl"
@@ -52,6 +53,7 @@ class ApprovalServer:
         desk: Desk,
         identify: Identify,
         *,
+        views: Views,
         key: bytes,
         form_seconds: float = FORM_SECONDS,
         hurry: Callable[[], None] = lambda: None,
@@ -62,11 +64,12 @@ class ApprovalServer:
         """
         self._hurry = hurry
         self.desk = desk
+        self._views = views
         self._identify = identify
         self._form_seconds = form_seconds
         self._notices = Notices(desk, identify)
         self._acquaintances = Acquaintances(desk)
-        resources = Resources(desk, identify)
+        resources = Resources(desk, identify, views)
         prompts = Prompts(desk, identify)
         self.mcp: Server[None] = Server(
             NAME,
@@ -120,7 +123,7 @@ class ApprovalServer:
         if tool is None:
             raise MCPError(code=INVALID_PARAMS, message="Unknown tool. Call tools/list to see the tools.")
         try:
-            call = Call(self.desk, self._identify(context), context, params, self._form_seconds)
+            call = Call(self.desk, self._views, self._identify(context), context, params, self._form_seconds)
             outcome = await tool.run(call)
         except Exception as error:
             return error_result(error)

@@ -23,6 +23,7 @@ from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.mcp.callers import Identify
+from mcp_hitl.present.views import Views
 
 PENDING = "approvals://pending"
 _MIME = "application/json"
@@ -43,9 +44,10 @@ def is_ours(uri: str) -> bool:
 class Resources:
     """The handlers of `resources/…`."""
 
-    def __init__(self, desk: Desk, identify: Identify) -> None:
+    def __init__(self, desk: Desk, identify: Identify, views: Views) -> None:
         """Read from `desk` for whom `identify` names."""
         self._desk = desk
+        self._views = views
         self._identify = identify
 
     async def list(
@@ -98,11 +100,11 @@ class Resources:
 
     async def _content(self, caller: Principal, uri: str) -> JsonObject:
         if uri == PENDING:
-            return self._desk.page_shape(await self._desk.search.pending(caller, limit=_PAGE))
+            return self._views.page_shape(await self._desk.search.pending(caller, limit=_PAGE))
         found = _ONE.fullmatch(uri)
         if found is None:
             raise MCPError(code=INVALID_PARAMS, message="No such resource.", data={"uri": uri})
         if found[1] == "approvals":
-            return self._desk.shape(await self._desk.approvals.get(caller, found[2]))
+            return self._views.shape(await self._desk.approvals.get(caller, found[2]))
         trail = await self._desk.approvals.trail(caller, found[2])
         return {"entries": [recorded.as_json() for recorded in trail.entries], "verified": trail.verified}

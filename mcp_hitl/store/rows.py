@@ -10,8 +10,8 @@ from mcp_hitl.domain.approvals.schedule import next_due
 from mcp_hitl.domain.evidence.audit import Entry, Event, Recorded, content_digest
 from mcp_hitl.domain.policy.policy import Assurance, Escalation, Policy, Stage, Verdict
 from mcp_hitl.domain.values.canonical import JsonObject, read_back
-from mcp_hitl.domain.values.identity_key import Same
 from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.domain.values.same_object import Same
 from mcp_hitl.store.unreadable import reading
 
 _compact = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode

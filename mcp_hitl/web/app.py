@@ -23,8 +23,8 @@ from mcp_hitl.web.edits import Editing
 from mcp_hitl.web.errors import not_served, refused
 from mcp_hitl.web.lists import Lists
 from mcp_hitl.web.live import Live
+from mcp_hitl.web.page_seals import Seals
 from mcp_hitl.web.rendering import asset
-from mcp_hitl.web.seals import Seals
 from mcp_hitl.web.sign_in import SigningIn
 
 

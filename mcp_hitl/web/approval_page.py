@@ -11,8 +11,7 @@ from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.http.posted import posted
 from mcp_hitl.present.approval_views import edit_in_words
-from mcp_hitl.web.door import assurance, who
-from mcp_hitl.web.facts import (
+from mcp_hitl.web.descriptions import (
     asked_by,
     decided_so_far,
     deciders,
@@ -25,8 +24,9 @@ from mcp_hitl.web.facts import (
     waits,
     what_now,
 )
+from mcp_hitl.web.door import assurance, who
+from mcp_hitl.web.page_seals import Seals
 from mcp_hitl.web.rendering import drawn, page
-from mcp_hitl.web.seals import Seals
 
 
 class Approvals:

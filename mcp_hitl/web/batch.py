@@ -13,11 +13,11 @@ from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError, Invalid
 from mcp_hitl.http.posted import posted
 from mcp_hitl.web.decisions import Deciding, verdict_of
+from mcp_hitl.web.descriptions import batchable, lines, row, waits
 from mcp_hitl.web.door import assurance, who
 from mcp_hitl.web.errors import readable
-from mcp_hitl.web.facts import batchable, lines, row, waits
+from mcp_hitl.web.page_seals import Seals
 from mcp_hitl.web.rendering import drawn, page
-from mcp_hitl.web.seals import Seals
 
 MOST = 50
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.inbox import token_digest
+from mcp_hitl.desk.sign_in import token_digest
 from mcp_hitl.domain.approvals.session import SESSION_LIFE, Session
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal

@@ -9,10 +9,10 @@ from mcp_hitl.domain.values.errors import Conflict, Invalid
 from mcp_hitl.http.posted import posted
 from mcp_hitl.present.approval_views import differences
 from mcp_hitl.web import fields
+from mcp_hitl.web.descriptions import row, state
 from mcp_hitl.web.door import assurance, who
-from mcp_hitl.web.facts import row, state
+from mcp_hitl.web.page_seals import Seals, changed_since
 from mcp_hitl.web.rendering import drawn, page
-from mcp_hitl.web.seals import Seals, changed_since
 
 
 class Editing:

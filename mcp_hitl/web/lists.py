@@ -10,8 +10,8 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.ids import approval_id
+from mcp_hitl.web.descriptions import row
 from mcp_hitl.web.door import who
-from mcp_hitl.web.facts import row
 from mcp_hitl.web.rendering import page
 
 ON_A_PAGE = 50

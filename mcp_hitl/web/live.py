@@ -19,8 +19,8 @@ from mcp_hitl.domain.approvals.session import Session
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable
+from mcp_hitl.web.descriptions import row, state
 from mcp_hitl.web.door import who
-from mcp_hitl.web.facts import row, state
 from mcp_hitl.web.rendering import part
 
 logger = logging.getLogger(__name__)

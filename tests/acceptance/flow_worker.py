@@ -160,7 +160,7 @@ async def _carry_on(folder: Path, start: int, n: int | None, side: Side) -> None
         ticks += 1  # a millisecond each time it is asked, so that a sleep is over when it is looked at again
         return START + timedelta(minutes=start, milliseconds=ticks)
 
-    desk = Desk(store, inbox="in a test", rulebook=rulebook, clock=clock)
+    desk = Desk(store, rulebook=rulebook, clock=clock)
     order = await desk.approvals.submit(AGENT, ORDER.name, {"order": 17}, dedup_key="order 17")
     runner = runner_of(desk, {ORDER.name: OrderFlow})
     flow = flow_id(order.id)

@@ -12,6 +12,7 @@ from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.mcp.callers import always
 from mcp_hitl.mcp.stdio import serve_stdio
 from mcp_hitl.server.app import ApprovalServer
+from mcp_hitl.serving.views import views_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 
@@ -22,8 +23,10 @@ def _say(address: Origin) -> None:
 async def main(transport: str, database: Path) -> None:
     """Serve like the real one, with less patience."""
     store = SqliteStore(database)
-    async with Desk(store, inbox="in a test").open() as desk:
-        server = ApprovalServer(desk, always(os_user()), key=bytes(32), form_seconds=0.3)
+    async with Desk(store).open() as desk:
+        server = ApprovalServer(
+            desk, always(os_user()), views=views_of(desk, inbox="in a test"), key=bytes(32), form_seconds=0.3
+        )
         if transport == "stdio":
             await serve_stdio(server)
         else:

@@ -135,7 +135,7 @@ class Trial:
         async def verify() -> str | None:
             store = SqliteStore(self.folder / "hitl.db")
             try:
-                return (await Desk(store, inbox="in a test").evidence.verify()).wrong
+                return (await Desk(store).evidence.verify()).wrong
             finally:
                 await store.close()
 

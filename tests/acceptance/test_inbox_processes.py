@@ -161,7 +161,7 @@ async def test_a_stranger_on_the_port_of_an_inbox_that_has_ended_is_left_alone(d
 @pytest.mark.parametrize("how", ["rubbish", "relay"])
 async def test_a_stranger_at_the_recorded_address_is_not_opened(database: Path, how: str) -> None:
     store = SqliteStore(database)
-    desk = Desk(store, inbox="in a test")
+    desk = Desk(store)
     assert desk.inbox.take_inbox()
     with http_server(database) as (endpoint, _):
         ours = endpoint.removesuffix("/mcp")
@@ -203,7 +203,7 @@ async def test_the_url_of_an_approval_is_its_page_while_somebody_serves_it_and_n
 
 async def test_who_is_too_late_to_serve_it_goes_on_to_the_one_that_was_faster(database: Path) -> None:
     store = SqliteStore(database)
-    desk = Desk(store, inbox="in a test")
+    desk = Desk(store)
     assert desk.inbox.take_inbox()
     with http_server(database) as (endpoint, _), opening(database) as opened:
         opened.person.until("Waiting for it")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from desk_samples import Clock
-from samples import INBOX
 from team_samples import AGENT, a_rulebook, after
 
 from mcp_hitl.desk import Desk
@@ -69,7 +68,7 @@ def let_time_pass(database: Path, hours: float) -> int:
 async def test_each_reminder_escalation_and_expiry_happens_once_among_many_processes(tmp_path: Path) -> None:
     database, clock = tmp_path / "hitl.db", Clock()
     store = SqliteStore(database)
-    desk = Desk(store, inbox=INBOX, rulebook=BOOK, clock=clock)
+    desk = Desk(store, rulebook=BOOK, clock=clock)
     ids = [(await desk.approvals.submit(AGENT, "thing", {"n": number})).id for number in range(APPROVALS)]
 
     once: Counter[tuple[str, str, object]] = Counter()

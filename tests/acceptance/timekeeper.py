@@ -19,7 +19,7 @@ async def main(database: Path, hours: float) -> None:
     """Be ready, wait for the others, and let time pass to so many hours after the beginning."""
     now = START + timedelta(hours=hours)
     store = SqliteStore(database)
-    timers = timers_of(Desk(store, inbox="in a test", clock=lambda: now))
+    timers = timers_of(Desk(store, clock=lambda: now))
     print("ready", flush=True)
     sys.stdin.readline()
     print(await timers.catch_up(), flush=True)

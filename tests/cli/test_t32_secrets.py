@@ -19,7 +19,7 @@ from wires import connect, content, environment, http_server, launcher
 
 from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.inbox import SignedIn
+from mcp_hitl.desk.sign_in import SignedIn
 
 LINK = re.compile(r"http://localhost:\d+/sign-in(?:\?next=\S*)?#([\w-]{43})")
 SECRET = re.compile(r"[\w-]{43}")

@@ -121,7 +121,7 @@ def test_t22_whoever_is_no_approver_can_look_and_not_decide(database: Path, tmp_
     async def main() -> str:
         store = SqliteStore(database)
         try:
-            desk = Desk(store, inbox="in a test", rulebook=parse(TEAM).rulebook)
+            desk = Desk(store, rulebook=parse(TEAM).rulebook)
             await desk.check_policy()
             return (await desk.approvals.submit(AGENT, "action", {"amount": 900})).id
         finally:

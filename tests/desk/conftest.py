@@ -7,7 +7,6 @@ from pathlib import Path
 import anyio
 import pytest
 from desk_samples import LONG, RULEBOOK, Clock, WatchedStore
-from samples import INBOX
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.rulebook import Rulebook
@@ -31,7 +30,7 @@ async def store(tmp_path: Path) -> AsyncGenerator[WatchedStore]:
 @pytest.fixture
 async def desk(store: WatchedStore, clock: Clock) -> Desk:
     """The desk of one process."""
-    return Desk(store, inbox=INBOX, rulebook=RULEBOOK, clock=clock)
+    return Desk(store, rulebook=RULEBOOK, clock=clock)
 
 
 @pytest.fixture
@@ -45,14 +44,14 @@ async def served(desk: Desk) -> AsyncGenerator[Desk]:
 @pytest.fixture
 def under(store: WatchedStore, clock: Clock) -> Callable[[Rulebook], Desk]:
     """A desk on the same database, under another policy."""
-    return lambda rulebook: Desk(store, inbox=INBOX, rulebook=rulebook, clock=clock)
+    return lambda rulebook: Desk(store, rulebook=rulebook, clock=clock)
 
 
 @pytest.fixture
 async def elsewhere(desk: Desk, tmp_path: Path, clock: Clock) -> AsyncGenerator[Desk]:
     """The desk of another process on the same file."""
     store = SqliteStore(tmp_path / "hitl.db")
-    yield Desk(store, inbox=INBOX, rulebook=RULEBOOK, clock=clock)
+    yield Desk(store, rulebook=RULEBOOK, clock=clock)
     await store.close()
 
 
@@ -61,5 +60,5 @@ async def foreign(tmp_path: Path, clock: Clock) -> AsyncGenerator[Desk]:
     """The desk of another database, where other approvals lie."""
     clock.advance(timedelta(milliseconds=1))
     store = SqliteStore(tmp_path / "foreign.db")
-    yield Desk(store, inbox=INBOX, rulebook=RULEBOOK, clock=clock)
+    yield Desk(store, rulebook=RULEBOOK, clock=clock)
     await store.close()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from desk_samples import Clock, hour, said, say
+from desk_samples import Clock, hour, said, say, views
 from team_samples import AGENT, LADDER, PAIR, a_rulebook, person, told
 
 from mcp_hitl.desk import Desk
@@ -101,7 +101,7 @@ async def test_t23_fifty_retries_are_one_approval_and_the_person_sees_how_often(
         key = None if n % 2 else f"key {n}"
         again = await desk.approvals.submit(AGENT, "thing", {"n": 1}, dedup_key=key)
         assert (again.id, again.status) == (only, Status.REJECTED)
-    assert "Asked 100 times." in desk.summary(await desk.approvals.get(AGENT, rejected.id))
+    assert "Asked 100 times." in views(desk).summary(await desk.approvals.get(AGENT, rejected.id))
     assert (await desk.search.pending(ANA)).total == 0
 
 

@@ -15,8 +15,8 @@ from mcp_hitl.desk.audience import audience
 from mcp_hitl.desk.context import Context
 from mcp_hitl.desk.decisions import Decisions
 from mcp_hitl.desk.evidence import Evidence
-from mcp_hitl.desk.inbox import InboxAccess
 from mcp_hitl.desk.search import Search
+from mcp_hitl.desk.sign_in import InboxAccess
 from mcp_hitl.desk.stops import Stops
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.seen import Audience, Seen

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, Said, hour, said, say
+from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, Said, hour, said, say, views
 from samples import START
 
 from mcp_hitl.desk import Desk
@@ -210,7 +210,7 @@ async def test_two_of_finance_then_a_manager(desk: Desk) -> None:
     with pytest.raises(Conflict, match="You have already decided"):
         await say(desk, said(ANA, opened))
     second = await say(desk, said(BO, opened))
-    assert (second.status, desk.shape(second)["stage"]) == (Status.PENDING, 2)
+    assert (second.status, views(desk).shape(second)["stage"]) == (Status.PENDING, 2)
     with pytest.raises(NotAllowed):
         await say(desk, said(ANA, opened))  # finance's turn is over
     approved = await say(desk, said(CY, opened))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import anyio
 import pytest
 from desk_samples import ANA as AT_THE_MACHINE
-from desk_samples import Clock, hour, said, say
+from desk_samples import Clock, hour, said, say, views
 from team_samples import AGENT, FINANCE, MANAGERS, PAIR, a_rulebook, edited, person, told
 
 from mcp_hitl.desk import Desk
@@ -61,7 +61,7 @@ async def test_an_edit_leaves_the_earlier_decisions_behind(under: Under) -> None
     now = await edited(desk, ANA, asked, {"n": 2})
     assert now.decisions_in_force == ()
     assert [(decision.approver, decision.revision) for decision in now.decisions] == [("bo", 1)]
-    assert desk.shape(now)["quorum"] == {"needed": 2, "approved": 0, "rejected": 0}
+    assert views(desk).shape(now)["quorum"] == {"needed": 2, "approved": 0, "rejected": 0}
     await say(desk, said(BO, now))
     assert (await say(desk, said(person("eve"), now))).status is Status.APPROVED
 
@@ -83,14 +83,14 @@ async def test_the_difference_is_in_the_audit_by_digest_and_shown_to_the_request
         "expires_at": rfc3339(now.expires_at),
         "title": content_digest(now.title),
     }
-    (told_edit,) = desk.shape(now)["edits"]
+    (told_edit,) = views(desk).shape(now)["edits"]
     assert (told_edit["revision"], told_edit["editor"], told_edit["comment"]) == (2, "ana", "CANARY too")
     assert told_edit["changes"] == [
         {"field": "n", "before": 1, "after": 2},
         {"field": "note", "before": "CANARY", "after": None},
         {"field": "more", "before": None, "after": {"x": 1}},
     ]
-    assert 'n 1 → 2; note "CANARY" → null; more null → {"x": 1}' in desk.summary(now)
+    assert 'n 1 → 2; note "CANARY" → null; more null → {"x": 1}' in views(desk).summary(now)
 
 
 async def test_t36_the_keys_of_what_the_schema_does_not_name_are_in_no_entry(under: Under) -> None:
@@ -109,7 +109,7 @@ async def test_a_field_that_only_changes_its_type_is_told(under: Under) -> None:
     desk = under(BOOK)
     asked = await desk.approvals.submit(AGENT, "thing", {"n": 1, "yes": 1})
     now = await edited(desk, ANA, asked, {"n": 1, "yes": True})
-    assert desk.shape(now)["edits"][0]["changes"] == [{"field": "yes", "before": 1, "after": True}]
+    assert views(desk).shape(now)["edits"][0]["changes"] == [{"field": "yes", "before": 1, "after": True}]
 
 
 async def test_the_policy_is_asked_again_on_what_it_is_now(under: Under) -> None:

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 from desk_samples import ANA as AT_THE_MACHINE
-from desk_samples import Clock, hour, said, say
-from samples import INBOX
+from desk_samples import Clock, hour, said, say, views
 from team_samples import AGENT, FINANCE, PAIR, a_kind, a_rulebook, edited, person, told
 
 from mcp_hitl.desk import Desk
@@ -448,7 +447,7 @@ async def test_t36_a_secret_is_in_no_list_no_export_and_no_log(under: Under, cap
     now = await edited(desk, ANA, asked, a_secret(2))
     with pytest.raises(Invalid) as refused:
         await desk.approvals.submit(AGENT, "thing", {"token": [SECRET], "n": SECRET})
-    page = desk.page_shape(await desk.search.pending(AGENT))
+    page = views(desk).page_shape(await desk.search.pending(AGENT))
     (listed,) = page["approvals"]
     assert listed["payload"] == {
         "n": 2,
@@ -457,7 +456,12 @@ async def test_t36_a_secret_is_in_no_list_no_export_and_no_log(under: Under, cap
         "keys": [{"key": "[redacted]", "name": "a"}],
         "vault": "[redacted]",
     }
-    told_of = [json.dumps(page), desk.summary(now), json.dumps(desk.shape(now)["edits"]), str(refused.value)]
+    told_of = [
+        json.dumps(page),
+        views(desk).summary(now),
+        json.dumps(views(desk).shape(now)["edits"]),
+        str(refused.value),
+    ]
     trail = (await desk.approvals.trail(AGENT, asked.id)).entries
     told_of += [json.dumps(recorded.as_json()) for recorded in trail]
     for redact in (False, True):
@@ -471,11 +475,11 @@ async def test_t36_a_secret_is_in_no_list_no_export_and_no_log(under: Under, cap
     bo, nobody = person("bo"), person("zoe")
     seen = [await desk.approvals.get(who, asked.id, deciding=Assurance.LOCAL) for who in (bo, nobody, AGENT)]
     assert [SECRET in json.dumps(one.payload) for one in seen] == [True, False, False]  # whoever decides, alone
-    told_of += [json.dumps(desk.shape(one)) for one in (now, await desk.approvals.get(bo, asked.id), *seen[1:])]
+    told_of += [json.dumps(views(desk).shape(one)) for one in (now, await desk.approvals.get(bo, asked.id), *seen[1:])]
     await told(desk, asked, "bo approves")
     await told(desk, asked, "eve approves")
     ended = await desk.approvals.get(bo, asked.id, deciding=Assurance.LOCAL)
-    told_of += [json.dumps(desk.shape(ended)), caplog.text]
+    told_of += [json.dumps(views(desk).shape(ended)), caplog.text]
     assert not [text for text in told_of if SECRET in text]
     assert SECRET in json.dumps(
         (await desk.approvals.redeem(AGENT, asked.id, now.digest)).payload
@@ -488,7 +492,9 @@ async def test_t36_of_a_kind_that_is_not_known_here_nothing_is_shown_in_lists_an
     now = await edited(knowing, ANA, asked, a_secret(2))
     desk = under(Rulebook())
     told_of = (
-        json.dumps(desk.page_shape(await desk.search.pending(AGENT))) + "".join(await export(desk)) + desk.summary(now)
+        json.dumps(views(desk).page_shape(await desk.search.pending(AGENT)))
+        + "".join(await export(desk))
+        + views(desk).summary(now)
     )
     assert SECRET not in told_of
     assert verify_export(iter(await export(desk))).wrong is None
@@ -519,7 +525,7 @@ async def test_erasing_leaves_a_log_that_verifies_and_exports(
     assert (paid.status, paid.title, paid.payload, paid.erased_at) == (Status.APPROVED, "(erased)", None, clock())
     assert [(decision.approver, decision.comment) for decision in paid.decisions] == [("ana", None), ("bo", None)]
     changed = await desk.approvals.get(AGENT, history.ids["changed"])
-    assert "(erased)" in desk.summary(changed) and desk.shape(changed)["edits"][0]["changes"] == []
+    assert "(erased)" in views(desk).summary(changed) and views(desk).shape(changed)["edits"][0]["changes"] == []
     assert (await desk.approvals.get(AGENT, history.ids["pending"])).payload == {"n": 6}
     erased = [one.entry for one in await desk.evidence.entries()][28:]
     assert {(entry.event, entry.actor) for entry in erased} == {(Event.ERASED, "cy")}
@@ -617,7 +623,7 @@ async def test_t18_how_long_a_person_looked_is_recorded_and_told(
     asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     approved = await say(desk, said(ANA, asked, looked=looked))
     assert approved.decisions[0].looked == looked
-    assert desk.shape(approved)["decisions"][0]["looked_seconds"] == seconds
+    assert views(desk).shape(approved)["decisions"][0]["looked_seconds"] == seconds
     (_, decided, _) = (await desk.approvals.trail(AGENT, asked.id)).entries
     assert decided.entry.data.get("looked_ms") == ms
     assert (decided.entry.established, decided.entry.assurance) == ("program", Assurance.LOCAL)
@@ -638,7 +644,7 @@ async def test_two_stores_write_one_chain(under: Under, elsewhere: Desk) -> None
 async def closed(tmp_path: Path, clock: Clock) -> AsyncGenerator[Path]:
     """A file that no process has open."""
     store = SqliteStore(tmp_path / "closed.db")
-    await a_history(Desk(store, inbox=INBOX, rulebook=BOOK, clock=clock), tmp_path / "closed.db")
+    await a_history(Desk(store, rulebook=BOOK, clock=clock), tmp_path / "closed.db")
     await store.close()
     yield tmp_path / "closed.db"
 
@@ -646,7 +652,7 @@ async def closed(tmp_path: Path, clock: Clock) -> AsyncGenerator[Path]:
 async def test_a_log_is_the_same_after_opening_it_again(closed: Path, clock: Clock) -> None:
     for _ in range(2):
         store = SqliteStore(closed)
-        evidence = Desk(store, inbox=INBOX, rulebook=BOOK, clock=clock).evidence
+        evidence = Desk(store, rulebook=BOOK, clock=clock).evidence
         entries = await evidence.entries()
         assert all(isinstance(one, Recorded) and one.intact for one in entries)
         assert await evidence.verify(expect=entries[-1].hash) == Finding(28, entries[-1].hash)

@@ -10,7 +10,6 @@ from desk_samples import AGENT, ANA, BO, RULEBOOK, Clock, said, say
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, consumes, invariant, multiple, rule
-from samples import INBOX
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval
@@ -58,7 +57,7 @@ class DeskMachine(RuleBasedStateMachine):
 
     async def _open(self) -> None:
         self.store = SqliteStore(Path(self.folder.name) / "hitl.db")
-        self.desk = Desk(self.store, inbox=INBOX, rulebook=RULEBOOK, clock=self.clock)
+        self.desk = Desk(self.store, rulebook=RULEBOOK, clock=self.clock)
 
     def teardown(self) -> None:
         """Close the database and remove it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
-from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, hour, said, say
+from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, hour, said, say, views
 from samples import INBOX, START
 
 from mcp_hitl.desk import Desk
@@ -293,11 +293,11 @@ async def test_pages_lead_through_everything_that_is_pending(desk: Desk, clock: 
 async def test_a_page_is_told_with_a_cursor_only_where_more_follows(desk: Desk) -> None:
     for number in range(2):
         await desk.approvals.submit(AGENT, "action", {"n": number})
-    whole = desk.page_shape(await desk.search.pending(ANA))
+    whole = views(desk).page_shape(await desk.search.pending(ANA))
     assert set(whole) == {"approvals", "total", "total_capped"}
     assert [approval["payload"] for approval in whole["approvals"]] != []
     part = await desk.search.pending(ANA, limit=1)
-    assert desk.page_shape(part)["next_cursor"] == part.next_cursor == part.approvals[0].id
+    assert views(desk).page_shape(part)["next_cursor"] == part.next_cursor == part.approvals[0].id
 
 
 async def test_counting_stops_at_a_thousand_and_says_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,11 +317,11 @@ async def test_a_cursor_that_is_none_of_ours_is_refused(desk: Desk, cursor: str)
 
 async def test_what_the_desk_tells_of_an_approval_is_as_of_its_clock(desk: Desk, clock: Clock) -> None:
     opened = await desk.approvals.submit(AGENT, "expense", LUNCH)
-    assert desk.shape(opened)["status"] == "pending"
-    assert INBOX in desk.shape(opened)["next"]
+    assert views(desk).shape(opened)["status"] == "pending"
+    assert INBOX in views(desk).shape(opened)["next"]
     clock.advance(timedelta(days=7))
-    assert desk.shape(opened)["status"] == "expired"
-    assert "is expired" in desk.summary(opened)
+    assert views(desk).shape(opened)["status"] == "expired"
+    assert "is expired" in views(desk).summary(opened)
 
 
 def test_the_systems_clock_has_the_stores_precision() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import anyio
 import pytest
 from desk_samples import Clock, hour, said, say
-from samples import INBOX
 from team_samples import AGENT, FINANCE, a_rulebook, edited, person
 
 from mcp_hitl.desk import Desk
@@ -33,7 +32,7 @@ async def desks(stack: AsyncExitStack, path: Path, clock: Clock, count: int) -> 
         store = SqliteStore(path)
         stack.push_async_callback(store.close)
         ahead = hour() if number == count - 1 else timedelta()
-        made.append(Desk(store, inbox=INBOX, rulebook=BOOK, clock=lambda ahead=ahead: clock() + ahead))
+        made.append(Desk(store, rulebook=BOOK, clock=lambda ahead=ahead: clock() + ahead))
     return made
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from desk_samples import ANA as ANA_AT_THE_MACHINE
-from desk_samples import KINDS, Clock, hour, said, say
-from samples import INBOX
+from desk_samples import KINDS, Clock, hour, said, say, views
 from team_samples import AGENT, FINANCE, LADDER, MANAGERS, PAIR, PEOPLE, a_rulebook, after, edited, person, told
 
 from mcp_hitl.desk import Desk
@@ -56,11 +55,11 @@ async def refusal(attempt: Awaitable[object]) -> str:
 async def test_an_approval_is_redeemed_once_and_its_outcome_reported_once(under: Under, clock: Clock) -> None:
     desk = under(a_rulebook(ONE))
     ready = await approved(desk)
-    assert "redeem-approval" in desk.shape(Seen(ready))["next"]
+    assert "redeem-approval" in views(desk).shape(Seen(ready))["next"]
     clock.advance(hour())
     running = await desk.approvals.redeem(AGENT, ready.id, ready.digest)
     assert running == replace(ready, outcome=Outcome(OutcomeState.RUNNING))
-    assert "report-outcome" in desk.shape(running)["next"]
+    assert "report-outcome" in views(desk).shape(running)["next"]
     assert await refusal(desk.approvals.redeem(AGENT, ready.id, ready.digest)) == "conflict"
     done = await desk.approvals.report(AGENT, ready.id, True, "Wired as 42")
     assert done.outcome == Outcome(OutcomeState.SUCCEEDED, {"note": "Wired as 42"})
@@ -145,7 +144,7 @@ async def test_what_is_carried_out_here_is_not_redeemed(under: Under) -> None:
     question = await say(desk, said(ANA_AT_THE_MACHINE, question, answer={"answer": "Yes"}))
     for one in (lunch, question):
         assert await refusal(desk.approvals.redeem(AGENT, one.id, one.digest)) == "not_allowed"
-        assert "redeem-approval" not in desk.shape(one)["next"]
+        assert "redeem-approval" not in views(desk).shape(one)["next"]
     assert await refusal(desk.approvals.report(AGENT, lunch.id, True)) == "not_allowed"
 
 
@@ -221,7 +220,7 @@ async def test_t08_fifty_who_redeem_at_once_have_one_effect(under: Under, tmp_pa
     book = a_rulebook(ONE)
     first = under(book)
     stores = [SqliteStore(tmp_path / "hitl.db") for _ in range(4)]
-    desks = [first, *(Desk(store, inbox=INBOX, rulebook=book, clock=clock) for store in stores)]
+    desks = [first, *(Desk(store, rulebook=book, clock=clock) for store in stores)]
     for n in range(5):
         ready = await approved(first, {"n": n})
         codes: list[str] = []

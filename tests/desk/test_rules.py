@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from desk_samples import Clock, hour
+from desk_samples import Clock, hour, views
 from team_samples import AGENT, FINANCE, MANAGERS, a_rulebook, edited, person, told
 
 from mcp_hitl.desk import Desk
@@ -81,7 +81,7 @@ async def test_what_a_rule_decides_is_recorded_as_decided_by_the_policy_and_name
         approved.digest,
     )
     assert (ended.event, ended.actor) == (Event.APPROVED, "system")
-    shown = desk.shape(Seen(approved))
+    shown = views(desk).shape(Seen(approved))
     assert (shown["status"], shown["decisions"][0]["approver"]) == ("approved", "policy:small")
     assert (await desk.evidence.verify()).wrong is None
 

@@ -15,7 +15,6 @@ from desk_samples import Clock, hour, said, say
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from samples import INBOX
 from team_samples import PEOPLE, a_rulebook, after, edited, person
 
 from mcp_hitl.desk import Desk
@@ -99,7 +98,7 @@ class TeamMachine(RuleBasedStateMachine):
 
     async def _open(self) -> None:
         self.store = SqliteStore(Path(self.folder.name) / "hitl.db")
-        self.desk = Desk(self.store, inbox=INBOX, rulebook=replace(BOOK, people=self.people), clock=self.clock)
+        self.desk = Desk(self.store, rulebook=replace(BOOK, people=self.people), clock=self.clock)
 
     def teardown(self) -> None:
         """Check the evidence, close the database and remove it."""

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import anyio
 import pytest
-from desk_samples import AGENT, ANA, KINDS, LONG, LUNCH, Clock, WatchedStore, said, say
-from samples import INBOX, START
+from desk_samples import AGENT, ANA, KINDS, LONG, LUNCH, Clock, WatchedStore, said, say, views
+from samples import START
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
@@ -102,7 +102,6 @@ async def test_what_expires_meanwhile_is_returned_as_expired(store: WatchedStore
     kinds = {**KINDS, "brief": replace(ACTION, name="brief", timeout=timedelta(milliseconds=50))}
     desk = Desk(
         store,
-        inbox=INBOX,
         rulebook=Rulebook(kinds=kinds),
         clock=lambda: START + timedelta(seconds=anyio.current_time() - began),
     )
@@ -111,7 +110,7 @@ async def test_what_expires_meanwhile_is_returned_as_expired(store: WatchedStore
             opened = await desk.approvals.submit(AGENT, "brief", {"a": 1})
             waited = await desk.approvals.wait(AGENT, opened.id, seconds=LONG)
     assert waited.id == opened.id
-    assert desk.shape(waited)["status"] == "expired"
+    assert views(desk).shape(waited)["status"] == "expired"
 
 
 async def test_stopping_lets_every_waiter_go_with_what_is_known(served: Desk, store: WatchedStore) -> None:

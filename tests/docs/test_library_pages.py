@@ -89,7 +89,7 @@ async def desk_for(kind: str, folder: Path) -> AsyncGenerator[tuple[Desk, Sqlite
     """A desk that knows one kind, which has a flow."""
     store, clock = SqliteStore(folder / "hitl.db"), Clock()
     kinds = {kind: Kind(name=kind, schema={"type": "object"}, flow="given:ByTheTest")}
-    yield Desk(store, inbox="here", rulebook=Rulebook(kinds=kinds), clock=clock), store, clock
+    yield Desk(store, rulebook=Rulebook(kinds=kinds), clock=clock), store, clock
     await store.close()
 
 

@@ -8,12 +8,12 @@ import pytest
 from samples import SAFE, START
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.desk.examination import Examination
+from mcp_hitl.desk.doctor_facts import Examination
 from mcp_hitl.doctor.findings.connections import connection_findings, delivery, heading
 from mcp_hitl.doctor.findings.files import Access, Role, Storage, file_findings
 from mcp_hitl.doctor.findings.finding import Finding, Severity
 from mcp_hitl.doctor.findings.policies import policy_findings
-from mcp_hitl.doctor.findings.reach import Reach, reach_findings
+from mcp_hitl.doctor.findings.quorum_reach import Reach, reach_findings
 from mcp_hitl.doctor.findings.schemas import open_places, takes_anything
 from mcp_hitl.doctor.findings.state import Found, state_findings
 from mcp_hitl.domain.approvals.clients import Acquaintance, Client, Transport

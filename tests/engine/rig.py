@@ -7,7 +7,6 @@ from typing import Any
 
 import anyio
 from desk_samples import AGENT, ANA, Clock, WatchedStore, said, say
-from samples import INBOX
 
 from mcp_hitl import Flow, Step
 from mcp_hitl.desk import Desk
@@ -61,7 +60,7 @@ class Rig:
     @property
     def desk(self) -> Desk:
         """The desk of a process that was started just now."""
-        return Desk(self.store, inbox=INBOX, rulebook=self.rulebook, clock=self.clock)
+        return Desk(self.store, rulebook=self.rulebook, clock=self.clock)
 
     def with_kind(self, **changes: Any) -> None:
         """Configure the kind `work` otherwise."""

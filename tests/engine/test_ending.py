@@ -407,6 +407,6 @@ async def test_at_the_terminal_no_is_no_and_nobody_there_is_a_refusal(rig: Rig) 
 
 
 async def test_a_desk_without_flows_runs_none(rig: Rig) -> None:
-    desk = Desk(rig.store, inbox="here", rulebook=Rulebook(kinds={"plain": Kind(name="plain", schema={})}))
+    desk = Desk(rig.store, rulebook=Rulebook(kinds={"plain": Kind(name="plain", schema={})}))
     assert await runner_of(desk).catch_up() == 0
     assert set(KINDS) > {"expense", "work"}

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from desk_samples import Clock, WatchedStore, hour, said, say
-from samples import INBOX
+from desk_samples import Clock, WatchedStore, hour, said, say, views
 from team_samples import AGENT, FINANCE, LADDER, PAIR, a_rulebook, after, edited, person, told
 
 from mcp_hitl.desk import Desk
@@ -177,7 +176,7 @@ async def test_a_restart_forgets_nothing_and_repeats_nothing(desk: Desk, tmp_pat
     for at, done in ((5, 1), (5, 0), (26, 1), (40, 1), (24 * 7, 1), (24 * 8, 0)):
         clock.now = began + hour(at)
         store = SqliteStore(tmp_path / "hitl.db")
-        assert await timers_of(Desk(store, inbox=INBOX, rulebook=BOOK, clock=clock)).catch_up() == done
+        assert await timers_of(Desk(store, rulebook=BOOK, clock=clock)).catch_up() == done
         await store.close()
     assert await happened(desk, asked) == [
         "reminded due 4",
@@ -226,8 +225,8 @@ async def test_t14_a_clock_that_is_set_back_revives_nothing(under: Under, elsewh
     for back in (TICK, hour(), hour(24)):
         clock.advance(-back)
         for each in (desk, elsewhere):
-            assert each.shape(await each.approvals.get(AGENT, asked.id))["status"] == "expired"
-            assert " is expired " in each.summary(await each.approvals.get(AGENT, asked.id))
+            assert views(each).shape(await each.approvals.get(AGENT, asked.id))["status"] == "expired"
+            assert " is expired " in views(each).summary(await each.approvals.get(AGENT, asked.id))
             assert asked.id not in [one.id for one in (await each.search.pending(AGENT)).approvals]
             with anyio.fail_after(5):
                 waited = await desk.approvals.get(AGENT, asked.id)

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from desk_samples import AGENT, ANA, said, say
+from desk_samples import AGENT, ANA, said, say, views
 from engine.rig import KINDS, OTHER, WORK, Rig, approved, flow_of, writes
 
 from mcp_hitl import NotApproved, Step
@@ -144,7 +144,7 @@ async def test_a_second_approval_is_opened_once_the_first_is_given(rig: Rig) -> 
     outcome = await rig.outcome(first)
     assert outcome.result == {"value": [first, second.id, {"again": {"n": 1}}]}
     assert (await rig.outcome(second.id)) == Outcome()
-    assert rig.desk.shape(Seen(await rig.look(second.id)))["next"] == (
+    assert views(rig.desk).shape(Seen(await rig.look(second.id)))["next"] == (
         f"Approved; the flow that asked for it goes on. get-approval with {first} tells how that goes."
     )
 

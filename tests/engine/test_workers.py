@@ -7,7 +7,6 @@ from datetime import timedelta
 import anyio
 import pytest
 from desk_samples import AGENT, LONG, Clock, WatchedStore
-from samples import INBOX
 from team_samples import PAIR, a_rulebook
 
 from mcp_hitl.desk import Desk
@@ -160,7 +159,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 
 async def test_contents_are_erased_after_the_retention_time_by_the_eraser(store: WatchedStore, clock: Clock) -> None:
-    desk = Desk(store, inbox=INBOX, rulebook=a_rulebook(PAIR), clock=clock, retention=timedelta(days=30))
+    desk = Desk(store, rulebook=a_rulebook(PAIR), clock=clock, retention=timedelta(days=30))
     asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     await desk.approvals.cancel(AGENT, asked.id)
     clock.advance(timedelta(days=30))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import anyio
 import pytest
+from desk_samples import views
 from pydantic import BaseModel, Field, SecretStr, create_model
 
 import mcp_hitl
@@ -257,7 +258,7 @@ async def test_t36_what_is_marked_where_it_is_found_is_in_no_list(tmp_path: Path
     approvals.add(Order, Kind(name="order", title="Order {order}", schema=model.model_json_schema()))
     async with approvals.running():
         await approvals.request("Order 17", {"order": 17, "token": "CANARY"}, kind="order")
-        listed = approvals.desk.page_shape(await approvals.desk.search.pending(approvals.requester))
+        listed = views(approvals.desk).page_shape(await approvals.desk.search.pending(approvals.requester))
     assert listed["approvals"][0]["payload"] == {"order": 17, "token": "[redacted]"}
 
 

@@ -36,6 +36,7 @@ from mcp_hitl.mcp.call import FORM_SECONDS
 from mcp_hitl.mcp.callers import Identify, always
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.server.tools import TOOLS
+from mcp_hitl.serving.views import views_of
 from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -76,18 +77,19 @@ class Rig:
         self.store = SqliteStore(database)
         self.flows = flows
         rulebook = parse(policy).rulebook
-        self.desk = Desk(self.store, inbox=INBOX, rulebook=rulebook, clock=self.clock)
+        self.desk = Desk(self.store, rulebook=rulebook, clock=self.clock)
+        self.views = views_of(self.desk, inbox=INBOX)
         self.other_store = SqliteStore(database)
-        self.elsewhere = Desk(self.other_store, inbox=INBOX, rulebook=rulebook, clock=self.clock)
+        self.elsewhere = Desk(self.other_store, rulebook=rulebook, clock=self.clock)
         self.server = self.serving_as(LOOPBACK, form_seconds=form_seconds)
 
     def serving_as(self, caller: Principal, *, key: bytes = KEY, form_seconds: float = FORM_SECONDS) -> ApprovalServer:
         """Another server on this desk."""
-        return ApprovalServer(self.desk, always(caller), key=key, form_seconds=form_seconds)
+        return ApprovalServer(self.desk, always(caller), views=self.views, key=key, form_seconds=form_seconds)
 
     def asking(self, identify: Identify) -> ApprovalServer:
         """Another server on this desk, which asks for the caller of each request."""
-        return ApprovalServer(self.desk, identify, key=KEY)
+        return ApprovalServer(self.desk, identify, views=self.views, key=KEY)
 
     @property
     def desk_principal(self) -> Principal:

@@ -134,7 +134,7 @@ async def test_what_is_no_resource_cannot_be_subscribed_to(rig: Rig, protocol: s
 
 
 async def test_a_connection_has_a_limit_of_subscriptions(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_hitl.server.notices.MOST_PER_CONNECTION", 2)
+    monkeypatch.setattr("mcp_hitl.server.subscriptions.MOST_PER_CONNECTION", 2)
     async with connect(rig.server.mcp, OLDER[1]) as client:
         await subscribe(client, "approvals://apr_1")
         await subscribe(client, "approvals://apr_2")
@@ -186,7 +186,7 @@ async def test_a_subscription_is_confirmed_only_when_no_change_is_missed_any_mor
 async def test_a_database_that_cannot_be_read_for_a_while_ends_no_subscription(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_hitl.server.notices._PAUSE_AFTER_FAILURE", 0.001)
+    monkeypatch.setattr("mcp_hitl.server.subscriptions._PAUSE_AFTER_FAILURE", 0.001)
     read, failures = rig.store.read, iter([1, 2])
 
     async def failing(work: Any) -> Any:

@@ -236,7 +236,7 @@ async def test_t36_a_later_look_shows_a_secret_to_no_client_whoever_asked(under:
 async def test_t36_of_a_kind_that_another_process_defines_everything_may_be_secret(tmp_path: Path) -> None:
     async with a_rig(tmp_path / "hitl.db") as rig:
         store = SqliteStore(rig.database)
-        other = Desk(store, inbox=INBOX, rulebook=parse(SECRETS).rulebook)
+        other = Desk(store, rulebook=parse(SECRETS).rulebook)
         await other.approvals.submit(rig.desk_principal, "grant", {"who": "ana", "token": CANARY})
         await store.close()
         async with connect(rig.server.mcp, MODERN) as client:

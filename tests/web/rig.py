@@ -17,7 +17,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.context import Clock
 from mcp_hitl.desk.desk import system_clock
-from mcp_hitl.desk.inbox import SignedIn
+from mcp_hitl.desk.sign_in import SignedIn
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
@@ -100,7 +100,7 @@ async def serving(
 ) -> AsyncGenerator[Place]:
     """Serve the inbox of a database, as a server does."""
     store = SqliteStore(path)
-    desk = Desk(store, inbox="in the terminal", rulebook=rulebook, clock=clock)
+    desk = Desk(store, rulebook=rulebook, clock=clock)
     inbox = Inbox(desk, key=KEY, how="mcp-hitl inbox")
     ready = anyio.Event()
     listener = Listener(inbox.app, "localhost", port, ready=lambda _: ready.set())

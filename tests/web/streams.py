@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.abc
 
-from mcp_hitl.desk.inbox import SignedIn
+from mcp_hitl.desk.sign_in import SignedIn
 from mcp_hitl.web.door import cookie_name
 
 

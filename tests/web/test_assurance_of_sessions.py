@@ -8,7 +8,7 @@ from web.attack import a_form, asked, program, sealed_on
 from web.rig import Place, serving
 
 from mcp_hitl.config.policy_file import parse
-from mcp_hitl.desk.inbox import SignedIn
+from mcp_hitl.desk.sign_in import SignedIn
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.store.transaction import Transaction
 

@@ -10,7 +10,7 @@ from inboxes import stranger
 from web.rig import ANA, GUARD_SECONDS, KEY
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.inbox import InboxAccess
+from mcp_hitl.desk.sign_in import InboxAccess
 from mcp_hitl.domain.evidence.audit import SYSTEM, Event
 from mcp_hitl.domain.values.errors import NotAllowed, Unavailable
 from mcp_hitl.domain.values.origin import Origin
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 async def hosting(path: Path) -> AsyncGenerator[tuple[Desk, SqliteStore, Origin]]:
     """An inbox as a server on stdio has it, and where it is."""
     store = SqliteStore(path)
-    desk = Desk(store, inbox="in a test")
+    desk = Desk(store)
     found: list[Origin] = []
     ready = anyio.Event()
 

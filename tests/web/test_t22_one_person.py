@@ -384,7 +384,7 @@ async def sealed_on_edit_or_page(http: httpx2.AsyncClient, headers: dict[str, st
     """A seal for what this person may not decide: their page carries none, so somebody else's."""
     from web.rig import KEY
 
-    from mcp_hitl.web.seals import Seals
+    from mcp_hitl.web.page_seals import Seals
 
     text = (await http.get(f"/approvals/{approval_id}", headers=without(headers, TOKEN))).text
     assert 'name="shown"' not in text

@@ -11,7 +11,7 @@ from web.attack import asked
 from web.rig import Place, person
 
 from mcp_hitl.domain.values.canonical import digest_of, rfc8785_form
-from mcp_hitl.web.facts import lines
+from mcp_hitl.web.descriptions import lines
 
 SHOWN: dict[str, tuple[Any, str, bool]] = {
     "a large number": (12345678, "12345678", True),

@@ -133,7 +133,7 @@ async def any_seal(http: httpx2.AsyncClient, headers: dict[str, str], approval: 
         return text.split('name="shown" value="')[1].split('"')[0]
     from web.rig import KEY
 
-    from mcp_hitl.web.seals import Seals
+    from mcp_hitl.web.page_seals import Seals
 
     return Seals(KEY).seal(approval, approval.requested_at)
 

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, expect
 from web.attack import Heard, Hostile, a_form, asked, hear, page_of, routes, sealed_on, visitor
 from web.rig import ANA, GUARD_SECONDS, Place, person
 
-from mcp_hitl.desk.inbox import SignedIn
+from mcp_hitl.desk.sign_in import SignedIn
 from mcp_hitl.web.door import cookie_name
 from mcp_hitl.web.rendering import STATIC
 from mcp_hitl.web.sign_in import link

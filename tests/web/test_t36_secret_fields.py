@@ -12,7 +12,7 @@ from web.rig import Place, decide, serving
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.policy.rulebook import Rulebook
-from mcp_hitl.web.facts import lines
+from mcp_hitl.web.descriptions import lines
 from mcp_hitl.web.fields import inputs
 
 pytestmark = pytest.mark.anyio

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from mcp_hitl.desk.transactions.counter import increase_counter
+from mcp_hitl.desk.transactions.counter_table import increase_counter
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.policy.kinds import COUNTER
 from mcp_hitl.domain.values.canonical import JsonObject

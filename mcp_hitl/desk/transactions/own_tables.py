@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcp_hitl.desk.transactions.expenses import erase_expense, expenses
+from mcp_hitl.desk.transactions.expense_table import erase_expense, expenses
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.evidence.verification import check_expense
 from mcp_hitl.domain.values.canonical import JsonObject

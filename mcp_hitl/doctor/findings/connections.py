@@ -5,7 +5,7 @@ from datetime import datetime
 
 from mcp_hitl.doctor.findings.finding import Finding, Mend, in_policy, of_kinds, unsafe
 from mcp_hitl.doctor.findings.policies import acting_kinds
-from mcp_hitl.doctor.findings.reach import Reach
+from mcp_hitl.doctor.findings.quorum_reach import Reach
 from mcp_hitl.domain.approvals.clients import Acquaintance, Client, Transport
 from mcp_hitl.domain.policy.assurances import IN_FORM
 from mcp_hitl.domain.policy.principal import LOCAL

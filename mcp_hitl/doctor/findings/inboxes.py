@@ -1,6 +1,6 @@
 """The inbox: where it is, and who is signed in there."""
 
-from mcp_hitl.desk.examination import Examination
+from mcp_hitl.desk.doctor_facts import Examination
 from mcp_hitl.doctor.findings.finding import Finding, Mend, note
 from mcp_hitl.domain.values.instants import rfc3339
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from mcp_hitl.doctor.findings.finding import Finding, Mend, in_policy, listed, note, of_kinds, unsafe
-from mcp_hitl.doctor.findings.reach import Reach
+from mcp_hitl.doctor.findings.quorum_reach import Reach
 from mcp_hitl.doctor.findings.schemas import open_places, takes_anything
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance, Profile, Verdict

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from mcp_hitl.desk.examination import Examination
+from mcp_hitl.desk.doctor_facts import Examination
 from mcp_hitl.doctor.findings.finding import Finding, Mend, listed, note, unsafe
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.policy.rulebook import Rulebook

@@ -8,7 +8,7 @@ from typing import Any, NewType
 from mcp_hitl.domain.approvals.approval import Approval, Edit
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.values.canonical import JsonObject
-from mcp_hitl.domain.values.identity_key import Same
+from mcp_hitl.domain.values.same_object import Same
 from mcp_hitl.domain.values.secrets import REDACTED, has_secrets, redacted
 
 Seen = NewType("Seen", Approval)

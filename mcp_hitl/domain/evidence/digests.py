@@ -7,8 +7,8 @@ from mcp_hitl.domain.approvals.approval import Approval, Progress
 from mcp_hitl.domain.evidence.audit import content_digest
 from mcp_hitl.domain.policy.policy import Policy
 from mcp_hitl.domain.values.canonical import canonical, digest_of
-from mcp_hitl.domain.values.identity_key import Same
 from mcp_hitl.domain.values.instants import rfc3339
+from mcp_hitl.domain.values.same_object import Same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

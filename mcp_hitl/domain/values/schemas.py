@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
-from mcp_hitl.domain.values.identity_key import Same
 from mcp_hitl.domain.values.patterns import matches
+from mcp_hitl.domain.values.same_object import Same
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator

@@ -88,13 +88,13 @@ async def put(call: Call, approval: Seen, message: str, form: JsonObject) -> Ans
         if not shows or not approval.policy.counts(IN_FORM):
             if shows:
                 why = f"this policy requires the assurance {least.value}, which a form here does not give"
-            elif call.opens_pages and not call.shows_forms and call.desk.page_of(approval.id) is None:
+            elif call.opens_pages and not call.shows_forms and call.views.page_of(approval.id) is None:
                 why = "this client can only open pages for them, and no inbox is running"
             else:
                 why = "this client cannot show them this form"
             raise NeedsPerson(
                 f"Only a person can decide, and {why}; {approval.id} is still pending. "
-                f"Ask your person to look at it ({call.desk.where(approval.id)}), and wait with wait-for-approval."
+                f"Ask your person to look at it ({call.views.where(approval.id)}), and wait with wait-for-approval."
             )
     shown = await ask(call, approval, message, form)
     if isinstance(shown, InputRequiredResult):

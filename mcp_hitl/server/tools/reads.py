@@ -23,7 +23,7 @@ async def list_pending(call: Call, arguments: Listing) -> Outcome:
     ]
     if page.next_cursor is not None:
         lines.append(f"More: call again with cursor {page.next_cursor}.")
-    return Reply(call.desk.page_shape(page), "\n".join(lines))
+    return Reply(call.views.page_shape(page), "\n".join(lines))
 
 
 async def get_approval(call: Call, arguments: One) -> Outcome:
