@@ -85,7 +85,9 @@ def _exists(number: str, port: int) -> bool:
 
 
 def _socket(number: str) -> socket.socket:
-    one = socket.socket(socket.AF_INET6 if ":" in number else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in number else socket.AF_INET
+    # asyncio turns Nagle's delay off only for sockets that say they are TCP; with it, each answer takes 40 ms longer.
+    one = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name == "posix":  # elsewhere this would let two listen
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if one.family == socket.AF_INET6:

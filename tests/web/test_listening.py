@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 from web.rig import GUARD_SECONDS
 
+from mcp_hitl.http import sockets
 from mcp_hitl.http.listener import Listener
 
 pytestmark = pytest.mark.anyio
@@ -111,3 +112,21 @@ async def test_a_listener_whose_port_is_taken_ends_no_streams_of_the_next_one(
         assert not await listener.run()
     listener.stop()
     assert not AppStatus.should_exit
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+async def test_an_answer_does_not_wait_for_more_to_fill_its_packet(host: str) -> None:
+    """With Nagle's delay on, each answer took 40 ms longer."""
+    delays: list[int] = []
+
+    async def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted = writer.get_extra_info("socket")
+        delays.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    for one in sockets.listening(host, 0):
+        async with await asyncio.start_server(note, sock=one):
+            reader, writer = await asyncio.open_connection(*one.getsockname()[:2])
+            assert await reader.read() == b""
+            writer.close()
+    assert delays and all(delays)
