@@ -131,8 +131,3 @@ class _Lines:
             self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
             pass  # the loop has ended, and with it the serving
-
-
-def is_person(stream: Any) -> bool:
-    """Return True if a standard stream is a terminal and not a client's pipe."""
-    return bool(stream.isatty())
