@@ -205,7 +205,7 @@ class Approvals:
             NotFound, NotAllowed, AlreadyResolved, Invalid: nothing was changed.
         """
         who = self._at.who(principal)
-        return await self._change(
+        return await self._at.change(
             principal, approval_id, lambda tx: decide.cancel(tx, who, approval_id, reason, self._at.clock())
         )
 
@@ -233,17 +233,13 @@ class Approvals:
             NotFound, NotAllowed, Conflict, Invalid: nothing was changed.
         """
         who = self._at.who(caller)
-        return await self._change(
+        return await self._at.change(
             caller, approval_id, lambda tx: redeem.report(tx, who, approval_id, succeeded, note, self._at.clock())
         )
 
     async def counter(self) -> Decimal:
         """Return the counter's value."""
         return await self._at.store.read(counter_table.value_of)
-
-    async def _change(self, who: Principal, approval_id: str, work: Callable[[Transaction], Approval]) -> Seen:
-        check_id(approval_id)
-        return self._at.see(who, await self._at.store.write(work), self._at.clock())
 
     async def _until(self, changed: anyio.Event, seconds: float, started: float, tick: Tick | None) -> None:
         """Wait for a change or until the time is over, and call `tick` meanwhile."""

@@ -17,6 +17,7 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Invalid, NotFound
 from mcp_hitl.domain.values.ids import is_approval_id
 from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
 
 Clock = Callable[[], datetime]
@@ -47,6 +48,15 @@ class Context:
             return as_seen_by(Audience.OTHER, held, kind)
         viewer = self.rulebook.people.identify(principal)
         return as_seen_by(audience(viewer, held, self.rulebook, now, deciding), held, kind)
+
+    async def change(self, who: Principal, approval_id: str, work: Callable[[Transaction], Approval]) -> Seen:
+        """Change one approval in a transaction, and return what `who` sees of it then.
+
+        Raises:
+            NotFound: the id cannot be one of an approval.
+        """
+        check_id(approval_id)
+        return self.see(who, await self.store.write(work), self.clock())
 
     def who(self, principal: Principal) -> Principal:
         """Return the principal under their main id."""

@@ -1,9 +1,8 @@
 """Decisions of people: approve, reject, and what else only somebody who may decide can do."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
-from mcp_hitl.desk.context import Context, check_id
+from mcp_hitl.desk.context import Context
 from mcp_hitl.desk.transactions import decide, redeem
 from mcp_hitl.desk.transactions.rights import check_beforehand
 from mcp_hitl.domain.approvals.approval import Approval
@@ -13,7 +12,6 @@ from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError
-from mcp_hitl.store.transaction import Transaction
 
 
 class Decisions:
@@ -49,7 +47,7 @@ class Decisions:
             answer=answer,
             looked=shown.looked(self._at.clock()) if looked is None else looked,
         )
-        return await self._change(
+        return await self._at.change(
             approver, shown.approval, lambda tx: decide.decide(tx, shown, vote, self._at.clock(), self._at.rulebook)
         )
 
@@ -93,7 +91,7 @@ class Decisions:
             NotFound, NotAllowed, Conflict: nothing was changed.
         """
         who = self._at.who(approver)
-        return await self._change(
+        return await self._at.change(
             approver,
             approval_id,
             lambda tx: decide.lift_cooldown(tx, who, approval_id, assurance, self._at.clock(), self._at.rulebook),
@@ -106,14 +104,10 @@ class Decisions:
             NotFound, NotAllowed, Conflict: nothing was changed.
         """
         who = self._at.who(person)
-        return await self._change(
+        return await self._at.change(
             person,
             approval_id,
             lambda tx: redeem.reconcile(
                 tx, who, approval_id, succeeded, assurance, self._at.clock(), self._at.rulebook
             ),
         )
-
-    async def _change(self, who: Principal, approval_id: str, work: Callable[[Transaction], Approval]) -> Seen:
-        check_id(approval_id)
-        return self._at.see(who, await self._at.store.write(work), self._at.clock())

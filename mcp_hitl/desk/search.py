@@ -8,7 +8,7 @@ from mcp_hitl.desk.context import Context, found
 from mcp_hitl.desk.transactions.record import instant
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.search import Sifted, Sought, words_of
-from mcp_hitl.domain.approvals.seen import Seen
+from mcp_hitl.domain.approvals.seen import Seen, hides
 from mcp_hitl.domain.approvals.statistics import Numbers, by_kind, by_person
 from mcp_hitl.domain.evidence.audit import NOWHERE, Event
 from mcp_hitl.domain.policy.people import People
@@ -17,7 +17,6 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import check_text
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.ids import is_approval_id
-from mcp_hitl.domain.values.secrets import has_secrets
 from mcp_hitl.store.view import View
 
 MOST_COUNTED = 1_000
@@ -242,7 +241,7 @@ def _sought(rulebook: Rulebook, *, text: str | None, status: Status | None = Non
 
 def _open_kinds(rulebook: Rulebook) -> frozenset[str]:
     """Return the kinds without secret fields, so that a search cannot find out a secret (THREATS T36)."""
-    return frozenset(name for name, kind in rulebook.kinds.items() if not has_secrets(kind.schema))
+    return frozenset(name for name, kind in rulebook.kinds.items() if not hides(kind))
 
 
 def _check_cursor(cursor: str | None, where: str) -> None:

@@ -43,8 +43,8 @@ class Request:
 def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: Rulebook) -> Approval:
     """Return the existing approval for this request, or a new one.
 
-    Conflict: the deduplication key belongs to another payload.
-        Conflict: the key belongs to another payload.
+    Raises:
+        Conflict: the deduplication key belongs to another payload.
         TooMany: the requester has used up a quota.
     """
     now = begin(tx, clock)
