@@ -68,6 +68,28 @@ async def test_a_page_that_cannot_fetch_what_it_became_stays_as_it_is(chromium: 
         await expect(page.get_by_text("So be it.").first).to_be_visible()
 
 
+_CUT_OFF = """() => {
+  const whole = window.fetch;
+  window.fetch = async (...asked) => {
+    if (!String(asked[0]).startsWith("/changes")) return whole(...asked);
+    document.body.dataset.cut = (document.body.dataset.cut ?? "") + "!";
+    return new Response(new ReadableStream({ start: (answer) => answer.error(new TypeError("Failed to fetch")) }));
+  };
+}"""
+"""A server that dies within its answer: the browser has the headers, and the body fails."""
+
+
+async def test_a_page_whose_server_dies_in_the_middle_of_an_answer_stays_as_it_is(
+    chromium: Browser, place: Place
+) -> None:
+    async with person(chromium, place) as page:  # an error that nobody catches fails the test
+        await page.evaluate(_CUT_OFF)
+        await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+        await expect(page.locator("body[data-cut]")).to_be_attached()
+        await lunches(place, 1, first=7)
+        await expect(page.get_by_role("link", name="Lunch 7")).to_be_visible()
+
+
 async def test_a_connection_that_is_lost_is_told_and_caught_up_with(chromium: Browser, tmp_path: Path) -> None:
     database = tmp_path / "hitl.db"
     async with serving(database) as place:

@@ -6,15 +6,16 @@ import { $, tell } from "./page.js";
 function follow() {
   const others = new BroadcastChannel("inbox");
   const catchUp = async () => {
-    let response;
+    let news;
     try {
-      response = await fetch(`/changes?after=${document.body.dataset.seq}`);
+      const response = await fetch(`/changes?after=${document.body.dataset.seq}`);
+      if (response.status === 401) return location.reload();
+      if (!response.ok) return;
+      news = await response.json();
     } catch {
-      return; // nobody answers; it is tried again as soon as somebody does
+      return; // nobody answers, or not to the end; it is tried again as soon as somebody does
     }
-    if (response.status === 401) return location.reload();
-    if (!response.ok) return;
-    changed(await response.json());
+    changed(news);
   };
   const hear = (message) => {
     if (message.lost) tell("The connection is lost. What you see may be out of date; it is renewed as soon as possible.");
