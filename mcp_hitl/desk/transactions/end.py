@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 from mcp_hitl.desk.transactions.effects import EFFECTS
 from mcp_hitl.desk.transactions.record import record
-from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
+from mcp_hitl.domain.approvals.approval import Approval, Decision, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.resolution import POLICY, POLICY_STAGE, quorum_of, resolve
 from mcp_hitl.domain.evidence.audit import content_digest
-from mcp_hitl.domain.evidence.events import ENDINGS, Decided
+from mcp_hitl.domain.evidence.events import ENDINGS, Decided, result_of
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -66,7 +66,9 @@ def settle(
         return decided
     ended = end(tx, decided, status, now, who, answer=answer, cooldown=cooldown)
     if status is Status.APPROVED and (effect := EFFECTS.get(approval.kind)) is not None:
-        effect(tx, approval, answer, now)
+        outcome = Outcome(OutcomeState.SUCCEEDED, effect(tx, ended))
+        tx.approvals.set_outcome(approval.id, outcome)
+        record(tx, approval, result_of(outcome), now)
         return tx.approvals.get(approval.id) or ended
     return ended
 
