@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mcp_hitl.desk.context import Context
-from mcp_hitl.desk.transactions.own_tables import OWN_TABLES
+from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
@@ -63,7 +63,7 @@ class Evidence:
         the file was replaced by another.
         """
         try:
-            return await self._at.store.survey(lambda view: _verify(view, expect))
+            return await self._at.store.survey(lambda view: _verify(view, self._at.effects, expect))
         except Unavailable as error:
             return Finding(0, "", f"the database cannot be read: {error}")
 
@@ -109,7 +109,7 @@ class Evidence:
                 continue
             if approval.resolved_at <= now - older_than and _is_over(tx, approval):
                 tx.approvals.erase(approval.id, now)
-                for table in OWN_TABLES:
+                for table in self._at.effects.tables.values():
                     table.erase(tx, approval.id)
                 record(tx, approval, Erased(), now, who)
                 erased += 1
@@ -151,7 +151,7 @@ def _erasable(view: View, *, until: datetime, after: str) -> list[str]:
     return view.sweeps.erasable(until, after, _ERASED_TOGETHER)
 
 
-def _verify(view: View, expect: str | None) -> Finding:
+def _verify(view: View, effects: Effects, expect: str | None) -> Finding:
     ledger = Ledger(genesis(view.facts.database_id()))
     try:
         try:
@@ -162,7 +162,7 @@ def _verify(view: View, expect: str | None) -> Finding:
             except Unreadable:
                 raise Broken(f"entry {ledger.seq + 1} was changed: it cannot be read") from None
         ledger.check_end(expect)
-        _check_every(view, ledger)
+        _check_every(view, ledger, effects)
         if {stop.kind or "": (stop.by, stop.at) for stop in view.stops.all()} != ledger.paused:
             raise Broken("the stored pauses are not those in the log")
     except Broken as broken:
@@ -172,8 +172,8 @@ def _verify(view: View, expect: str | None) -> Finding:
     return Finding(ledger.seq, ledger.head)
 
 
-def _check_every(view: View, ledger: Ledger) -> None:
-    kept = [(table, table.rows(view)) for table in OWN_TABLES]
+def _check_every(view: View, ledger: Ledger, effects: Effects) -> None:
+    kept = [(table, table.rows(view)) for table in effects.tables.values()]
     for approval_id in ledger.approvals:
         try:
             approval = view.approvals.get(approval_id)

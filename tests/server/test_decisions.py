@@ -9,6 +9,7 @@ from mcp_types import ElicitRequestFormParams, ElicitResult
 from server.rig import GUARD_SECONDS, INBOX, MODERN, OLDER, Rig, Rounds, refused, valid
 from wires import CANCEL, DECLINE, PROTOCOLS, TRANSPORTS, Person, accept, connect, content, text
 
+from mcp_hitl.desk.transactions.counter_table import value_of
 from mcp_hitl.desk.transactions.decide import MAX_COMMENT
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.policy.policy import Verdict
@@ -335,7 +336,7 @@ async def test_a_counter_that_waits_can_be_answered_through_approve(rig: Rig) ->
     async with connect(rig.server.mcp, MODERN, person=Person(accept(decision="approve", amount=5))) as client:
         result = valid("approve", await client.call_tool("approve", {"id": question.id}))
     assert content(result)["outcome"]["result"] == {"counter": 5, "increased_by": 5}
-    assert await rig.desk.approvals.counter() == 5
+    assert await rig.desk.read(value_of) == 5
 
 
 @every_protocol

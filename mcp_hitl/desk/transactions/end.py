@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from mcp_hitl.desk.transactions.effects import EFFECTS
+from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.record import record
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.resolution import POLICY, POLICY_STAGE, quorum_of, resolve
@@ -52,6 +52,7 @@ def settle(
     now: datetime,
     who: Principal | None,
     *,
+    effects: Effects,
     answer: JsonObject | None = None,
     cooldown: timedelta | None = None,
 ) -> Approval:
@@ -65,7 +66,7 @@ def settle(
             tx.approvals.set_timing(decided)
         return decided
     ended = end(tx, decided, status, now, who, answer=answer, cooldown=cooldown)
-    if status is Status.APPROVED and (effect := EFFECTS.get(approval.kind)) is not None:
+    if status is Status.APPROVED and (effect := effects.on_approval.get(approval.kind)) is not None:
         outcome = Outcome(OutcomeState.SUCCEEDED, effect(tx, ended))
         tx.approvals.set_outcome(approval.id, outcome)
         record(tx, approval, result_of(outcome), now)
@@ -74,7 +75,14 @@ def settle(
 
 
 def decide_by_rule(
-    tx: Transaction, approval: Approval, rule: str, verdict: Verdict, now: datetime, *, cooldown: timedelta | None
+    tx: Transaction,
+    approval: Approval,
+    rule: str,
+    verdict: Verdict,
+    now: datetime,
+    *,
+    effects: Effects,
+    cooldown: timedelta | None,
 ) -> None:
     """Record a policy rule's decision, under the rule's name."""
     decision = Decision(
@@ -93,4 +101,4 @@ def decide_by_rule(
         verdict=verdict, stage=POLICY_STAGE, digest=approval.digest, approver=decision.approver, rule=rule
     )
     record(tx, approval, decided, now, assurance=Assurance.NONE)
-    settle(tx, approval, decision, now, None, cooldown=cooldown)
+    settle(tx, approval, decision, now, None, effects=effects, cooldown=cooldown)

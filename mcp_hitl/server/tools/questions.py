@@ -2,6 +2,7 @@
 
 from mcp_types import ElicitResult, InputRequiredResult
 
+from mcp_hitl.desk.transactions import counter_table
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
@@ -63,7 +64,7 @@ async def increase_counter(call: Call, arguments: Confirm) -> Outcome:
 
 
 async def _uncounted(call: Call, text: str) -> Reply:
-    return Reply({"counter": as_json(await call.desk.approvals.counter()), "increased_by": 0}, text)
+    return Reply({"counter": as_json(await call.desk.read(counter_table.value_of)), "increased_by": 0}, text)
 
 
 async def _ask(call: Call, question: Seen, message: str) -> Seen | InputRequiredResult:
