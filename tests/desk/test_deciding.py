@@ -13,13 +13,13 @@ from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, Said, hour, said, say
 from samples import START
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.transactions.counter_table import value_of
 from mcp_hitl.desk.transactions.decide import MAX_COMMENT
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.evidence.audit import Event, content_digest
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.values.errors import AlreadyResolved, Conflict, HitlError, Invalid, NotAllowed, NotFound
+from mcp_hitl.flows.counter import value_of
 
 pytestmark = pytest.mark.anyio
 NOBODY = "apr_01jd9xkm8g0123456789abcdef"

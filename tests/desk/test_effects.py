@@ -6,8 +6,8 @@ import pytest
 from desk_samples import AGENT, LUNCH, WatchedStore
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.transactions import counter_table as counter
-from mcp_hitl.desk.transactions.expense_table import add_expense, expenses
+from mcp_hitl.flows import counter
+from mcp_hitl.flows.expense_table import add_expense, expenses
 
 pytestmark = pytest.mark.anyio
 

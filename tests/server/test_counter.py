@@ -13,8 +13,8 @@ from mcp_types import INVALID_PARAMS, ElicitRequestFormParams, ElicitResult, Inp
 from server.rig import GUARD_SECONDS, MODERN, OLDER, Pipes, Rig, Rounds, a_rig, pipes, post, reached, short_forms, valid
 from wires import CANCEL, DECLINE, PROTOCOLS, TRANSPORTS, Person, accept, connect, content, text
 
-from mcp_hitl.desk.transactions.counter_table import value_of
 from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.flows.counter import value_of
 
 pytestmark = pytest.mark.anyio
 

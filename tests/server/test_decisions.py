@@ -9,12 +9,12 @@ from mcp_types import ElicitRequestFormParams, ElicitResult
 from server.rig import GUARD_SECONDS, INBOX, MODERN, OLDER, Rig, Rounds, refused, valid
 from wires import CANCEL, DECLINE, PROTOCOLS, TRANSPORTS, Person, accept, connect, content, text
 
-from mcp_hitl.desk.transactions.counter_table import value_of
 from mcp_hitl.desk.transactions.decide import MAX_COMMENT
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.flows.counter import value_of
 
 pytestmark = pytest.mark.anyio
 

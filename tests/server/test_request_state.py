@@ -11,7 +11,7 @@ from server.rig import MODERN, Rig, Rounds, listening
 from warm import warm
 from wires import DECLINE, Person, accept, connect, content, text, unmeasured
 
-from mcp_hitl.desk.transactions.counter_table import value_of
+from mcp_hitl.flows.counter import value_of
 from mcp_hitl.server.app import STATE_SECONDS
 
 pytestmark = pytest.mark.anyio

@@ -26,12 +26,12 @@ from server.rig import (
 )
 from wires import CANCEL, DECLINE, PROTOCOLS, Person, accept, connect, content, text
 
-from mcp_hitl.desk.transactions.counter_table import value_of
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.flows.counter import value_of
 from mcp_hitl.mcp.call import FORM_SECONDS
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.server.tools import TOOLS
