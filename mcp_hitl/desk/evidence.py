@@ -34,7 +34,10 @@ _ERASED_TOGETHER = 100
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of a check: the number of entries, the head's hash, and the first fault, None if there is none."""
+    """The result of a check: the number of entries, the head's hash, and the first fault.
+
+    What could not be checked is a fault too. If there is none, `wrong` is None.
+    """
 
     entries: int
     head: str
@@ -88,7 +91,16 @@ class Evidence:
 
         Contents are kept while a flow needs them, and while an outcome is unknown. The log still verifies. `who` is
         None if the policy's retention time causes the erasure. Traces that readers left in the files are erased too.
+
+        Raises:
+            Unavailable: a kind keeps contents in a table of which this program does not know. Nothing was erased.
         """
+        unknown = self._at.effects.missing_tables
+        if unknown:
+            raise Unavailable(
+                f"This program does not know the tables in which these kinds keep contents: {', '.join(unknown)}. "
+                "Nothing was erased. Erase with mcp-hitl."
+            )
         erased, after = 0, ""
         until = self._at.clock() - older_than
         while page := await self._at.store.read(partial(_erasable, until=until, after=after)):
@@ -169,6 +181,9 @@ def _verify(view: View, effects: Effects, expect: str | None) -> Finding:
         return Finding(ledger.seq, ledger.head, str(broken))
     except Unreadable as error:
         return Finding(ledger.seq, ledger.head, f"something stored beside the log cannot be read: {error}")
+    unknown = effects.missing_tables
+    if unknown:
+        return Finding(ledger.seq, ledger.head, f"this program cannot check the tables of {', '.join(unknown)}")
     return Finding(ledger.seq, ledger.head)
 
 

@@ -36,9 +36,11 @@ def increase(tx: Transaction, approval: Approval) -> JsonObject:
     """Increase the counter by the number that the person entered, and return its new value.
 
     Raises:
-        Invalid: the sum would have more digits than a JSON number keeps.
+        Invalid: the sum would have more digits than a JSON number keeps, or a rule approved, which enters no number.
     """
-    amount = number((approval.answer or {})["amount"], "amount")
+    if approval.answer is None:
+        raise Invalid("The counter needs the number that a person enters, so no rule can approve it.")
+    amount = number(approval.answer["amount"], "amount")
     value = add(tx, amount)
     if abs(value) > MAX_COUNTER:
         raise Invalid(f"The counter cannot go beyond ±{MAX_COUNTER:,}.")

@@ -56,7 +56,11 @@ def settle(
     answer: JsonObject | None = None,
     cooldown: timedelta | None = None,
 ) -> Approval:
-    """Apply a decision that was just added: resolve, or move to the next stage. Return the resulting approval."""
+    """Apply a decision that was just added: resolve, or move to the next stage. Return the resulting approval.
+
+    Raises:
+        Unavailable: it would approve a kind whose effect is not in `effects`.
+    """
     decisions = (*approval.decisions_in_force, decision)
     status = resolve(approval, decisions, now)
     decided = replace(approval, decisions=(*approval.decisions, decision))
@@ -65,8 +69,9 @@ def settle(
             decided = replace(decided, stage_since=now, timed_to=now, escalated=())
             tx.approvals.set_timing(decided)
         return decided
+    effect = effects.of(approval.kind) if status is Status.APPROVED else None
     ended = end(tx, decided, status, now, who, answer=answer, cooldown=cooldown)
-    if status is Status.APPROVED and (effect := effects.on_approval.get(approval.kind)) is not None:
+    if effect is not None:
         outcome = Outcome(OutcomeState.SUCCEEDED, effect(tx, ended))
         tx.approvals.set_outcome(approval.id, outcome)
         record(tx, approval, result_of(outcome), now)
