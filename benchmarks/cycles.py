@@ -22,6 +22,7 @@ from benchmarks.waiting import decide
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import OutcomeState
 from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -70,7 +71,7 @@ async def measure() -> list[Figure]:
 @asynccontextmanager
 async def _serving(path: Path) -> AsyncGenerator[Desk]:
     store = SqliteStore(path)
-    async with serve(Desk(store)) as desk:
+    async with serve(Desk(store, effects=EFFECTS)) as desk:
         yield desk
     await store.close()
 
@@ -126,7 +127,7 @@ class Completed:
 async def _latencies(path: Path, together: int) -> Latencies:
     taken = Latencies()
     other = SqliteStore(path)
-    elsewhere = Desk(other)
+    elsewhere = Desk(other, effects=EFFECTS)
     async with _serving(path) as desk:
         numbers = iter(range(CYCLES // 4))
 

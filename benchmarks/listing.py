@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.figures import ANA, Figure, database, lunch
 from mcp_hitl.desk import Desk
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.sqlite.connection import connect
 
@@ -19,7 +20,7 @@ async def measure() -> list[Figure]:
         await _fill(one, SMALL, 0)
         await _fill(other, LARGE, DECIDED)
         stores = SqliteStore(one), SqliteStore(other)
-        small, large = [Desk(store) for store in stores]
+        small, large = [Desk(store, effects=EFFECTS) for store in stores]
         taken: tuple[list[float], list[float]] = ([], [])
         for _ in range(ROUNDS):
             for desk, times in ((small, taken[0]), (large, taken[1])):
@@ -39,7 +40,7 @@ async def measure() -> list[Figure]:
 async def _fill(path: Path, pending: int, decided: int) -> None:
     """One approval through the desk, and the others as copies of it."""
     store = SqliteStore(path)
-    model = (await Desk(store).approvals.submit(ANA, "action", lunch(0), claim="Lunch")).id
+    model = (await Desk(store, effects=EFFECTS).approvals.submit(ANA, "action", lunch(0), claim="Lunch")).id
     await store.close()
     db = connect(path)
     columns = [row[1] for row in db.execute("PRAGMA table_info(approvals)")]

@@ -26,6 +26,7 @@ from benchmarks.figures import ANA, Figure, database, lunch
 from benchmarks.waiting import decide
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.door import cookie_name
 from mcp_hitl.web.sign_in import link
@@ -45,7 +46,7 @@ async def measure() -> list[Figure]:
     """The figures of streams, and of pages where there is a browser."""
     with database() as path:
         store = SqliteStore(path)
-        desk = Desk(store)
+        desk = Desk(store, effects=EFFECTS)
         for start in range(0, PENDING, 1_000):
             await asyncio.gather(
                 *(desk.approvals.submit(ANA, "expense", lunch(n)) for n in range(start, start + 1_000))

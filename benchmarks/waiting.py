@@ -21,6 +21,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
 
 WAITERS = 1_000
@@ -41,7 +42,7 @@ async def _in_process() -> Figure:
     seconds: list[float] = []
     with database() as path:
         store = SqliteStore(path)
-        async with Desk(store).open() as desk:
+        async with Desk(store, effects=EFFECTS).open() as desk:
             waiting = await _submitted(desk)
             returned = {approval.id: asyncio.Future[float]() for approval in waiting}
 
@@ -63,7 +64,7 @@ async def _across_processes(path: Path) -> list[Figure]:
     server = StdioServerParameters(command=sys.executable, args=["-m", "mcp_hitl", "--db", str(path)])
     figures: list[Figure] = []
     store = SqliteStore(path)
-    desk = Desk(store)
+    desk = Desk(store, effects=EFFECTS)
     waiting = await _submitted(desk)
     returned = {approval.id: asyncio.Future[float]() for approval in waiting}
     async with Client(server, mode="2026-07-28") as client, anyio.create_task_group() as tasks:

@@ -34,6 +34,7 @@ from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.engine.flow import Flow, Step
 from mcp_hitl.engine.signals import Failed, NotApproved
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.serving.views import views_of
 from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.opening import open_store
@@ -93,6 +94,7 @@ class Approvals:
         rulebook = replace(settings.rulebook, kinds=self._kinds)
         desk = Desk(
             store,
+            effects=EFFECTS,
             rulebook=rulebook,
             retention=settings.retention,
         )

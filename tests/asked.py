@@ -12,6 +12,7 @@ from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.desk.feed import ANY
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
 
 PATIENCE = 60.0
@@ -93,7 +94,7 @@ def on_desk(database: Path, work: Any, *, clock: Callable[[], datetime] = system
     async def main() -> Any:
         store = SqliteStore(database)
         try:
-            return await work(Desk(store, clock=clock))
+            return await work(Desk(store, effects=EFFECTS, clock=clock))
         finally:
             await store.close()
 

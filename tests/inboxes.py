@@ -21,6 +21,7 @@ from wires import promptly
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.host import is_ours
 
@@ -33,7 +34,7 @@ _HANDED_OVER = "The browser has it."
 async def inbox_of(database: Path, but: str | None = None) -> str:
     """Where the inbox is, once one answers that proves to be of this database, at another address than `but`."""
     store = SqliteStore(database)
-    desk = Desk(store)
+    desk = Desk(store, effects=EFFECTS)
     try:
         with anyio.fail_after(PATIENCE):
             while True:

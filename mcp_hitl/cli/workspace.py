@@ -12,6 +12,7 @@ from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.config import Settings, load
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.present.views import Views
 from mcp_hitl.serving.views import views_of
 from mcp_hitl.store.opening import open_store
@@ -49,7 +50,7 @@ async def workspace(settings: Settings) -> AsyncGenerator[Workspace]:
     """
     store = open_store(settings.database)
     try:
-        desk = Desk(store, rulebook=settings.rulebook, retention=settings.retention)
+        desk = Desk(store, effects=EFFECTS, rulebook=settings.rulebook, retention=settings.retention)
         await desk.check_policy()
         await desk.inbox.find_inbox()
         yield Workspace(settings, store, desk, views_of(desk, inbox=_inbox(settings)), os_user())

@@ -3,12 +3,11 @@
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from decimal import Decimal
 
 import anyio
 
 from mcp_hitl.desk.context import Context, check_id, found
-from mcp_hitl.desk.transactions import counter_table, decide, edit, redeem, submit
+from mcp_hitl.desk.transactions import decide, edit, redeem, submit
 from mcp_hitl.desk.transactions.record import instant
 from mcp_hitl.desk.transactions.submit import Request
 from mcp_hitl.domain.approvals.approval import Approval, Status
@@ -83,7 +82,9 @@ class Approvals:
             id=approval_id(clock, secrets.randbits(RANDOM_BITS)),
             form=kind.form_of(payload),
         )
-        opened = await self._at.store.write(lambda tx: submit.open_or_join(tx, request, clock, self._at.rulebook))
+        opened = await self._at.store.write(
+            lambda tx: submit.open_or_join(tx, request, clock, self._at.rulebook, self._at.effects)
+        )
         if opened.digest == request.payload.digest:
             return as_seen_by(Audience.HOLDER, opened, kind)
         return self._at.see(requester, opened, self._at.clock())
@@ -195,7 +196,9 @@ class Approvals:
             comment=comment,
             form=kind.form_of(payload),
         )
-        edited = await self._at.store.write(lambda tx: edit.edit(tx, wanted, self._at.clock(), kind, self._at.rulebook))
+        edited = await self._at.store.write(
+            lambda tx: edit.edit(tx, wanted, self._at.clock(), kind, self._at.rulebook, self._at.effects)
+        )
         return self._at.see(editor, edited, self._at.clock())
 
     async def cancel(self, principal: Principal, approval_id: str, reason: str | None = None) -> Seen:
@@ -236,10 +239,6 @@ class Approvals:
         return await self._at.change(
             caller, approval_id, lambda tx: redeem.report(tx, who, approval_id, succeeded, note, self._at.clock())
         )
-
-    async def counter(self) -> Decimal:
-        """Return the counter's value."""
-        return await self._at.store.read(counter_table.value_of)
 
     async def _until(self, changed: anyio.Event, seconds: float, started: float, tick: Tick | None) -> None:
         """Wait for a change or until the time is over, and call `tick` meanwhile."""

@@ -8,6 +8,7 @@ import anyio
 
 from mcp_hitl.desk.audience import audience
 from mcp_hitl.desk.feed import Feed
+from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.seen import Audience, Seen, as_seen_by, hides
 from mcp_hitl.domain.policy.kinds import Kind
@@ -26,11 +27,12 @@ Clock = Callable[[], datetime]
 class Context:
     """Where the parts of one desk work."""
 
-    def __init__(self, store: Store, rulebook: Rulebook, clock: Clock) -> None:
-        """Share `store`, `rulebook` and `clock`, and one change feed."""
+    def __init__(self, store: Store, rulebook: Rulebook, clock: Clock, effects: Effects) -> None:
+        """Share `store`, `rulebook`, `clock` and `effects`, and one change feed."""
         self.store = store
         self.rulebook = rulebook
         self.clock = clock
+        self.effects = effects
         self.feed = Feed(store)
         self.stopping = anyio.Event()
 

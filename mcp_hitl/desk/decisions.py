@@ -48,7 +48,9 @@ class Decisions:
             looked=shown.looked(self._at.clock()) if looked is None else looked,
         )
         return await self._at.change(
-            approver, shown.approval, lambda tx: decide.decide(tx, shown, vote, self._at.clock(), self._at.rulebook)
+            approver,
+            shown.approval,
+            lambda tx: decide.decide(tx, shown, vote, self._at.clock(), self._at.rulebook, self._at.effects),
         )
 
     async def check_beforehand(

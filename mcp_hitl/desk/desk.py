@@ -1,10 +1,10 @@
 """The desk: everything that a front-end can read or change."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
@@ -14,6 +14,7 @@ from mcp_hitl.desk.decisions import Decisions
 from mcp_hitl.desk.search import Search
 from mcp_hitl.desk.sign_in import InboxAccess
 from mcp_hitl.desk.stops import Stops
+from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.clients import Client
 from mcp_hitl.domain.approvals.seen import Seen
@@ -24,9 +25,12 @@ from mcp_hitl.domain.values.errors import NotAllowed
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 if TYPE_CHECKING:
     from mcp_hitl.desk.evidence import Evidence
+
+T = TypeVar("T")
 
 
 def system_clock() -> datetime:
@@ -41,18 +45,20 @@ class Desk:
         self,
         store: Store,
         *,
+        effects: Effects,
         rulebook: Rulebook | None = None,
         retention: timedelta | None = None,
         clock: Clock = system_clock,
     ) -> None:
-        """Serve the approvals in `store` by `rulebook`.
+        """Serve the approvals in `store` by `rulebook`. `effects` is what kinds do when they are approved.
 
         `retention` is how long contents are kept after an approval has ended; None keeps them forever.
         """
-        self._at = at = Context(store, rulebook or Rulebook(), clock)
+        self._at = at = Context(store, rulebook or Rulebook(), clock, effects)
         self.store = store
         self.retention = retention
         self.clock = clock
+        self.effects = effects
         self.feed = at.feed
         self.stopping = at.stopping
         self.approvals = Approvals(at)
@@ -73,6 +79,10 @@ class Desk:
     def see(self, principal: Principal, approval: Approval, now: datetime) -> Seen:
         """Return what the principal sees of an approval; see `Context.see`."""
         return self._at.see(principal, approval, now)
+
+    async def read(self, work: Callable[[View], T]) -> T:
+        """Return what `work` reads in the tables that a flow or an effect has of its own."""
+        return await self.store.read(work)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator["Desk"]:

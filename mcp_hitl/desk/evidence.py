@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mcp_hitl.desk.context import Context
-from mcp_hitl.desk.transactions.own_tables import OWN_TABLES
+from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
@@ -34,7 +34,10 @@ _ERASED_TOGETHER = 100
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of a check: the number of entries, the head's hash, and the first fault, None if there is none."""
+    """The result of a check: the number of entries, the head's hash, and the first fault.
+
+    What could not be checked is a fault too. If there is none, `wrong` is None.
+    """
 
     entries: int
     head: str
@@ -63,7 +66,7 @@ class Evidence:
         the file was replaced by another.
         """
         try:
-            return await self._at.store.survey(lambda view: _verify(view, expect))
+            return await self._at.store.survey(lambda view: _verify(view, self._at.effects, expect))
         except Unavailable as error:
             return Finding(0, "", f"the database cannot be read: {error}")
 
@@ -88,7 +91,16 @@ class Evidence:
 
         Contents are kept while a flow needs them, and while an outcome is unknown. The log still verifies. `who` is
         None if the policy's retention time causes the erasure. Traces that readers left in the files are erased too.
+
+        Raises:
+            Unavailable: a kind keeps contents in a table of which this program does not know. Nothing was erased.
         """
+        unknown = self._at.effects.missing_tables
+        if unknown:
+            raise Unavailable(
+                f"This program does not know the tables in which these kinds keep contents: {', '.join(unknown)}. "
+                "Nothing was erased. Erase with mcp-hitl."
+            )
         erased, after = 0, ""
         until = self._at.clock() - older_than
         while page := await self._at.store.read(partial(_erasable, until=until, after=after)):
@@ -109,7 +121,7 @@ class Evidence:
                 continue
             if approval.resolved_at <= now - older_than and _is_over(tx, approval):
                 tx.approvals.erase(approval.id, now)
-                for table in OWN_TABLES:
+                for table in self._at.effects.tables.values():
                     table.erase(tx, approval.id)
                 record(tx, approval, Erased(), now, who)
                 erased += 1
@@ -151,7 +163,7 @@ def _erasable(view: View, *, until: datetime, after: str) -> list[str]:
     return view.sweeps.erasable(until, after, _ERASED_TOGETHER)
 
 
-def _verify(view: View, expect: str | None) -> Finding:
+def _verify(view: View, effects: Effects, expect: str | None) -> Finding:
     ledger = Ledger(genesis(view.facts.database_id()))
     try:
         try:
@@ -162,18 +174,21 @@ def _verify(view: View, expect: str | None) -> Finding:
             except Unreadable:
                 raise Broken(f"entry {ledger.seq + 1} was changed: it cannot be read") from None
         ledger.check_end(expect)
-        _check_every(view, ledger)
+        _check_every(view, ledger, effects)
         if {stop.kind or "": (stop.by, stop.at) for stop in view.stops.all()} != ledger.paused:
             raise Broken("the stored pauses are not those in the log")
     except Broken as broken:
         return Finding(ledger.seq, ledger.head, str(broken))
     except Unreadable as error:
         return Finding(ledger.seq, ledger.head, f"something stored beside the log cannot be read: {error}")
+    unknown = effects.missing_tables
+    if unknown:
+        return Finding(ledger.seq, ledger.head, f"this program cannot check the tables of {', '.join(unknown)}")
     return Finding(ledger.seq, ledger.head)
 
 
-def _check_every(view: View, ledger: Ledger) -> None:
-    kept = [(table, table.rows(view)) for table in OWN_TABLES]
+def _check_every(view: View, ledger: Ledger, effects: Effects) -> None:
+    kept = [(table, table.rows(view)) for table in effects.tables.values()]
     for approval_id in ledger.approvals:
         try:
             approval = view.approvals.get(approval_id)

@@ -11,6 +11,7 @@ import anyio
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
+from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.end import end
 from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
@@ -66,6 +67,7 @@ class Run:
         *,
         clock: Callable[[], datetime],
         rulebook: Rulebook,
+        effects: Effects,
         make: Make,
     ) -> None:
         """Continue the claimed flow; `flow` is its code, and `make` returns an instance of it."""
@@ -75,7 +77,9 @@ class Run:
         self._make = make
         self._clock = clock
         self._journal = Journal(store, claimed.lease, claimed.approval, claimed.journal, clock=clock, rulebook=rulebook)
-        self._waits = Waits(store, self._journal, rulebook=rulebook, new_id=_new_id, refused=claimed.refused)
+        self._waits = Waits(
+            store, self._journal, rulebook=rulebook, effects=effects, new_id=_new_id, refused=claimed.refused
+        )
 
     async def carry_on(self) -> None:
         """Run the flow until it waits or ends. Stop if the lease or the database is lost."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
+from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.record import instant
 from mcp_hitl.desk.transactions.redeem import check_valid
 from mcp_hitl.domain.approvals.approval import Approval, Status
@@ -42,6 +43,7 @@ class Runner:
         *,
         clock: Callable[[], datetime],
         rulebook: Rulebook,
+        effects: Effects,
         flows: Mapping[str, type[AnyFlow]],
         make: Make,
     ) -> None:
@@ -49,6 +51,7 @@ class Runner:
         self._store = store
         self._clock = clock
         self._rulebook = rulebook
+        self._effects = effects
         self._flows = dict(flows)
         self._make = make
         self._claims = Claims(store, clock, _renewed, at_once=AT_ONCE)
@@ -107,7 +110,16 @@ class Runner:
 
     async def _carry_on(self, claimed: Claimed) -> None:
         flow = self._flows[claimed.lease.kind]
-        await Run(self._store, claimed, flow, clock=self._clock, rulebook=self._rulebook, make=self._make).carry_on()
+        run = Run(
+            self._store,
+            claimed,
+            flow,
+            clock=self._clock,
+            rulebook=self._rulebook,
+            effects=self._effects,
+            make=self._make,
+        )
+        await run.carry_on()
 
 
 def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[str, type[AnyFlow]]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from mcp_hitl.desk.transactions.edit import complete
+from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.record import locked, record
 from mcp_hitl.desk.transactions.submit import Request, open_approval
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
@@ -62,6 +63,7 @@ class Waits:
         journal: Journal,
         *,
         rulebook: Rulebook,
+        effects: Effects,
         new_id: Callable[[datetime], str],
         refused: NotAllowed | None,
     ) -> None:
@@ -73,6 +75,7 @@ class Waits:
         self._store = store
         self._journal = journal
         self._rulebook = rulebook
+        self._effects = effects
         self._new_id = new_id
         self._refused = refused
         self._count = 0
@@ -180,7 +183,7 @@ class Waits:
         admitted = self._admitted(approval, wait.payload)
         if approval.status is Status.PENDING and approval.revision == 1 and admitted.digest != approval.digest:
             kind = self._rulebook.kinds[approval.kind]
-            return complete(tx, approval, admitted, kind, self._rulebook, now)
+            return complete(tx, approval, admitted, kind, self._rulebook, now, self._effects)
         return approval
 
     def _admitted(self, approval: Approval, payload: Any) -> Payload:
@@ -203,4 +206,4 @@ class Waits:
             flow=self._journal.lease.flow,
             timeout=wait.span,
         )
-        return open_approval(tx, request, now, self._rulebook)
+        return open_approval(tx, request, now, self._rulebook, self._effects)

@@ -22,7 +22,7 @@ def http_app(server: ApprovalServer, hosts: Sequence[str], routes: Sequence[Base
 
     async def readyz(request: Request) -> Response:
         try:
-            await server.desk.approvals.counter()
+            await server.desk.read(lambda view: view.facts.profile())
         except HitlError as error:
             return JSONResponse({"status": "unavailable", "message": str(error)}, status_code=503)
         return JSONResponse({"status": "ok"})

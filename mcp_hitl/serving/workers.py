@@ -83,7 +83,7 @@ def runner_of(desk: Desk, flows: Flows | None = None, *, make: Make = new) -> Ru
     `make` returns the instance of a flow for one run, and can hand it what it needs, such as a connection.
     """
     known = load_flows(desk.rulebook, flows or {})
-    return Runner(desk.store, clock=desk.clock, rulebook=desk.rulebook, flows=known, make=make)
+    return Runner(desk.store, clock=desk.clock, rulebook=desk.rulebook, effects=desk.effects, flows=known, make=make)
 
 
 class _Turns:

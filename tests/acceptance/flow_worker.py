@@ -18,6 +18,7 @@ from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.ids import flow_id
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.serving.workers import runner_of
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.store import Store
@@ -160,7 +161,7 @@ async def _carry_on(folder: Path, start: int, n: int | None, side: Side) -> None
         ticks += 1  # a millisecond each time it is asked, so that a sleep is over when it is looked at again
         return START + timedelta(minutes=start, milliseconds=ticks)
 
-    desk = Desk(store, rulebook=rulebook, clock=clock)
+    desk = Desk(store, effects=EFFECTS, rulebook=rulebook, clock=clock)
     order = await desk.approvals.submit(AGENT, ORDER.name, {"order": 17}, dedup_key="order 17")
     runner = runner_of(desk, {ORDER.name: OrderFlow})
     flow = flow_id(order.id)

@@ -9,6 +9,7 @@ from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.cli.serve import serve_http
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.mcp.callers import always
 from mcp_hitl.mcp.stdio import serve_stdio
 from mcp_hitl.server.app import ApprovalServer
@@ -23,7 +24,7 @@ def _say(address: Origin) -> None:
 async def main(transport: str, database: Path) -> None:
     """Serve like the real one, with less patience."""
     store = SqliteStore(database)
-    async with Desk(store).open() as desk:
+    async with Desk(store, effects=EFFECTS).open() as desk:
         server = ApprovalServer(
             desk, always(os_user()), views=views_of(desk, inbox="in a test"), key=bytes(32), form_seconds=0.3
         )

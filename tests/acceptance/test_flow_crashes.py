@@ -19,6 +19,7 @@ import pytest
 from acceptance.flow_worker import Side, carry_on
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
 
 if sys.platform == "win32":
@@ -135,7 +136,7 @@ class Trial:
         async def verify() -> str | None:
             store = SqliteStore(self.folder / "hitl.db")
             try:
-                return (await Desk(store).evidence.verify()).wrong
+                return (await Desk(store, effects=EFFECTS).evidence.verify()).wrong
             finally:
                 await store.close()
 

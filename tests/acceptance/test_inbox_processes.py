@@ -28,6 +28,7 @@ from wires import http_server, launcher, promptly
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.host import is_ours
 
@@ -161,7 +162,7 @@ async def test_a_stranger_on_the_port_of_an_inbox_that_has_ended_is_left_alone(d
 @pytest.mark.parametrize("how", ["rubbish", "relay"])
 async def test_a_stranger_at_the_recorded_address_is_not_opened(database: Path, how: str) -> None:
     store = SqliteStore(database)
-    desk = Desk(store)
+    desk = Desk(store, effects=EFFECTS)
     assert desk.inbox.take_inbox()
     with http_server(database) as (endpoint, _):
         ours = endpoint.removesuffix("/mcp")
@@ -203,7 +204,7 @@ async def test_the_url_of_an_approval_is_its_page_while_somebody_serves_it_and_n
 
 async def test_who_is_too_late_to_serve_it_goes_on_to_the_one_that_was_faster(database: Path) -> None:
     store = SqliteStore(database)
-    desk = Desk(store)
+    desk = Desk(store, effects=EFFECTS)
     assert desk.inbox.take_inbox()
     with http_server(database) as (endpoint, _), opening(database) as opened:
         opened.person.until("Waiting for it")

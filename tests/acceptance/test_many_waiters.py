@@ -12,6 +12,7 @@ from wires import Person, accept, connect, content
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.mcp.callers import always
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.serving.views import views_of
@@ -70,7 +71,7 @@ class Waiting:
 async def waiting(path: Path, callers: int) -> AsyncGenerator[Waiting]:
     """That many callers in one server, each waiting through a client's call; all have looked once and wait now."""
     store = CountingStore(path)
-    async with Desk(store).open() as desk:
+    async with Desk(store, effects=EFFECTS).open() as desk:
         server = ApprovalServer(desk, always(ANA), views=views_of(desk, inbox="in a test"), key=bytes(32)).mcp
         async with connect(server, MODERN, person=Person(accept(decision="approve"))) as client:
             lunches = [{"amount": n, "currency": "USD", "description": "Lunch"} for n in range(1, callers + 1)]
@@ -109,7 +110,7 @@ async def test_a_thousand_who_wait_keep_no_timer_hot(tmp_path: Path) -> None:
 
 async def test_nobody_waiting_means_that_nothing_is_read(tmp_path: Path) -> None:
     store = CountingStore(tmp_path / "hitl.db")
-    async with Desk(store).open() as desk:
+    async with Desk(store, effects=EFFECTS).open() as desk:
         for amount in range(1, 20):
             await desk.approvals.submit(ANA, "expense", {"amount": amount, "currency": "USD", "description": "Lunch"})
         assert store.reads == 0

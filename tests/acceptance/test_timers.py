@@ -16,6 +16,7 @@ from team_samples import AGENT, a_rulebook, after
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.evidence.audit import Event
 from mcp_hitl.domain.policy.policy import Policy, Stage
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -68,7 +69,7 @@ def let_time_pass(database: Path, hours: float) -> int:
 async def test_each_reminder_escalation_and_expiry_happens_once_among_many_processes(tmp_path: Path) -> None:
     database, clock = tmp_path / "hitl.db", Clock()
     store = SqliteStore(database)
-    desk = Desk(store, rulebook=BOOK, clock=clock)
+    desk = Desk(store, effects=EFFECTS, rulebook=BOOK, clock=clock)
     ids = [(await desk.approvals.submit(AGENT, "thing", {"n": number})).id for number in range(APPROVALS)]
 
     once: Counter[tuple[str, str, object]] = Counter()

@@ -11,6 +11,7 @@ import anyio
 from samples import START
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.serving.workers import timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -19,7 +20,7 @@ async def main(database: Path, hours: float) -> None:
     """Be ready, wait for the others, and let time pass to so many hours after the beginning."""
     now = START + timedelta(hours=hours)
     store = SqliteStore(database)
-    timers = timers_of(Desk(store, clock=lambda: now))
+    timers = timers_of(Desk(store, effects=EFFECTS, clock=lambda: now))
     print("ready", flush=True)
     sys.stdin.readline()
     print(await timers.catch_up(), flush=True)

@@ -14,6 +14,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
 
 ASKED = {"approve": "Approve this? [y/N]: ", "reject": "Reject this? [y/N]: "}
@@ -121,7 +122,7 @@ def test_t22_whoever_is_no_approver_can_look_and_not_decide(database: Path, tmp_
     async def main() -> str:
         store = SqliteStore(database)
         try:
-            desk = Desk(store, rulebook=parse(TEAM).rulebook)
+            desk = Desk(store, effects=EFFECTS, rulebook=parse(TEAM).rulebook)
             await desk.check_policy()
             return (await desk.approvals.submit(AGENT, "action", {"amount": 900})).id
         finally:

@@ -10,6 +10,7 @@ from desk_samples import LONG, RULEBOOK, Clock, WatchedStore
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
 
 
@@ -30,7 +31,7 @@ async def store(tmp_path: Path) -> AsyncGenerator[WatchedStore]:
 @pytest.fixture
 async def desk(store: WatchedStore, clock: Clock) -> Desk:
     """The desk of one process."""
-    return Desk(store, rulebook=RULEBOOK, clock=clock)
+    return Desk(store, effects=EFFECTS, rulebook=RULEBOOK, clock=clock)
 
 
 @pytest.fixture
@@ -44,14 +45,14 @@ async def served(desk: Desk) -> AsyncGenerator[Desk]:
 @pytest.fixture
 def under(store: WatchedStore, clock: Clock) -> Callable[[Rulebook], Desk]:
     """A desk on the same database, under another policy."""
-    return lambda rulebook: Desk(store, rulebook=rulebook, clock=clock)
+    return lambda rulebook: Desk(store, effects=EFFECTS, rulebook=rulebook, clock=clock)
 
 
 @pytest.fixture
 async def elsewhere(desk: Desk, tmp_path: Path, clock: Clock) -> AsyncGenerator[Desk]:
     """The desk of another process on the same file."""
     store = SqliteStore(tmp_path / "hitl.db")
-    yield Desk(store, rulebook=RULEBOOK, clock=clock)
+    yield Desk(store, effects=EFFECTS, rulebook=RULEBOOK, clock=clock)
     await store.close()
 
 
@@ -60,5 +61,5 @@ async def foreign(tmp_path: Path, clock: Clock) -> AsyncGenerator[Desk]:
     """The desk of another database, where other approvals lie."""
     clock.advance(timedelta(milliseconds=1))
     store = SqliteStore(tmp_path / "foreign.db")
-    yield Desk(store, rulebook=RULEBOOK, clock=clock)
+    yield Desk(store, effects=EFFECTS, rulebook=RULEBOOK, clock=clock)
     await store.close()

@@ -19,6 +19,7 @@ from mcp_hitl.domain.evidence.audit import Event, content_digest
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.values.errors import AlreadyResolved, Conflict, HitlError, Invalid, NotAllowed, NotFound
+from mcp_hitl.flows.counter import value_of
 
 pytestmark = pytest.mark.anyio
 NOBODY = "apr_01jd9xkm8g0123456789abcdef"
@@ -345,7 +346,7 @@ async def test_an_answered_counter_counts_once_and_tells_everybody_the_same(desk
     assert await say(desk, words) == first
     with pytest.raises(AlreadyResolved):
         await say(desk, replace(words, nonce="form-2"))
-    assert await desk.approvals.counter() == 5
+    assert await desk.read(value_of) == 5
     trail = (await desk.approvals.trail(AGENT, opened.id)).entries
     assert [recorded.entry.event for recorded in trail] == [
         Event.OPENED,
@@ -368,7 +369,7 @@ async def test_a_counter_that_was_turned_down_or_cancelled_counts_nothing(desk: 
     assert (await say(desk, said(ANA, rejected, Verdict.REJECT))).outcome.state is OutcomeState.NONE
     cancelled = await desk.approvals.submit(AGENT, "counter", {})
     await desk.approvals.cancel(AGENT, cancelled.id)
-    assert await desk.approvals.counter() == 0
+    assert await desk.read(value_of) == 0
 
 
 @pytest.mark.parametrize(
@@ -387,12 +388,12 @@ async def test_a_counter_that_was_turned_down_or_cancelled_counts_nothing(desk: 
 async def test_an_effect_that_fails_undoes_the_decision_with_it(desk: Desk, amount: float, message: str) -> None:
     first = await desk.approvals.submit(AGENT, "counter", {})
     await say(desk, said(ANA, first, answer={"amount": 1 if amount > 0 else -1}))
-    before = await desk.approvals.counter()
+    before = await desk.read(value_of)
     opened = await desk.approvals.submit(AGENT, "counter", {})
     with pytest.raises(Invalid) as refused:
         await say(desk, said(ANA, opened, answer={"amount": amount}))
     assert str(refused.value).startswith(message)
-    assert await desk.approvals.counter() == before
+    assert await desk.read(value_of) == before
     assert await desk.approvals.get(AGENT, opened.id) == opened
     assert await events(desk, opened) == [Event.OPENED]
 

@@ -30,6 +30,7 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Conflict, Invalid
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.rows import recorded_of
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -644,7 +645,7 @@ async def test_two_stores_write_one_chain(under: Under, elsewhere: Desk) -> None
 async def closed(tmp_path: Path, clock: Clock) -> AsyncGenerator[Path]:
     """A file that no process has open."""
     store = SqliteStore(tmp_path / "closed.db")
-    await a_history(Desk(store, rulebook=BOOK, clock=clock), tmp_path / "closed.db")
+    await a_history(Desk(store, effects=EFFECTS, rulebook=BOOK, clock=clock), tmp_path / "closed.db")
     await store.close()
     yield tmp_path / "closed.db"
 
@@ -652,7 +653,7 @@ async def closed(tmp_path: Path, clock: Clock) -> AsyncGenerator[Path]:
 async def test_a_log_is_the_same_after_opening_it_again(closed: Path, clock: Clock) -> None:
     for _ in range(2):
         store = SqliteStore(closed)
-        evidence = Desk(store, rulebook=BOOK, clock=clock).evidence
+        evidence = Desk(store, effects=EFFECTS, rulebook=BOOK, clock=clock).evidence
         entries = await evidence.entries()
         assert all(isinstance(one, Recorded) and one.intact for one in entries)
         assert await evidence.verify(expect=entries[-1].hash) == Finding(28, entries[-1].hash)

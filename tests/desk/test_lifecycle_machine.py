@@ -16,6 +16,7 @@ from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
 
 NOTHING: MultipleResults[str] = multiple()
@@ -57,7 +58,7 @@ class DeskMachine(RuleBasedStateMachine):
 
     async def _open(self) -> None:
         self.store = SqliteStore(Path(self.folder.name) / "hitl.db")
-        self.desk = Desk(self.store, rulebook=RULEBOOK, clock=self.clock)
+        self.desk = Desk(self.store, effects=EFFECTS, rulebook=RULEBOOK, clock=self.clock)
 
     def teardown(self) -> None:
         """Close the database and remove it."""

@@ -15,6 +15,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.policy.policy import Policy, Verdict
 from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.serving.workers import timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -32,7 +33,7 @@ async def desks(stack: AsyncExitStack, path: Path, clock: Clock, count: int) -> 
         store = SqliteStore(path)
         stack.push_async_callback(store.close)
         ahead = hour() if number == count - 1 else timedelta()
-        made.append(Desk(store, rulebook=BOOK, clock=lambda ahead=ahead: clock() + ahead))
+        made.append(Desk(store, effects=EFFECTS, rulebook=BOOK, clock=lambda ahead=ahead: clock() + ahead))
     return made
 
 

@@ -24,6 +24,7 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of
 from mcp_hitl.domain.values.errors import Conflict, HitlError, Invalid, NotAllowed, NotFound, Paused
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.serving.workers import timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -220,7 +221,7 @@ async def test_t08_fifty_who_redeem_at_once_have_one_effect(under: Under, tmp_pa
     book = a_rulebook(ONE)
     first = under(book)
     stores = [SqliteStore(tmp_path / "hitl.db") for _ in range(4)]
-    desks = [first, *(Desk(store, rulebook=book, clock=clock) for store in stores)]
+    desks = [first, *(Desk(store, effects=EFFECTS, rulebook=book, clock=clock) for store in stores)]
     for n in range(5):
         ready = await approved(first, {"n": n})
         codes: list[str] = []

@@ -23,6 +23,7 @@ from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.policy import Policy, Stage, Verdict
 from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.serving.workers import timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -98,7 +99,7 @@ class TeamMachine(RuleBasedStateMachine):
 
     async def _open(self) -> None:
         self.store = SqliteStore(Path(self.folder.name) / "hitl.db")
-        self.desk = Desk(self.store, rulebook=replace(BOOK, people=self.people), clock=self.clock)
+        self.desk = Desk(self.store, effects=EFFECTS, rulebook=replace(BOOK, people=self.people), clock=self.clock)
 
     def teardown(self) -> None:
         """Check the evidence, close the database and remove it."""

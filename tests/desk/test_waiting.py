@@ -15,6 +15,7 @@ from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.evidence.audit import Event
 from mcp_hitl.domain.policy.kinds import ACTION
 from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.flows.built_in import EFFECTS
 
 pytestmark = pytest.mark.anyio
 
@@ -102,6 +103,7 @@ async def test_what_expires_meanwhile_is_returned_as_expired(store: WatchedStore
     kinds = {**KINDS, "brief": replace(ACTION, name="brief", timeout=timedelta(milliseconds=50))}
     desk = Desk(
         store,
+        effects=EFFECTS,
         rulebook=Rulebook(kinds=kinds),
         clock=lambda: START + timedelta(seconds=anyio.current_time() - began),
     )

@@ -26,6 +26,7 @@ from mcp_hitl import Approvals, Assurance, HitlError, Kind, OutcomeState, Status
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.serving.workers import runner_of
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -89,7 +90,7 @@ async def desk_for(kind: str, folder: Path) -> AsyncGenerator[tuple[Desk, Sqlite
     """A desk that knows one kind, which has a flow."""
     store, clock = SqliteStore(folder / "hitl.db"), Clock()
     kinds = {kind: Kind(name=kind, schema={"type": "object"}, flow="given:ByTheTest")}
-    yield Desk(store, rulebook=Rulebook(kinds=kinds), clock=clock), store, clock
+    yield Desk(store, effects=EFFECTS, rulebook=Rulebook(kinds=kinds), clock=clock), store, clock
     await store.close()
 
 

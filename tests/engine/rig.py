@@ -20,6 +20,7 @@ from mcp_hitl.domain.values.ids import flow_id
 from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.engine.claims import LEASE
 from mcp_hitl.engine.runner import Runner
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.serving.workers import runner_of
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.transaction import Transaction
@@ -60,7 +61,7 @@ class Rig:
     @property
     def desk(self) -> Desk:
         """The desk of a process that was started just now."""
-        return Desk(self.store, rulebook=self.rulebook, clock=self.clock)
+        return Desk(self.store, effects=EFFECTS, rulebook=self.rulebook, clock=self.clock)
 
     def with_kind(self, **changes: Any) -> None:
         """Configure the kind `work` otherwise."""

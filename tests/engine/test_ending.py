@@ -23,6 +23,7 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Conflict, Invalid, NotFound, Unavailable
 from mcp_hitl.engine import claims
 from mcp_hitl.engine.runner import Runner
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.serving.workers import runner_of, serve
 
 pytestmark = pytest.mark.anyio
@@ -407,6 +408,6 @@ async def test_at_the_terminal_no_is_no_and_nobody_there_is_a_refusal(rig: Rig) 
 
 
 async def test_a_desk_without_flows_runs_none(rig: Rig) -> None:
-    desk = Desk(rig.store, rulebook=Rulebook(kinds={"plain": Kind(name="plain", schema={})}))
+    desk = Desk(rig.store, effects=EFFECTS, rulebook=Rulebook(kinds={"plain": Kind(name="plain", schema={})}))
     assert await runner_of(desk).catch_up() == 0
     assert set(KINDS) > {"expense", "work"}

@@ -19,6 +19,7 @@ from mcp_hitl.domain.policy.policy import Policy, Stage
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import AlreadyResolved, Conflict, HitlError
 from mcp_hitl.domain.values.instants import rfc3339
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.serving.workers import serve, timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
@@ -176,7 +177,7 @@ async def test_a_restart_forgets_nothing_and_repeats_nothing(desk: Desk, tmp_pat
     for at, done in ((5, 1), (5, 0), (26, 1), (40, 1), (24 * 7, 1), (24 * 8, 0)):
         clock.now = began + hour(at)
         store = SqliteStore(tmp_path / "hitl.db")
-        assert await timers_of(Desk(store, rulebook=BOOK, clock=clock)).catch_up() == done
+        assert await timers_of(Desk(store, effects=EFFECTS, rulebook=BOOK, clock=clock)).catch_up() == done
         await store.close()
     assert await happened(desk, asked) == [
         "reminded due 4",

@@ -14,6 +14,7 @@ from engine.rig import KINDS, OTHER, WORK, Rig, approved, flow_of, writes
 
 from mcp_hitl import NotApproved, Step
 from mcp_hitl.desk import Desk
+from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.approvals.seen import Seen
@@ -22,6 +23,7 @@ from mcp_hitl.domain.policy.policy import Policy, Stage, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK
 from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.errors import NotAllowed
+from mcp_hitl.engine.claims import LEASE
 from mcp_hitl.engine.runner import Runner
 from mcp_hitl.serving.workers import runner_of, serve, timers_of, working
 
@@ -190,6 +192,28 @@ async def test_an_approval_of_another_kind_follows_that_kinds_policy(rig: Rig) -
     await rig.approve(other.id)
     await rig.go(run)
     assert (await rig.outcome(first)).result == {"value": "other"}
+
+
+async def test_a_rule_approves_nothing_for_a_flow_whose_program_lacks_the_effect(rig: Rig) -> None:
+    async def run(value: Any, step: Step) -> Any:
+        await approved(step)
+        return (await step.wait_for_approval("count", payload={}, kind="counter")).outcome.result
+
+    first = await rig.submit()
+    await rig.approve(first)
+    by_rule = replace(KINDS["counter"], rules=(Rule(name="always", when={}, decide=Verdict.APPROVE),))
+    book = replace(rig.rulebook, kinds={**KINDS, "counter": by_rule})
+    lacking = Desk(rig.store, effects=Effects(), rulebook=book, clock=rig.clock)
+    assert await runner_of(lacking, {WORK.name: flow_of(run)}).catch_up() == 1
+    assert await rig.pending() == []
+    assert (await rig.state(first), await rig.ended_as(first)) == (FlowState.RUNNABLE, OutcomeState.RUNNING)
+
+    rig.clock.advance(LEASE)
+    await rig.go(run)
+    [counter] = await rig.pending()
+    await say(rig.desk, said(ANA, counter, answer={"amount": 5}))
+    await rig.go(run)
+    assert (await rig.outcome(first)).result == {"counter": 5, "increased_by": 5}
 
 
 async def test_a_kind_that_there_is_not_fails_the_flow(rig: Rig) -> None:

@@ -13,6 +13,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.evidence.audit import Event
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.engine.eraser import Eraser
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.serving.workers import working
 
 pytestmark = pytest.mark.anyio
@@ -159,7 +160,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 
 async def test_contents_are_erased_after_the_retention_time_by_the_eraser(store: WatchedStore, clock: Clock) -> None:
-    desk = Desk(store, rulebook=a_rulebook(PAIR), clock=clock, retention=timedelta(days=30))
+    desk = Desk(store, effects=EFFECTS, rulebook=a_rulebook(PAIR), clock=clock, retention=timedelta(days=30))
     asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     await desk.approvals.cancel(AGENT, asked.id)
     clock.advance(timedelta(days=30))

@@ -32,6 +32,7 @@ from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.mcp.call import FORM_SECONDS
 from mcp_hitl.mcp.callers import Identify, always
 from mcp_hitl.server.app import ApprovalServer
@@ -77,10 +78,10 @@ class Rig:
         self.store = SqliteStore(database)
         self.flows = flows
         rulebook = parse(policy).rulebook
-        self.desk = Desk(self.store, rulebook=rulebook, clock=self.clock)
+        self.desk = Desk(self.store, effects=EFFECTS, rulebook=rulebook, clock=self.clock)
         self.views = views_of(self.desk, inbox=INBOX)
         self.other_store = SqliteStore(database)
-        self.elsewhere = Desk(self.other_store, rulebook=rulebook, clock=self.clock)
+        self.elsewhere = Desk(self.other_store, effects=EFFECTS, rulebook=rulebook, clock=self.clock)
         self.server = self.serving_as(LOOPBACK, form_seconds=form_seconds)
 
     def serving_as(self, caller: Principal, *, key: bytes = KEY, form_seconds: float = FORM_SECONDS) -> ApprovalServer:

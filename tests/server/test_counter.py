@@ -14,6 +14,7 @@ from server.rig import GUARD_SECONDS, MODERN, OLDER, Pipes, Rig, Rounds, a_rig, 
 from wires import CANCEL, DECLINE, PROTOCOLS, TRANSPORTS, Person, accept, connect, content, text
 
 from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.flows.counter import value_of
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +33,7 @@ async def test_an_accepted_amount_is_counted(rig: Rig, target: Any, protocol: st
 
     assert text(result) == "Counter increased by 5, now at 12"
     assert content(result) == {"counter": 12, "increased_by": 5}
-    assert await rig.desk.approvals.counter() == 12
+    assert await rig.desk.read(value_of) == 12
     [form] = person.shown
     assert form.requested_schema == {
         "type": "object",
@@ -68,7 +69,7 @@ async def test_decline_cancel_no_confirmation_and_an_answer_that_does_not_fit_co
             assert "canary" not in text(result)
             opened = {table: before[table] + number for table in ("approvals", "audit")}
             assert rig.rows() == before | opened
-    assert await rig.desk.approvals.counter() == 7
+    assert await rig.desk.read(value_of) == 7
 
 
 UNFIT: list[tuple[dict[str, Any], str]] = [
@@ -101,7 +102,7 @@ async def test_without_forms_the_question_waits_and_counts_once_when_answered(
             assert content(collected)["status"] == "approved"
             assert content(collected)["answer"] == {"amount": 5}
             assert content(collected)["outcome"]["result"] == {"counter": 5, "increased_by": 5}
-    assert await rig.desk.approvals.counter() == 5
+    assert await rig.desk.read(value_of) == 5
 
 
 async def test_an_object_for_a_number_is_refused_on_the_newest_revision(rig: Rig) -> None:
@@ -220,7 +221,7 @@ async def test_on_the_newest_revision_a_late_answer_counts_and_one_after_the_dea
         rig.clock.ahead = timedelta(hours=25)
         result = valid("increase-counter", await too_late.answer(accept(amount=5)))
     assert content(result)["status"] == "expired"
-    assert await rig.desk.approvals.counter() == 5
+    assert await rig.desk.read(value_of) == 5
 
 
 @pytest.mark.parametrize("transport", ["http", "stdio"])
@@ -244,7 +245,7 @@ async def test_on_the_newest_revision_an_answer_counts_after_a_restart_of_the_se
         for _ in range(2):
             result = await rounds.answer(accept(amount=5), client=client)
             assert text(result) == "Counter increased by 5, now at 5"
-        assert await rig.desk.approvals.counter() == 5
+        assert await rig.desk.read(value_of) == 5
 
 
 def _flipped(state: str) -> str:
@@ -293,7 +294,7 @@ async def test_a_state_under_another_spelling_of_its_name_is_not_taken_unsealed(
         reply = await post(url, "tools/call", params, "increase-counter")
     assert reply["result"]["resultType"] == "input_required"
     assert await rig.status(question.id) is Status.PENDING
-    assert await rig.desk.approvals.counter() == 0
+    assert await rig.desk.read(value_of) == 0
 
 
 async def test_an_answer_without_the_state_of_its_form_is_not_believed(rig: Rig) -> None:
@@ -302,7 +303,7 @@ async def test_an_answer_without_the_state_of_its_form_is_not_believed(rig: Rig)
             "increase-counter", CONFIRMED, input_responses={"answer": accept(amount=5)}, allow_input_required=True
         )
     assert isinstance(result, InputRequiredResult)
-    assert await rig.desk.approvals.counter() == 0
+    assert await rig.desk.read(value_of) == 0
 
 
 async def test_an_answer_to_something_else_than_a_form_is_refused(rig: Rig) -> None:

@@ -14,6 +14,7 @@ from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.flows.counter import value_of
 
 pytestmark = pytest.mark.anyio
 
@@ -335,7 +336,7 @@ async def test_a_counter_that_waits_can_be_answered_through_approve(rig: Rig) ->
     async with connect(rig.server.mcp, MODERN, person=Person(accept(decision="approve", amount=5))) as client:
         result = valid("approve", await client.call_tool("approve", {"id": question.id}))
     assert content(result)["outcome"]["result"] == {"counter": 5, "increased_by": 5}
-    assert await rig.desk.approvals.counter() == 5
+    assert await rig.desk.read(value_of) == 5
 
 
 @every_protocol

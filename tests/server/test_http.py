@@ -75,10 +75,10 @@ async def test_an_origin_that_is_not_this_machine_is_refused(rig: Rig, origin: s
 
 
 async def test_not_ready_is_told_apart_from_not_alive(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def down() -> None:
+    async def down(work: object) -> None:
         raise Unavailable("The disk is full.")
 
-    monkeypatch.setattr(rig.desk.approvals, "counter", down)
+    monkeypatch.setattr(rig.desk, "read", down)
     async with reached(rig, "http") as url, httpx2.AsyncClient(base_url=url.removesuffix("/mcp")) as http:
         assert (await http.get("/healthz")).status_code == 200
         ready = await http.get("/readyz")

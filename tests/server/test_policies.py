@@ -19,6 +19,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -236,7 +237,7 @@ async def test_t36_a_later_look_shows_a_secret_to_no_client_whoever_asked(under:
 async def test_t36_of_a_kind_that_another_process_defines_everything_may_be_secret(tmp_path: Path) -> None:
     async with a_rig(tmp_path / "hitl.db") as rig:
         store = SqliteStore(rig.database)
-        other = Desk(store, rulebook=parse(SECRETS).rulebook)
+        other = Desk(store, effects=EFFECTS, rulebook=parse(SECRETS).rulebook)
         await other.approvals.submit(rig.desk_principal, "grant", {"who": "ana", "token": CANARY})
         await store.close()
         async with connect(rig.server.mcp, MODERN) as client:

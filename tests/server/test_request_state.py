@@ -11,6 +11,7 @@ from server.rig import MODERN, Rig, Rounds, listening
 from warm import warm
 from wires import DECLINE, Person, accept, connect, content, text, unmeasured
 
+from mcp_hitl.flows.counter import value_of
 from mcp_hitl.server.app import STATE_SECONDS
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +47,7 @@ async def test_another_key_refuses_the_state_and_the_operators_own_is_taken(rig:
     async with connect(_process(rig.database), MODERN, person=Person(DECLINE)) as client:
         with pytest.raises(MCPError, match="requestState"):
             await rounds.answer(accept(amount=5), client=client)
-    assert await rig.desk.approvals.counter() == 0
+    assert await rig.desk.read(value_of) == 0
     server = rig.serving_as(rig.desk_principal, key=OWN_KEY.encode())
     async with listening(server) as url, connect(url, MODERN, person=Person(DECLINE)) as client:
         assert text(await rounds.answer(accept(amount=5), client=client)).endswith("now at 5")

@@ -119,10 +119,11 @@ async def test_what_fails_inside_is_told_without_its_insides(
     async def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("canary")
 
-    for method in ("submit", "cancel", "get", "counter", "wait", "redeem", "report", "trail"):
+    for method in ("submit", "cancel", "get", "wait", "redeem", "report", "trail"):
         monkeypatch.setattr(rig.desk.approvals, method, broken)
     monkeypatch.setattr(rig.desk.decisions, "decide", broken)
     monkeypatch.setattr(rig.desk.search, "pending", broken)
+    monkeypatch.setattr(rig.desk, "read", broken)
     async with connect(rig.server.mcp, MODERN, person=Person(DECLINE)) as client:
         told = await refused(client, name, GOOD[name] | ({"id": NOBODYS} if "id" in GOOD[name] else {}), "internal")
     assert "canary" not in told

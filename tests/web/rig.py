@@ -25,6 +25,7 @@ from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.http.listener import Listener
 from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
@@ -100,7 +101,7 @@ async def serving(
 ) -> AsyncGenerator[Place]:
     """Serve the inbox of a database, as a server does."""
     store = SqliteStore(path)
-    desk = Desk(store, rulebook=rulebook, clock=clock)
+    desk = Desk(store, effects=EFFECTS, rulebook=rulebook, clock=clock)
     inbox = Inbox(desk, key=KEY, how="mcp-hitl inbox")
     ready = anyio.Event()
     listener = Listener(inbox.app, "localhost", port, ready=lambda _: ready.set())

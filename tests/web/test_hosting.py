@@ -14,6 +14,7 @@ from mcp_hitl.desk.sign_in import InboxAccess
 from mcp_hitl.domain.evidence.audit import SYSTEM, Event
 from mcp_hitl.domain.values.errors import NotAllowed, Unavailable
 from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.app import Inbox
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.anyio
 async def hosting(path: Path) -> AsyncGenerator[tuple[Desk, SqliteStore, Origin]]:
     """An inbox as a server on stdio has it, and where it is."""
     store = SqliteStore(path)
-    desk = Desk(store)
+    desk = Desk(store, effects=EFFECTS)
     found: list[Origin] = []
     ready = anyio.Event()
 

@@ -19,6 +19,7 @@ from web.test_hosting import hosting
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.http import sockets
 from mcp_hitl.http.listener import Listener
 from mcp_hitl.store.sqlite import SqliteStore
@@ -40,7 +41,9 @@ async def at(path: Path, host: str, port: int = 0) -> AsyncGenerator[Origin]:
     """An inbox that listens at that host, and nowhere else."""
     store = SqliteStore(path)
     ready = anyio.Event()
-    listener = Listener(Inbox(Desk(store), key=KEY, how="").app, host, port, ready=lambda _: ready.set())
+    listener = Listener(
+        Inbox(Desk(store, effects=EFFECTS), key=KEY, how="").app, host, port, ready=lambda _: ready.set()
+    )
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.run)
@@ -167,7 +170,7 @@ async def test_a_token_is_valid_at_both_numbers_of_its_address(place: Place, htt
 async def test_t32_a_token_of_both_numbers_is_not_valid_where_only_one_is_ours(tmp_path: Path, number: str) -> None:
     path = tmp_path / "hitl.db"
     store = SqliteStore(path)
-    desk = Desk(store)
+    desk = Desk(store, effects=EFFECTS)
     async with at(path, number) as ours, httpx2.AsyncClient(base_url=str(ours)) as http:
         place = Place(desk, ours, await desk.inbox.database_id())
         shared = Place(desk, Origin("http", "localhost", ours.port), place.database)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.end import end, settle
 from mcp_hitl.desk.transactions.record import begin, check_open, check_running, locked, record
 from mcp_hitl.desk.transactions.rights import check_is_an_approver, check_may_decide, check_shown
@@ -39,7 +40,9 @@ class Vote:
     looked: timedelta | None = None
 
 
-def decide(tx: Transaction, shown: Shown, vote: Vote, clock: datetime, rulebook: Rulebook) -> Approval:
+def decide(
+    tx: Transaction, shown: Shown, vote: Vote, clock: datetime, rulebook: Rulebook, effects: Effects
+) -> Approval:
     """Record a decision, and resolve the approval if it is now complete. Repeating a form's answer changes nothing.
 
     A different answer to a form that was answered already is refused. Otherwise its sender would think that it counted.
@@ -88,7 +91,7 @@ def decide(tx: Transaction, shown: Shown, vote: Vote, clock: datetime, rulebook:
     record(tx, approval, decided, now, vote.approver, assurance=vote.assurance)
     kind = rulebook.kinds.get(approval.kind)
     cooldown = kind.cooldown if kind else COOLDOWN
-    return settle(tx, approval, decision, now, vote.approver, answer=answer, cooldown=cooldown)
+    return settle(tx, approval, decision, now, vote.approver, effects=effects, answer=answer, cooldown=cooldown)
 
 
 def given_on(approval: Approval, nonce: str) -> Decision | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mcp_hitl.desk.transactions.decide import checked_comment
+from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.end import decide_by_rule
 from mcp_hitl.desk.transactions.record import begin, check_open, check_running, locked, record
 from mcp_hitl.desk.transactions.rights import check_right, check_shown
@@ -36,7 +37,9 @@ class Revision:
     form: JsonObject | None
 
 
-def edit(tx: Transaction, wanted: Revision, clock: datetime, kind: Kind, rulebook: Rulebook) -> Approval:
+def edit(
+    tx: Transaction, wanted: Revision, clock: datetime, kind: Kind, rulebook: Rulebook, effects: Effects
+) -> Approval:
     """Replace the payload of a pending approval. Repeating the same edit changes nothing.
 
     Raises:
@@ -61,6 +64,7 @@ def edit(tx: Transaction, wanted: Revision, clock: datetime, kind: Kind, ruleboo
         rulebook,
         now,
         wanted.editor,
+        effects=effects,
         assurance=wanted.assurance,
         comment=comment,
         form=wanted.form,
@@ -68,10 +72,17 @@ def edit(tx: Transaction, wanted: Revision, clock: datetime, kind: Kind, ruleboo
 
 
 def complete(
-    tx: Transaction, approval: Approval, payload: Payload, kind: Kind, rulebook: Rulebook, now: datetime
+    tx: Transaction,
+    approval: Approval,
+    payload: Payload,
+    kind: Kind,
+    rulebook: Rulebook,
+    now: datetime,
+    effects: Effects,
 ) -> Approval:
     """Let a flow complete its own payload before people have decided on it."""
-    return _revise(tx, approval, payload, kind, rulebook, now, None, form=kind.form_of(payload.value))
+    form = kind.form_of(payload.value)
+    return _revise(tx, approval, payload, kind, rulebook, now, None, effects=effects, form=form)
 
 
 def _revise(
@@ -83,6 +94,7 @@ def _revise(
     now: datetime,
     editor: Principal | None,
     *,
+    effects: Effects,
     form: JsonObject | None,
     assurance: Assurance | None = None,
     comment: str | None = None,
@@ -126,5 +138,6 @@ def _revise(
     record(tx, revised, edited, now, editor, assurance=assurance)
     revised = replace(revised, edits=(*approval.edits, made))
     if judgement.rule is not None and judgement.verdict is not None:
-        decide_by_rule(tx, revised, judgement.rule.name, judgement.verdict, now, cooldown=kind.cooldown)
+        rule, verdict = judgement.rule.name, judgement.verdict
+        decide_by_rule(tx, revised, rule, verdict, now, effects=effects, cooldown=kind.cooldown)
     return tx.approvals.get(approval.id) or revised

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from mcp_hitl.desk.transactions.effects import EFFECTS
+from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.record import record
-from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
+from mcp_hitl.domain.approvals.approval import Approval, Decision, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.resolution import POLICY, POLICY_STAGE, quorum_of, resolve
 from mcp_hitl.domain.evidence.audit import content_digest
-from mcp_hitl.domain.evidence.events import ENDINGS, Decided
+from mcp_hitl.domain.evidence.events import ENDINGS, Decided, result_of
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -52,10 +52,15 @@ def settle(
     now: datetime,
     who: Principal | None,
     *,
+    effects: Effects,
     answer: JsonObject | None = None,
     cooldown: timedelta | None = None,
 ) -> Approval:
-    """Apply a decision that was just added: resolve, or move to the next stage. Return the resulting approval."""
+    """Apply a decision that was just added: resolve, or move to the next stage. Return the resulting approval.
+
+    Raises:
+        Unavailable: it would approve a kind whose effect is not in `effects`.
+    """
     decisions = (*approval.decisions_in_force, decision)
     status = resolve(approval, decisions, now)
     decided = replace(approval, decisions=(*approval.decisions, decision))
@@ -64,15 +69,25 @@ def settle(
             decided = replace(decided, stage_since=now, timed_to=now, escalated=())
             tx.approvals.set_timing(decided)
         return decided
+    effect = effects.of(approval.kind) if status is Status.APPROVED else None
     ended = end(tx, decided, status, now, who, answer=answer, cooldown=cooldown)
-    if status is Status.APPROVED and (effect := EFFECTS.get(approval.kind)) is not None:
-        effect(tx, approval, answer, now)
+    if effect is not None:
+        outcome = Outcome(OutcomeState.SUCCEEDED, effect(tx, ended))
+        tx.approvals.set_outcome(approval.id, outcome)
+        record(tx, approval, result_of(outcome), now)
         return tx.approvals.get(approval.id) or ended
     return ended
 
 
 def decide_by_rule(
-    tx: Transaction, approval: Approval, rule: str, verdict: Verdict, now: datetime, *, cooldown: timedelta | None
+    tx: Transaction,
+    approval: Approval,
+    rule: str,
+    verdict: Verdict,
+    now: datetime,
+    *,
+    effects: Effects,
+    cooldown: timedelta | None,
 ) -> None:
     """Record a policy rule's decision, under the rule's name."""
     decision = Decision(
@@ -91,4 +106,4 @@ def decide_by_rule(
         verdict=verdict, stage=POLICY_STAGE, digest=approval.digest, approver=decision.approver, rule=rule
     )
     record(tx, approval, decided, now, assurance=Assurance.NONE)
-    settle(tx, approval, decision, now, None, cooldown=cooldown)
+    settle(tx, approval, decision, now, None, effects=effects, cooldown=cooldown)

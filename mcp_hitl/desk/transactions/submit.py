@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.end import decide_by_rule
 from mcp_hitl.desk.transactions.record import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, Status
@@ -40,7 +41,7 @@ class Request:
     timeout: timedelta | None = None
 
 
-def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: Rulebook) -> Approval:
+def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: Rulebook, effects: Effects) -> Approval:
     """Return the existing approval for this request, or a new one.
 
     Raises:
@@ -55,7 +56,7 @@ def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: R
         record(tx, asked_before, AskedAgain(), now, request.requester)
         return tx.approvals.get(asked_before.id) or asked_before
     _check_open(tx, request, now)
-    return open_approval(tx, request, now, rulebook)
+    return open_approval(tx, request, now, rulebook, effects)
 
 
 def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, requester: str, now: datetime) -> Judgement:
@@ -69,7 +70,7 @@ def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, requester:
     return Judgement(None, None, judgement.policy) if used_up or tx.stops.paused(kind.name) else judgement
 
 
-def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Rulebook) -> Approval:
+def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Rulebook, effects: Effects) -> Approval:
     """Open a new approval; a policy rule may decide it at once."""
     payload = request.payload.value
     kind = request.kind
@@ -109,7 +110,8 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
     if starts_flow and approval.flow is not None:
         tx.flows.insert(approval.flow, kind.name, approval.id, now)
     if judgement.rule is not None and judgement.verdict is not None:
-        decide_by_rule(tx, approval, judgement.rule.name, judgement.verdict, now, cooldown=kind.cooldown)
+        rule, verdict = judgement.rule.name, judgement.verdict
+        decide_by_rule(tx, approval, rule, verdict, now, effects=effects, cooldown=kind.cooldown)
         return tx.approvals.get(approval.id) or approval
     return approval
 

@@ -8,9 +8,8 @@ from mcp_hitl.domain.approvals.resolution import resolve
 from mcp_hitl.domain.evidence.audit import content_digest
 from mcp_hitl.domain.evidence.digests import report_of, rules_of, wording_of
 from mcp_hitl.domain.evidence.ledger import Broken, Told
-from mcp_hitl.domain.values.canonical import JsonObject, digest_of
+from mcp_hitl.domain.values.canonical import digest_of
 from mcp_hitl.domain.values.instants import rfc3339
-from mcp_hitl.domain.values.money import as_json, number
 
 
 def _decision(decision: Decision) -> tuple[object, ...]:
@@ -61,24 +60,6 @@ def check_stored(told: Told, approval: Approval, contents: Mapping[str, str]) ->
         _check_erased(approval, contents)
     else:
         _check_contents(told, approval)
-
-
-def check_expense(approval: Approval, paid: JsonObject) -> None:
-    """Compare a stored reimbursement with its approval.
-
-    Raises:
-        Broken: the approval was not approved, or differs from the reimbursement.
-    """
-    if approval.status is not Status.APPROVED:
-        raise Broken(f"an expense is stored for {approval.id}, which is {approval.status.value}")
-    if approval.erased_at is not None:
-        expected = paid | {"description": "(erased)", "category": None}  # nothing is left to compare the rest with
-    else:
-        expected = {name: approval.payload.get(name) for name in paid}
-        if isinstance(amount := expected["amount"], int | float):
-            expected["amount"] = str(as_json(number(amount, "amount")))
-    if paid != expected:
-        raise Broken(f"the expense stored for {approval.id} is not the one that was approved")
 
 
 def _check_rules(told: Told, approval: Approval) -> None:

@@ -173,3 +173,7 @@ COUNTER = Kind(
 
 BUILT_IN: Mapping[str, Kind] = {kind.name: kind for kind in (EXPENSE, ACTION, QUESTION, COUNTER)}
 """The kinds that work without any configuration."""
+WITH_EFFECT = frozenset({COUNTER.name})
+"""Kinds of which something happens in the transaction that approves. A program that cannot do it must not approve."""
+WITH_TABLE = frozenset({EXPENSE.name})
+"""Kinds that keep rows in a table of their own. A program that does not know it can neither verify nor erase."""

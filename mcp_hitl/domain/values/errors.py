@@ -59,6 +59,6 @@ class Paused(HitlError):
 
 
 class Unavailable(HitlError):
-    """The store could not handle the request; nothing was changed, and the caller may try again."""
+    """The store or this program could not handle the request; nothing was changed, and the caller may try again."""
 
     code = "unavailable"

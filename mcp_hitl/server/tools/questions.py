@@ -11,6 +11,7 @@ from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import AlreadyResolved, Invalid
 from mcp_hitl.domain.values.money import as_json
 from mcp_hitl.domain.values.text import indented, visible
+from mcp_hitl.flows import counter
 from mcp_hitl.mcp.call import Call, Outcome
 from mcp_hitl.mcp.form_elicitation import Answered, ask
 from mcp_hitl.mcp.page_elicitation import send
@@ -63,7 +64,7 @@ async def increase_counter(call: Call, arguments: Confirm) -> Outcome:
 
 
 async def _uncounted(call: Call, text: str) -> Reply:
-    return Reply({"counter": as_json(await call.desk.approvals.counter()), "increased_by": 0}, text)
+    return Reply({"counter": as_json(await call.desk.read(counter.value_of)), "increased_by": 0}, text)
 
 
 async def _ask(call: Call, question: Seen, message: str) -> Seen | InputRequiredResult:

@@ -2,8 +2,10 @@
 
 from decimal import Decimal
 
+from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.evidence.ledger import Broken
 from mcp_hitl.domain.values.canonical import JsonObject
-from mcp_hitl.domain.values.money import as_json
+from mcp_hitl.domain.values.money import as_json, number
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
 
@@ -27,3 +29,21 @@ def expenses(view: View) -> dict[str, JsonObject]:
 def erase_expense(tx: Transaction, approval_id: str) -> None:
     """Erase what was written about a reimbursement; its amount stays."""
     tx.execute("UPDATE expenses SET description = '(erased)', category = NULL WHERE approval = ?", (approval_id,))
+
+
+def check_expense(approval: Approval, paid: JsonObject) -> None:
+    """Compare a stored reimbursement with its approval.
+
+    Raises:
+        Broken: the approval was not approved, or differs from the reimbursement.
+    """
+    if approval.status is not Status.APPROVED:
+        raise Broken(f"an expense is stored for {approval.id}, which is {approval.status.value}")
+    if approval.erased_at is not None:
+        expected = paid | {"description": "(erased)", "category": None}  # nothing is left to compare the rest with
+    else:
+        expected = {name: approval.payload.get(name) for name in paid}
+        if isinstance(amount := expected["amount"], int | float):
+            expected["amount"] = str(as_json(number(amount, "amount")))
+    if paid != expected:
+        raise Broken(f"the expense stored for {approval.id} is not the one that was approved")

@@ -1,11 +1,8 @@
 """The counter. Its value is stored as text, since binary fractions would drift."""
 
-from datetime import datetime
 from decimal import Context, Decimal
 
-from mcp_hitl.desk.transactions.record import record
-from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState
-from mcp_hitl.domain.evidence.events import result_of
+from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.money import as_json, check_digits, number
@@ -35,18 +32,17 @@ def add(tx: Transaction, amount: Decimal) -> Decimal:
     return value
 
 
-def increase_counter(tx: Transaction, approval: Approval, answer: JsonObject | None, now: datetime) -> None:
-    """Increase the counter by the number that the person entered, and store the result as the outcome.
+def increase(tx: Transaction, approval: Approval) -> JsonObject:
+    """Increase the counter by the number that the person entered, and return its new value.
 
     Raises:
-        Invalid: the sum would have more digits than a JSON number keeps.
+        Invalid: the sum would have more digits than a JSON number keeps, or a rule approved, which enters no number.
     """
-    amount = number((answer or {})["amount"], "amount")
+    if approval.answer is None:
+        raise Invalid("The counter needs the number that a person enters, so no rule can approve it.")
+    amount = number(approval.answer["amount"], "amount")
     value = add(tx, amount)
     if abs(value) > MAX_COUNTER:
         raise Invalid(f"The counter cannot go beyond ±{MAX_COUNTER:,}.")
     check_digits(value, "the counter")
-    result: JsonObject = {"counter": as_json(value), "increased_by": as_json(amount)}
-    outcome = Outcome(OutcomeState.SUCCEEDED, result)
-    tx.approvals.set_outcome(approval.id, outcome)
-    record(tx, approval, result_of(outcome), now)
+    return {"counter": as_json(value), "increased_by": as_json(amount)}
