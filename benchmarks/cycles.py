@@ -21,9 +21,9 @@ from benchmarks.recording import recorded, seconds_by_hand
 from benchmarks.waiting import decide
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import OutcomeState
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.serving.workers import serve
+from mcp_hitl.process.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
 
 CYCLES = 400

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mcp_hitl.domain.policy.principal import Established, Principal
     from mcp_hitl.domain.values.errors import HitlError
     from mcp_hitl.engine.flow import Flow, Step
-    from mcp_hitl.engine.signals import Failed, NotApproved
+    from mcp_hitl.engine.run_ends import Failed, NotApproved
     from mcp_hitl.library import Approvals
     from mcp_hitl.store.transaction import Transaction
 
@@ -43,7 +43,7 @@ __all__ = [
 
 _HOMES = {
     "engine.flow": ("Flow", "Step"),
-    "engine.signals": ("Failed", "NotApproved"),
+    "engine.run_ends": ("Failed", "NotApproved"),
     "domain.approvals.approval": ("Approval", "Decision", "OutcomeState", "Status"),
     "domain.values.errors": ("HitlError",),
     "domain.policy.kinds": ("Kind",),

@@ -33,10 +33,10 @@ from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.engine.flow import Flow, Step
-from mcp_hitl.engine.signals import Failed, NotApproved
+from mcp_hitl.engine.run_ends import Failed, NotApproved
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.serving.views import views_of
-from mcp_hitl.serving.workers import serve
+from mcp_hitl.process.desk_views import views_of
+from mcp_hitl.process.workers import serve
 from mcp_hitl.store.opening import open_store
 
 P = ParamSpec("P")

@@ -22,7 +22,7 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.present.views import Views
-from mcp_hitl.serving.views import views_of
+from mcp_hitl.process.desk_views import views_of
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View

@@ -9,7 +9,8 @@ import anyio
 from samples import START, an_approval
 
 from mcp_hitl.domain.approvals.approval import Approval, Edit, Outcome, OutcomeState, Status
-from mcp_hitl.domain.evidence.audit import Entry, Event
+from mcp_hitl.domain.evidence.chain import Entry
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Assurance, Escalation, Policy, Stage
 from mcp_hitl.domain.values.canonical import canonical, digest_of
 from mcp_hitl.domain.values.ids import approval_id

@@ -8,7 +8,7 @@ from desk_samples import said, say
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Status
-from mcp_hitl.domain.approvals.resolution import quorum_of
+from mcp_hitl.domain.approvals.quorum import quorum_of
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.kinds import ACTION, Kind

@@ -8,7 +8,7 @@ import click
 from mcp_hitl.cli import terminal
 from mcp_hitl.cli.running import DONE, NO, print_json, run
 from mcp_hitl.cli.workspace import settings_of, workspace
-from mcp_hitl.domain.evidence.audit import Recorded
+from mcp_hitl.domain.evidence.chain import Recorded
 from mcp_hitl.domain.evidence.ledger import Broken
 from mcp_hitl.domain.values.durations import duration
 from mcp_hitl.domain.values.errors import Invalid

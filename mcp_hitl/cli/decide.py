@@ -9,7 +9,7 @@ from mcp_hitl.cli import terminal
 from mcp_hitl.cli.running import DONE, NO, print_json, run
 from mcp_hitl.cli.workspace import Workspace, settings_of, workspace
 from mcp_hitl.desk.transactions.decide import checked_comment
-from mcp_hitl.desk.transactions.record import check_open
+from mcp_hitl.desk.transactions.log_entries import check_open
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.assurances import AT_TERMINAL

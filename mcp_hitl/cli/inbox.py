@@ -113,8 +113,8 @@ async def _serve(place: Workspace, wanted: _Wanted) -> Origin | None:
     """Serve the inbox until stopped. If another process serves it first, return its address."""
     import anyio
 
-    from mcp_hitl.serving.process_signals import on_signals
-    from mcp_hitl.serving.workers import serve
+    from mcp_hitl.process.os_signals import on_signals
+    from mcp_hitl.process.workers import serve
     from mcp_hitl.web.app import Inbox
     from mcp_hitl.web.host import host_inbox
 

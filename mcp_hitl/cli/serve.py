@@ -20,14 +20,14 @@ from mcp_hitl.config import Settings
 from mcp_hitl.domain.policy.principal import LOOPBACK
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.origin import Origin
-from mcp_hitl.http.listener import Listener
-from mcp_hitl.http.loopback import HOSTS
-from mcp_hitl.mcp.callers import Identify, always
-from mcp_hitl.mcp.stdio import serve_stdio
+from mcp_hitl.process.os_signals import on_signals
+from mcp_hitl.process.workers import serve
+from mcp_hitl.protocols.http.listener import Listener
+from mcp_hitl.protocols.http.loopback import HOSTS
+from mcp_hitl.protocols.mcp.callers import Identify, always
+from mcp_hitl.protocols.mcp.stdio import serve_stdio
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.server.endpoint import http_app
-from mcp_hitl.serving.process_signals import on_signals
-from mcp_hitl.serving.workers import serve
 
 if TYPE_CHECKING:
     from mcp_hitl.web.app import Inbox

@@ -14,7 +14,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.present.views import Views
-from mcp_hitl.serving.views import views_of
+from mcp_hitl.process.desk_views import views_of
 from mcp_hitl.store.opening import open_store
 from mcp_hitl.store.store import Store
 

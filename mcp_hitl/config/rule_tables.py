@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from mcp_hitl.config.approving_rules import check_approving
 from mcp_hitl.config.condition_schemas import check_schema
+from mcp_hitl.config.loose_rules import check_approving
 from mcp_hitl.config.mistakes import inside, unknown
 from mcp_hitl.config.stage_tables import check_numbers, read_stages
 from mcp_hitl.config.table import Table

@@ -8,13 +8,13 @@ import anyio
 
 from mcp_hitl.desk.context import Context, check_id, found
 from mcp_hitl.desk.transactions import decide, edit, redeem, submit
-from mcp_hitl.desk.transactions.record import instant
+from mcp_hitl.desk.transactions.log_entries import instant
 from mcp_hitl.desk.transactions.submit import Request
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.past import MOST, SHOWN, Earlier
 from mcp_hitl.domain.approvals.seen import Audience, Seen, as_seen_by
 from mcp_hitl.domain.approvals.shown import Shown
-from mcp_hitl.domain.evidence.audit import Recorded, content_digest
+from mcp_hitl.domain.evidence.chain import Recorded, content_digest
 from mcp_hitl.domain.evidence.events import RESOLVING
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal

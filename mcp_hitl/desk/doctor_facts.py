@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from mcp_hitl.desk.transactions.record import instant
+from mcp_hitl.desk.transactions.log_entries import instant
 from mcp_hitl.domain.approvals.clients import Acquaintance
 from mcp_hitl.domain.approvals.session import Session, Whereabouts
 from mcp_hitl.domain.approvals.stop import Stop

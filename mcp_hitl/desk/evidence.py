@@ -10,11 +10,11 @@ from typing import Any
 
 from mcp_hitl.desk.context import Context
 from mcp_hitl.desk.transactions.effects import Effects
-from mcp_hitl.desk.transactions.record import begin, record
+from mcp_hitl.desk.transactions.log_entries import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.approvals.seen import hides
-from mcp_hitl.domain.evidence.audit import NOWHERE, Recorded, content_digest, genesis
+from mcp_hitl.domain.evidence.chain import NOWHERE, Recorded, content_digest, genesis
 from mcp_hitl.domain.evidence.events import Erased
 from mcp_hitl.domain.evidence.ledger import Broken, Ledger
 from mcp_hitl.domain.evidence.verification import check_stored

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from mcp_hitl.desk.evidence import Finding
-from mcp_hitl.domain.evidence.audit import content_digest, genesis
+from mcp_hitl.domain.evidence.chain import content_digest, genesis
 from mcp_hitl.domain.evidence.ledger import Broken, Ledger, recorded_of
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid

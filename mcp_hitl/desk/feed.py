@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.store import Store
 

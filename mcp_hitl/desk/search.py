@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from mcp_hitl.desk.context import Context, found
-from mcp_hitl.desk.transactions.record import instant
+from mcp_hitl.desk.transactions.log_entries import instant
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.search import Sifted, Sought, words_of
 from mcp_hitl.domain.approvals.seen import Seen, hides
 from mcp_hitl.domain.approvals.statistics import Numbers, by_kind, by_person
-from mcp_hitl.domain.evidence.audit import NOWHERE, Event
+from mcp_hitl.domain.evidence.chain import NOWHERE
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook

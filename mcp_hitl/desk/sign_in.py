@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import anyio
 
 from mcp_hitl.desk.context import Context
-from mcp_hitl.desk.transactions.record import begin, instant, record
+from mcp_hitl.desk.transactions.log_entries import begin, instant, record
 from mcp_hitl.domain.approvals.session import LINK_LIFE, SESSION_LIFE, LinkEnd, Session, Whereabouts
 from mcp_hitl.domain.evidence import events
-from mcp_hitl.domain.evidence.audit import NOWHERE, Event
+from mcp_hitl.domain.evidence.chain import NOWHERE
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.assurances import LINK
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.errors import NotAllowed

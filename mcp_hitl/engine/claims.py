@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import anyio
 
-from mcp_hitl.desk.transactions.record import begin
+from mcp_hitl.desk.transactions.log_entries import begin
 from mcp_hitl.domain.values.errors import HitlError, Unavailable
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction

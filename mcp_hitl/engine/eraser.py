@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 
 
 class Eraser:

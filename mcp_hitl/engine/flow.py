@@ -24,7 +24,7 @@ from mcp_hitl.domain.approvals.flow import JournalEntry, StepState
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.engine.codec import decoded, encoded, returned, told
 from mcp_hitl.engine.journal import Journal
-from mcp_hitl.engine.signals import Failed, Place, RunStops, Unknown
+from mcp_hitl.engine.run_ends import Failed, Place, RunStops, Unknown
 from mcp_hitl.engine.waits import Waits
 from mcp_hitl.store.transaction import Transaction
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import anyio
 
-from mcp_hitl.desk.transactions.record import begin, record
+from mcp_hitl.desk.transactions.log_entries import begin, record
 from mcp_hitl.desk.transactions.redeem import check_usable
 from mcp_hitl.domain.approvals.approval import Approval, Progress
 from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease
@@ -18,7 +18,7 @@ from mcp_hitl.domain.values.canonical import check_text
 from mcp_hitl.domain.values.durations import duration
 from mcp_hitl.domain.values.errors import Paused, Unavailable
 from mcp_hitl.domain.values.instants import from_ms, to_ms
-from mcp_hitl.engine.signals import FlowChanged, Held, Interrupted, LeaseLost, Place, RunStops, Suspended
+from mcp_hitl.engine.run_ends import FlowChanged, Held, Interrupted, LeaseLost, Place, RunStops, Suspended
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View

@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.end import end
-from mcp_hitl.desk.transactions.record import begin, record
+from mcp_hitl.desk.transactions.log_entries import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import ENDED_AS, JournalEntry, Lease
 from mcp_hitl.domain.evidence.events import result_of
@@ -25,7 +25,7 @@ from mcp_hitl.domain.values.text import one_line
 from mcp_hitl.engine.codec import taken, told
 from mcp_hitl.engine.flow import Flow, Step
 from mcp_hitl.engine.journal import Journal
-from mcp_hitl.engine.signals import Held, Interrupted, LeaseLost, NotApproved, RunStops, Suspended, Unknown
+from mcp_hitl.engine.run_ends import Held, Interrupted, LeaseLost, NotApproved, RunStops, Suspended, Unknown
 from mcp_hitl.engine.waits import Waits
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction

@@ -7,11 +7,11 @@ from datetime import datetime
 from functools import partial
 
 from mcp_hitl.desk.transactions.effects import Effects
-from mcp_hitl.desk.transactions.record import instant
+from mcp_hitl.desk.transactions.log_entries import instant
 from mcp_hitl.desk.transactions.redeem import check_valid
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.flow import Lease
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.events import RESOLVING
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed

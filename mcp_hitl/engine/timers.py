@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from mcp_hitl.desk.transactions.end import end
-from mcp_hitl.desk.transactions.record import begin, record
+from mcp_hitl.desk.transactions.log_entries import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, Status
-from mcp_hitl.domain.approvals.resolution import quorum_of
+from mcp_hitl.domain.approvals.quorum import quorum_of
 from mcp_hitl.domain.approvals.schedule import Timed, TimedEvent, due
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.events import Escalated, Reminded
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.domain.values.instants import rfc3339

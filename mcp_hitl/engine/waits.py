@@ -8,7 +8,7 @@ from typing import Any
 
 from mcp_hitl.desk.transactions.edit import complete
 from mcp_hitl.desk.transactions.effects import Effects
-from mcp_hitl.desk.transactions.record import locked, record
+from mcp_hitl.desk.transactions.log_entries import locked, record
 from mcp_hitl.desk.transactions.submit import Request, open_approval
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import FlowState
@@ -20,7 +20,7 @@ from mcp_hitl.domain.values.errors import Invalid, NotAllowed
 from mcp_hitl.domain.values.instants import in_words
 from mcp_hitl.domain.values.payload import Payload, payload_of
 from mcp_hitl.engine.journal import Journal
-from mcp_hitl.engine.signals import Place, Suspended
+from mcp_hitl.engine.run_ends import Place, Suspended
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View

@@ -9,7 +9,7 @@ from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.policy.kinds import EXPENSE
 from mcp_hitl.domain.values.money import as_json, in_digits, money, number
 from mcp_hitl.engine.flow import Flow, Step
-from mcp_hitl.engine.signals import NotApproved
+from mcp_hitl.engine.run_ends import NotApproved
 from mcp_hitl.flows.expense_table import add_expense
 from mcp_hitl.store.transaction import Transaction
 

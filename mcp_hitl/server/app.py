@@ -20,10 +20,10 @@ from mcp_types import (
 
 from mcp_hitl import __version__
 from mcp_hitl.desk import Desk
-from mcp_hitl.mcp.call import FORM_SECONDS, Call
-from mcp_hitl.mcp.callers import Identify
-from mcp_hitl.mcp.replies import Reply, error_result
 from mcp_hitl.present.views import Views
+from mcp_hitl.protocols.mcp.call import FORM_SECONDS, Call
+from mcp_hitl.protocols.mcp.callers import Identify
+from mcp_hitl.protocols.mcp.replies import Reply, error_result
 from mcp_hitl.server.client_log import Acquaintances
 from mcp_hitl.server.prompts import Prompts
 from mcp_hitl.server.resources import Resources

@@ -10,7 +10,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.clients import Client, Transport
 from mcp_hitl.domain.values.errors import HitlError
-from mcp_hitl.mcp.call import shows_forms
+from mcp_hitl.protocols.mcp.call import shows_forms
 
 logger = logging.getLogger(__name__)
 

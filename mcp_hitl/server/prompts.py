@@ -17,7 +17,7 @@ from mcp_types import (
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.instants import in_words
-from mcp_hitl.mcp.callers import Identify
+from mcp_hitl.protocols.mcp.callers import Identify
 
 REVIEW_PENDING = Prompt(
     name="review-pending",

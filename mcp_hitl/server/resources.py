@@ -22,8 +22,8 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError
-from mcp_hitl.mcp.callers import Identify
 from mcp_hitl.present.views import Views
+from mcp_hitl.protocols.mcp.callers import Identify
 
 PENDING = "approvals://pending"
 _MIME = "application/json"

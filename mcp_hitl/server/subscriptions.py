@@ -26,7 +26,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Unavailable
-from mcp_hitl.mcp.callers import Identify
+from mcp_hitl.protocols.mcp.callers import Identify
 from mcp_hitl.server.resources import is_ours, uris_of
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from mcp_hitl.domain.evidence.audit import Entry, Recorded
+from mcp_hitl.domain.evidence.chain import Entry, Recorded
 
 
 class LogReads(Protocol):

@@ -7,7 +7,8 @@ from typing import Any
 
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.approvals.schedule import next_due
-from mcp_hitl.domain.evidence.audit import Entry, Event, Recorded, content_digest
+from mcp_hitl.domain.evidence.chain import Entry, Recorded, content_digest
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Assurance, Escalation, Policy, Stage, Verdict
 from mcp_hitl.domain.values.canonical import JsonObject, read_back
 from mcp_hitl.domain.values.instants import from_ms, to_ms

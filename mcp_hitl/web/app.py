@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.errors import HitlError
-from mcp_hitl.http.headers import SafeHeaders
+from mcp_hitl.protocols.http.headers import SafeHeaders
 from mcp_hitl.web.approval_page import Approvals
 from mcp_hitl.web.audit_page import EvidencePages
 from mcp_hitl.web.batch import Batch

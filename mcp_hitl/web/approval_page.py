@@ -9,8 +9,8 @@ from mcp_hitl.domain.policy import forms
 from mcp_hitl.domain.policy.kinds import QUESTION
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Invalid
-from mcp_hitl.http.posted import posted
 from mcp_hitl.present.approval_views import edit_in_words
+from mcp_hitl.protocols.http.posted import posted
 from mcp_hitl.web.descriptions import (
     asked_by,
     decided_so_far,

@@ -11,7 +11,7 @@ from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError, Invalid
-from mcp_hitl.http.posted import posted
+from mcp_hitl.protocols.http.posted import posted
 from mcp_hitl.web.decisions import Deciding, verdict_of
 from mcp_hitl.web.descriptions import batchable, lines, row, waits
 from mcp_hitl.web.door import assurance, who

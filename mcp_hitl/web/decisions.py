@@ -10,7 +10,7 @@ from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Conflict, Invalid
-from mcp_hitl.http.posted import posted
+from mcp_hitl.protocols.http.posted import posted
 from mcp_hitl.web import fields
 from mcp_hitl.web.door import assurance, who
 from mcp_hitl.web.page_seals import Seals, changed_since

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
-from mcp_hitl.domain.approvals.resolution import quorum_of
+from mcp_hitl.domain.approvals.quorum import quorum_of
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy.kinds import MAX_TITLE, Kind
 from mcp_hitl.domain.policy.policy import Assurance

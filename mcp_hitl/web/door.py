@@ -16,7 +16,7 @@ from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.domain.values.origin import Origin
-from mcp_hitl.http.loopback import ADDRESS
+from mcp_hitl.protocols.http.loopback import ADDRESS
 
 TOKEN = "x-inbox-token"
 OPEN = frozenset({"/sign-in", "/inbox/identity"})

@@ -6,8 +6,8 @@ from starlette.responses import JSONResponse, Response
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Conflict, Invalid
-from mcp_hitl.http.posted import posted
 from mcp_hitl.present.approval_views import differences
+from mcp_hitl.protocols.http.posted import posted
 from mcp_hitl.web import fields
 from mcp_hitl.web.descriptions import row, state
 from mcp_hitl.web.door import assurance, who

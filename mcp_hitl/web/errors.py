@@ -5,7 +5,7 @@ from starlette.responses import JSONResponse, Response
 
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.domain.values.text import visible
-from mcp_hitl.http.status import STATUS
+from mcp_hitl.protocols.http.status import STATUS
 from mcp_hitl.web.rendering import page
 
 _SAID = {

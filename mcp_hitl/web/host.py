@@ -15,8 +15,8 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.session import Whereabouts
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.domain.values.origin import Origin
-from mcp_hitl.http.listener import Listener
-from mcp_hitl.http.sockets import LOCALHOST, is_free, numbers
+from mcp_hitl.protocols.http.listener import Listener
+from mcp_hitl.protocols.http.sockets import LOCALHOST, is_free, numbers
 from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.sign_in import proof
 

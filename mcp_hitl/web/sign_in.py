@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed
 from mcp_hitl.domain.values.origin import Origin
-from mcp_hitl.http.posted import posted
+from mcp_hitl.protocols.http.posted import posted
 from mcp_hitl.web.door import forget_cookie, has_token, listening_at, own_path, reached_at, set_cookie
 from mcp_hitl.web.rendering import page
 

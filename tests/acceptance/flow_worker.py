@@ -19,7 +19,7 @@ from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.ids import flow_id
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.serving.workers import runner_of
+from mcp_hitl.process.workers import runner_of
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction

@@ -10,10 +10,10 @@ from mcp_hitl.cli.serve import serve_http
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.mcp.callers import always
-from mcp_hitl.mcp.stdio import serve_stdio
+from mcp_hitl.process.desk_views import views_of
+from mcp_hitl.protocols.mcp.callers import always
+from mcp_hitl.protocols.mcp.stdio import serve_stdio
 from mcp_hitl.server.app import ApprovalServer
-from mcp_hitl.serving.views import views_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 

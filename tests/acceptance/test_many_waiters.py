@@ -13,9 +13,9 @@ from wires import Person, accept, connect, content
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.mcp.callers import always
+from mcp_hitl.process.desk_views import views_of
+from mcp_hitl.protocols.mcp.callers import always
 from mcp_hitl.server.app import ApprovalServer
-from mcp_hitl.serving.views import views_of
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.view import View
 

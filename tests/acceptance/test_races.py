@@ -14,7 +14,7 @@ from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult
 from wires import PROTOCOLS, Person, accept, connect, content, text
 
 from mcp_hitl.cli.os_user import os_user
-from mcp_hitl.domain.evidence.audit import content_digest
+from mcp_hitl.domain.evidence.chain import content_digest
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from desk_samples import Clock
 from team_samples import AGENT, a_rulebook, after
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Policy, Stage
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore

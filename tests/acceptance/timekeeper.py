@@ -12,7 +12,7 @@ from samples import START
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.serving.workers import timers_of
+from mcp_hitl.process.workers import timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 

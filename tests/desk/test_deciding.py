@@ -15,7 +15,8 @@ from samples import START
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.transactions.decide import MAX_COMMENT
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
-from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.evidence.chain import content_digest
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.values.errors import AlreadyResolved, Conflict, HitlError, Invalid, NotAllowed, NotFound

@@ -11,7 +11,8 @@ from team_samples import AGENT, FINANCE, MANAGERS, PAIR, a_rulebook, edited, per
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Status
-from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.evidence.chain import content_digest
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook

@@ -6,7 +6,7 @@ from desk_samples import ANA, BO, LONG, Clock, WatchedStore
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.session import SESSION_LIFE, LinkEnd
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.errors import NotAllowed
 
 pytestmark = pytest.mark.anyio

@@ -22,7 +22,8 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.desk.evidence import FORMAT, Finding
 from mcp_hitl.desk.exports import verify_export
 from mcp_hitl.domain.approvals.approval import Status
-from mcp_hitl.domain.evidence.audit import Event, Recorded, content_digest, hash_of
+from mcp_hitl.domain.evidence.chain import Recorded, content_digest, hash_of
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.ledger import Broken
 from mcp_hitl.domain.policy.forms import define
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict

@@ -13,7 +13,8 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.desk.search import MOST_COUNTED
 from mcp_hitl.domain.approvals.approval import Approval, Status
-from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.evidence.chain import content_digest
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
 from mcp_hitl.domain.values.canonical import canonical, digest_of
 from mcp_hitl.domain.values.errors import Conflict, Invalid, NotAllowed

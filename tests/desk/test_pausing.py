@@ -10,11 +10,12 @@ from team_samples import AGENT, FINANCE, PAIR, a_kind, a_rulebook, after, edited
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Status
-from mcp_hitl.domain.evidence.audit import NOWHERE, Event
+from mcp_hitl.domain.evidence.chain import NOWHERE
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Stage, Verdict
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed, Paused
-from mcp_hitl.serving.workers import timers_of
+from mcp_hitl.process.workers import timers_of
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]

@@ -16,7 +16,7 @@ from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.policy.policy import Policy, Verdict
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.serving.workers import timers_of
+from mcp_hitl.process.workers import timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio

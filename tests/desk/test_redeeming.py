@@ -15,7 +15,8 @@ from team_samples import AGENT, FINANCE, LADDER, MANAGERS, PAIR, PEOPLE, a_ruleb
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.seen import Seen
-from mcp_hitl.domain.evidence.audit import Event, content_digest
+from mcp_hitl.domain.evidence.chain import content_digest
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.kinds import BUILT_IN
 from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Stage, Verdict
@@ -25,7 +26,7 @@ from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of
 from mcp_hitl.domain.values.errors import Conflict, HitlError, Invalid, NotAllowed, NotFound, Paused
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.serving.workers import timers_of
+from mcp_hitl.process.workers import timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio

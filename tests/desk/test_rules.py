@@ -11,7 +11,7 @@ from team_samples import AGENT, FINANCE, MANAGERS, a_rulebook, edited, person, t
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.seen import Seen
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Stage, Verdict
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.policy.rules import Rule

@@ -24,7 +24,7 @@ from mcp_hitl.domain.policy.policy import Policy, Stage, Verdict
 from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.serving.workers import timers_of
+from mcp_hitl.process.workers import timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 FINANCE, MANAGERS = {"ana", "bo", "eve"}, {"cy", "ana"}

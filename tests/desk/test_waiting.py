@@ -12,7 +12,7 @@ from samples import START
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
 from mcp_hitl.domain.approvals.approval import Approval, Status
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.kinds import ACTION
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.flows.built_in import EFFECTS

@@ -27,7 +27,7 @@ from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.serving.workers import runner_of
+from mcp_hitl.process.workers import runner_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio

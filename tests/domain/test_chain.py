@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import ID, START
 
-from mcp_hitl.domain.evidence.audit import NOWHERE, Entry, Event, Recorded, content_digest, genesis, hash_of
+from mcp_hitl.domain.evidence.chain import NOWHERE, Entry, Recorded, content_digest, genesis, hash_of
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.ledger import Broken, Ledger, recorded_of
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.values.canonical import JsonObject

@@ -7,7 +7,7 @@ import pytest
 from samples import START, a_decision, an_approval
 
 from mcp_hitl.domain.approvals.approval import Decision, Status
-from mcp_hitl.domain.approvals.resolution import Quorum, quorum_of, resolve
+from mcp_hitl.domain.approvals.quorum import Quorum, quorum_of, resolve
 from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Rights, Stage, Verdict
 from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal

@@ -3,7 +3,8 @@
 import pytest
 from samples import ID, START
 
-from mcp_hitl.domain.evidence.audit import Entry, Event, Recorded, content_digest
+from mcp_hitl.domain.evidence.chain import Entry, Recorded, content_digest
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.values import errors
 

@@ -7,8 +7,9 @@ from samples import ID, START
 
 from mcp_hitl.domain.approvals.approval import Outcome, OutcomeState, Status
 from mcp_hitl.domain.evidence import events
-from mcp_hitl.domain.evidence.audit import Entry, Event, content_digest
+from mcp_hitl.domain.evidence.chain import Entry, content_digest
 from mcp_hitl.domain.evidence.digests import Rules, Wording
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.fields import Incomplete
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject, canonical

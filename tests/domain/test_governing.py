@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from samples import an_approval
 
-from mcp_hitl.domain.evidence.audit import content_digest
+from mcp_hitl.domain.evidence.chain import content_digest
 from mcp_hitl.domain.evidence.digests import rules_of
 from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.policy import Policy, Stage

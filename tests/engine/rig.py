@@ -21,7 +21,7 @@ from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.engine.claims import LEASE
 from mcp_hitl.engine.runner import Runner
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.serving.workers import runner_of
+from mcp_hitl.process.workers import runner_of
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.transaction import Transaction
 

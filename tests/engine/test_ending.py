@@ -24,7 +24,7 @@ from mcp_hitl.domain.values.errors import Conflict, Invalid, NotFound, Unavailab
 from mcp_hitl.engine import claims
 from mcp_hitl.engine.runner import Runner
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.serving.workers import runner_of, serve
+from mcp_hitl.process.workers import runner_of, serve
 
 pytestmark = pytest.mark.anyio
 

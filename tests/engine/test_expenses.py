@@ -14,7 +14,7 @@ from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
-from mcp_hitl.serving.workers import runner_of, timers_of
+from mcp_hitl.process.workers import runner_of, timers_of
 
 pytestmark = pytest.mark.anyio
 

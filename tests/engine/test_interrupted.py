@@ -16,7 +16,7 @@ from mcp_hitl import Step
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Outcome, OutcomeState
 from mcp_hitl.domain.policy.policy import Assurance
-from mcp_hitl.serving.workers import serve
+from mcp_hitl.process.workers import serve
 from mcp_hitl.store.transaction import Transaction
 
 pytestmark = pytest.mark.anyio

@@ -16,7 +16,7 @@ from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.engine import claims
 from mcp_hitl.engine.claims import LEASE
 from mcp_hitl.engine.runner import AT_ONCE
-from mcp_hitl.serving.workers import serve, timers_of
+from mcp_hitl.process.workers import serve, timers_of
 from mcp_hitl.store.transaction import Transaction
 
 pytestmark = pytest.mark.anyio

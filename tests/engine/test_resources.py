@@ -10,7 +10,7 @@ from engine.rig import PATIENCE, WORK, Rig, approved
 from mcp_hitl import Flow, Step
 from mcp_hitl.domain.approvals.approval import OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
-from mcp_hitl.serving.workers import runner_of, serve
+from mcp_hitl.process.workers import runner_of, serve
 
 pytestmark = pytest.mark.anyio
 

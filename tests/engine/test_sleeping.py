@@ -12,7 +12,7 @@ from mcp_hitl import Step
 from mcp_hitl.domain.approvals.approval import OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.engine.runner import Runner
-from mcp_hitl.serving.workers import serve
+from mcp_hitl.process.workers import serve
 
 pytestmark = pytest.mark.anyio
 

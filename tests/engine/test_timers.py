@@ -14,13 +14,14 @@ from team_samples import AGENT, FINANCE, LADDER, PAIR, a_rulebook, after, edited
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Status
-from mcp_hitl.domain.evidence.audit import SYSTEM, Event
+from mcp_hitl.domain.evidence.chain import SYSTEM
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Policy, Stage
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import AlreadyResolved, Conflict, HitlError
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.serving.workers import serve, timers_of
+from mcp_hitl.process.workers import serve, timers_of
 from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -283,7 +284,7 @@ async def test_t14_a_cooldown_outlives_a_clock_that_is_set_back(under: Under, cl
 async def test_timers_wait_for_a_database_that_cannot_be_read_now(
     store: WatchedStore, under: Under, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("mcp_hitl.serving.workers._RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("mcp_hitl.process.workers._RETRY_SECONDS", 0.001)
     desk = under(a_rulebook(PAIR))
     asked = await desk.approvals.submit(AGENT, "thing", {"n": 1})
     clock.advance(WEEK)

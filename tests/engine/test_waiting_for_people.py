@@ -25,7 +25,7 @@ from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.errors import NotAllowed
 from mcp_hitl.engine.claims import LEASE
 from mcp_hitl.engine.runner import Runner
-from mcp_hitl.serving.workers import runner_of, serve, timers_of, working
+from mcp_hitl.process.workers import runner_of, serve, timers_of, working
 
 pytestmark = pytest.mark.anyio
 

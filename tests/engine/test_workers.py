@@ -10,11 +10,11 @@ from desk_samples import AGENT, LONG, Clock, WatchedStore
 from team_samples import PAIR, a_rulebook
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.engine.eraser import Eraser
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.serving.workers import working
+from mcp_hitl.process.workers import working
 
 pytestmark = pytest.mark.anyio
 PATIENCE = 20
@@ -52,7 +52,7 @@ class Counting:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_hitl.serving.workers._RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("mcp_hitl.process.workers._RETRY_SECONDS", 0.001)
 
 
 async def test_a_worker_has_its_turn_at_once_and_again_after_its_seconds(desk: Desk) -> None:
@@ -156,7 +156,7 @@ async def test_a_worker_and_its_work_are_cancelled_when_the_process_stops(desk: 
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    return [record for record in caplog.records if record.name == "mcp_hitl.serving.workers"]
+    return [record for record in caplog.records if record.name == "mcp_hitl.process.workers"]
 
 
 async def test_contents_are_erased_after_the_retention_time_by_the_eraser(store: WatchedStore, clock: Clock) -> None:

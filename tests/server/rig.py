@@ -33,12 +33,12 @@ from mcp_hitl.domain.policy.principal import LOOPBACK, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.mcp.call import FORM_SECONDS
-from mcp_hitl.mcp.callers import Identify, always
+from mcp_hitl.process.desk_views import views_of
+from mcp_hitl.process.workers import serve
+from mcp_hitl.protocols.mcp.call import FORM_SECONDS
+from mcp_hitl.protocols.mcp.callers import Identify, always
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.server.tools import TOOLS
-from mcp_hitl.serving.views import views_of
-from mcp_hitl.serving.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
 
 KEY = b"a key for tests, of 32 bytes or more"

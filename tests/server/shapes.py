@@ -3,7 +3,7 @@
 from typing import Any
 
 from mcp_hitl.domain.approvals.approval import OutcomeState, Status
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 

@@ -32,7 +32,7 @@ from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.flows.counter import value_of
-from mcp_hitl.mcp.call import FORM_SECONDS
+from mcp_hitl.protocols.mcp.call import FORM_SECONDS
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.server.tools import TOOLS
 

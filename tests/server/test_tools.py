@@ -15,7 +15,7 @@ from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.values import errors
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError
-from mcp_hitl.mcp.replies import error_result
+from mcp_hitl.protocols.mcp.replies import error_result
 from mcp_hitl.server.tools import TOOLS
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,8 @@ import pytest
 from samples import START, a_decision, an_approval
 
 from mcp_hitl.domain.approvals.approval import Status
-from mcp_hitl.domain.evidence.audit import Entry, Event
+from mcp_hitl.domain.evidence.chain import Entry
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.ids import approval_id
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.transaction import Transaction

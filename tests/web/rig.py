@@ -26,8 +26,8 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.http.listener import Listener
-from mcp_hitl.serving.workers import serve
+from mcp_hitl.process.workers import serve
+from mcp_hitl.protocols.http.listener import Listener
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.door import TOKEN, cookie_name

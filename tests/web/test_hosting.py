@@ -11,11 +11,12 @@ from web.rig import ANA, GUARD_SECONDS, KEY
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.sign_in import InboxAccess
-from mcp_hitl.domain.evidence.audit import SYSTEM, Event
+from mcp_hitl.domain.evidence.chain import SYSTEM
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.errors import NotAllowed, Unavailable
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.serving.workers import serve
+from mcp_hitl.process.workers import serve
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.host import host_inbox

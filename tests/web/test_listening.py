@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 from web.rig import GUARD_SECONDS
 
-from mcp_hitl.http import sockets
-from mcp_hitl.http.listener import Listener
+from mcp_hitl.protocols.http import sockets
+from mcp_hitl.protocols.http.listener import Listener
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +75,7 @@ async def test_a_connection_that_is_accepted_at_the_very_stop_ends_with_its_list
 
 
 async def test_a_client_that_does_not_read_is_left_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_hitl.http.listener._DRAIN_SECONDS", 0.01)
+    monkeypatch.setattr("mcp_hitl.protocols.http.listener._DRAIN_SECONDS", 0.01)
     async with listening(Response(bytes(MORE_THAN_FITS))) as (listener, address, over):
         with socket.create_connection(address, timeout=GUARD_SECONDS) as client:
             client.send(_REQUEST)

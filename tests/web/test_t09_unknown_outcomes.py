@@ -14,7 +14,7 @@ from web.rig import ANA, GUARD_SECONDS, Place, decide, person, serving
 
 from mcp_hitl import Flow, Step
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.kinds import ACTION, BUILT_IN
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.rulebook import Rulebook

@@ -20,8 +20,8 @@ from web.test_hosting import hosting
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.http import sockets
-from mcp_hitl.http.listener import Listener
+from mcp_hitl.protocols.http import sockets
+from mcp_hitl.protocols.http.listener import Listener
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.host import is_ours

@@ -15,7 +15,7 @@ from web.rig import chromium as chromium_path
 
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
-from mcp_hitl.http.headers import SafeHeaders
+from mcp_hitl.protocols.http.headers import SafeHeaders
 
 pytestmark = pytest.mark.anyio
 

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.end import end, settle
-from mcp_hitl.desk.transactions.record import begin, check_open, check_running, locked, record
+from mcp_hitl.desk.transactions.log_entries import begin, check_open, check_running, locked, record
 from mcp_hitl.desk.transactions.rights import check_is_an_approver, check_may_decide, check_shown
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
 from mcp_hitl.domain.approvals.shown import Shown
-from mcp_hitl.domain.evidence.audit import content_digest
+from mcp_hitl.domain.evidence.chain import content_digest
 from mcp_hitl.domain.evidence.events import CooldownLifted, Decided
 from mcp_hitl.domain.policy import forms
 from mcp_hitl.domain.policy.kinds import COOLDOWN

@@ -6,12 +6,12 @@ from datetime import datetime
 from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.end import decide_by_rule
-from mcp_hitl.desk.transactions.record import begin, check_open, check_running, locked, record
+from mcp_hitl.desk.transactions.log_entries import begin, check_open, check_running, locked, record
 from mcp_hitl.desk.transactions.rights import check_right, check_shown
 from mcp_hitl.desk.transactions.submit import hold_or_decide
 from mcp_hitl.domain.approvals.approval import Approval, Edit
 from mcp_hitl.domain.approvals.shown import Shown
-from mcp_hitl.domain.evidence.audit import SYSTEM, content_digest
+from mcp_hitl.domain.evidence.chain import SYSTEM, content_digest
 from mcp_hitl.domain.evidence.digests import rules_of, wording_of
 from mcp_hitl.domain.evidence.events import Edited
 from mcp_hitl.domain.policy.kinds import Kind

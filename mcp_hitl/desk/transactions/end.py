@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from mcp_hitl.desk.transactions.effects import Effects
-from mcp_hitl.desk.transactions.record import record
+from mcp_hitl.desk.transactions.log_entries import record
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Outcome, OutcomeState, Status
-from mcp_hitl.domain.approvals.resolution import POLICY, POLICY_STAGE, quorum_of, resolve
-from mcp_hitl.domain.evidence.audit import content_digest
+from mcp_hitl.domain.approvals.quorum import POLICY, POLICY_STAGE, quorum_of, resolve
+from mcp_hitl.domain.evidence.chain import content_digest
 from mcp_hitl.domain.evidence.events import ENDINGS, Decided, result_of
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Principal

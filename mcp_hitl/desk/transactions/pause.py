@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from mcp_hitl.desk.transactions.record import begin, record
+from mcp_hitl.desk.transactions.log_entries import begin, record
 from mcp_hitl.domain.evidence.events import ClockReset, Paused, Resumed
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.instants import rfc3339

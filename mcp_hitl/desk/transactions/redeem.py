@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from mcp_hitl.desk.transactions.decide import checked_comment
-from mcp_hitl.desk.transactions.record import begin, check_running, locked, record
+from mcp_hitl.desk.transactions.log_entries import begin, check_running, locked, record
 from mcp_hitl.desk.transactions.rights import check_is_an_approver
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import ENDED_AS
-from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
+from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.evidence.events import Started, result_of
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance, Verdict

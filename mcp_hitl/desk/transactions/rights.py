@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from mcp_hitl.desk.transactions.record import check_open, check_running, instant
+from mcp_hitl.desk.transactions.log_entries import check_open, check_running, instant
 from mcp_hitl.domain.approvals.approval import Approval
-from mcp_hitl.domain.approvals.resolution import stage_of
+from mcp_hitl.domain.approvals.quorum import stage_of
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.end import decide_by_rule
-from mcp_hitl.desk.transactions.record import begin, record
+from mcp_hitl.desk.transactions.log_entries import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, Status
-from mcp_hitl.domain.evidence.audit import Event
 from mcp_hitl.domain.evidence.digests import rules_of, wording_of
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.events import AskedAgain, Opened
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.principal import Principal

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import IntEnum
 
 from mcp_hitl.domain.approvals.approval import Approval
-from mcp_hitl.domain.approvals.resolution import quorum_of
+from mcp_hitl.domain.approvals.quorum import quorum_of
 
 
 class Timed(IntEnum):

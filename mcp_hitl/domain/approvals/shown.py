@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_hitl.domain.approvals.approval import Approval
-from mcp_hitl.domain.approvals.resolution import stage_of
+from mcp_hitl.domain.approvals.quorum import stage_of
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 
 

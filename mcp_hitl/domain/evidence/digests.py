@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mcp_hitl.domain.approvals.approval import Approval, Progress
-from mcp_hitl.domain.evidence.audit import content_digest
+from mcp_hitl.domain.evidence.chain import content_digest
 from mcp_hitl.domain.policy.policy import Policy
 from mcp_hitl.domain.values.canonical import canonical, digest_of
 from mcp_hitl.domain.values.instants import rfc3339

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import ClassVar, get_args
 
 from mcp_hitl.domain.approvals.approval import Outcome, OutcomeState, Status
-from mcp_hitl.domain.evidence.audit import Entry, Event, content_digest
+from mcp_hitl.domain.evidence.chain import Entry, content_digest
 from mcp_hitl.domain.evidence.digests import Rules, Wording
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.fields import Fields, Names, read_as
 from mcp_hitl.domain.policy.policy import Verdict
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mcp_hitl.domain.approvals.approval import OutcomeState, Status
-from mcp_hitl.domain.approvals.resolution import POLICY
+from mcp_hitl.domain.approvals.quorum import POLICY
 from mcp_hitl.domain.evidence import events
-from mcp_hitl.domain.evidence.audit import Entry, Event, Recorded
+from mcp_hitl.domain.evidence.chain import Entry, Recorded
 from mcp_hitl.domain.evidence.digests import Rules, Wording
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.fields import Incomplete
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.values.canonical import JsonObject

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
-from mcp_hitl.domain.approvals.resolution import resolve
-from mcp_hitl.domain.evidence.audit import content_digest
+from mcp_hitl.domain.approvals.quorum import resolve
+from mcp_hitl.domain.evidence.chain import content_digest
 from mcp_hitl.domain.evidence.digests import report_of, rules_of, wording_of
 from mcp_hitl.domain.evidence.ledger import Broken, Told
 from mcp_hitl.domain.values.canonical import digest_of

@@ -6,7 +6,7 @@ The model only proposes; only the person's choice counts.
 from mcp_types import InputRequiredResult
 
 from mcp_hitl.desk.transactions.decide import MAX_COMMENT
-from mcp_hitl.desk.transactions.record import check_open
+from mcp_hitl.desk.transactions.log_entries import check_open
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy import forms
@@ -15,10 +15,10 @@ from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid, NeedsPerson
 from mcp_hitl.domain.values.text import indented, visible
-from mcp_hitl.mcp.call import Call, Outcome
-from mcp_hitl.mcp.form_elicitation import Answered, ask
-from mcp_hitl.mcp.page_elicitation import send
 from mcp_hitl.present.approval_views import review
+from mcp_hitl.protocols.mcp.call import Call, Outcome
+from mcp_hitl.protocols.mcp.form_elicitation import Answered, ask
+from mcp_hitl.protocols.mcp.page_elicitation import send
 from mcp_hitl.server.arguments import Approve, Reject
 from mcp_hitl.server.schemas import APPROVAL
 from mcp_hitl.server.tools.tool import Tool

@@ -7,9 +7,9 @@ from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.text import indented, visible
-from mcp_hitl.mcp.call import Call, Outcome
-from mcp_hitl.mcp.form_elicitation import Answered
 from mcp_hitl.present.approval_views import review, revision_wanted
+from mcp_hitl.protocols.mcp.call import Call, Outcome
+from mcp_hitl.protocols.mcp.form_elicitation import Answered
 from mcp_hitl.server.arguments import Edit
 from mcp_hitl.server.schemas import APPROVAL
 from mcp_hitl.server.tools.decisions import put

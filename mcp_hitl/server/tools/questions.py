@@ -12,10 +12,10 @@ from mcp_hitl.domain.values.errors import AlreadyResolved, Invalid
 from mcp_hitl.domain.values.money import as_json
 from mcp_hitl.domain.values.text import indented, visible
 from mcp_hitl.flows import counter
-from mcp_hitl.mcp.call import Call, Outcome
-from mcp_hitl.mcp.form_elicitation import Answered, ask
-from mcp_hitl.mcp.page_elicitation import send
-from mcp_hitl.mcp.replies import Reply
+from mcp_hitl.protocols.mcp.call import Call, Outcome
+from mcp_hitl.protocols.mcp.form_elicitation import Answered, ask
+from mcp_hitl.protocols.mcp.page_elicitation import send
+from mcp_hitl.protocols.mcp.replies import Reply
 from mcp_hitl.server.arguments import Confirm, Question
 from mcp_hitl.server.schemas import APPROVAL, COUNTED
 from mcp_hitl.server.tools.tool import Tool

@@ -2,8 +2,8 @@
 
 from mcp_hitl.domain.values.instants import in_words, rfc3339
 from mcp_hitl.domain.values.text import visible
-from mcp_hitl.mcp.call import Call, Outcome
-from mcp_hitl.mcp.replies import Reply
+from mcp_hitl.protocols.mcp.call import Call, Outcome
+from mcp_hitl.protocols.mcp.replies import Reply
 from mcp_hitl.server.arguments import Listing, One, Wait
 from mcp_hitl.server.schemas import APPROVAL, PAGE, TRAIL
 from mcp_hitl.server.tools.tool import Tool

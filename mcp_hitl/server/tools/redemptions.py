@@ -1,6 +1,6 @@
 """Tools for an action that the caller carries out itself: use the approval, act, report the outcome."""
 
-from mcp_hitl.mcp.call import Call, Outcome
+from mcp_hitl.protocols.mcp.call import Call, Outcome
 from mcp_hitl.server.arguments import Redeem, Report
 from mcp_hitl.server.schemas import APPROVAL
 from mcp_hitl.server.tools.tool import Tool

@@ -2,7 +2,7 @@
 
 from mcp_hitl.domain.policy.kinds import EXPENSE
 from mcp_hitl.domain.values.errors import Invalid
-from mcp_hitl.mcp.call import Call, Outcome
+from mcp_hitl.protocols.mcp.call import Call, Outcome
 from mcp_hitl.server.arguments import Action, Cancel, Expense
 from mcp_hitl.server.schemas import APPROVAL
 from mcp_hitl.server.tools.tool import Tool

@@ -9,7 +9,7 @@ import mcp_types
 from mcp_types import ToolAnnotations
 
 from mcp_hitl.domain.values.canonical import JsonObject
-from mcp_hitl.mcp.call import Call, Outcome
+from mcp_hitl.protocols.mcp.call import Call, Outcome
 from mcp_hitl.server.arguments import Arguments, parse, schema_of
 from mcp_hitl.server.schemas import output
 

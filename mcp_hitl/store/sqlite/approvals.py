@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
-from mcp_hitl.domain.evidence.audit import content_digest
+from mcp_hitl.domain.evidence.chain import content_digest
 from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of
 from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.domain.values.same_object import Same

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mcp_hitl.domain.approvals.approval import Approval, Status
-from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
+from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.approvals.search import Sifted, Sought
 from mcp_hitl.domain.approvals.statistics import Ended, Given
 from mcp_hitl.domain.policy.policy import Verdict

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.evidence.audit import Entry, Recorded, genesis, hash_of
+from mcp_hitl.domain.evidence.chain import Entry, Recorded, genesis, hash_of
 from mcp_hitl.domain.values.canonical import canonical
 from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.store import rows

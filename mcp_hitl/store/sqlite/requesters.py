@@ -4,7 +4,7 @@ import sqlite3
 from datetime import datetime
 
 from mcp_hitl.domain.approvals.approval import Approval, Status
-from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
+from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.store.requesters import RequesterReads
 from mcp_hitl.store.sqlite import loading

@@ -6,7 +6,8 @@ import pytest
 from samples import START
 from store_samples import an_entry, append, insert, numbered
 
-from mcp_hitl.domain.evidence.audit import Event, genesis
+from mcp_hitl.domain.evidence.chain import genesis
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction

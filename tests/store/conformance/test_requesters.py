@@ -9,7 +9,7 @@ from samples import START, a_decision
 from store_samples import insert, numbered
 
 from mcp_hitl.domain.approvals.approval import Status
-from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
+from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction

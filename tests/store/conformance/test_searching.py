@@ -8,7 +8,7 @@ import pytest
 from samples import START, a_decision, an_approval
 
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
-from mcp_hitl.domain.approvals.resolution import POLICY_STAGE
+from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.approvals.search import Sifted, Sought, words_of
 from mcp_hitl.domain.approvals.statistics import Ended, Given
 from mcp_hitl.domain.policy.policy import Verdict

@@ -8,7 +8,7 @@ from samples import START, a_decision
 from store_samples import Held, an_entry, insert, listed, numbered
 
 from mcp_hitl.domain.approvals.approval import Status
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from mcp_hitl.domain.approvals.approval import Approval, Status
-from mcp_hitl.domain.evidence.audit import NOWHERE, SYSTEM, Entry
+from mcp_hitl.domain.evidence.chain import NOWHERE, SYSTEM, Entry
 from mcp_hitl.domain.evidence.events import AuditEvent
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal

@@ -2,41 +2,14 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of, rfc8785_form
 from mcp_hitl.domain.values.instants import rfc3339
 
 SYSTEM = "system"
 """The actor of events that no principal caused, such as an expiry."""
-
-
-class Event(StrEnum):
-    """The type of an audit entry."""
-
-    OPENED = "opened"
-    ASKED_AGAIN = "asked-again"
-    DECIDED = "decided"
-    EDITED = "edited"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-    REMINDED = "reminded"
-    ESCALATED = "escalated"
-    COOLDOWN_LIFTED = "cooldown-lifted"
-    PROGRESS = "progress"
-    STARTED = "started"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-    PAUSED = "paused"
-    RESUMED = "resumed"
-    ERASED = "erased"
-    CLOCK_RESET = "clock-reset"
-    SIGNED_IN = "signed-in"
-    SIGNED_OUT = "signed-out"
 
 
 NOWHERE = ""

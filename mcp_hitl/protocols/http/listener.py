@@ -13,8 +13,8 @@ from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 
 from mcp_hitl.domain.values.origin import Origin
-from mcp_hitl.http.loopback import OnLoopback
-from mcp_hitl.http.sockets import listening
+from mcp_hitl.protocols.http.loopback import OnLoopback
+from mcp_hitl.protocols.http.sockets import listening
 
 logger = logging.getLogger("uvicorn.error")
 """The server's own logger: it is set up to write to the terminal."""

@@ -19,8 +19,8 @@ from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy import forms
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError
-from mcp_hitl.mcp.call import ANSWER, Call
-from mcp_hitl.mcp.request_state import dump_form
+from mcp_hitl.protocols.mcp.call import ANSWER, Call
+from mcp_hitl.protocols.mcp.request_state import dump_form
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.domain.values.text import indented, one_line
-from mcp_hitl.mcp.call import ANSWER, Call, Outcome
-from mcp_hitl.mcp.replies import Reply
-from mcp_hitl.mcp.request_state import PageState
+from mcp_hitl.protocols.mcp.call import ANSWER, Call, Outcome
+from mcp_hitl.protocols.mcp.replies import Reply
+from mcp_hitl.protocols.mcp.request_state import PageState
 
 logger = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Invalid
-from mcp_hitl.mcp.replies import Reply
-from mcp_hitl.mcp.request_state import PageState, load
 from mcp_hitl.present.views import Views
+from mcp_hitl.protocols.mcp.replies import Reply
+from mcp_hitl.protocols.mcp.request_state import PageState, load
 
 FORM_SECONDS = 45.0
 """How long a form stays open during a call on the older revisions, and how long a call waits for an answer on a page.

@@ -12,8 +12,8 @@ from mcp.server.context import ServerMiddleware
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
-from mcp_hitl.mcp.shutdown import GRACE_SECONDS, Unanswered
-from mcp_hitl.serving.process_signals import on_signals
+from mcp_hitl.process.os_signals import on_signals
+from mcp_hitl.protocols.mcp.shutdown import GRACE_SECONDS, Unanswered
 
 _READ = 65_536
 _AHEAD = 64

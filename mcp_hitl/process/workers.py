@@ -9,7 +9,7 @@ import anyio
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY, Feed
-from mcp_hitl.domain.evidence.audit import Event
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.engine.eraser import Eraser
 from mcp_hitl.engine.run import AnyFlow, Make, new

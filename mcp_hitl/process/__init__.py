@@ -1,0 +1,1 @@
+"""What every process that serves has: background workers, views of a desk, and the system's signals."""

@@ -1,0 +1,1 @@
+"""No server: what front-ends that speak the same protocol share."""

@@ -1,1 +1,0 @@
-"""Processes that serve: the servers, the one inbox of all processes, and signals."""
