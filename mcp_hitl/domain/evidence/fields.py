@@ -44,11 +44,13 @@ def _written(event: Any) -> JsonObject:
     data: JsonObject = {}
     for name in _names_of(event.__class__):
         value = getattr(event, name)
+        if value is None:
+            continue
         if type(value) is str:  # most are
             data[name] = value
         elif is_dataclass(value):
             data |= _written(value)
-        elif value is not None:
+        else:
             data[name] = _plain(value)
     return data
 
