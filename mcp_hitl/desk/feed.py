@@ -58,10 +58,8 @@ class Feed:
         self._listeners[topic].append(wish)
         self._count += 1
         try:
-            async with self._starting:
-                if not self._wanted.is_set():
-                    self._seq = await self._store.read(lambda view: view.log.last_seq())
-                    self._wanted.set()
+            if not self._wanted.is_set():
+                await self._start()
             yield
         finally:
             self._listeners[topic].remove(wish)
@@ -72,6 +70,12 @@ class Feed:
                 # Only then: `run` waits for the very event that the next listener will set.
                 self._wanted = anyio.Event()
                 self._reading.cancel()
+
+    async def _start(self) -> None:
+        async with self._starting:
+            if not self._wanted.is_set():
+                self._seq = await self._store.read(lambda view: view.log.last_seq())
+                self._wanted.set()
 
     def stir(self) -> None:
         """Call every listener of a single approval as if it had changed, so that each checks its state again."""

@@ -1,7 +1,7 @@
 """Claims: work that several processes could do, and that one of them does at a time."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
@@ -14,7 +14,7 @@ from mcp_hitl.store.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 
-L = TypeVar("L")
+L = TypeVar("L", bound=Hashable)
 T = TypeVar("T")
 
 LEASE = timedelta(seconds=30)
@@ -41,12 +41,13 @@ class Claims(Generic[L]):
         self._clock = clock
         self._renew = renew
         self._at_once = at_once
-        self._held = 0
+        self._held: dict[L, anyio.CancelScope] = {}
+        self._renewed_at = 0.0
 
     @property
     def room(self) -> int:
         """The number of claims that this process can still take."""
-        return self._at_once - self._held
+        return self._at_once - len(self._held)
 
     async def take(self, claim: Callable[[Transaction, datetime, datetime], list[T]]) -> list[T]:
         """Return what `claim(tx, now, until)` claims in one transaction; it must not claim more than there is room."""
@@ -60,40 +61,49 @@ class Claims(Generic[L]):
             taken = await self._store.write(work)
         return taken
 
+    async def renew(self) -> None:
+        """Renew all leases if that is due, and cancel the work that another process has taken.
+
+        A worker that holds claims calls this in each of its turns.
+        """
+        now = anyio.current_time()
+        if not self._held or now - self._renewed_at < _RENEW_SECONDS:
+            return
+        self._renewed_at = now
+        for lease in await self._lost(list(self._held)):
+            if lease in self._held:
+                self._held[lease].cancel()
+
     async def hold(self, lease: L, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do the work while its lease is renewed; stop when another process has it. `name` is for the log.
+        """Do the work under its lease, and stop when another process has it. `name` is for the log.
 
         If the work raises, its lease runs out, and some process claims it again.
         """
-        self._held += 1
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._keep, lease, name, tasks.cancel_scope)
-                try:
-                    await work()
-                except Exception as error:
-                    logger.warning("%s stops for now", name, exc_info=error)
-                tasks.cancel_scope.cancel()
+            with anyio.CancelScope() as self._held[lease]:
+                await work()
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
                 await self._give_back(lease, name)
             raise
+        except Exception as error:
+            logger.warning("%s stops for now", name, exc_info=error)
         finally:
-            self._held -= 1
+            del self._held[lease]
 
-    async def _keep(self, lease: L, name: str, work: anyio.CancelScope) -> None:
-        """Renew a lease until cancelled; cancel its work if another process has it."""
-        kept = True
-        while kept:
-            await anyio.sleep(_RENEW_SECONDS)
-            try:
-                kept = await self._store.write(lambda tx: self._renew(tx, lease, begin(tx, self._clock()) + LEASE))
-            except Exception as error:
-                # It is ours as far as we know; if not, nothing that we write will be taken.
-                logger.warning(
-                    "the lease of %s cannot be renewed: %s", name, error, exc_info=not isinstance(error, HitlError)
-                )
-        work.cancel()
+    async def _lost(self, leases: list[L]) -> list[L]:
+        """Renew these leases. Return those that another process has."""
+
+        def work(tx: Transaction) -> list[L]:
+            until = begin(tx, self._clock()) + LEASE
+            return [lease for lease in leases if not self._renew(tx, lease, until)]
+
+        try:
+            return await self._store.write(work)
+        except Exception as error:
+            # They are ours as far as we know; if not, nothing that we write will be taken.
+            logger.warning("leases cannot be renewed: %s", error, exc_info=not isinstance(error, HitlError))
+            return []
 
     async def _give_back(self, lease: L, name: str) -> None:
         """End a lease because this process stops, so that the next process need not wait until it runs out."""

@@ -57,7 +57,8 @@ class Runner:
         self._claims = Claims(store, clock, _renewed, at_once=AT_ONCE)
 
     async def turn(self) -> Sequence[Callable[[], Awaitable[None]]]:
-        """Claim what is runnable now. Return the runs."""
+        """Renew what is claimed, and claim what is runnable now. Return the runs."""
+        await self._claims.renew()
         return [partial(self._hold, claimed) for claimed in await self._claim()]
 
     async def catch_up(self) -> int:

@@ -281,6 +281,7 @@ async def test_a_database_that_is_away_at_a_renewal_does_not_end_the_server(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "_RENEW_SECONDS", 0.005)
+    monkeypatch.setattr(Runner, "seconds", 0.005)
     away = Away(rig, monkeypatch)
     act = anyio.Event()
 

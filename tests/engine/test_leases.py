@@ -15,7 +15,7 @@ from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.engine import claims
 from mcp_hitl.engine.claims import LEASE
-from mcp_hitl.engine.runner import AT_ONCE
+from mcp_hitl.engine.runner import AT_ONCE, Runner
 from mcp_hitl.process.workers import serve, timers_of
 from mcp_hitl.store.transaction import Transaction
 
@@ -132,6 +132,7 @@ async def everything(rig: Rig) -> list[list[tuple[object, ...]]]:
 
 async def test_a_process_that_lives_keeps_its_flow(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "_RENEW_SECONDS", 0.005)
+    monkeypatch.setattr(Runner, "seconds", 0.005)
     slow = Slow(do)
     approval_id = await rig.submit()
     await rig.approve()
@@ -288,6 +289,7 @@ async def test_t14_a_renewal_after_the_clock_was_set_back_does_not_shorten_the_l
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "_RENEW_SECONDS", 0.005)
+    monkeypatch.setattr(Runner, "seconds", 0.005)
     slow = Slow(do)
     await rig.submit()
     await rig.approve()

@@ -68,9 +68,15 @@ def body(seq: int, entry: Entry, previous: str) -> JsonObject:
     }
 
 
-def hash_of(seq: int, entry: Entry, previous: str) -> str:
-    """Return the hash of an entry: SHA-256 of the RFC 8785 form of its body."""
-    return digest_of(rfc8785_form(body(seq, entry, previous)))
+def hash_of(seq: int, entry: Entry, previous: str, data: bytes | None = None) -> str:
+    """Return the hash of an entry: SHA-256 of the RFC 8785 form of its body.
+
+    `data` is the form of the entry's data, if it is at hand. It is put in its place in the form of all the rest: there
+    is one such place, since quotation marks inside a text have a backslash before them.
+    """
+    rest = rfc8785_form(body(seq, entry, previous) | {"data": None})
+    data = rfc8785_form(entry.data) if data is None else data
+    return digest_of(rest.replace(b'"data":null', b'"data":' + data))
 
 
 def genesis(database: str) -> str:

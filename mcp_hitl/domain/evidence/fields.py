@@ -5,6 +5,7 @@ A field's name is its key. A field that is None is left out, and the fields of a
 
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -41,13 +42,22 @@ def read_as(event: type[T], data: object) -> T:
 
 def _written(event: Any) -> JsonObject:
     data: JsonObject = {}
-    for one in fields(event):
-        value = getattr(event, one.name)
-        if is_dataclass(value):
+    for name in _names_of(event.__class__):
+        value = getattr(event, name)
+        if value is None:
+            continue
+        if type(value) is str:  # most are
+            data[name] = value
+        elif is_dataclass(value):
             data |= _written(value)
-        elif value is not None:
-            data[one.name] = _plain(value)
+        else:
+            data[name] = _plain(value)
     return data
+
+
+@cache
+def _names_of(event: type[Any]) -> Names:
+    return tuple(one.name for one in fields(event))
 
 
 def _plain(value: Any) -> Any:

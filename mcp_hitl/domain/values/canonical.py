@@ -98,7 +98,7 @@ def _is_common(value: object, depth: int) -> bool:
         for key, item in cast("dict[object, object]", value).items():
             if type(key) is not str or not key.isascii():
                 return False
-            if type(item) is not str and not _is_common(item, depth - 1):
+            if item is not None and type(item) is not str and not _is_common(item, depth - 1):
                 return False
         return True
     if kind is int:

@@ -12,6 +12,8 @@ from mcp_hitl.store import rows
 from mcp_hitl.store.facts import FactReads
 from mcp_hitl.store.log import LogChanges
 
+_INSERT = f"INSERT INTO audit ({rows.ENTRY}) VALUES ({', '.join('?' for _ in rows.ENTRY.split(', '))})"
+
 
 class SqliteLog(LogChanges):
     """`LogChanges` on SQLite."""
@@ -63,9 +65,9 @@ class SqliteLog(LogChanges):
         """The next number is ours alone, since this transaction has locked the file."""
         last, previous = self.head()
         seq = last + 1
-        data, digest = canonical(entry.data, what="data").decode(), hash_of(seq, entry, previous)
-        row = (seq, *rows.entry_row(entry), data, previous, digest)
-        self._db.execute(f"INSERT INTO audit ({rows.ENTRY}) VALUES ({', '.join('?' * len(row))})", row)
+        data = canonical(entry.data, what="data")
+        digest = hash_of(seq, entry, previous, data)
+        self._db.execute(_INSERT, (seq, *rows.entry_row(entry), data.decode(), previous, digest))
         self._head = (seq, digest)
 
     def _recorded(self, where: str, values: tuple[Any, ...]) -> list[Recorded]:
