@@ -8,7 +8,7 @@ import anyio
 
 from mcp_hitl.desk.audience import audience
 from mcp_hitl.desk.feed import Feed
-from mcp_hitl.desk.transactions.effects import Effects
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.seen import Audience, Seen, as_seen_by, hides
 from mcp_hitl.domain.policy.kinds import Kind

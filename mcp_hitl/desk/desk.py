@@ -14,7 +14,7 @@ from mcp_hitl.desk.decisions import Decisions
 from mcp_hitl.desk.search import Search
 from mcp_hitl.desk.sign_in import InboxAccess
 from mcp_hitl.desk.stops import Stops
-from mcp_hitl.desk.transactions.effects import Effects
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.clients import Client
 from mcp_hitl.domain.approvals.seen import Seen

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mcp_hitl.desk.context import Context
-from mcp_hitl.desk.transactions.effects import Effects
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState

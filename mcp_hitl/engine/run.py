@@ -11,8 +11,8 @@ import anyio
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
-from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.end import end
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import ENDED_AS, JournalEntry, Lease

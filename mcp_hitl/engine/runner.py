@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
-from mcp_hitl.desk.transactions.effects import Effects
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import instant
 from mcp_hitl.desk.transactions.redeem import check_valid
 from mcp_hitl.domain.approvals.approval import Approval, Status

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from mcp_hitl.desk.transactions.edit import complete
-from mcp_hitl.desk.transactions.effects import Effects
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import locked, record
 from mcp_hitl.desk.transactions.submit import Request, open_approval
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status

@@ -9,7 +9,7 @@ import pytest
 from desk_samples import AGENT, ANA, LUNCH, RULEBOOK, Clock, WatchedStore, said, say
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.transactions.effects import Effects
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.domain.approvals.approval import OutcomeState, Status
 from mcp_hitl.domain.policy.kinds import ACTION, COUNTER
 from mcp_hitl.domain.policy.policy import Verdict

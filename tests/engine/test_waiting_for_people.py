@@ -14,7 +14,7 @@ from engine.rig import KINDS, OTHER, WORK, Rig, approved, flow_of, writes
 
 from mcp_hitl import NotApproved, Step
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.transactions.effects import Effects
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.approvals.seen import Seen

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.end import end, settle
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import begin, check_open, check_running, locked, record
 from mcp_hitl.desk.transactions.rights import check_is_an_approver, check_may_decide, check_shown
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Status

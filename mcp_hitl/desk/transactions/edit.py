@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mcp_hitl.desk.transactions.decide import checked_comment
-from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.end import decide_by_rule
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import begin, check_open, check_running, locked, record
 from mcp_hitl.desk.transactions.rights import check_right, check_shown
 from mcp_hitl.desk.transactions.submit import hold_or_decide

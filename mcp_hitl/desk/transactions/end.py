@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from mcp_hitl.desk.transactions.effects import Effects
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import record
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.quorum import POLICY, POLICY_STAGE, quorum_of, resolve

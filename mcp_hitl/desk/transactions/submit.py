@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mcp_hitl.desk.transactions.effects import Effects
 from mcp_hitl.desk.transactions.end import decide_by_rule
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.evidence.digests import rules_of, wording_of
