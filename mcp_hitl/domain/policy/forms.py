@@ -4,13 +4,15 @@ Source: https://modelcontextprotocol.io/specification/2025-11-25/client/elicitat
 2026-07-28. Protocol 2025-06-18 allows less; `for_client` returns what a client there can show.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 from mcp_hitl.domain.policy.form_schema import NAMES, REQUIRED, VALUES, check_shape, refused
-from mcp_hitl.domain.values.canonical import JsonObject, canonical
+from mcp_hitl.domain.values.canonical import JsonObject, canonical, read_back
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.schemas import check_against
 from mcp_hitl.domain.values.text import visible
@@ -86,6 +88,13 @@ def define(form: Mapping[str, Any]) -> JsonObject:
         Invalid: the message names the field and what the specification allows there.
     """
     canonical(dict(form), what="form")
+    return read_back(_defined(json.dumps(dict(form))))
+
+
+@lru_cache(maxsize=64)
+def _defined(text: str) -> str:
+    """Do the work of `define` once for a form that comes again; its fields stay in order, and nobody can change it."""
+    form: JsonObject = read_back(text)
     given: Any = form.get("properties")
     fields: Any = given
     if isinstance(given, dict):
@@ -98,7 +107,7 @@ def define(form: Mapping[str, Any]) -> JsonObject:
         for check in (_check_range, _check_enum_names, _check_choices, _check_values_fit, _check_default):
             check(Field(name, schema, True))
     needed = [name for name in required if fields[name] is given[name]]
-    return {"type": "object", "properties": fields, "required": needed}
+    return json.dumps({"type": "object", "properties": fields, "required": needed})
 
 
 def _without_null(schema: Any) -> Any:

@@ -1,7 +1,7 @@
 """JSON Schema (2020-12), with messages that say what was expected and never repeat the input."""
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -52,11 +52,17 @@ def satisfies(schema: JsonObject, value: object) -> bool:
 
 @lru_cache(maxsize=256)
 def _validator(schema: Same[JsonObject]) -> "Draft202012Validator":
+    checks = _checks()
+    return checks(schema.it, format_checker=checks.FORMAT_CHECKER)
+
+
+@cache
+def _checks() -> "type[Draft202012Validator]":
+    """Return the class of all validators: making it takes many times as long as making a validator."""
     # Imported late: most commands of the terminal check nothing, and this takes as long as all their own code.
     from jsonschema import Draft202012Validator, validators
 
-    checks = cast("Any", validators).extend(Draft202012Validator, {"pattern": _pattern})
-    return checks(schema.it, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return cast("Any", validators).extend(Draft202012Validator, {"pattern": _pattern})
 
 
 def _pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator["ValidationError"]:
