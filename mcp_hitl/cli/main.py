@@ -1,5 +1,6 @@
 """The top of the command line: global options and the list of commands."""
 
+import importlib
 import os
 import shutil
 import sys
@@ -8,21 +9,40 @@ from typing import Any, TextIO, cast
 import click
 
 from mcp_hitl import __version__
-from mcp_hitl.cli.audit import audit
-from mcp_hitl.cli.completion import completion
-from mcp_hitl.cli.decide import approve, cancel, edit, lift, reject
-from mcp_hitl.cli.doctor import doctor
-from mcp_hitl.cli.inbox import inbox
-from mcp_hitl.cli.install.command import install
-from mcp_hitl.cli.policy import policy
 from mcp_hitl.cli.running import run
-from mcp_hitl.cli.show import pending, show
-from mcp_hitl.cli.stops import pause, reconcile, reset_clock, resume
 from mcp_hitl.cli.workspace import settings_of
+
+_COMMANDS = {
+    "audit": ("audit",),
+    "completion": ("completion",),
+    "decide": ("approve", "cancel", "edit", "lift", "reject"),
+    "doctor": ("doctor",),
+    "inbox": ("inbox",),
+    "install.command": ("install",),
+    "policy": ("policy",),
+    "show": ("pending", "show"),
+    "stops": ("pause", "reconcile", "reset-clock", "resume"),
+}
+"""Modules of this package with the commands in each: a command's module is imported when the command is wanted."""
+_MODULES = {name: module for module, names in _COMMANDS.items() for name in names}
 
 
 class _Group(click.Group):
-    """Fits help to terminals narrower than click's 50 columns, and keeps to NO_COLOR (https://no-color.org)."""
+    """Imports a command when it is wanted.
+
+    It fits help to terminals narrower than click's 50 columns, and keeps to NO_COLOR (https://no-color.org).
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_MODULES})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands:
+            # A wrong name wants them all, for click to say which ones are like it.
+            for name in (cmd_name,) if cmd_name in _MODULES else _MODULES:
+                module = importlib.import_module(f"mcp_hitl.cli.{_MODULES[name]}")
+                self.add_command(getattr(module, name.replace("-", "_")))
+        return super().get_command(ctx, cmd_name)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> click.Context:
         if (columns := shutil.get_terminal_size().columns) < 52:
@@ -74,25 +94,3 @@ def serve(context: click.Context, host: str, port: int) -> None:
         return await http(settings_of(context), host, port)
 
     run(main)
-
-
-for command in (
-    inbox,
-    pending,
-    show,
-    approve,
-    reject,
-    edit,
-    cancel,
-    lift,
-    audit,
-    pause,
-    resume,
-    reset_clock,
-    reconcile,
-    policy,
-    doctor,
-    install,
-    completion,
-):
-    cli.add_command(command)

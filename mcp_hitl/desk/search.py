@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from mcp_hitl.desk.context import Context, found
 from mcp_hitl.desk.transactions.log_entries import instant
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.search import Sifted, Sought, words_of
 from mcp_hitl.domain.approvals.seen import Seen, hides
-from mcp_hitl.domain.approvals.statistics import Numbers, by_kind, by_person
 from mcp_hitl.domain.evidence.chain import NOWHERE
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.people import People
@@ -19,6 +19,9 @@ from mcp_hitl.domain.values.canonical import check_text
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.ids import is_approval_id
 from mcp_hitl.store.view import View
+
+if TYPE_CHECKING:
+    from mcp_hitl.domain.approvals.statistics import Numbers
 
 MOST_COUNTED = 1_000
 _STOPPING = frozenset({Event.PAUSED, Event.RESUMED})
@@ -161,7 +164,7 @@ class Search:
 
         return await (self._at.store.read if sought == Sought() else self._at.store.survey)(look)
 
-    async def numbers(self, *, days: int = 30) -> Numbers:
+    async def numbers(self, *, days: int = 30) -> "Numbers":
         """Return statistics about approvals resolved within the last `days`, by kind and by person.
 
         At most the newest `MOST_NUMBERED` are counted; see `Numbers.complete`.
@@ -221,7 +224,10 @@ class Search:
         return [self._at.see(principal, approval, now) for approval in loaded if approval is not None]
 
 
-def _numbers(view: View, now: datetime, span: timedelta, people: People) -> Numbers:
+def _numbers(view: View, now: datetime, span: timedelta, people: People) -> "Numbers":
+    # Imported late: nobody who only looks at approvals needs it.
+    from mcp_hitl.domain.approvals.statistics import Numbers, by_kind, by_person
+
     since = now - span
     ended = view.lists.ended(since, now, MOST_NUMBERED + 1)
     complete = len(ended) <= MOST_NUMBERED

@@ -1,11 +1,13 @@
 """Lists, searches and counts approvals for people."""
 
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.search import Sifted, Sought
-from mcp_hitl.domain.approvals.statistics import Ended, Given
+
+if TYPE_CHECKING:
+    from mcp_hitl.domain.approvals.statistics import Ended, Given
 
 
 class ListReads(Protocol):
@@ -35,10 +37,10 @@ class ListReads(Protocol):
         """Return the kinds of approvals that are pending and not overdue at `now`, each once, in order."""
         ...
 
-    def ended(self, since: datetime, now: datetime, limit: int) -> list[Ended]:
+    def ended(self, since: datetime, now: datetime, limit: int) -> "list[Ended]":
         """Return approvals that were resolved after `since` or have expired by `now`; the latest first."""
         ...
 
-    def given(self, since: datetime, now: datetime) -> list[Given]:
+    def given(self, since: datetime, now: datetime) -> "list[Given]":
         """Return the decisions of people, made at any time, on the approvals that `ended` returns for the same span."""
         ...

@@ -17,7 +17,10 @@ SCRIPT = Path(sys.executable).with_name("mcp-hitl")
 
 
 def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         yield (*path, name), command
         if isinstance(command, click.Group):
             yield from commands(command, *path, name)
@@ -47,7 +50,9 @@ def test_no_help_is_cut_or_wider_than_the_terminal(
     for name in path:
         command = context.command
         assert isinstance(command, click.Group)
-        context = click.Context(command.commands[name], parent=context, info_name=name)
+        wanted = command.get_command(context, name)
+        assert wanted is not None
+        context = click.Context(wanted, parent=context, info_name=name)
     text = context.command.get_help(context)
     assert "..." not in text.replace("[ARGS]...", "")
     assert max(map(len, text.splitlines())) <= columns

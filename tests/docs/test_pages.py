@@ -81,6 +81,6 @@ def test_a_command_in_a_sentence_exists(named: str) -> None:
         options |= {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         if word.startswith("--"):
             assert word in options, f"{word} of mcp-hitl {named}"
-        elif isinstance(command, click.Group) and word in command.commands:
-            command = command.commands[word]
+        elif isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), word) or command
     assert not isinstance(command, click.Group) or named.split()[-1] == command.name or named.startswith("--"), named

@@ -4,17 +4,19 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.approvals.search import Sifted, Sought
-from mcp_hitl.domain.approvals.statistics import Ended, Given
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.lists import ListReads
 from mcp_hitl.store.sqlite import loading
 from mcp_hitl.store.unreadable import reading
+
+if TYPE_CHECKING:
+    from mcp_hitl.domain.approvals.statistics import Ended, Given
 
 CHUNK = 200
 """The number of rows that are checked together."""
@@ -102,12 +104,12 @@ class SqliteLists(ListReads):
     def pending_kinds(self, now: datetime, limit: int) -> list[str]:
         return self._distinct("kind", "approvals_pending_kind", now, limit)
 
-    def ended(self, since: datetime, now: datetime, limit: int) -> list[Ended]:
+    def ended(self, since: datetime, now: datetime, limit: int) -> "list[Ended]":
         found = self._db.execute(_LATEST, {"since": to_ms(since), "now": to_ms(now), "limit": limit})
         ended = [_ended(row) for row in found]
         return sorted(ended, key=lambda one: one.ended_at, reverse=True)
 
-    def given(self, since: datetime, now: datetime) -> list[Given]:
+    def given(self, since: datetime, now: datetime) -> "list[Given]":
         found = self._db.execute(_GIVEN, {"since": to_ms(since), "now": to_ms(now)})
         return [_given(row) for row in found]
 
@@ -175,12 +177,17 @@ def _conditions(sought: Sought) -> tuple[str, list[str]]:
 
 
 @reading
-def _ended(row: Any) -> Ended:
+def _ended(row: Any) -> "Ended":
+    # Imported late: nobody who only looks at approvals needs it.
+    from mcp_hitl.domain.approvals.statistics import Ended
+
     return Ended(row[0], Status(row[1]), _span(row[2]), bool(row[4]), from_ms(row[3]))
 
 
 @reading
-def _given(row: Any) -> Given:
+def _given(row: Any) -> "Given":
+    from mcp_hitl.domain.approvals.statistics import Given
+
     return Given(row[0], row[1], Verdict(row[2]), _span(row[3]), None if row[4] is None else _span(row[4]))
 
 
