@@ -10,7 +10,7 @@ from mcp_hitl.desk.audience import audience
 from mcp_hitl.desk.feed import Feed
 from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.domain.approvals.approval import Approval
-from mcp_hitl.domain.approvals.seen import Audience, Seen, as_seen_by, hides
+from mcp_hitl.domain.approvals.seen import Seen, as_seen_by, hides
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
@@ -47,7 +47,7 @@ class Context:
         held = approval if status is approval.status else replace(approval, status=status)
         kind = self.rulebook.kinds.get(approval.kind)
         if not hides(kind):
-            return as_seen_by(Audience.OTHER, held, kind)
+            return Seen(held)
         viewer = self.rulebook.people.identify(principal)
         return as_seen_by(audience(viewer, held, self.rulebook, now, deciding), held, kind)
 

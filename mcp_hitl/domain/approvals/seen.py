@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, NewType
 
 from mcp_hitl.domain.approvals.approval import Approval, Edit
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.values.canonical import JsonObject
-from mcp_hitl.domain.values.same_object import Same
-from mcp_hitl.domain.values.secrets import REDACTED, has_secrets, redacted
+from mcp_hitl.domain.values.secrets import REDACTED, redacted
 
 Seen = NewType("Seen", Approval)
 """An approval without what its viewer may not see. Everything that the desk returns is one."""
@@ -44,12 +42,7 @@ def as_seen_by(audience: Audience, approval: Approval, kind: Kind | None) -> See
 
 def hides(kind: Kind | None) -> bool:
     """Return True if payloads of this kind may have something secret."""
-    return kind is None or _marks(Same(kind.schema))
-
-
-@lru_cache(maxsize=256)
-def _marks(schema: Same[JsonObject]) -> bool:
-    return has_secrets(schema.it)
+    return kind is None or kind.has_secrets
 
 
 def _without_secrets(schema: JsonObject | None, edit: Edit) -> Edit:

@@ -14,6 +14,7 @@ from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.money import amounts_in, money
 from mcp_hitl.domain.values.payload import Payload, payload_of
 from mcp_hitl.domain.values.schemas import check_against
+from mcp_hitl.domain.values.secrets import has_secrets
 from mcp_hitl.domain.values.text import one_line
 
 MAX_TITLE = 200
@@ -54,6 +55,12 @@ class Kind:
     check: Callable[[JsonObject], None] | None = None
     acts_itself: bool = False
     """True if approving completes the action: no flow runs, and nobody redeems the approval."""
+    has_secrets: bool = field(init=False, repr=False, compare=False)
+    """True if the schema marks a field `writeOnly`."""
+
+    def __post_init__(self) -> None:
+        """Look for secrets once: every row of every list asks."""
+        object.__setattr__(self, "has_secrets", has_secrets(self.schema))
 
     def admit(self, payload: JsonObject) -> Payload:
         """Check a payload, and return it with its canonical form and digest.
