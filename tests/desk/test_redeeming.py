@@ -505,3 +505,44 @@ async def test_t22_nobody_settles_their_own_request_where_another_pair_of_eyes_h
         await settled(desk, ANA, asked.id, False)
     assert await desk.approvals.get(ANA, asked.id) == used
     assert (await settled(desk, BO, asked.id, False)).outcome.state is OutcomeState.FAILED
+
+
+SMALL = Rule(name="small", when={"properties": {"n": {"maximum": 10}}, "required": ["n"]}, decide=Verdict.APPROVE)
+NOW_OTHERWISE: dict[str, dict[str, Any]] = {
+    "the rule was withdrawn": {"rules": ()},
+    "the rule rejects now": {"rules": (replace(SMALL, decide=Verdict.REJECT),)},
+    "an earlier rule rejects it": {"rules": (Rule(name="no", when=SMALL.when, decide=Verdict.REJECT), SMALL)},
+    "the rule asks people now": {"rules": (replace(SMALL, decide=None, stages=(FINANCE,)),)},
+    "its limits are narrower": {"rules": (replace(SMALL, when={"properties": {"n": {"maximum": 0}}}),)},
+    "the schema takes it no more": {
+        "rules": (SMALL,),
+        "schema": {"type": "object", "properties": {"n": {"type": "string"}}},
+    },
+}
+
+
+@pytest.mark.parametrize("how", NOW_OTHERWISE)
+async def test_t21_what_a_rule_approved_is_not_used_once_the_policy_no_longer_approves_it(
+    under: Under, how: str
+) -> None:
+    approved = await under(a_rulebook(ONE, rules=(SMALL,))).approvals.submit(AGENT, "thing", {"n": 1})
+    now = under(a_rulebook(ONE, **NOW_OTHERWISE[how]))
+    with pytest.raises(NotAllowed, match=r"does not approve it any more|rejects it now"):
+        await now.approvals.redeem(AGENT, approved.id, approved.digest)
+    renamed = under(a_rulebook(ONE, rules=(replace(SMALL, name="of another name"),)))
+    used = await renamed.approvals.redeem(AGENT, approved.id, approved.digest)
+    assert used.outcome.state is OutcomeState.RUNNING
+
+
+async def test_t21_what_people_approved_is_not_used_while_a_rule_rejects_it(under: Under) -> None:
+    ready = await approved(under(a_rulebook(ONE)))
+    never = under(a_rulebook(ONE, rules=(replace(SMALL, decide=Verdict.REJECT),)))
+    with pytest.raises(NotAllowed, match="the policy's rule small rejects it now"):
+        await never.approvals.redeem(AGENT, ready.id, ready.digest)
+
+
+async def test_t21_nobody_approves_what_a_rule_rejects_now(under: Under) -> None:
+    asked = await under(a_rulebook(ONE)).approvals.submit(AGENT, "thing", {"n": 1})
+    never = under(a_rulebook(ONE, rules=(replace(SMALL, decide=Verdict.REJECT),)))
+    assert (await told(never, asked, "ana approves")).startswith("not_allowed")
+    assert await told(never, asked, "ana rejects") == "rejected"

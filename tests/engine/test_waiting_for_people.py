@@ -310,6 +310,24 @@ async def test_t21_what_somebody_approved_whose_right_is_gone_is_not_acted_on(ri
     assert outcome.error is not None and "approved by os:ana, whose right was withdrawn" in outcome.error
 
 
+@pytest.mark.parametrize("now", ["withdrawn", "rejecting"])
+@pytest.mark.parametrize("how", [*HOWS, "nothing"])
+async def test_t21_what_a_rule_approved_that_is_gone_is_not_acted_on(rig: Rig, how: str, now: str) -> None:
+    rule = Rule(name="all", when={}, decide=Verdict.APPROVE)
+    rig.with_kind(rules=(rule,))
+    calls: list[str] = []
+    run = acting(calls, how)
+    approval_id = await rig.submit()
+    if how == "later":
+        await rig.go(run)
+    rig.with_kind(rules=() if now == "withdrawn" else (replace(rule, decide=Verdict.REJECT),))
+    rig.clock.advance(timedelta(hours=1))
+    await rig.go(run)
+    outcome = await rig.outcome(approval_id)
+    assert (outcome.state, calls) == (OutcomeState.FAILED, [])
+    assert outcome.error is not None and "rule all" in outcome.error
+
+
 @pytest.mark.parametrize("kind", [None, "work"])
 @pytest.mark.parametrize("how", HOWS)
 async def test_t15_while_stopped_nothing_is_acted_on_and_after_it_everything_is_once(

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.desk.transactions.log_entries import begin, check_running, locked, record
-from mcp_hitl.desk.transactions.rights import check_is_an_approver
+from mcp_hitl.desk.transactions.rights import check_is_an_approver, check_not_rejected, check_ruled
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import ENDED_AS
 from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
@@ -118,10 +118,12 @@ def check_usable(view: View, approval: Approval, clock: datetime, rulebook: Rule
 
 
 def check_valid(view: View, approval: Approval, clock: datetime, rulebook: Rulebook) -> None:
-    """Refuse an approval that was given too long ago, or by a person who has lost the right since (THREATS T13, T21).
+    """Refuse an approval that was given too long ago, or that the present policy would not give (THREATS T13, T21).
+
+    A person may have lost the right since, and a rule may have been withdrawn or may reject it now.
 
     Raises:
-        NotAllowed: the message says which of the two.
+        NotAllowed: the message says which.
     """
     valid_for = approval.policy.valid_for
     if valid_for is not None and approval.resolved_at is not None:
@@ -130,9 +132,12 @@ def check_valid(view: View, approval: Approval, clock: datetime, rulebook: Ruleb
             raise NotAllowed(
                 f"{approval.id} was valid for {in_words(valid_for)}, until {rfc3339(until)}. Ask for a new approval."
             )
+    check_not_rejected(approval, rulebook)
     rights = rulebook.rights(approval.kind, approval.payload)
     for decision in approval.decisions_in_force:
-        if decision.verdict is Verdict.APPROVE and decision.stage != POLICY_STAGE:
+        if decision.stage == POLICY_STAGE:
+            check_ruled(approval, rulebook)
+        elif decision.verdict is Verdict.APPROVE:
             approver = Principal(decision.approver, Established(decision.established))
             everybody = approval.policy.stages[decision.stage - 1].everybody
             if not approval.policy.admits(everybody, approver, rights):

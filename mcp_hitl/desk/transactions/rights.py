@@ -11,8 +11,10 @@ from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
 from mcp_hitl.domain.policy.principal import LOCAL, Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.errors import Conflict, NotAllowed, NotFound
-from mcp_hitl.domain.values.text import one_line
+from mcp_hitl.domain.values.schemas import satisfies
+from mcp_hitl.domain.values.text import one_line, visible
 from mcp_hitl.store.view import View
 
 _NOBODY = "Nobody it names may still decide it under the current policy. Its requester has to cancel it and ask again"
@@ -68,7 +70,37 @@ def check_may_decide(
     """
     stage = check_right(approval, approver, assurance, rulebook)
     _check_counts(approval, approver, verdict, stage, rulebook.people)
+    if verdict is Verdict.APPROVE:
+        check_not_rejected(approval, rulebook)
     return stage
+
+
+def check_not_rejected(approval: Approval, rulebook: Rulebook) -> None:
+    """Refuse what a rule of the policy rejects now: then nobody can approve it any more (THREATS T21).
+
+    Raises:
+        NotAllowed: the message names the rule.
+    """
+    rule = _rule(approval, rulebook)
+    if rule is not None and rule.decide is Verdict.REJECT:
+        raise NotAllowed(f"{approval.id} must not happen: the policy's rule {visible(rule.name)} rejects it now.")
+
+
+def check_ruled(approval: Approval, rulebook: Rulebook) -> None:
+    """Refuse what a rule approved, if the policy would not approve it now: rules are asked again (THREATS T21).
+
+    Any approving rule will do, whatever its name. Its limit per day does not count again.
+
+    Raises:
+        NotAllowed: the rule was withdrawn or changed.
+    """
+    kind, rule = rulebook.kinds.get(approval.kind), _rule(approval, rulebook)
+    approving = rule is not None and rule.decide is Verdict.APPROVE
+    if kind is None or not approving or not satisfies(kind.schema, approval.payload):
+        raise NotAllowed(
+            f"{approval.id} was approved by the policy's rule {visible(approval.rule or '?')}, which does not approve "
+            "it any more. Ask for a new approval."
+        )
 
 
 def check_is_an_approver(
@@ -126,6 +158,12 @@ def _check_assurance(policy: Policy, assurance: Assurance) -> None:
             else f"This policy requires the assurance {policy.assurance.value}; this decision would have "
             f"{assurance.value}. It has to be decided by somebody whom the policy names, after they have signed in."
         )
+
+
+def _rule(approval: Approval, rulebook: Rulebook) -> Rule | None:
+    """Return the rule that the policy now has for an approval. There is none for erased contents or an unknown kind."""
+    kind = rulebook.kinds.get(approval.kind)
+    return None if kind is None or approval.payload is None else rulebook.judge(kind, approval.payload).rule
 
 
 def _told(entries: Iterable[str]) -> str:
