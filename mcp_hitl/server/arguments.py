@@ -142,7 +142,7 @@ class Edit(Arguments):
 
     id: Id
     payload: Annotated[dict[str, Any], Field(description="The complete new payload, not only the changes.")]
-    comment: Annotated[Comment, Field(description="The reason, for the person to see.")] = None
+    comment: Annotated[Comment, Field(description="A reason to propose to the person, who may change it.")] = None
 
 
 class Redeem(Arguments):

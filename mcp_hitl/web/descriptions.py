@@ -24,6 +24,7 @@ _DEEPEST = 3
 """Tables in tables that people still read; what is deeper is shown as JSON."""
 _BRIEF_LINES, _BRIEF_CHARACTERS = 20, 900
 """The longest payload whose buttons stand next to it; those of a longer one come after all of it."""
+_MONEY = "amount", "currency"
 _LONGEST = 50
 """Items of a list that stand in a table; a longer list is shown as JSON."""
 
@@ -148,12 +149,12 @@ def batchable(approval: Approval) -> bool:
 
 
 def stake(approval: Seen, kind: Kind | None) -> str:
-    """Money where the payload has an amount; else nothing."""
+    """Return the money that is at stake, if the kind's own schema defines an amount: an agent could invent one."""
     shown = None if kind is None else redacted(kind.schema, approval.payload)
-    if not isinstance(shown, dict):
+    if kind is None or not isinstance(shown, dict):
         return ""
-    payload = cast("JsonObject", shown)
-    amount, currency = payload.get("amount"), payload.get("currency", "")
+    defined = {*kind.schema.get("properties", {})}
+    amount, currency = (cast("JsonObject", shown).get(name) if name in defined else None for name in _MONEY)
     if isinstance(amount, int | float) and not isinstance(amount, bool):
         unit = one_line(currency, 12) if isinstance(currency, str) else ""
         return f"{in_digits(amount, unit)} {unit}".strip()

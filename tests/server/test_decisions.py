@@ -106,13 +106,13 @@ async def test_the_person_may_choose_the_opposite_of_what_the_agent_proposes(
 
 
 @every_protocol
-async def test_a_proposed_comment_is_shown_and_recorded_unless_the_person_writes_their_own(
+async def test_t34_a_proposed_comment_is_shown_and_only_what_the_person_sends_is_recorded_as_theirs(
     rig: Rig, protocol: str
 ) -> None:
     person = Person(DECLINE)
     async with connect(rig.server.mcp, protocol, person=person) as client:
-        answers: list[tuple[JsonObject, str]] = [
-            ({}, "proposed"),
+        answers: list[tuple[JsonObject, str | None]] = [
+            ({}, None),
             ({"comment": "own"}, "own"),
             ({"comment": "proposed"}, "proposed"),
         ]
@@ -122,6 +122,7 @@ async def test_a_proposed_comment_is_shown_and_recorded_unless_the_person_writes
             result = valid("reject", await client.call_tool("reject", {"id": approval.id, "reason": "proposed"}))
             [decided] = content(result)["decisions"]
             assert decided["comment"] == kept
+            assert ("a person's own words" in text(result)) == (kept is not None)
     for form in person.shown:
         assert "The agent proposes to reject it with this comment" in form.message
         assert "    proposed" in form.message

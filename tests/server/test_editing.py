@@ -35,7 +35,7 @@ async def test_the_form_shows_the_difference_and_the_whole_and_what_is_agreed_to
     rig: Rig, target: Any, protocol: str, transport: str
 ) -> None:
     approval = await rig.opened("expense", DINNER)
-    person = Person(accept(decision="approve"))
+    person = Person(accept(decision="approve", comment="The wine was not ours."))
     async with connect(target, protocol, person=person) as client:
         arguments = {"id": approval.id, "payload": CHEAPER, "comment": "The wine was not ours."}
         result = valid(EDIT, await client.call_tool(EDIT, arguments))
@@ -231,3 +231,20 @@ async def test_t25_what_deceives_the_eye_is_escaped_in_the_form_of_an_edit(rig: 
     assert not any(trick in form.message for trick in "\u202e\u200b\u2066\x1b")
     assert form.message.count("\\u202e") == 3
     assert all(line.startswith("    ") for line in form.message.splitlines() if "# Approved" in line)
+
+
+@every_protocol
+async def test_t34_the_reason_that_an_agent_gives_for_an_edit_is_not_the_persons(rig: Rig, protocol: str) -> None:
+    person = Person(accept(decision="approve"))
+    async with connect(rig.server.mcp, protocol, person=person) as client:
+        for given, kept in (({}, None), ({"comment": "mine"}, "mine")):
+            approval = await rig.opened("expense", DINNER | {"description": f"Dinner, {kept}"})
+            person.answer = accept(decision="approve", **given)
+            arguments = {"id": approval.id, "payload": CHEAPER, "comment": "the agent's words"}
+            result = valid(EDIT, await client.call_tool(EDIT, arguments))
+            [edit] = content(result)["edits"]
+            assert edit["comment"] == kept
+    for form in person.shown:
+        assert "The agent's reason" in form.message and "    the agent's words" in form.message
+        if protocol != "2025-06-18":
+            assert form.requested_schema["properties"]["comment"]["default"] == "the agent's words"

@@ -175,3 +175,15 @@ async def test_the_buttons_of_a_short_action_are_in_view_with_it(
         for shown in (page.locator("table.payload"), page.get_by_role("button", name="Approve", exact=True)):
             await expect(shown).to_be_in_viewport(ratio=1 if width > 390 else 0.2)
         await expect(page.get_by_role("button", name="Reject", exact=True)).to_be_in_viewport(ratio=1)
+
+
+async def test_t27_only_what_a_kinds_schema_defines_is_at_stake(chromium: Browser, place: Place) -> None:
+    """In an open kind, the agent chooses the fields, and would choose the big figure at the top."""
+    one = await asked(place, {"amount": 1, "currency": "EUR", "transfer": 50_000})
+    [two] = await lunches(place, 1)
+    async with person(chromium, place) as page:
+        await expect(page.locator(f"#{one.id} .stake")).to_have_text("")
+        await expect(page.locator(f"#{two.id} .stake")).not_to_have_text("")
+        for approval, number in ((one, 0), (two, 1)):
+            await page.goto(f"{place.address}/approvals/{approval.id}")
+            await expect(page.get_by_text("At stake")).to_have_count(number)

@@ -24,7 +24,7 @@ from mcp_hitl.server.schemas import APPROVAL
 from mcp_hitl.server.tools.tool import Tool
 
 _LEAD = "An AI agent asks you to decide on this. Its page shows you all of it, and you decide there:"
-_DECISION, _COMMENT = "decision", "comment"
+_DECISION, COMMENT = "decision", "comment"
 _OUR_FIELDS: JsonObject = {
     _DECISION: {
         "type": "string",
@@ -34,7 +34,7 @@ _OUR_FIELDS: JsonObject = {
             {"const": Verdict.REJECT.value, "title": "Reject"},
         ],
     },
-    _COMMENT: {"type": "string", "title": "Comment", "maxLength": MAX_COMMENT},
+    COMMENT: {"type": "string", "title": "Comment", "maxLength": MAX_COMMENT},
 }
 OUR_FORM: JsonObject = {"type": "object", "properties": _OUR_FIELDS, "required": [_DECISION]}
 """The form of a decision. It stands here complete: `forms.define` would load the JSON Schema library at every start."""
@@ -118,7 +118,7 @@ async def _message(call: Call, approval: Seen, proposed: Verdict, comment: str |
     ]
     if comment:
         parts += [
-            f"The agent proposes to {proposed.value} it with this comment, recorded unless you write your own:",
+            f"The agent proposes to {proposed.value} it with this comment, which is recorded only if you send it:",
             indented(visible(comment, keep="\n")),
         ]
     return "\n\n".join(parts)
@@ -126,13 +126,18 @@ async def _message(call: Call, approval: Seen, proposed: Verdict, comment: str |
 
 def _form(approval: Approval, comment: str | None) -> JsonObject:
     """Return the form: the decision, a comment, and the approval's own fields, which are only needed to approve."""
-    fields = dict(_OUR_FIELDS)
-    if comment and visible(comment, keep="\n") == comment:  # what would deceive the eye stands in the message alone
-        fields[_COMMENT] = _OUR_FIELDS[_COMMENT] | {"default": comment}
+    fields = _OUR_FIELDS | {COMMENT: comment_field(comment)}
     names = _names(approval)
     for field in forms.fields_of(approval.form) if approval.form else ():
         fields[names[field.name]] = {"title": field.label} | field.schema
     return {"type": "object", "properties": fields, "required": [_DECISION]}
+
+
+def comment_field(proposed: str | None) -> JsonObject:
+    """Return the field for the person's comment, with the one that the agent proposes as a default."""
+    if proposed and visible(proposed, keep="\n") == proposed:  # what would deceive the eye stands in the message alone
+        return _OUR_FIELDS[COMMENT] | {"default": proposed}
+    return _OUR_FIELDS[COMMENT]
 
 
 def _said(
@@ -148,12 +153,9 @@ def _said(
     except Invalid as mistake:
         raise Invalid(f"{mistake} Nothing was decided; {approval.id} is still pending. Ask the person again.") from None
     verdict = Verdict(ours[_DECISION])
-    words = ours.get(_COMMENT)
-    # What the agent proposed becomes theirs where they left it and chose what was proposed: not where they emptied it,
-    # and not where they chose the opposite.
-    if verdict is proposed and _COMMENT not in content:
-        words = comment
-    elif verdict is not proposed and words == comment:
+    words = ours.get(COMMENT)
+    # Only what they sent is theirs; and what the agent proposed is not where they chose the opposite.
+    if verdict is not proposed and words == comment:
         words = None
     own_names = {shown: name for name, shown in _names(approval).items()}
     own = {own_names.get(name, name): value for name, value in content.items() if name not in _OUR_FIELDS}

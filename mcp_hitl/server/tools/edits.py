@@ -12,7 +12,7 @@ from mcp_hitl.protocols.mcp.call import Call, Outcome
 from mcp_hitl.protocols.mcp.form_elicitation import Answered
 from mcp_hitl.server.arguments import Edit
 from mcp_hitl.server.schemas import APPROVAL
-from mcp_hitl.server.tools.decisions import put
+from mcp_hitl.server.tools.decisions import COMMENT, comment_field, put
 from mcp_hitl.server.tools.tool import Tool
 
 EDIT_FORM: JsonObject = {
@@ -26,6 +26,7 @@ EDIT_FORM: JsonObject = {
                 {"const": Verdict.REJECT.value, "title": "Leave it as it is"},
             ],
         },
+        COMMENT: comment_field(None),
     },
     "required": ["decision"],
 }
@@ -37,7 +38,7 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
     checked_comment(arguments.comment)
     call.desk.approvals.admit(approval.kind, arguments.payload)
     message = "" if call.state else await _message(call, arguments)  # an answer has had its question
-    shown = await put(call, approval, message, EDIT_FORM)
+    shown = await put(call, approval, message, _form(arguments.comment))
     if not isinstance(shown, Answered):
         return shown
     try:
@@ -47,9 +48,13 @@ async def edit_approval(call: Call, arguments: Edit) -> Outcome:
     if Verdict(chosen["decision"]) is Verdict.REJECT:
         return call.reply(await call.desk.approvals.get(call.caller, arguments.id), "The person left it as it is.")
     edited = await call.desk.approvals.edit(
-        call.caller, shown.state, arguments.payload, assurance=IN_FORM, comment=arguments.comment
+        call.caller, shown.state, arguments.payload, assurance=IN_FORM, comment=chosen.get(COMMENT)
     )
     return call.reply(edited)
+
+
+def _form(proposed: str | None) -> JsonObject:
+    return EDIT_FORM | {"properties": EDIT_FORM["properties"] | {COMMENT: comment_field(proposed)}}
 
 
 async def _message(call: Call, arguments: Edit) -> str:
@@ -63,7 +68,10 @@ async def _message(call: Call, arguments: Edit) -> str:
         review(approval, call.desk.clock(), earlier),
     ]
     if arguments.comment:
-        parts += ["The agent's reason:", indented(visible(arguments.comment, keep="\n"))]
+        parts += [
+            "The agent's reason, which is recorded only if you send it:",
+            indented(visible(arguments.comment, keep="\n")),
+        ]
     return "\n\n".join(parts)
 
 
