@@ -1,12 +1,13 @@
 """Commands for an auditor: `audit list`, `head`, `verify`, `export`, `erase`."""
 
-import os
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
 from mcp_hitl.cli import terminal
 from mcp_hitl.cli.running import DONE, NO, print_json, run
+from mcp_hitl.cli.whole_files import created
 from mcp_hitl.cli.workspace import settings_of, workspace
 from mcp_hitl.domain.evidence.chain import Recorded
 from mcp_hitl.domain.evidence.ledger import Broken
@@ -91,9 +92,12 @@ def verify(context: click.Context, file: Path | None, expect: str | None, as_jso
             except (OSError, UnicodeDecodeError) as error:
                 raise Invalid(f"{file} cannot be read: {error}.") from error
         if as_json:
-            print_json({"entries": finding.entries, "head": finding.head, "wrong": finding.wrong})
+            told = {"entries": finding.entries, "head": finding.head, "wrong": finding.wrong}
+            print_json(told if finding.unchecked is None else told | {"unchecked": finding.unchecked})
         elif finding.wrong is None:
             click.echo(f"{finding.entries:,} entries, unbroken. Head: {finding.head}")
+            if finding.unchecked is not None:
+                click.echo(finding.unchecked)
         else:
             click.echo(f"Broken: {visible(finding.wrong)}.")
         return DONE if finding.wrong is None else NO
@@ -112,13 +116,12 @@ def export(context: click.Context, file: Path, redact: bool) -> None:
         async with workspace(settings_of(context)) as place:
             try:
                 # Theirs alone, like the database: it has every payload in it.
-                descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-                    count = await place.desk.evidence.export(lambda line: out.write(line + "\n"), redact=redact)
+                with created(file) as out:
+                    count = await place.desk.evidence.export(lambda line: _write_line(out, line), redact=redact)
+            except FileExistsError:
+                raise Invalid(f"{file} exists already. Name a file that does not exist yet.") from None
             except OSError as error:
-                raise Invalid(
-                    f"{file} cannot be written: {error.strerror}. Name a file that does not exist yet."
-                ) from error
+                raise Invalid(f"{file} cannot be written: {error.strerror}. Nothing was left of it.") from error
         click.echo(f"{count:,} entries written to {file}.", err=True)
         return DONE
 
@@ -154,6 +157,10 @@ def erase(context: click.Context, older_than: str) -> None:
         return DONE
 
     run(main)
+
+
+def _write_line(out: BinaryIO, line: str) -> None:
+    out.write(line.encode() + b"\n")
 
 
 def _line(recorded: Recorded) -> str:

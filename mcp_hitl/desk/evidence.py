@@ -27,7 +27,7 @@ from mcp_hitl.store.view import View
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "mcp-hitl-audit/1"
+FORMAT = "mcp-hitl-audit/2"
 _PAGE = 1_000
 _ERASED_TOGETHER = 100
 
@@ -36,12 +36,14 @@ _ERASED_TOGETHER = 100
 class Finding:
     """The result of a check: the number of entries, the head's hash, and the first fault.
 
-    What could not be checked is a fault too. If there is none, `wrong` is None.
+    What could not be checked is a fault too. If there is none, `wrong` is None. `unchecked` says what an older export
+    cannot prove.
     """
 
     entries: int
     head: str
     wrong: str | None = None
+    unchecked: str | None = None
 
 
 class Evidence:
@@ -71,17 +73,22 @@ class Evidence:
             return Finding(0, "", f"the database cannot be read: {error}")
 
     async def export(self, write: Callable[[str], Any], *, redact: bool = False) -> int:
-        """Write the log as JSON Lines, with each entry's contents unless `redact`. Return the number of entries."""
+        """Write the log as JSON Lines, with each entry's contents unless `redact`. Return the number of entries.
+
+        The last line says how many there are, so that a shorter file is not taken for the whole.
+        """
 
         def work(view: View) -> int:
-            write(json.dumps({"format": FORMAT, "database": view.facts.database_id(), "redacted": redact}))
-            count = 0
+            database = view.facts.database_id()
+            write(json.dumps({"format": FORMAT, "database": database, "redacted": redact}))
+            count, head = 0, genesis(database)
             for recorded in _chain(view):
                 line = recorded.as_json()
                 if not redact:
                     line |= self._contents(view, recorded)
                 write(json.dumps(line, ensure_ascii=False))
-                count += 1
+                count, head = recorded.seq, recorded.hash
+            write(json.dumps({"entries": count, "head": head}))
             return count
 
         return await self._at.store.survey(work)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.web.rendering import page
 
@@ -44,6 +45,17 @@ class EvidencePages:
     async def export(self, request: Request) -> Response:
         """`GET /evidence/export?redact=1`: the whole log as JSON Lines."""
         redact = request.query_params.get("redact") == "1"
+        try:
+            name = await self._written(redact)
+        except OSError as error:
+            raise Unavailable(f"The export cannot be written: {error.strerror}. Make room, and try again.") from error
+        stem = "audit-redacted" if redact else "audit"
+        return FileResponse(
+            name, media_type="application/jsonl", filename=f"{stem}.jsonl", background=BackgroundTask(os.unlink, name)
+        )
+
+    async def _written(self, redact: bool) -> str:
+        """Write an export, and return the path of its file."""
         handle, name = tempfile.mkstemp(prefix="mcp-hitl-audit-", suffix=".jsonl")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -51,7 +63,4 @@ class EvidencePages:
         except BaseException:
             os.unlink(name)
             raise
-        stem = "audit-redacted" if redact else "audit"
-        return FileResponse(
-            name, media_type="application/jsonl", filename=f"{stem}.jsonl", background=BackgroundTask(os.unlink, name)
-        )
+        return name

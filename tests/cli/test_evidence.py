@@ -142,7 +142,7 @@ CHANGES: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
     "an actor": (lambda lines: [lines[0], lines[1].replace(os_user().id, "os:ceo"), *lines[2:]], "line 2: entry 1"),
     "a content": (lambda lines: [line.replace(SECRET, "x") for line in lines], "does not match its digest"),
     "a line": (lambda lines: [lines[0], *lines[2:]], "entry 1 is missing"),
-    "the tail": (lambda lines: lines[:-1], "its end was cut off"),
+    "the tail": (lambda lines: lines[:-2], "its end was cut off"),
     "the header": (lambda lines: lines[1:], "the first line does not say"),
     "everything": (lambda _: ["Dear diary"], "the first line does not say"),
 }

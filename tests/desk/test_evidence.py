@@ -307,7 +307,7 @@ async def test_a_trail_is_verified_entry_by_entry(history: History) -> None:
 async def export(desk: Desk, *, redact: bool = False) -> list[str]:
     lines: list[str] = []
     count = await desk.evidence.export(lines.append, redact=redact)
-    assert count == len(lines) - 1
+    assert count == len(lines) - 2
     return lines
 
 
@@ -316,7 +316,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The script that the documentation gives to whoever wants to check an export."""
     page = Path(__file__).parents[2] / "docs" / "how-to" / "verify-the-log.md"
     (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
-    assert len([line for line in code.splitlines() if line.strip()]) <= 30
+    assert len([line for line in code.splitlines() if line.strip()]) <= 40
     path = tmp_path_factory.mktemp("script") / "verify.py"
     path.write_text(code, encoding="utf-8")
     return path
@@ -370,6 +370,10 @@ async def test_what_changed_in_an_export_is_found_and_placed(history: History, s
     def changed(number: int, **changes: Any) -> list[str]:
         return [*lines[:number], json.dumps(json.loads(lines[number]) | changes), *lines[number + 1 :]]
 
+    def end_after(number: int) -> str:
+        head = json.loads(lines[number])["hash"] if number else content_digest(json.loads(lines[0])["database"])
+        return json.dumps({"entries": number, "head": head})
+
     digest = json.loads(lines[2])["data"]["comment"]
     attacks: list[tuple[list[str], str, str | None]] = [
         (changed(3, actor="mallory"), "line 4: entry 3 was changed", "entry 3 was changed"),
@@ -396,8 +400,10 @@ async def test_what_changed_in_an_export_is_found_and_placed(history: History, s
         ),
         ([*lines[:5], lines[6], lines[5], *lines[7:]], "line 6: entry 5 is missing", "entry 5 was changed"),
         (changed(0, database="other"), "line 2: entry 1 does not continue the chain", "entry 1 was changed"),
-        (lines[:-1], "the chain ends with entry 27 and does not contain", "the hash that you kept is not in this log"),
-        (lines[:1], "the chain ends with entry 0 and does not contain", "the hash that you kept is not in this log"),
+        ([*lines[:-2], end_after(27)], "the chain ends with entry 27 and does not contain", "the hash that you kept"),
+        ([lines[0], end_after(0)], "the chain ends with entry 0 and does not contain", "the hash that you kept"),
+        (lines[:-1], "line 29: the export ends here without its last line", "the last line does not fit"),
+        ([*lines[:-1], end_after(27)], "line 30: the export has 27 entries, but 28", "the last line does not fit"),
         ([*lines[:9], "{", *lines[9:]], "line 10 cannot be read", None),
         ([*lines[:9], "5", *lines[9:]], "line 10: it is not an entry", None),
         ([*lines[:9], "", *lines[9:]], "line 10 cannot be read", None),

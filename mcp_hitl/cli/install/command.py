@@ -35,8 +35,8 @@ def install(context: click.Context, client: str, name: str, yes: bool) -> None:
         raise click.UsageError("The name may have letters, digits, '-' and '_', and at most 64 of them.")
 
     async def main() -> int:
-        from mcp_hitl.cli.install.atomic_file import replace
         from mcp_hitl.cli.install.clients import CLIENTS
+        from mcp_hitl.cli.whole_files import replace
 
         settings = settings_of(context)
         chosen = CLIENTS[client]

@@ -13,6 +13,17 @@ def parse(text: str | bytes, *, what: str) -> Any:
     Raises:
         Invalid: not JSON, a key that occurs twice in one object, or a value that other readers could read differently.
     """
+    value = parse_once(text, what=what)
+    canonical(value, what=what)
+    return value
+
+
+def parse_once(text: str | bytes, *, what: str) -> Any:
+    """Parse JSON whose values the caller checks, such as parts that have digests of their own.
+
+    Raises:
+        Invalid: not JSON, or a key that occurs twice in one object.
+    """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -27,7 +38,7 @@ def parse(text: str | bytes, *, what: str) -> Any:
 
     try:
         # Not `json.loads(bytes)`, which would also take UTF-16 and UTF-32.
-        value = json.loads(
+        return json.loads(
             text.decode("utf-8-sig") if isinstance(text, bytes) else text,
             object_pairs_hook=once,
             parse_constant=no_number,
@@ -40,5 +51,3 @@ def parse(text: str | bytes, *, what: str) -> Any:
         raise Invalid(f"{what} is nested too deeply.") from None
     except ValueError:
         raise Invalid(f"{what} has a number that is too long.") from None
-    canonical(value, what=what)
-    return value
