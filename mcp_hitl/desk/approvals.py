@@ -8,6 +8,7 @@ import anyio
 
 from mcp_hitl.desk.context import Context, check_id, found
 from mcp_hitl.desk.transactions import decide, edit, redeem, submit
+from mcp_hitl.desk.transactions.asker import Asker
 from mcp_hitl.desk.transactions.log_entries import instant
 from mcp_hitl.desk.transactions.submit import Request
 from mcp_hitl.domain.approvals.approval import Approval, Status
@@ -119,9 +120,10 @@ class Approvals:
         clock = self._at.clock()
 
         def look(view: View) -> Earlier:
-            now, others = instant(view, clock), (approval.requester, approval.kind, approval.id)
-            shown = [self._at.see(principal, one, now) for one in view.requesters.earlier(*others, SHOWN)]
-            return Earlier(shown, view.requesters.count_earlier(*others, now, MOST))
+            now = instant(view, clock)
+            asker = Asker.of(view, approval.requester, approval.requested_as, self._at.rulebook.people)
+            shown = [self._at.see(principal, one, now) for one in asker.earlier(approval.kind, approval.id, SHOWN)]
+            return Earlier(shown, asker.count_earlier(approval.kind, approval.id, now, MOST))
 
         return await self._at.store.read(look)
 

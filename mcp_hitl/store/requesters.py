@@ -1,5 +1,6 @@
 """Finds what else a requester has asked for."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
@@ -23,6 +24,10 @@ class RequesterReads(Protocol):
 
     def count_open(self, requester: str, kind: str, now: datetime, most: int) -> int:
         """Return the number of the requester's approvals of a kind that are pending and not overdue, up to `most`."""
+        ...
+
+    def identified_by(self, ways: Collection[str]) -> list[str]:
+        """Return the ids of all requesters who were identified in one of these ways, each once."""
         ...
 
     def count_ruled(self, requester: str, kind: str, rule: str, since: datetime) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from mcp_hitl.desk.transactions.asker import Asker
 from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.desk.transactions.end import decide_by_rule
 from mcp_hitl.desk.transactions.kind_effects import Effects
@@ -99,7 +100,8 @@ def _revise(
     assurance: Assurance | None = None,
     comment: str | None = None,
 ) -> Approval:
-    judgement = hold_or_decide(tx, rulebook.judge(kind, payload.value), kind, approval.requester, now)
+    asker = Asker.of(tx, approval.requester, approval.requested_as, rulebook.people)
+    judgement = hold_or_decide(tx, rulebook.judge(kind, payload.value), kind, asker, now)
     revised = replace(
         approval,
         payload=payload.value,

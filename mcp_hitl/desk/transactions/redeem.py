@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from mcp_hitl.desk.transactions.asker import has_asked
 from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.desk.transactions.log_entries import begin, check_running, locked, record
 from mcp_hitl.desk.transactions.rights import check_is_an_approver, check_not_rejected, check_ruled
@@ -35,7 +36,7 @@ def redeem(
         NotFound, NotAllowed, Conflict, Paused: it cannot be used, and nothing was changed.
     """
     approval = locked(tx, approval_id)
-    if not caller.is_requester(approval.requester):
+    if not has_asked(tx, caller, approval):
         raise NotAllowed(f"{approval.id} was requested by somebody else; only its requester can redeem it.")
     if kind is None or not kind.redeemable or approval.flow is not None:
         raise NotAllowed(f"{approval.id} is carried out here, not by its requester, so there is nothing to redeem.")
@@ -60,7 +61,7 @@ def report(
         NotFound, NotAllowed, Conflict, Invalid: nothing was changed.
     """
     approval = locked(tx, approval_id)
-    if not caller.is_requester(approval.requester):
+    if not has_asked(tx, caller, approval):
         raise NotAllowed(f"{approval.id} was requested by somebody else; only its requester can report on it.")
     if approval.flow is not None:
         raise NotAllowed(f"{approval.id} is carried out here, so its requester cannot report the outcome.")

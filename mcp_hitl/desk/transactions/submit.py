@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mcp_hitl.desk.transactions.asker import Asker
 from mcp_hitl.desk.transactions.end import decide_by_rule
 from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import begin, record
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.evidence.digests import rules_of, wording_of
-from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.events import AskedAgain, Opened
 from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.principal import Principal
@@ -49,24 +49,23 @@ def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: R
         TooMany: the requester has used up a quota.
     """
     now = begin(tx, clock)
-    _check_rate(tx, request, now)
-    asked_before = _earlier(tx, request, request.payload.digest, now)
+    asker = _asker(tx, request, rulebook)
+    _check_rate(asker, request, now)
+    asked_before = _earlier(asker, request, request.payload.digest, now)
     if asked_before is not None:
         tx.approvals.count_ask(asked_before.id)
         record(tx, asked_before, AskedAgain(), now, request.requester)
         return tx.approvals.get(asked_before.id) or asked_before
-    _check_open(tx, request, now)
+    _check_open(asker, request, now)
     return open_approval(tx, request, now, rulebook, effects)
 
 
-def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, requester: str, now: datetime) -> Judgement:
+def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, asker: Asker, now: datetime) -> Judgement:
     """Return the judgement, without its verdict if the rule has used up its daily limit or the emergency stop is on."""
     rule = judgement.rule
     if rule is None or judgement.verdict is None:
         return judgement
-    used_up = rule.max_per_day is not None and (
-        tx.requesters.count_ruled(requester, kind.name, rule.name, now - _DAY) >= rule.max_per_day
-    )
+    used_up = rule.max_per_day is not None and (asker.count_ruled(kind.name, rule.name, now - _DAY) >= rule.max_per_day)
     return Judgement(None, None, judgement.policy) if used_up or tx.stops.paused(kind.name) else judgement
 
 
@@ -74,7 +73,7 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
     """Open a new approval; a policy rule may decide it at once."""
     payload = request.payload.value
     kind = request.kind
-    judgement = hold_or_decide(tx, rulebook.judge(kind, payload), kind, request.requester.id, now)
+    judgement = hold_or_decide(tx, rulebook.judge(kind, payload), kind, _asker(tx, request, rulebook), now)
     starts_flow = request.flow is None and kind.flow is not None
     approval = Approval(
         id=request.id,
@@ -116,35 +115,38 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
     return approval
 
 
-def _earlier(tx: Transaction, request: Request, digest: str, now: datetime) -> Approval | None:
-    requester, kind = request.requester.id, request.kind
+def _asker(tx: Transaction, request: Request, rulebook: Rulebook) -> Asker:
+    return Asker.of(tx, request.requester.id, request.requester.established, rulebook.people)
+
+
+def _earlier(asker: Asker, request: Request, digest: str, now: datetime) -> Approval | None:
+    kind = request.kind
     if request.dedup_key is not None:
-        keyed = tx.approvals.keyed(requester, kind.name, request.dedup_key)
+        keyed = asker.keyed(kind.name, request.dedup_key)
         if keyed is not None:
             if digest not in (keyed.digest, keyed.asked_digest):
                 raise Conflict(f"This dedup_key belongs to {keyed.id}, which has another payload. Use a new key.")
             return keyed
     elif kind.joins_equal:
-        pending = tx.approvals.latest_equal(requester, kind.name, digest, Status.PENDING)
-        if pending is not None and pending.seen_at(now) is Status.PENDING:
-            return pending
+        for pending in asker.equal(kind.name, digest, Status.PENDING):
+            if pending.seen_at(now) is Status.PENDING:
+                return pending
     if kind.cooldown is not None:
-        rejected = tx.approvals.latest_equal(requester, kind.name, digest, Status.REJECTED)
-        if rejected is not None and rejected.cooldown_until is not None and now < rejected.cooldown_until:
-            return rejected
+        for rejected in asker.equal(kind.name, digest, Status.REJECTED):
+            if rejected.cooldown_until is not None and now < rejected.cooldown_until:
+                return rejected
     return None
 
 
-def _check_rate(tx: Transaction, request: Request, now: datetime) -> None:
+def _check_rate(asker: Asker, request: Request, now: datetime) -> None:
     most = request.kind.limits.per_minute
-    asked = (Event.OPENED.value, Event.ASKED_AGAIN.value)
-    if most is not None and tx.log.count_events(request.requester.id, request.kind.name, asked, now - _MINUTE) >= most:
+    if most is not None and asker.count_asked(request.kind.name, now - _MINUTE) >= most:
         raise TooMany(f"You may make {most} requests a minute. Wait a minute, then make fewer requests.")
 
 
-def _check_open(tx: Transaction, request: Request, now: datetime) -> None:
+def _check_open(asker: Asker, request: Request, now: datetime) -> None:
     most = request.kind.limits.open_per_requester
-    if most is not None and tx.requesters.count_open(request.requester.id, request.kind.name, now, most) >= most:
+    if most is not None and asker.count_open(request.kind.name, now, most) >= most:
         raise TooMany(
             f"You have {most:,} open requests of the kind {request.kind.name!r}. Wait until some are decided."
         )

@@ -23,6 +23,10 @@ class People:
         """Return a person's main id, whichever account they use (THREATS T19)."""
         return self.aliases.get(account, account)
 
+    def accounts(self, person: str) -> tuple[str, ...]:
+        """Return every id of a person, the main one first."""
+        return (person, *(account for account, main in self.aliases.items() if main == person))
+
     def members(self, approvers: Iterable[str]) -> dict[str, frozenset[str]]:
         """Return the present members of each `group:NAME` among `approvers`: the copy that an approval keeps."""
         names = [entry.removeprefix(GROUP) for entry in approvers if entry.startswith(GROUP)]

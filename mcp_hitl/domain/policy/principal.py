@@ -20,7 +20,8 @@ class Established(StrEnum):
     """A program that uses this package names the principal."""
 
 
-_AT_THIS_MACHINE = frozenset({Established.OS_USER, Established.LOOPBACK, Established.SIGN_IN_LINK})
+AT_THIS_MACHINE = frozenset({Established.OS_USER, Established.LOOPBACK, Established.SIGN_IN_LINK})
+"""Whoever was identified so is at this machine, and may be the same person as anybody else here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,13 @@ class Principal:
     @property
     def is_local(self) -> bool:
         """True if we only know that this principal is somebody at this machine."""
-        return self.established in _AT_THIS_MACHINE
+        return self.established in AT_THIS_MACHINE
 
     def may_be(self, other: str, established: str | None = None) -> bool:
         """Return True if this may be the same person as `other`: both are at this machine, and one is unidentified."""
         if self.id == other:
             return True
-        other_is_local = other == LOCAL or established in _AT_THIS_MACHINE
+        other_is_local = other == LOCAL or established in AT_THIS_MACHINE
         return self.is_local and other_is_local and LOCAL in {self.id, other}
 
     def is_requester(self, requester: str) -> bool:

@@ -1,6 +1,7 @@
 """The statements on what else a requester has asked for."""
 
 import sqlite3
+from collections.abc import Collection
 from datetime import datetime
 
 from mcp_hitl.domain.approvals.approval import Approval, Status
@@ -24,6 +25,17 @@ _EACH_ENDING = " UNION ALL ".join(
     f"WHERE {_OTHERS} AND status = '{status.value}' LIMIT ?5)"
     for status in Status
 )
+
+_IDENTIFIED = """
+WITH RECURSIVE found (one) AS (
+    SELECT min(requester) FROM approvals WHERE requested_as = ?1
+    UNION ALL
+    SELECT (SELECT min(requester) FROM approvals WHERE requested_as = ?1 AND requester > one) FROM found
+    WHERE one IS NOT NULL
+)
+SELECT one FROM found WHERE one IS NOT NULL
+"""
+"""Jumps from one id to the next: there are few, and each may have asked for very much."""
 
 
 class SqliteRequesters(RequesterReads):
@@ -56,6 +68,10 @@ class SqliteRequesters(RequesterReads):
             "WHERE requester = ? AND kind = ? AND expires_at > ? AND status = 'pending' LIMIT ?)",
             (requester, kind, to_ms(now), most),
         )
+
+    def identified_by(self, ways: Collection[str]) -> list[str]:
+        found = (row[0] for way in sorted(ways) for row in self._db.execute(_IDENTIFIED, (way,)))
+        return list(dict.fromkeys(found))
 
     def count_ruled(self, requester: str, kind: str, rule: str, since: datetime) -> int:
         return loading.number(

@@ -227,6 +227,8 @@ DROP TABLE sessions;
 ALTER TABLE sessions_now RENAME TO sessions;
 """
 
+_REQUESTERS_BY_WAY = "CREATE INDEX approvals_identified ON approvals (requested_as, requester);"
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -236,7 +238,11 @@ def _step(script: str) -> Callable[["Database"], None]:
     return run
 
 
-MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_step(_FIRST), _step(_SESSIONS_WITH_ASSURANCE))
+MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
+    _step(_FIRST),
+    _step(_SESSIONS_WITH_ASSURANCE),
+    _step(_REQUESTERS_BY_WAY),
+)
 """Step n migrates a file from version n to n + 1."""
 
 

@@ -98,3 +98,15 @@ async def test_what_a_rule_approved_is_counted_by_requester_kind_and_since_when(
         return await store.read(lambda view: view.requesters.count_ruled("os:agent", "expense", "small", since))
 
     assert [await count(since) for since in (START - timedelta(seconds=1), START, late, later)] == [3, 2, 1, 0]
+
+
+async def test_requesters_are_found_by_the_way_in_which_they_were_identified(store: Store) -> None:
+    ways = {"os:agent": "os-user", "os:bo": "os-user", "local": "loopback", "billing": "program", "old": None}
+    asked = [(who, way) for who, way in ways.items() for _ in range(3)]
+    await insert(store, *(numbered(number, requester=who, requested_as=way) for number, (who, way) in enumerate(asked)))
+
+    async def found(*ways: str) -> list[str]:
+        return sorted(await store.read(lambda view: view.requesters.identified_by(ways)))
+
+    assert await found("os-user", "loopback") == ["local", "os:agent", "os:bo"]
+    assert (await found("program"), await found("sign-in-link"), await found()) == (["billing"], [], [])
