@@ -4,7 +4,7 @@ from datetime import datetime
 
 from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.desk.transactions.log_entries import begin, check_running, locked, record
-from mcp_hitl.desk.transactions.rights import check_is_an_approver
+from mcp_hitl.desk.transactions.rights import check_defined, check_is_an_approver
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import ENDED_AS
 from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
@@ -118,11 +118,13 @@ def check_usable(view: View, approval: Approval, clock: datetime, rulebook: Rule
 
 
 def check_valid(view: View, approval: Approval, clock: datetime, rulebook: Rulebook) -> None:
-    """Refuse an approval that was given too long ago, or by a person who has lost the right since (THREATS T13, T21).
+    """Refuse an approval that was given too long ago, or by a person who has lost the right since (THREATS T13, T21),
+    or that was asked under another definition of its kind (THREATS T6).
 
     Raises:
-        NotAllowed: the message says which of the two.
+        NotAllowed: the message says which of them.
     """
+    check_defined(approval, rulebook)
     valid_for = approval.policy.valid_for
     if valid_for is not None and approval.resolved_at is not None:
         until = approval.resolved_at + valid_for

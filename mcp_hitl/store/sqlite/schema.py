@@ -227,6 +227,11 @@ DROP TABLE sessions;
 ALTER TABLE sessions_now RENAME TO sessions;
 """
 
+_DEFINITIONS = """
+ALTER TABLE approvals ADD COLUMN definition TEXT;
+ALTER TABLE approvals ADD COLUMN code TEXT;
+"""
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -236,7 +241,11 @@ def _step(script: str) -> Callable[["Database"], None]:
     return run
 
 
-MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_step(_FIRST), _step(_SESSIONS_WITH_ASSURANCE))
+MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
+    _step(_FIRST),
+    _step(_SESSIONS_WITH_ASSURANCE),
+    _step(_DEFINITIONS),
+)
 """Step n migrates a file from version n to n + 1."""
 
 
