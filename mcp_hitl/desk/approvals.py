@@ -224,12 +224,12 @@ class Approvals:
 
         def work(tx: Transaction) -> Approval:
             held = tx.approvals.get(approval_id)
-            kind = self._at.rulebook.kinds.get(held.kind) if held else None
+            kind = self._at.rulebook.kind_of(held.kind, held.definition) if held else None
             return redeem.redeem(tx, who, approval_id, digest, self._at.clock(), kind, self._at.rulebook)
 
         check_id(approval_id)
         used = await self._at.store.write(work)
-        return as_seen_by(Audience.HOLDER, used, self._at.rulebook.kinds.get(used.kind))
+        return as_seen_by(Audience.HOLDER, used, self._at.rulebook.kind_of(used.kind, used.definition))
 
     async def report(self, caller: Principal, approval_id: str, succeeded: bool, note: str | None = None) -> Seen:
         """Record the outcome of a redeemed action.

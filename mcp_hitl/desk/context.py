@@ -45,7 +45,7 @@ class Context:
         """
         status = approval.seen_at(now)
         held = approval if status is approval.status else replace(approval, status=status)
-        kind = self.rulebook.kinds.get(approval.kind)
+        kind = self.rulebook.kind_of(approval.kind, approval.definition)
         if not hides(kind):
             return Seen(held)
         viewer = self.rulebook.people.identify(principal)

@@ -143,7 +143,7 @@ class Evidence:
         for content in (approval.payload, approval.answer, approval.reason):
             if content is not None:
                 kept[content_digest(content) or ""] = content
-        kind = self._at.rulebook.kinds.get(approval.kind)
+        kind = self._at.rulebook.kind_of(approval.kind, approval.definition)
         data = recorded.entry.data
         secret = _payloads(approval) if hides(kind) else set[str]()
         named = [value for value in data.values() if isinstance(value, str) and value in kept]

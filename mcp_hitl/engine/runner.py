@@ -71,19 +71,19 @@ class Runner:
         return runs
 
     async def _claim(self) -> list[Claimed]:
-        kinds = tuple(self._flows)
+        kinds = {name: kind.code if (kind := self._rulebook.kinds.get(name)) else None for name in self._flows}
         if self._claims.room <= 0 or not kinds:
             return []
         if not await self._store.read(lambda view: self._ready(view, kinds)):
             return []
         return await self._claims.take(partial(self._take, kinds))
 
-    def _ready(self, view: View, kinds: tuple[str, ...]) -> bool:
+    def _ready(self, view: View, kinds: Mapping[str, str | None]) -> bool:
         now, going = instant(view, self._clock()), _going(view, kinds)
         wake_at = view.flows.next_wake(going) if going else None
         return bool(going and view.flows.runnable(now, going, 1)) or (wake_at is not None and wake_at <= now)
 
-    def _take(self, kinds: tuple[str, ...], tx: Transaction, now: datetime, until: datetime) -> list[Claimed]:
+    def _take(self, kinds: Mapping[str, str | None], tx: Transaction, now: datetime, until: datetime) -> list[Claimed]:
         tx.flows.wake_sleepers(now)
         claimed: list[Claimed] = []
         for flow_id in tx.flows.runnable(now, _going(tx, kinds), self._claims.room):
@@ -157,6 +157,6 @@ def _readable(view: View, approval_id: str) -> Approval | None:
         return None
 
 
-def _going(view: View, kinds: Sequence[str]) -> list[str]:
-    """Return those kinds that are not paused."""
-    return [kind for kind in kinds if not view.stops.paused(kind)]
+def _going(view: View, kinds: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return those kinds, with their code, that are not paused."""
+    return {kind: code for kind, code in kinds.items() if not view.stops.paused(kind)}

@@ -80,5 +80,5 @@ class Views:
         return where(self.page_of(approval_id), self._inbox)
 
     def _telling(self, approval: Approval) -> Telling:
-        kind = self._rulebook().kinds.get(approval.kind)
+        kind = self._rulebook().kind_of(approval.kind, approval.definition)
         return Telling(self._clock(), self._inbox, kind, self.page_of(approval.id))

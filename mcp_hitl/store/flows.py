@@ -1,6 +1,6 @@
 """Reads flows and their journals; changes flows and their journals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -14,11 +14,14 @@ class FlowReads(Protocol):
         """Return the state of a flow."""
         ...
 
-    def runnable(self, now: datetime, kinds: Sequence[str], limit: int) -> list[str]:
-        """Return the runnable flows of these kinds that nobody has claimed at `now`."""
+    def runnable(self, now: datetime, kinds: Mapping[str, str | None], limit: int) -> list[str]:
+        """Return the runnable flows of these kinds and their code that nobody has claimed at `now`.
+
+        A flow whose approval says nothing of its code is of any.
+        """
         ...
 
-    def next_wake(self, kinds: Sequence[str]) -> datetime | None:
+    def next_wake(self, kinds: Mapping[str, str | None]) -> datetime | None:
         """Return when the next flow wakes from its sleep, or a lease runs out."""
         ...
 

@@ -20,7 +20,7 @@ _compact = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators
 APPROVAL = (
     "id, kind, title, claim, status, payload, digest, revision, requester, requested_at, expires_at, resolved_at, "
     "policy, form, dedup_key, cooldown_until, asked, answer, reason, outcome, stage_since, timed_to, next_at, "
-    "escalated, flow, rule, erased_at, asked_digest, requested_as"
+    "escalated, flow, rule, erased_at, asked_digest, requested_as, definition, code"
 )
 DECISION = "approval, revision, stage, approver, established, verdict, comment, assurance, nonce, looked, at"
 ENTRY = "seq, approval, event, revision, actor, established, assurance, at, data, previous, hash"
@@ -55,6 +55,8 @@ def approval_row(approval: Approval) -> tuple[Any, ...]:
         approval.erased_at and to_ms(approval.erased_at),
         approval.asked_digest or approval.digest,
         approval.requested_as,
+        approval.definition,
+        approval.code,
     )
 
 
@@ -105,6 +107,8 @@ def approval_of(
         erased_at=None if row[26] is None else from_ms(row[26]),
         asked_digest=row[27],
         requested_as=row[28],
+        definition=row[29],
+        code=row[30],
     )
 
 

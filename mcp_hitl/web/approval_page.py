@@ -42,7 +42,7 @@ class Approvals:
         desk, principal = self._desk, who(request)
         seq = await desk.search.seq()
         approval = await desk.approvals.get(principal, request.path_params["id"], deciding=assurance(request))
-        kind = desk.rulebook.kinds.get(approval.kind)
+        kind = desk.rulebook.kind_of(approval.kind, approval.definition)
         now = desk.clock()
         trail = await desk.approvals.trail(principal, approval.id)
         pending = waits(approval, now)

@@ -51,7 +51,7 @@ class Batch:
         return await drawn(draw)
 
     def _item(self, approval: Seen, alone: str | None, now: datetime) -> JsonObject:
-        kind = self._desk.rulebook.kinds.get(approval.kind)
+        kind = self._desk.rulebook.kind_of(approval.kind, approval.definition)
         return {
             "row": row(approval, kind, now),
             "approval": approval,

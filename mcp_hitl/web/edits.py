@@ -28,7 +28,7 @@ class Editing:
         desk, principal = self._desk, who(request)
         approval = await desk.approvals.get(principal, request.path_params["id"], deciding=assurance(request))
         now = desk.clock()
-        kind = desk.rulebook.kinds.get(approval.kind)
+        kind = desk.rulebook.kind_of(approval.kind, approval.definition)
         objection = await desk.decisions.objection(principal, approval, assurance(request), verdict=Verdict.REJECT)
         seq = await desk.search.seq()
         return await drawn(

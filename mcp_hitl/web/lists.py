@@ -1,6 +1,6 @@
 """The lists: what is pending, and what was."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -8,9 +8,10 @@ from starlette.responses import Response
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.ids import approval_id
-from mcp_hitl.web.descriptions import row
+from mcp_hitl.web.descriptions import Row, row
 from mcp_hitl.web.door import who
 from mcp_hitl.web.rendering import page
 
@@ -40,7 +41,7 @@ class Lists:
             "pending.html",
             seq=seq,
             now=now,
-            rows=[row(approval, desk.rulebook.kinds.get(approval.kind), now) for approval in found.approvals],
+            rows=[self._row(approval, now) for approval in found.approvals],
             total=found.total,
             capped=found.total_capped,
             wanted=wanted,
@@ -73,7 +74,7 @@ class Lists:
             request,
             "history.html",
             now=now,
-            rows=[row(approval, desk.rulebook.kinds.get(approval.kind), now) for approval in found.approvals],
+            rows=[self._row(approval, now) for approval in found.approvals],
             wanted=asked,
             first=_cursor(request) is None,
             start=_link("/history", asked),
@@ -82,6 +83,9 @@ class Lists:
             kinds=_with(sorted(desk.rulebook.kinds), wanted["kind"]),
             statuses=[str(one) for one in Status if one is not Status.PENDING],
         )
+
+    def _row(self, approval: Seen, now: datetime) -> Row:
+        return row(approval, self._desk.rulebook.kind_of(approval.kind, approval.definition), now)
 
     async def numbers(self, request: Request) -> Response:
         """`GET /numbers`: how long decisions take and how they end, by kind and by person."""

@@ -168,7 +168,7 @@ class Live:
 
     def _one(self, approval: Seen) -> JsonObject:
         now = self._desk.clock()
-        shown = row(approval, self._desk.rulebook.kinds.get(approval.kind), now)
+        shown = row(approval, self._desk.rulebook.kind_of(approval.kind, approval.definition), now)
         about: dict[str, Any] = {
             "id": shown.id,
             "status": shown.status,

@@ -89,7 +89,7 @@ def decide(
         looked_ms=None if vote.looked is None else vote.looked // _MS,
     )
     record(tx, approval, decided, now, vote.approver, assurance=vote.assurance)
-    kind = rulebook.kinds.get(approval.kind)
+    kind = rulebook.kind_of(approval.kind, approval.definition)
     cooldown = kind.cooldown if kind else COOLDOWN
     return settle(tx, approval, decision, now, vote.approver, effects=effects, answer=answer, cooldown=cooldown)
 

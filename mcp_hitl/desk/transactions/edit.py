@@ -8,7 +8,7 @@ from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.desk.transactions.end import decide_by_rule
 from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import begin, check_open, check_running, locked, record
-from mcp_hitl.desk.transactions.rights import check_right, check_shown
+from mcp_hitl.desk.transactions.rights import check_defined, check_right, check_shown
 from mcp_hitl.desk.transactions.submit import hold_or_decide
 from mcp_hitl.domain.approvals.approval import Approval, Edit
 from mcp_hitl.domain.approvals.shown import Shown
@@ -54,6 +54,7 @@ def edit(
     check_running(tx, approval.kind)
     check_shown(approval, replace(wanted.shown, stage=None))
     check_right(approval, wanted.editor, wanted.assurance, rulebook)
+    check_defined(approval, rulebook)
     if wanted.payload.digest == approval.digest:
         raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")
     comment = checked_comment(wanted.comment)

@@ -5,7 +5,7 @@ from datetime import datetime
 from mcp_hitl.desk.transactions.asker import has_asked
 from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.desk.transactions.log_entries import begin, check_running, locked, record
-from mcp_hitl.desk.transactions.rights import check_is_an_approver, check_not_rejected, check_ruled
+from mcp_hitl.desk.transactions.rights import check_defined, check_is_an_approver, check_not_rejected, check_ruled
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import ENDED_AS
 from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
@@ -119,13 +119,15 @@ def check_usable(view: View, approval: Approval, clock: datetime, rulebook: Rule
 
 
 def check_valid(view: View, approval: Approval, clock: datetime, rulebook: Rulebook) -> None:
-    """Refuse an approval that was given too long ago, or that the present policy would not give (THREATS T13, T21).
+    """Refuse an approval that was given too long ago, or that the present policy would not give (THREATS T13, T21),
+    or that was asked under another definition of its kind (THREATS T6).
 
     A person may have lost the right since, and a rule may have been withdrawn or may reject it now.
 
     Raises:
         NotAllowed: the message says which.
     """
+    check_defined(approval, rulebook)
     valid_for = approval.policy.valid_for
     if valid_for is not None and approval.resolved_at is not None:
         until = approval.resolved_at + valid_for

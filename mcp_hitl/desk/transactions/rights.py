@@ -38,6 +38,28 @@ def check_shown(approval: Approval, shown: Shown) -> None:
         )
 
 
+def check_defined(approval: Approval, rulebook: Rulebook) -> None:
+    """Refuse an approval of a kind that this program defines in another way: it would do something else (THREATS T6).
+
+    Raises:
+        NotAllowed: the message says what can be done instead.
+    """
+    known = approval.kind in rulebook.kinds
+    if known and rulebook.kind_of(approval.kind, approval.definition) is None:
+        raise NotAllowed(
+            f"{approval.id} cannot be approved or carried out here: it was {defined_otherwise(approval)}. Approve it "
+            "where the program that asked runs, or reject or cancel it and let it be asked again."
+        )
+
+
+def defined_otherwise(approval: Approval) -> str:
+    """Return in words that the kind here is not the one that was asked."""
+    return (
+        f"asked under another definition of the kind {approval.kind!r}, by another program or by an earlier version of "
+        "this one"
+    )
+
+
 def check_right(approval: Approval, approver: Principal, assurance: Assurance, rulebook: Rulebook) -> int:
     """Return the stage that the approver may decide now, with this assurance.
 
@@ -65,10 +87,12 @@ def check_may_decide(
     """Return the stage in which the approver's verdict would count now, with this assurance.
 
     Raises:
-        NotAllowed: see `check_right`; or it is their own edit, or they approved an earlier stage.
+        NotAllowed: see `check_right`, `check_defined`; or it is their own edit, or they approved an earlier stage.
         Conflict: they have already decided.
     """
     stage = check_right(approval, approver, assurance, rulebook)
+    if verdict is Verdict.APPROVE:
+        check_defined(approval, rulebook)
     _check_counts(approval, approver, verdict, stage, rulebook.people)
     if verdict is Verdict.APPROVE:
         check_not_rejected(approval, rulebook)

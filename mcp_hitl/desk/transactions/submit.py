@@ -7,6 +7,7 @@ from mcp_hitl.desk.transactions.asker import Asker
 from mcp_hitl.desk.transactions.end import decide_by_rule
 from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import begin, record
+from mcp_hitl.desk.transactions.rights import defined_otherwise
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.evidence.digests import rules_of, wording_of
 from mcp_hitl.domain.evidence.events import AskedAgain, Opened
@@ -96,6 +97,8 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
         rule=judgement.rule and judgement.rule.name,
         asked_digest=request.payload.digest,
         requested_as=request.requester.established.value,
+        definition=kind.definition,
+        code=kind.code if starts_flow else None,
     )
     tx.approvals.insert(approval)
     opened = Opened(
@@ -104,6 +107,8 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
         rule=approval.rule,
         rules=rules_of(approval),
         wording=wording_of(approval),
+        definition=approval.definition,
+        code=approval.code,
     )
     record(tx, approval, opened, now, request.requester)
     if starts_flow and approval.flow is not None:
@@ -126,16 +131,23 @@ def _earlier(asker: Asker, request: Request, digest: str, now: datetime) -> Appr
         if keyed is not None:
             if digest not in (keyed.digest, keyed.asked_digest):
                 raise Conflict(f"This dedup_key belongs to {keyed.id}, which has another payload. Use a new key.")
+            if not _fits(keyed, kind):
+                which = f"{keyed.id}, which was {defined_otherwise(keyed)}"
+                raise Conflict(f"This dedup_key belongs to {which}. Use a new key.")
             return keyed
     elif kind.joins_equal:
         for pending in asker.equal(kind.name, digest, Status.PENDING):
-            if pending.seen_at(now) is Status.PENDING:
+            if pending.seen_at(now) is Status.PENDING and _fits(pending, kind):
                 return pending
     if kind.cooldown is not None:
         for rejected in asker.equal(kind.name, digest, Status.REJECTED):
             if rejected.cooldown_until is not None and now < rejected.cooldown_until:
                 return rejected
     return None
+
+
+def _fits(approval: Approval, kind: Kind) -> bool:
+    return approval.definition in (None, kind.definition)
 
 
 def _check_rate(asker: Asker, request: Request, now: datetime) -> None:

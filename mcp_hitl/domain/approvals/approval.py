@@ -141,6 +141,11 @@ class Approval:
     """The digest of the original payload, before any edit. A repeated request is recognised by it."""
     requested_as: str | None = None
     """How the requester was identified."""
+    definition: str | None = None
+    """The definition of the kind under which it was asked; see `Kind`. None if an earlier version asked."""
+    code: str | None = None
+    """The flow that carries it out, with the definition; see `Kind`. None if no flow does, or an earlier version asked.
+    """
 
     @property
     def decisions_in_force(self) -> tuple[Decision, ...]:

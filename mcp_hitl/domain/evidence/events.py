@@ -22,6 +22,10 @@ class Opened(Fields):
     rule: str | None
     rules: Rules
     wording: Wording
+    definition: str | None = None
+    """The digest of the kind's definition: what was asked cannot be approved under another."""
+    code: str | None = None
+    """The digest of that and of the flow that carries it out."""
 
 
 @dataclass(frozen=True, slots=True)

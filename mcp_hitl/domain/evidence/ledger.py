@@ -29,6 +29,7 @@ class Told:
     rules: Rules
     rule: str | None
     wording: Wording
+    definition: tuple[str | None, str | None]
     revision: int = 1
     status: Status = Status.PENDING
     ended_at: datetime | None = None
@@ -121,6 +122,7 @@ def _told(entry: Entry, opened: events.Opened) -> Told:
         rules=opened.rules,
         rule=opened.rule,
         wording=opened.wording,
+        definition=(opened.definition, opened.code),
     )
 
 

@@ -38,6 +38,8 @@ def check_stored(told: Told, approval: Approval, contents: Mapping[str, str]) ->
     opened = (approval.requester, approval.requested_as, approval.kind, approval.requested_at, approval.asked_digest)
     if opened != told.opened:
         raise Broken(f"{approval.id} has another requester, kind, beginning or first payload than the log says")
+    if (approval.definition, approval.code) != told.definition:
+        raise Broken(f"the definition of the kind of {approval.id} is not the one in the log")
     if approval.resolved_at != told.ended_at:
         raise Broken(f"{approval.id} is stored as ended at another time than the log says")
     if (approval.digest, approval.revision) != (told.digest, told.revision):

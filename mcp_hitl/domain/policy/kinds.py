@@ -1,5 +1,6 @@
 """Kinds: the types of action that can be requested, with their payload schemas and their rules."""
 
+import json
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 from mcp_hitl.domain.policy import forms
 from mcp_hitl.domain.policy.policy import Policy
 from mcp_hitl.domain.policy.rules import Rule
-from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.canonical import JsonObject, digest_of
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.money import amounts_in, money
 from mcp_hitl.domain.values.payload import Payload, payload_of
@@ -55,12 +56,25 @@ class Kind:
     check: Callable[[JsonObject], None] | None = None
     acts_itself: bool = False
     """True if approving completes the action: no flow runs, and nobody redeems the approval."""
+    program: str | None = None
+    """The program that defined it; None if it is built in or the policy file has it."""
     has_secrets: bool = field(init=False, repr=False, compare=False)
     """True if the schema marks a field `writeOnly`."""
+    definition: str = field(init=False, repr=False, compare=False)
+    """The digest of what an approval of this kind says: who defined the kind, and a program's own title and schema.
+
+    The policy may change the title and schema of its kinds: approvals have their own copy of what they need.
+    """
+    code: str | None = field(init=False, repr=False, compare=False)
+    """The digest of the definition and the flow that carries it out; None if no flow does."""
 
     def __post_init__(self) -> None:
-        """Look for secrets once: every row of every list asks."""
+        """Look for secrets and digest the definition once: every row of every list asks."""
+        own = None if self.program is None else [self.program, self.title, self.schema]
+        definition = _digest([self.name, own])
         object.__setattr__(self, "has_secrets", has_secrets(self.schema))
+        object.__setattr__(self, "definition", definition)
+        object.__setattr__(self, "code", None if self.flow is None else _digest([definition, self.flow]))
 
     def admit(self, payload: JsonObject) -> Payload:
         """Check a payload, and return it with its canonical form and digest.
@@ -100,6 +114,10 @@ class Kind:
         if self.name == QUESTION.name:
             return forms.define(payload["form"]) if "form" in payload else forms.FREE_TEXT
         return self.form
+
+
+def _digest(value: object) -> str:
+    return digest_of(json.dumps(value, sort_keys=True).encode())
 
 
 class _Template(string.Formatter):

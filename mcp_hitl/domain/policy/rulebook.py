@@ -30,6 +30,14 @@ class Rulebook:
     written: bool = False
     """True if the rulebook comes from a policy file."""
 
+    def kind_of(self, name: str, definition: str | None) -> Kind | None:
+        """Return the kind under which an approval was asked; None if it is unknown here, or defined in another way.
+
+        Approvals of earlier versions have no definition, and fit any kind of their name.
+        """
+        kind = self.kinds.get(name)
+        return None if kind is None or definition not in (None, kind.definition) else kind
+
     def judge(self, kind: Kind, payload: JsonObject) -> Judgement:
         """Return the policy's answer for a payload that its kind has admitted; the first matching rule counts."""
         rule = first_match(kind.rules, payload)

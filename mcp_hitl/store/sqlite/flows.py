@@ -1,7 +1,7 @@
 """The statements about flows and their journal. Every write depends on the epoch of the lease."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -22,19 +22,20 @@ class SqliteFlows(FlowChanges):
         row: Any = self._db.execute("SELECT state FROM flows WHERE id = ?", (flow_id,)).fetchone()
         return None if row is None else FlowState(row[0])
 
-    def runnable(self, now: datetime, kinds: Sequence[str], limit: int) -> list[str]:
+    def runnable(self, now: datetime, kinds: Mapping[str, str | None], limit: int) -> list[str]:
         found = self._db.execute(
             f"SELECT id FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}) AND lease_until <= ? "
-            "ORDER BY lease_until, id LIMIT ?",
-            (*kinds, to_ms(now), limit),
+            f"AND {_of_code(kinds)} ORDER BY lease_until, id LIMIT ?",
+            (*kinds, to_ms(now), *kinds.values(), limit),
         )
         return [row[0] for row in found]
 
-    def next_wake(self, kinds: Sequence[str]) -> datetime | None:
+    def next_wake(self, kinds: Mapping[str, str | None]) -> datetime | None:
         row: Any = self._db.execute(
             f"SELECT min(at) FROM (SELECT min(wake_at) AS at FROM flows WHERE state = 'sleeping' UNION ALL "
-            f"SELECT min(lease_until) FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}))",
-            tuple(kinds),
+            f"SELECT min(lease_until) FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}) "
+            f"AND {_of_code(kinds)})",
+            (*kinds, *kinds.values()),
         ).fetchone()
         return None if row[0] is None else from_ms(row[0])
 
@@ -120,5 +121,10 @@ def _entry(row: Any) -> JournalEntry:
     return JournalEntry(row[0], row[1], row[2], StepState(row[3]), row[4])
 
 
-def _places(values: Sequence[object]) -> str:
+def _of_code(kinds: Collection[str]) -> str:
+    code = "(SELECT code FROM approvals WHERE approvals.id = flows.approval)"
+    return f"({code} IS NULL OR {code} IN ({_places(kinds)}))"
+
+
+def _places(values: Collection[object]) -> str:
     return ", ".join("?" * len(values))

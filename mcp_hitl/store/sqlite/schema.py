@@ -229,6 +229,11 @@ ALTER TABLE sessions_now RENAME TO sessions;
 
 _REQUESTERS_BY_WAY = "CREATE INDEX approvals_identified ON approvals (requested_as, requester);"
 
+_DEFINITIONS = """
+ALTER TABLE approvals ADD COLUMN definition TEXT;
+ALTER TABLE approvals ADD COLUMN code TEXT;
+"""
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -242,6 +247,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_FIRST),
     _step(_SESSIONS_WITH_ASSURANCE),
     _step(_REQUESTERS_BY_WAY),
+    _step(_DEFINITIONS),
 )
 """Step n migrates a file from version n to n + 1."""
 

@@ -18,11 +18,13 @@ KINDS = ("expense",)
 LATER, MUCH_LATER = START + timedelta(seconds=30), START + timedelta(hours=1)
 
 
-async def a_flow(store: Store, number: int = 1, kind: str = "expense", until: datetime = START) -> Lease:
+async def a_flow(
+    store: Store, number: int = 1, kind: str = "expense", until: datetime = START, code: str | None = None
+) -> Lease:
     """A new flow, held until then."""
 
     def work(tx: Transaction) -> Lease:
-        approval = an_approval(id=approval_id(START, number), kind=kind, flow=f"flw_{number}")
+        approval = an_approval(id=approval_id(START, number), kind=kind, flow=f"flw_{number}", code=code)
         tx.approvals.insert(approval)
         return tx.flows.insert(f"flw_{number}", kind, approval.id, until)
 
@@ -30,7 +32,7 @@ async def a_flow(store: Store, number: int = 1, kind: str = "expense", until: da
 
 
 async def runnable(store: Store, now: datetime = START, kinds: tuple[str, ...] = KINDS, limit: int = 10) -> list[str]:
-    return await store.read(lambda view: view.flows.runnable(now, kinds, limit))
+    return await store.read(lambda view: view.flows.runnable(now, dict.fromkeys(kinds), limit))
 
 
 async def claimed(store: Store, flow: str = "flw_1", now: datetime = START, until: datetime = LATER) -> Lease | None:
@@ -127,7 +129,7 @@ async def test_a_sleeper_wakes_when_its_time_has_come(store: Store) -> None:
     held = await claimed(store)
     assert held is not None
     await store.write(lambda tx: tx.flows.leave(held, FlowState.SLEEPING, wake_at=MUCH_LATER))
-    assert await store.read(lambda view: view.flows.next_wake(KINDS)) == MUCH_LATER
+    assert await store.read(lambda view: view.flows.next_wake(dict.fromkeys(KINDS))) == MUCH_LATER
     assert await store.write(lambda tx: tx.flows.wake("flw_1")) is False
     assert await store.write(lambda tx: tx.flows.wake_sleepers(MUCH_LATER - timedelta(milliseconds=1))) == 0
     assert await store.write(lambda tx: tx.flows.wake_sleepers(MUCH_LATER)) == 1
@@ -135,11 +137,22 @@ async def test_a_sleeper_wakes_when_its_time_has_come(store: Store) -> None:
     assert await runnable(store) == ["flw_1"]
 
 
+async def test_t06_a_flow_is_runnable_only_for_the_code_that_its_approval_names(store: Store) -> None:
+    await a_flow(store, 1)
+    await a_flow(store, 2, code="sha256:mine")
+    for code, found in ((None, ["flw_1"]), ("sha256:mine", ["flw_1", "flw_2"]), ("sha256:other", ["flw_1"])):
+        assert await store.read(lambda view, code=code: view.flows.runnable(START, {"expense": code}, 10)) == found
+    held = await claimed(store)
+    assert held is not None and await store.write(lambda tx: tx.flows.leave(held, FlowState.DONE))
+    assert await store.read(lambda view: view.flows.next_wake({"expense": "sha256:other"})) is None
+    assert await store.read(lambda view: view.flows.next_wake({"expense": "sha256:mine"})) == START
+
+
 async def test_the_next_wake_is_that_of_a_sleeper_or_the_end_of_a_lease(store: Store) -> None:
-    assert await store.read(lambda view: view.flows.next_wake(KINDS)) is None
+    assert await store.read(lambda view: view.flows.next_wake(dict.fromkeys(KINDS))) is None
     await a_flow(store, until=LATER)
-    assert await store.read(lambda view: view.flows.next_wake(KINDS)) == LATER
-    assert await store.read(lambda view: view.flows.next_wake(("other",))) is None
+    assert await store.read(lambda view: view.flows.next_wake(dict.fromkeys(KINDS))) == LATER
+    assert await store.read(lambda view: view.flows.next_wake({"other": None})) is None
 
 
 async def test_a_journal_keeps_each_step_as_it_was_written(store: Store) -> None:
