@@ -19,7 +19,8 @@ from typing import Any, ParamSpec, get_type_hints
 
 import anyio
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
-from pydantic_core import to_jsonable_python
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema, to_jsonable_python
 
 from mcp_hitl.config.settings import load
 from mcp_hitl.config.title_templates import check_hidden
@@ -31,7 +32,9 @@ from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance, Profile, Verdict
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.dialect import check_dialect
 from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable
+from mcp_hitl.domain.values.schemas import check_against
 from mcp_hitl.engine.flow import Flow, Step
 from mcp_hitl.engine.run_ends import Failed, NotApproved
 from mcp_hitl.flows.built_in import EFFECTS
@@ -204,8 +207,8 @@ class Approvals:
         """Run your own flow, for `kind` or for the kind of its name in the policy file. Call this before `running`.
 
         Raises:
-            Invalid: there is no kind with the flow's name, it has a flow already, a team's policy does not name it, or
-                it would show a field that its schema marks `writeOnly`.
+            Invalid: there is no kind with the flow's name, it has a flow already, a team's policy does not name it, it
+                would show a field that its schema marks `writeOnly`, or its schema has a pattern that RE2 cannot match.
         """
         if flow.kind in self._flows:
             raise Invalid(f"The kind {flow.kind!r} has a flow already. An approval for one flow must not run another.")
@@ -213,6 +216,7 @@ class Approvals:
             raise Invalid(f"A team's policy has to say who decides: add a table [kinds.{flow.kind}] to it.")
         if kind is not None:
             check_hidden(kind)
+            check_dialect(kind.schema)
             self._kinds[kind.name] = kind
         if flow.kind not in self._kinds:
             raise Invalid(
@@ -238,7 +242,7 @@ class Approvals:
                 raise TypeError(f"{function.__name__}: a function behind an approval must be async")
             name = kind or function.__name__.replace("_", "-")
             arguments = _arguments_of(function)
-            gated = self._kinds.get(name) or Kind(name=name, schema=arguments.json_schema())
+            gated = self._kinds.get(name) or Kind(name=name, schema=_schema_of(arguments))
             self.add(_flow_of(name, function, arguments), replace(gated, title=gated.title or title))
             signature = inspect.signature(function, eval_str=True)
 
@@ -315,6 +319,20 @@ def _arguments_of(function: Callable[..., Any]) -> TypeAdapter[Any]:
     return TypeAdapter(model)
 
 
+class _Schemas(GenerateJsonSchema):
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """Leave out pydantic's pattern for decimals as text: RE2 cannot match it, and pydantic checks them itself."""
+        made = super().decimal_schema(schema)
+        for part in made.get("anyOf", [made]):
+            part.pop("pattern", None)
+        return made
+
+
+@functools.lru_cache(maxsize=256)
+def _schema_of(arguments: TypeAdapter[Any]) -> JsonObject:
+    return arguments.json_schema(schema_generator=_Schemas)
+
+
 def _checked(arguments: TypeAdapter[Any], given: Mapping[str, Any]) -> Any:
     """Return the arguments as the function takes them.
 
@@ -323,11 +341,14 @@ def _checked(arguments: TypeAdapter[Any], given: Mapping[str, Any]) -> Any:
     """
     try:
         # As JSON, and strictly: what is approved is JSON, and "50000" is not 50000.
-        return arguments.validate_json(json.dumps(to_jsonable_python(dict(given))), strict=True)
+        fitting = arguments.validate_json(json.dumps(to_jsonable_python(dict(given))), strict=True)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
         wrong = "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found[:5])
         raise Invalid(f"The arguments do not fit. {wrong}.") from None
+    # pydantic's `\\d` matches the digits of every script; and the policy file's schema may say less than the function.
+    check_against(_schema_of(arguments), to_jsonable_python(fitting), what="arguments")
+    return fitting
 
 
 def _flow_of(name: str, function: Callable[..., Awaitable[Any]], arguments: TypeAdapter[Any]) -> type[Flow[Any, Any]]:

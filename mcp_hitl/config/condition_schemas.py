@@ -8,6 +8,8 @@ from typing import Any, cast
 
 from mcp_hitl.config.mistakes import Mistakes, inside, unknown
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.dialect import formats, unsupported, validators
+from mcp_hitl.domain.values.patterns import SUPPORTED
 from mcp_hitl.domain.values.subschemas import ALSO, BESIDE, HOLDING, target, walk
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -22,16 +24,15 @@ _KEYWORDS = _PLAIN | HOLDING
 def check_schema(schema: JsonObject, place: str, mistakes: Mistakes) -> bool:
     """Note the mistakes in a schema. Return True if there are none, so that the schema can be examined further."""
     before = len(mistakes.found)
-    # Imported late: a file without a schema of its own is read without it.
-    from jsonschema import Draft202012Validator
-
-    checker = Draft202012Validator.FORMAT_CHECKER
-    errors = cast("Any", Draft202012Validator(Draft202012Validator.META_SCHEMA, format_checker=checker))
+    checker, checks = formats(), validators()
+    errors = cast("Any", checks(checks.META_SCHEMA, format_checker=checker))
     for error in errors.iter_errors(schema):
         mistakes.add(inside(place, *error.absolute_path), _expectation(error))
     if len(mistakes.found) == before:
         for path, part in walk(schema):
             _check_part(schema, part, inside(place, *path), frozenset(checker.checkers), mistakes)
+        for path, expected in unsupported(schema):
+            mistakes.add(inside(place, *path), expected)
     if len(mistakes.found) == before and any(_circles(schema, part, ()) for _, part in walk(schema)):
         mistakes.add(place, "must not refer to itself, except inside a field or an item")
     return len(mistakes.found) == before
@@ -83,7 +84,7 @@ def _expectation(error: Any) -> str:
         case "anyOf":
             return "must be 'array', 'boolean', 'integer', 'null', 'number', 'object' or 'string', or a list of these"
         case "format":
-            return f"must be valid as {expected}" if expected != "regex" else "must be a valid regular expression"
+            return f"must be {SUPPORTED}" if expected == "regex" else f"must be valid as {expected}"
         case "minimum" | "exclusiveMinimum":
             return f"must be {'at least' if error.validator == 'minimum' else 'greater than'} {expected}"
         case "minItems":

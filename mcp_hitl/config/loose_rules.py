@@ -138,7 +138,12 @@ class _Check:
 
 
 def _anchored(pattern: str) -> bool:
-    """Return True if the pattern must match the whole text: `^a|b$` ties each branch to one end; `\\$` is a dollar."""
+    """Return True if the pattern must match the whole text.
+
+    `^a|b$` ties each branch to one end, `\\$` is a dollar, and after `(?m)` a `$` is the end of any line.
+    """
+    if re.search(r"\(\?[a-zA-Z]*m", pattern):
+        return False
     bare = re.sub(r"\\.|\[(?:\\.|[^\]])+\]", "x", pattern, flags=re.DOTALL)
     depth = 0
     for character in bare:

@@ -138,7 +138,19 @@ KINDS: list[tuple[str, str]] = [
     ("schema = { properties = { a = { maximum = inf } } }", "kinds.pay.schema: must be JSON: schema.properties.a.ma"),
     (
         "schema = { properties = { a = { pattern = '(' } } }",
-        "kinds.pay.schema.properties.a.pattern: must be a valid re",
+        "kinds.pay.schema.properties.a.pattern: must be a regular expression that RE2 supports: look-around",
+    ),
+    (
+        "schema = { properties = { a = { pattern = '^(?!b)' } } }",
+        "kinds.pay.schema.properties.a.pattern: must be a regular expression that RE2 supports: look-around and ref",
+    ),
+    (
+        "schema = { patternProperties = { '(a)\\1' = {} } }",
+        "kinds.pay.schema.patternProperties: must be a regular expression that RE2 supports: look-around and referen",
+    ),
+    (
+        "schema = { patternProperties = { a = {} }, unevaluatedProperties = false }",
+        "kinds.pay.schema.unevaluatedProperties: must be additionalProperties in a schema with patternProperties",
     ),
     ("schema = { properties = { a = { minLength = -1 } } }", "kinds.pay.schema.properties.a.minLength: must be at l"),
     ("schema = { properties = { a = { multipleOf = 0 } } }", "kinds.pay.schema.properties.a.multipleOf: must be gre"),
@@ -299,7 +311,7 @@ PAST_A_RULE: list[tuple[str, str]] = [
             f"{{ properties = {{ to = {{ pattern = '{pattern}' }} }}, required = ['to'] }}",
             "when.properties.to.pattern: must begin with ^ and end with $, or any part of the text may satisfy it",
         )
-        for pattern in ("^alice|bob$", r"^price: \$", "^a$|^b$")
+        for pattern in ("^alice|bob$", r"^price: \$", "^a$|^b$", "^(?m)a$", "^(?im)a$")
     ),
     (
         "{ properties = { any = { type = 'array', minItems = 1, contains = { const = 1 } } }, required = ['any'] }",

@@ -2,7 +2,7 @@
 
 It has two keywords of its own. `errorMessage` (the name is ajv's) is the sentence for a mistake in the schema it stands
 in, or one for each keyword, with "" for the others. `byType` has the schema for each type of a field: it takes half
-the time of `if` and `then` for each. The format `plain-text` is text that hides nothing, `re2` a pattern for RE2.
+the time of `if` and `then` for each. The format `plain-text` is text that hides nothing, `re2` a short pattern for RE2.
 What a schema cannot say, because it compares one value with another, is in `forms`.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
-from mcp_hitl.domain.values.patterns import is_linear
+from mcp_hitl.domain.values.patterns import MAX_PATTERN, is_linear
 from mcp_hitl.domain.values.text import visible
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _validator() -> "Draft202012Validator":
 
     formats = FormatChecker(formats=())
     formats.checks("plain-text")(_is_plain)
-    formats.checks("re2")(is_linear)
+    formats.checks("re2")(_is_pattern)
     # As in draft 4, 1.0 is no integer: a limit goes on to clients, and not every one would read it as a count.
     types = Draft4Validator.TYPE_CHECKER
     extended = cast("Any", validators).extend(Draft202012Validator, {"byType": _by_type}, type_checker=types)
@@ -185,6 +185,10 @@ def _validator() -> "Draft202012Validator":
 
 def _is_plain(text: object) -> bool:
     return isinstance(text, str) and visible(text) == text
+
+
+def _is_pattern(pattern: object) -> bool:
+    return isinstance(pattern, str) and len(pattern) <= MAX_PATTERN and is_linear(pattern)
 
 
 def _by_type(validator: Any, schemas: JsonObject, field: JsonObject, _schema: object) -> Iterator["ValidationError"]:

@@ -1,32 +1,38 @@
-"""JSON Schema patterns, matched by RE2 in time linear in the text, so that no pattern can stall the desk."""
+"""The patterns of JSON Schemas, matched by RE2 in time linear in the text, so that no pattern can stall the desk.
 
-import re
+Its `\\d`, `\\w`, `\\s` and `\\b` know ASCII only, as JSON Schema's dialect (ECMA 262) says for all but `\\s`. Python's
+`re` would let `\\d` match the digits of every script.
+"""
+
 from functools import lru_cache
 from typing import Any
 
+from mcp_hitl.domain.values.errors import Invalid
+
 MAX_PATTERN = 500
 """The most characters in a pattern that an agent may send."""
+SUPPORTED = "a regular expression that RE2 supports: look-around and references to a group are not allowed"
 
 
 def is_linear(pattern: object) -> bool:
-    """Return True if RE2 can match the pattern: at most 500 characters, without look-around and back-references."""
-    return isinstance(pattern, str) and len(pattern) <= MAX_PATTERN and _linear(pattern) is not None
+    """Return True if RE2 can match the pattern."""
+    return isinstance(pattern, str) and _compiled(pattern) is not None
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Return True if the pattern matches anywhere in the text; `$` is the end of the text, `\\d` an ASCII digit.
+    """Return True if the pattern matches anywhere in the text; `$` is the end of the text.
 
-    Python's `re` matches a pattern that RE2 does not support. Only a policy or a program can supply one.
+    Raises:
+        Invalid: RE2 cannot match the pattern.
     """
-    linear = _linear(pattern)
-    if linear is not None:
-        return linear.search(text) is not None
-    ends = pattern.endswith("$") and not pattern.endswith("\\$")  # Python's `$` would let a line feed follow
-    return re.search(pattern[:-1] + r"\Z" if ends else pattern, text) is not None
+    compiled = _compiled(pattern)
+    if compiled is None:
+        raise Invalid(f"This schema has a pattern that cannot be checked. It must be {SUPPORTED}.")
+    return compiled.search(text) is not None
 
 
 @lru_cache(maxsize=256)
-def _linear(pattern: str) -> Any | None:
+def _compiled(pattern: str) -> Any | None:
     # Imported late: most commands match nothing.
     import re2  # pyright: ignore[reportMissingTypeStubs]
 

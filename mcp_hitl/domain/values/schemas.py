@@ -1,12 +1,11 @@
 """JSON Schema (2020-12), with messages that say what was expected and never repeat the input."""
 
-from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.dialect import check_dialect, formats, validators
 from mcp_hitl.domain.values.errors import Invalid
-from mcp_hitl.domain.values.patterns import matches
 from mcp_hitl.domain.values.same_object import Same
 
 if TYPE_CHECKING:
@@ -46,30 +45,18 @@ def check_against(schema: JsonObject, value: object, *, what: str) -> None:
 
 
 def satisfies(schema: JsonObject, value: object) -> bool:
-    """Return True if `value` satisfies `schema`."""
+    """Return True if `value` satisfies `schema`.
+
+    Raises:
+        Invalid: the schema cannot be applied.
+    """
     return bool(cast("Any", _validator(Same(schema))).is_valid(value))
 
 
 @lru_cache(maxsize=256)
 def _validator(schema: Same[JsonObject]) -> "Draft202012Validator":
-    checks = _checks()
-    return checks(schema.it, format_checker=checks.FORMAT_CHECKER)
-
-
-@cache
-def _checks() -> "type[Draft202012Validator]":
-    """Return the class of all validators: making it takes many times as long as making a validator."""
-    # Imported late: most commands of the terminal check nothing, and this takes as long as all their own code.
-    from jsonschema import Draft202012Validator, validators
-
-    return cast("Any", validators).extend(Draft202012Validator, {"pattern": _pattern})
-
-
-def _pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator["ValidationError"]:
-    from jsonschema.exceptions import ValidationError
-
-    if isinstance(instance, str) and not matches(pattern, instance):
-        yield ValidationError("does not match")
+    check_dialect(schema.it)
+    return validators()(schema.it, format_checker=formats())
 
 
 def _place(what: str, error: "ValidationError") -> str:
