@@ -47,14 +47,15 @@ def unsupported(schema: JsonObject) -> Iterator[tuple[Path, str]]:
 def validators() -> "type[Draft202012Validator]":
     """Return the class of all validators: making it takes many times as long as making a validator."""
     # Imported late: most commands of the terminal check nothing, and this takes as long as all their own code.
-    import jsonschema
+    from jsonschema import Draft202012Validator
+    from jsonschema import validators as made
 
     keywords = {
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,
     }
-    return cast("Any", jsonschema.validators).extend(jsonschema.Draft202012Validator, keywords)
+    return cast("Any", made).extend(Draft202012Validator, keywords)
 
 
 @cache
