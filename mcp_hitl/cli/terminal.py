@@ -59,16 +59,25 @@ def revise(payload: JsonObject, changes: tuple[str, ...], text: str | bytes | No
     wanted: Any = payload if text is None else strict_json.parse(text, what="payload")
     if not isinstance(wanted, dict):
         raise Invalid("The payload must be a JSON object.")
-    wanted = dict(cast("JsonObject", wanted))
+    return dict(cast("JsonObject", wanted)) | _set(changes)
+
+
+def _set(changes: tuple[str, ...]) -> JsonObject:
+    """Return the fields that `FIELD=VALUE` changes set: to JSON, or else to the text itself."""
+    found: JsonObject = {}
     for change in changes:
         name, separator, value = change.partition("=")
         if not separator or not name:
             raise Invalid("Give each change as FIELD=VALUE.")
+        if name in found:
+            raise Invalid(f"{visible(name)[:60]} is set twice. Set each field once.")
         try:
-            wanted[name] = strict_json.parse(value, what="the value")
+            found[name] = strict_json.parse(value, what="the value")
+        except strict_json.Twice:
+            raise
         except Invalid:
-            wanted[name] = value
-    return wanted
+            found[name] = value
+    return found
 
 
 def _ask(field: Field) -> Any:

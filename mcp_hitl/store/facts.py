@@ -14,6 +14,13 @@ class FactReads(Protocol):
         """Return the latest instant ever recorded."""
         ...
 
+    def fault(self) -> str | None:
+        """Check that the database agrees with itself, and that its schema is the one of this program.
+
+        Return the first fault, or None. This reads everything there is.
+        """
+        ...
+
     def database_id(self) -> str:
         """Return the id that distinguishes this database from every other."""
         ...

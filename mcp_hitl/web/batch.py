@@ -62,7 +62,7 @@ class Batch:
 
     async def decide(self, request: Request) -> Response:
         """`POST /batch`: the same verdict on each item of the list; what is refused leaves the others as they are."""
-        sent = await posted(request)
+        sent = await posted(request, repeats=lambda name: name == "item")
         verdict, comment = verdict_of(dict(sent))
         items = [value for name, value in sent if name == "item"]
         if not 1 <= len(items) <= MOST:

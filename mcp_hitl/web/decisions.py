@@ -28,7 +28,7 @@ class Deciding:
         """`POST /approvals/{id}/decide`: what a person said on exactly what the page showed them."""
         desk, principal = self._desk, who(request)
         approval_id = request.path_params["id"]
-        sent = await posted(request)
+        sent = await posted(request, repeats=lambda name: name.startswith(fields.ANSWER))
         given = dict(sent)
         verdict, comment = verdict_of(given)
         shown = self._seals.open(given.get("shown", ""), approval_id)

@@ -23,7 +23,7 @@ def answers(form: JsonObject | None, posted: Posted) -> JsonObject | None:
     """The answer that the posted fields give to a form; what was left empty is left out.
 
     Raises:
-        Invalid: a number that is none.
+        Invalid: a number that is none, or a field that was answered twice.
     """
     if form is None:
         return None
@@ -39,7 +39,9 @@ def answers(form: JsonObject | None, posted: Posted) -> JsonObject | None:
 def _answer(field: Field, given: list[str]) -> Any:
     if field.type == "array":
         return given or ([] if field.required else None)
-    text = _lines(given[-1]) if given else ""
+    if len(given) > 1:
+        raise Invalid(f"{field.label} is answered twice. Answer it once.")
+    text = _lines(given[0]) if given else ""
     if text == "" and not (field.type == "string" and field.required and given):
         return None
     match field.type:
@@ -80,9 +82,12 @@ def edited(payload: JsonObject, posted: Posted) -> JsonObject:
     """The payload as the posted inputs make it; one that was empty and absent stays absent.
 
     Raises:
-        Invalid: JSON that is none, with the field's name.
+        Invalid: JSON that is none, with the field's name, or a field that was posted twice.
     """
     wanted = dict(payload)
+    inputs = [name for name, _ in posted if name.startswith((_TEXT, _JSON))]
+    if len({unquote(name.partition(".")[2]) for name in inputs}) < len(inputs):
+        raise Invalid("A field of the payload occurs twice. Send each of them once.")
     for name, text in posted:
         field = unquote(name.partition(".")[2])
         if name.startswith(_TEXT):

@@ -1,6 +1,5 @@
 """One inbox for all processes on a database: the first serves it, another takes over when that one ends."""
 
-import json
 import logging
 import secrets
 from collections.abc import Callable
@@ -13,7 +12,8 @@ import anyio.to_thread
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.session import Whereabouts
-from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.domain.values import strict_json
+from mcp_hitl.domain.values.errors import Invalid, Unavailable
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.protocols.http.listener import Listener
 from mcp_hitl.protocols.http.sockets import LOCALHOST, is_free, numbers
@@ -95,13 +95,13 @@ async def _proves(key: bytes, address: Origin) -> bool:
         connection = HTTPConnection(address.host, address.port, timeout=_ANSWER_SECONDS)
         try:
             connection.request("GET", f"/inbox/identity?challenge={challenge}")
-            return str(json.loads(connection.getresponse().read(_MOST_ANSWERED))["proof"])
+            return str(strict_json.parse(connection.getresponse().read(_MOST_ANSWERED), what="the answer")["proof"])
         finally:
             connection.close()
 
     try:
         answered = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
-    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+    except (OSError, HTTPException, Invalid, KeyError, TypeError):
         return False
     return answered.isascii() and compare_digest(answered, proof(key, challenge, address))
 

@@ -120,6 +120,21 @@ def test_what_does_not_fit_is_refused_before_anything_is_asked(
     assert is_untouched(database, approval_id)
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--set", "amount=5000000", "--set", "amount=5"), "twice"),
+        (("--set", 'description={"a": 1, "a": 2}'), "has 'a' twice in one object"),
+    ],
+)
+def test_t03_what_is_given_twice_is_refused(database: Path, options: tuple[str, ...], says: str) -> None:
+    approval_id = ask(database)
+    with at_terminal(database, "edit", approval_id, *options) as person:
+        assert person.finish() == 2
+    assert says in person.shown and QUESTION not in person.shown
+    assert is_untouched(database, approval_id)
+
+
 @pytest.mark.parametrize("text", ["[]", '{"amount": 1, "amount": 2}', "\xff"])
 def test_a_file_that_is_no_payload_is_refused(database: Path, tmp_path: Path, text: str) -> None:
     approval_id = ask(database)

@@ -171,10 +171,11 @@ def test_an_entry_of_this_name_is_replaced_and_keeps_its_environment(home: Path)
         ('{"mcpServers": []}', "'mcpServers', which must be an object (line 1, column 16)"),
         ('{"a": {}, "a": {}}', "the key “a” twice in one object (line 1, column 16)"),
         ('{"mcpServers": {"b": [1, {"c": 1,\n "c": 2}]}}', "the key “c” twice in one object (line 2, column 7)"),
+        ('{"a": {"b": NaN}}', "is not JSON"),
         ("[" * 50_000, "nested too deeply"),
         ('{"a": "\udcff"}', "not text in UTF-8"),
     ],
-    ids=["comma", "place", "list", "servers", "twice", "twice below", "deep", "no text"],
+    ids=["comma", "place", "list", "servers", "twice", "twice below", "no number", "deep", "no text"],
 )
 def test_a_file_that_is_not_understood_is_left_alone(home: Path, text: str, says: str) -> None:
     file = file_of(home, "claude-code")

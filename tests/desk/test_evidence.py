@@ -6,8 +6,8 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import closing
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -50,6 +50,17 @@ BOOK = replace(
 )
 
 
+@contextmanager
+def untriggered(db: sqlite3.Connection) -> Generator[None]:
+    """Without the triggers in the block; afterwards nobody sees that they were away."""
+    triggers = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    for name, _ in triggers:
+        db.execute(f"DROP TRIGGER {name}")
+    yield
+    for _, trigger in triggers:
+        db.execute(trigger)
+
+
 @dataclass
 class History:
     """A database in which a little of everything happened; its approvals by name."""
@@ -63,20 +74,19 @@ class History:
         return (await self.desk.evidence.verify(expect=expect)).wrong
 
     def attack(self, *statements: str) -> None:
-        """Run statements on the file with plain SQLite, past every trigger and check."""
+        """Run statements on the file with plain SQLite, past every trigger and check; the triggers come back."""
         with closing(sqlite3.connect(self.path, isolation_level=None)) as db:
             db.execute("PRAGMA ignore_check_constraints = ON")
-            for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-                db.execute(f"DROP TRIGGER {name}")
-            for statement in statements:
-                for name, id_ in self.ids.items():
-                    statement = statement.replace(f":{name}", f"'{id_}'")
-                assert db.execute(statement).rowcount != 0, statement
+            with untriggered(db):
+                for statement in statements:
+                    for name, id_ in self.ids.items():
+                        statement = statement.replace(f":{name}", f"'{id_}'")
+                    assert db.execute(statement).rowcount != 0, statement
 
     def chain_anew(self, first: int) -> None:
         """Compute the hashes from this entry on, as somebody would who knows how."""
         columns = "seq, approval, event, revision, actor, established, assurance, at, data, previous, hash"
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as db:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as db, untriggered(db):
             previous = db.execute("SELECT hash FROM audit WHERE seq = ?", (first - 1,)).fetchone()[0]
             for row in db.execute(f"SELECT {columns} FROM audit WHERE seq >= ? ORDER BY seq", (first,)).fetchall():
                 recorded = recorded_of(row)

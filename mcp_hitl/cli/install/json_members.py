@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.text import one_line
@@ -33,16 +33,16 @@ class Document:
         """
         self.text = text if text.strip() else "{}\n"
         self._what = what
+        self._start = _skip(self.text, 0)
         try:
-            self.value: Any = json.loads(self.text)
+            self.value: Any = json.loads(self.text, parse_constant=self._no_number)
+            if not isinstance(self.value, dict):
+                raise Invalid(f"{what} must be a JSON object. It was not changed.")
+            self._check(self._start)
         except json.JSONDecodeError as error:
             raise Invalid(f"{what} is not JSON ({error.msg}, {_place(text, error.pos)}). It was not changed.") from None
         except (RecursionError, ValueError):
             raise Invalid(f"{what} cannot be read: it is nested too deeply, or a number is too long.") from None
-        if not isinstance(self.value, dict):
-            raise Invalid(f"{what} must be a JSON object. It was not changed.")
-        self._start = _skip(self.text, 0)
-        self._check(self._start)
 
     def with_member(self, path: tuple[str, str], value: object) -> str:
         """Return the text with `value` as the member `path[1]` of the object `path[0]`, which is added if missing.
@@ -87,6 +87,9 @@ class Document:
         if found:
             return newline, found[1]
         return newline, "" if self.value and "\n" not in self.text.strip() else "  "
+
+    def _no_number(self, name: str) -> NoReturn:
+        raise Invalid(f"{self._what} is not JSON: {name} is no number there. It was not changed.")
 
     def _find(self, at: int, name: str) -> _Member | None:
         return next((member for member in _members(self.text, at) if member.name == name), None)

@@ -87,6 +87,7 @@ def decide(
         comment=content_digest(comment),
         answer=content_digest(answer),
         looked_ms=None if vote.looked is None else vote.looked // _MS,
+        nonce=content_digest(shown.nonce),
     )
     record(tx, approval, decided, now, vote.approver, assurance=vote.assurance)
     kind = rulebook.kind_of(approval.kind, approval.definition)

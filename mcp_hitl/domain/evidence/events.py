@@ -49,6 +49,8 @@ class Decided(Fields):
     comment: str | None = None
     answer: str | None = None
     looked_ms: int | None = None
+    nonce: str | None = None
+    """The digest of what identifies the form or page that was answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,8 @@ class Told:
     answer: str | None = None
     reason: str | None = None
     decisions: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    nonces: list[str | None] = field(default_factory=list[str | None])
+    """Of each decision, the digest of its nonce; None if there is none, or an earlier version wrote the entry."""
     edits: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
     cooldown_until: str | None = None
     asked: int = 1
@@ -131,6 +133,7 @@ def _add(told: Told, entry: Entry, event: events.Later) -> None:
     match event:
         case events.Decided():
             told.decisions.append(_decision(entry, event))
+            told.nonces.append(event.nonce)
         case events.Edited():
             _edit(told, entry, event)
         case events.Ended():
@@ -165,7 +168,9 @@ def _edit(told: Told, entry: Entry, edited: events.Edited) -> None:
     told.digest, told.revision = edited.payload, entry.revision
     told.rules, told.rule, told.wording = edited.rules, edited.rule, edited.wording
     told.escalated.clear()
-    told.edits.append((entry.revision, entry.actor, edited.before, edited.payload, edited.comment, entry.at))
+    told.edits.append(
+        (entry.revision, entry.actor, entry.established, edited.before, edited.payload, edited.comment, entry.at)
+    )
 
 
 def _decision(entry: Entry, decided: events.Decided) -> tuple[object, ...]:

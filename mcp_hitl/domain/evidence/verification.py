@@ -27,6 +27,11 @@ def _decision(decision: Decision) -> tuple[object, ...]:
     )
 
 
+def _answers_same_form(decision: Decision, nonce: str | None) -> bool:
+    """Return True if a decision answers the form or page whose nonce was logged, as far as that was logged."""
+    return nonce is None or content_digest(decision.nonce) == nonce
+
+
 def check_stored(told: Told, approval: Approval, contents: Mapping[str, str]) -> None:
     """Compare a stored approval with the log's record of it.
 
@@ -56,7 +61,8 @@ def check_stored(told: Told, approval: Approval, contents: Mapping[str, str]) ->
         raise Broken(f"{approval.id} is stored as erased at another time than the log says")
     erased = told.erased_at is not None
     logged = [(*decision[:-1], None) if erased else decision for decision in told.decisions]
-    if [_decision(decision) for decision in approval.decisions] != logged:
+    same = [_decision(decision) for decision in approval.decisions] == logged
+    if not same or not all(map(_answers_same_form, approval.decisions, told.nonces)):
         raise Broken(f"the decisions on {approval.id} are not those in the log")
     if erased:
         _check_erased(approval, contents)
@@ -99,8 +105,16 @@ def _check_contents(told: Told, approval: Approval) -> None:
     if (content_digest(outcome.result), content_digest(outcome.error)) != (told.result, told.error):
         raise Broken(f"the result or error of {approval.id} does not match its digest")
     edits = [
-        (e.revision, e.editor, content_digest(e.before), content_digest(e.after), content_digest(e.comment), e.at)
-        for e in approval.edits
+        (
+            edit.revision,
+            edit.editor,
+            edit.established,
+            content_digest(edit.before),
+            content_digest(edit.after),
+            content_digest(edit.comment),
+            edit.at,
+        )
+        for edit in approval.edits
     ]
     if edits != told.edits:
         raise Broken(f"the edits of {approval.id} are not those in the log")

@@ -7,6 +7,10 @@ from mcp_hitl.domain.values.canonical import canonical
 from mcp_hitl.domain.values.errors import Invalid
 
 
+class Twice(Invalid):
+    """A key occurs twice in one object."""
+
+
 def parse(text: str | bytes, *, what: str) -> Any:
     """Parse JSON in UTF-8; `what` is its name in messages.
 
@@ -30,7 +34,7 @@ def parse_once(text: str | bytes, *, what: str) -> Any:
         if len(found) < len(pairs):
             twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
             named = repr(twice) if twice.isidentifier() and len(twice) <= 40 else "a key"
-            raise Invalid(f"{what} has {named} twice in one object. Use each key once.")
+            raise Twice(f"{what} has {named} twice in one object. Use each key once.")
         return found
 
     def no_number(_: str) -> NoReturn:

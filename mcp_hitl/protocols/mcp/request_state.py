@@ -5,10 +5,11 @@ The two have nothing in common, so the state of a page cannot be read as the ans
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.shown import Shown
+from mcp_hitl.domain.values import strict_json
+from mcp_hitl.domain.values.errors import Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,18 @@ def dump_form(shown: Shown) -> str:
 
 
 def load(text: str) -> Shown | PageState:
-    """Return what `dump` or `dump_form` wrote. The seal was checked, so nobody else can have written it."""
-    held: dict[str, Any] | list[Any] = json.loads(text)
-    return PageState(**held) if isinstance(held, dict) else Shown.from_json(held)
+    """Return what `dump` or `dump_form` wrote. The seal was checked, so nobody else can have written it.
+
+    Raises:
+        Invalid: another version wrote it.
+    """
+    try:
+        match strict_json.parse(text, what="the state"):
+            case {"approval": str(approval), "revision": int(revision), "decisions": int(decisions), **rest} if (
+                not rest
+            ):
+                return PageState(approval, revision, decisions)
+            case held:
+                return Shown.from_json(held)
+    except (Invalid, TypeError, ValueError, ArithmeticError):
+        raise Invalid("Another version of this server has asked this. Ask the person again.") from None

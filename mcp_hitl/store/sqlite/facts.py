@@ -28,6 +28,12 @@ class SqliteFacts(FactChanges):
             self._mark = from_ms(int(self._fact("clock")))
         return self._mark
 
+    def fault(self) -> str | None:
+        # Imported late: only who verifies asks.
+        from mcp_hitl.store.sqlite.soundness import fault_in
+
+        return fault_in(self._db)
+
     def database_id(self) -> str:
         return self._fact("database")
 
