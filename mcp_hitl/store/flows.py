@@ -14,8 +14,15 @@ class FlowReads(Protocol):
         """Return the state of a flow."""
         ...
 
-    def runnable(self, now: datetime, kinds: Sequence[str], limit: int) -> list[str]:
-        """Return the runnable flows of these kinds that nobody has claimed at `now`."""
+    def runnable(self, now: datetime, kinds: Sequence[str], limit: int, alive: Sequence[str] = ()) -> list[str]:
+        """Return the runnable flows of these kinds whose lease has run out, and whose holder is none of `alive`.
+
+        A lease that reaches further than `LEASE` from `now` has run out, too.
+        """
+        ...
+
+    def holders(self) -> list[str]:
+        """Return the names of the locks under which flows are claimed, each once."""
         ...
 
     def next_wake(self, kinds: Sequence[str]) -> datetime | None:
@@ -34,8 +41,16 @@ class FlowChanges(FlowReads, Protocol):
         """Store a new flow, claimed until `lease_until`."""
         ...
 
-    def claim(self, flow_id: str, now: datetime, until: datetime) -> Lease | None:
-        """Claim a runnable flow that nobody has claimed at `now`; None if that fails."""
+    def claim(self, flow_id: str, now: datetime, until: datetime, holder: str | None = None) -> Lease | None:
+        """Claim a runnable flow whose lease has run out; None if that fails. `holder` is the name of a lock."""
+        ...
+
+    def disown(self, holder: str, but: Sequence[str]) -> None:
+        """Let the leases of a holder run out by themselves, apart from those on the flows `but`."""
+        ...
+
+    def release(self, lease: Lease, until: datetime) -> bool:
+        """Give a claim back, so that anybody can claim the flow after `until`. Return False if somebody else has it."""
         ...
 
     def renew(self, lease: Lease, until: datetime) -> bool:

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease, StepState
+from mcp_hitl.domain.approvals.flow import LEASE, FlowState, JournalEntry, Lease, StepState
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.flows import FlowChanges
 from mcp_hitl.store.unreadable import reading
+
+_RUN_OUT = "(lease_until <= ? OR lease_until > ?)"
 
 
 class SqliteFlows(FlowChanges):
@@ -22,11 +24,17 @@ class SqliteFlows(FlowChanges):
         row: Any = self._db.execute("SELECT state FROM flows WHERE id = ?", (flow_id,)).fetchone()
         return None if row is None else FlowState(row[0])
 
-    def runnable(self, now: datetime, kinds: Sequence[str], limit: int) -> list[str]:
+    def runnable(self, now: datetime, kinds: Sequence[str], limit: int, alive: Sequence[str] = ()) -> list[str]:
         found = self._db.execute(
-            f"SELECT id FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}) AND lease_until <= ? "
-            "ORDER BY lease_until, id LIMIT ?",
-            (*kinds, to_ms(now), limit),
+            f"SELECT id FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}) AND {_RUN_OUT} "
+            f"AND (holder IS NULL OR holder NOT IN ({_places(alive)})) ORDER BY lease_until, id LIMIT ?",
+            (*kinds, to_ms(now), to_ms(now + LEASE), *alive, limit),
+        )
+        return [row[0] for row in found]
+
+    def holders(self) -> list[str]:
+        found = self._db.execute(
+            "SELECT DISTINCT holder FROM flows WHERE state = 'runnable' AND holder IS NOT NULL ORDER BY holder"
         )
         return [row[0] for row in found]
 
@@ -52,13 +60,26 @@ class SqliteFlows(FlowChanges):
         )
         return Lease(flow_id, kind, approval_id, 1)
 
-    def claim(self, flow_id: str, now: datetime, until: datetime) -> Lease | None:
+    def claim(self, flow_id: str, now: datetime, until: datetime, holder: str | None = None) -> Lease | None:
         row: Any = self._db.execute(
-            "UPDATE flows SET lease_until = ?, epoch = epoch + 1 "
-            "WHERE id = ? AND state = 'runnable' AND lease_until <= ? RETURNING kind, approval, epoch",
-            (to_ms(until), flow_id, to_ms(now)),
+            "UPDATE flows SET lease_until = ?, holder = ?, epoch = epoch + 1 "
+            f"WHERE id = ? AND state = 'runnable' AND {_RUN_OUT} RETURNING kind, approval, epoch",
+            (to_ms(until), holder, flow_id, to_ms(now), to_ms(now + LEASE)),
         ).fetchone()
         return None if row is None else Lease(flow_id, row[0], row[1], row[2])
+
+    def disown(self, holder: str, but: Sequence[str]) -> None:
+        self._db.execute(
+            f"UPDATE flows SET holder = NULL WHERE state = 'runnable' AND holder = ? AND id NOT IN ({_places(but)})",
+            (holder, *but),
+        )
+
+    def release(self, lease: Lease, until: datetime) -> bool:
+        done = self._db.execute(
+            "UPDATE flows SET lease_until = ?, holder = NULL WHERE id = ? AND epoch = ? AND state = 'runnable'",
+            (to_ms(until), lease.flow, lease.epoch),
+        )
+        return done.rowcount == 1
 
     def renew(self, lease: Lease, until: datetime) -> bool:
         done = self._db.execute(
@@ -69,7 +90,7 @@ class SqliteFlows(FlowChanges):
 
     def leave(self, lease: Lease, state: FlowState, *, wake_at: datetime | None = None) -> bool:
         done = self._db.execute(
-            "UPDATE flows SET state = ?, wake_at = ?, lease_until = 0 "
+            "UPDATE flows SET state = ?, wake_at = ?, lease_until = 0, holder = NULL "
             "WHERE id = ? AND epoch = ? AND state = 'runnable'",
             (state.value, wake_at and to_ms(wake_at), lease.flow, lease.epoch),
         )

@@ -227,6 +227,10 @@ DROP TABLE sessions;
 ALTER TABLE sessions_now RENAME TO sessions;
 """
 
+_HOLDERS = """
+ALTER TABLE flows ADD COLUMN holder TEXT;  -- the lock that the process holds which runs it
+"""
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -236,7 +240,7 @@ def _step(script: str) -> Callable[["Database"], None]:
     return run
 
 
-MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_step(_FIRST), _step(_SESSIONS_WITH_ASSURANCE))
+MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_step(_FIRST), _step(_SESSIONS_WITH_ASSURANCE), _step(_HOLDERS))
 """Step n migrates a file from version n to n + 1."""
 
 
