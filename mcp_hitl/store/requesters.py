@@ -25,6 +25,6 @@ class RequesterReads(Protocol):
         """Return the number of the requester's approvals of a kind that are pending and not overdue, up to `most`."""
         ...
 
-    def count_ruled(self, requester: str, kind: str, rule: str, since: datetime) -> int:
-        """Return the number of the requester's approvals that a rule has approved since then."""
+    def count_ruled(self, requester: str, kind: str, rule: str, since: datetime, now: datetime) -> int:
+        """Return the number of the requester's approvals that a rule approved after `since` and not after `now`."""
         ...

@@ -65,7 +65,7 @@ def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, requester:
     if rule is None or judgement.verdict is None:
         return judgement
     used_up = rule.max_per_day is not None and (
-        tx.requesters.count_ruled(requester, kind.name, rule.name, now - _DAY) >= rule.max_per_day
+        tx.requesters.count_ruled(requester, kind.name, rule.name, now - _DAY, now) >= rule.max_per_day
     )
     return Judgement(None, None, judgement.policy) if used_up or tx.stops.paused(kind.name) else judgement
 
@@ -138,7 +138,9 @@ def _earlier(tx: Transaction, request: Request, digest: str, now: datetime) -> A
 def _check_rate(tx: Transaction, request: Request, now: datetime) -> None:
     most = request.kind.limits.per_minute
     asked = (Event.OPENED.value, Event.ASKED_AGAIN.value)
-    if most is not None and tx.log.count_events(request.requester.id, request.kind.name, asked, now - _MINUTE) >= most:
+    if most is None:
+        return
+    if tx.log.count_events(request.requester.id, request.kind.name, asked, now - _MINUTE, now) >= most:
         raise TooMany(f"You may make {most} requests a minute. Wait a minute, then make fewer requests.")
 
 

@@ -57,10 +57,10 @@ class SqliteRequesters(RequesterReads):
             (requester, kind, to_ms(now), most),
         )
 
-    def count_ruled(self, requester: str, kind: str, rule: str, since: datetime) -> int:
+    def count_ruled(self, requester: str, kind: str, rule: str, since: datetime, now: datetime) -> int:
         return loading.number(
             self._db,
             "SELECT count(*) FROM approvals WHERE requester = ? AND kind = ? AND rule = ? AND resolved_at > ? "
-            "AND status = 'approved'",
-            (requester, kind, rule, to_ms(since)),
+            "AND resolved_at <= ? AND status = 'approved'",
+            (requester, kind, rule, to_ms(since), to_ms(now)),
         )
