@@ -21,6 +21,13 @@ class FlowReads(Protocol):
         """
         ...
 
+    def silent(self, now: datetime, flow_id: str | None = None) -> list[tuple[str, str]]:
+        """Return `(approval, holder)` of approved actions, or of this flow, whose lease ran out while it was held.
+
+        Only the first few.
+        """
+        ...
+
     def holders(self) -> list[str]:
         """Return the names of the locks under which flows are claimed, each once."""
         ...
@@ -46,7 +53,7 @@ class FlowChanges(FlowReads, Protocol):
         ...
 
     def disown(self, holder: str, but: Sequence[str]) -> None:
-        """Let the leases of a holder run out by themselves, apart from those on the flows `but`."""
+        """Make `NOBODY` the holder of what this holder holds, apart from the flows `but`. The leases go on."""
         ...
 
     def release(self, lease: Lease, until: datetime) -> bool:
@@ -69,8 +76,8 @@ class FlowChanges(FlowReads, Protocol):
         """Make flows runnable whose sleep is over. Return the number of them."""
         ...
 
-    def settle(self, flow_id: str, state: FlowState) -> bool:
-        """End a flow that stopped as unknown. Return False if it is not unknown."""
+    def settle(self, flow_id: str, state: FlowState, was: FlowState = FlowState.UNKNOWN) -> bool:
+        """End a flow that nobody will carry on, and let nobody write to it. Return False if its state is not `was`."""
         ...
 
     def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:

@@ -56,6 +56,10 @@ LEASE = timedelta(seconds=30)
 """How far a lease reaches. One that reaches further was given while the clock was ahead, and has run out."""
 
 
+NOBODY = "nobody"
+"""The holder of a flow whose process stopped in the middle. No lock has this name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """One process's claim on a runnable flow. The next process to claim it gets a higher epoch."""

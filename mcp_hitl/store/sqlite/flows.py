@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.approvals.flow import LEASE, FlowState, JournalEntry, Lease, StepState
+from mcp_hitl.domain.approvals.approval import OutcomeState
+from mcp_hitl.domain.approvals.flow import LEASE, NOBODY, FlowState, JournalEntry, Lease, StepState
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.flows import FlowChanges
 from mcp_hitl.store.unreadable import reading
 
+_MOST_SILENT = 5
 _RUN_OUT = "(lease_until <= ? OR lease_until > ?)"
 
 
@@ -31,6 +33,14 @@ class SqliteFlows(FlowChanges):
             (*kinds, to_ms(now), to_ms(now + LEASE), *alive, limit),
         )
         return [row[0] for row in found]
+
+    def silent(self, now: datetime, flow_id: str | None = None) -> list[tuple[str, str]]:
+        return self._db.execute(
+            "SELECT flows.approval, holder FROM flows JOIN approvals ON approvals.id = flows.approval "
+            f"WHERE state = 'runnable' AND holder IS NOT NULL AND {_RUN_OUT} AND outcome ->> 'state' = ? "
+            "AND flows.id = coalesce(?, flows.id) ORDER BY flows.id LIMIT ?",
+            (to_ms(now), to_ms(now + LEASE), OutcomeState.RUNNING.value, flow_id, _MOST_SILENT),
+        ).fetchall()
 
     def holders(self) -> list[str]:
         found = self._db.execute(
@@ -70,8 +80,8 @@ class SqliteFlows(FlowChanges):
 
     def disown(self, holder: str, but: Sequence[str]) -> None:
         self._db.execute(
-            f"UPDATE flows SET holder = NULL WHERE state = 'runnable' AND holder = ? AND id NOT IN ({_places(but)})",
-            (holder, *but),
+            f"UPDATE flows SET holder = ? WHERE state = 'runnable' AND holder = ? AND id NOT IN ({_places(but)})",
+            (NOBODY, holder, *but),
         )
 
     def release(self, lease: Lease, until: datetime) -> bool:
@@ -110,9 +120,10 @@ class SqliteFlows(FlowChanges):
             (to_ms(now),),
         ).rowcount
 
-    def settle(self, flow_id: str, state: FlowState) -> bool:
+    def settle(self, flow_id: str, state: FlowState, was: FlowState = FlowState.UNKNOWN) -> bool:
         done = self._db.execute(
-            "UPDATE flows SET state = ?, epoch = epoch + 1 WHERE id = ? AND state = 'unknown'", (state.value, flow_id)
+            "UPDATE flows SET state = ?, holder = NULL, epoch = epoch + 1 WHERE id = ? AND state = ?",
+            (state.value, flow_id, was.value),
         )
         return done.rowcount == 1
 
