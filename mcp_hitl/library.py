@@ -36,6 +36,7 @@ from mcp_hitl.domain.values.dialect import check_dialect
 from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.domain.values.schemas import check_against
 from mcp_hitl.engine.flow import Flow, Step
+from mcp_hitl.engine.paths import path_of
 from mcp_hitl.engine.run_ends import Failed, NotApproved
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.process.desk_views import views_of
@@ -217,13 +218,13 @@ class Approvals:
         if kind is not None:
             check_hidden(kind)
             check_dialect(kind.schema)
-            self._kinds[kind.name] = kind
+            self._kinds[kind.name] = replace(kind, program=self._definer(kind))
         if flow.kind not in self._kinds:
             raise Invalid(
                 f"{flow.__name__} is for the kind {flow.kind!r}, which the policy file does not have. "
                 "Add it there, or give a Kind of this name."
             )
-        self._kinds[flow.kind] = replace(self._kinds[flow.kind], flow=f"{flow.__module__}:{flow.__qualname__}")
+        self._kinds[flow.kind] = replace(self._kinds[flow.kind], flow=path_of(flow))
         self._flows[flow.kind] = flow
 
     def gate(
@@ -269,6 +270,11 @@ class Approvals:
             return ask
 
         return decorate
+
+    def _definer(self, kind: Kind) -> str | None:
+        """Return None if the policy defined the kind, which can bring another flow; else the name of this program."""
+        known = self._settings.rulebook.kinds.get(kind.name)
+        return None if known is not None and replace(kind, flow=known.flow) == known else self.requester.id
 
     def _shape(self, approval: Seen) -> JsonObject:
         return views_of(self.desk, inbox="in a terminal, with mcp-hitl pending").shape(approval)
@@ -368,4 +374,5 @@ def _flow_of(name: str, function: Callable[..., Awaitable[Any]], arguments: Type
                 raise NotApproved(approval)
             return await step.do("act", act, approval.payload, at_most_once=True)
 
+    Gated.__module__, Gated.__qualname__ = function.__module__, function.__qualname__  # what it is known by
     return Gated

@@ -170,6 +170,9 @@ class WatchedStore:
     def hold(self, name: str) -> bool:
         return self._store.hold(name)
 
+    def hold_one_of(self, name: str) -> str:
+        return self._store.hold_one_of(name)
+
     def let_go(self, name: str) -> None:
         self._store.let_go(name)
 

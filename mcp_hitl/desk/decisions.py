@@ -110,6 +110,6 @@ class Decisions:
             person,
             approval_id,
             lambda tx: redeem.reconcile(
-                tx, who, approval_id, succeeded, assurance, self._at.clock(), self._at.rulebook
+                tx, who, approval_id, succeeded, assurance, self._at.clock(), self._at.rulebook, self._at.store.is_held
             ),
         )

@@ -35,6 +35,10 @@ class Examination:
     """The inbox's present or last address, even if no process serves it."""
     sessions: tuple[Session, ...] = ()
     """The people who are signed in at the inbox."""
+    silent: tuple[tuple[str, str], ...] = ()
+    """The first few approvals whose action began and is carried on by nobody, or by a process that is stopped; each
+    with the lock that the process held.
+    """
 
 
 def examine(view: View, clock: datetime) -> Examination:
@@ -47,6 +51,7 @@ def examine(view: View, clock: datetime) -> Examination:
         governed=view.facts.governed(),
         stops=tuple(view.stops.all()),
         unsettled=tuple(view.sweeps.unsettled(_MOST_UNSETTLED)),
+        silent=tuple(view.flows.silent(now)),
         open_kinds=view.sweeps.open_kinds(),
         clients=tuple(view.clients.all()),
         inbox=view.facts.inbox(),

@@ -57,6 +57,8 @@ def _inbox(settings: Settings, found: Found) -> list[Finding]:
 
 def _look(settings: Settings) -> Found:
     try:
-        return Found(glance(settings.database, lambda view: examine(view, system_clock())))
+        examination = glance(settings.database, lambda view: examine(view, system_clock()))
     except Unavailable as error:
         return Found(unusable=str(error))
+    holders = {holder for _, holder in examination.silent} if examination else set[str]()
+    return Found(examination, alive=frozenset(one for one in holders if is_held(settings.database, one)))

@@ -144,14 +144,14 @@ class Run:
 
     def _look_again(self, tx: Transaction) -> None:
         """Release a flow whose write was interrupted; it continues from its journal after a while."""
-        tx.flows.renew(self._claimed.lease, begin(tx, self._clock()) + _LOOK_AGAIN)
+        tx.flows.release(self._claimed.lease, begin(tx, self._clock()) + _LOOK_AGAIN)
 
     def _let_go(self, tx: Transaction) -> None:
         """Release a flow because of the emergency stop; if another kind is paused, try again after a while."""
         now = begin(tx, self._clock())
         self._journal.write_held_back(tx, now)
         lease = self._claimed.lease
-        tx.flows.renew(lease, now if tx.stops.paused(lease.kind) else now + _LOOK_AGAIN)
+        tx.flows.release(lease, now if tx.stops.paused(lease.kind) else now + _LOOK_AGAIN)
 
     async def _finish(self, outcome: Outcome) -> None:
         def work(tx: Transaction) -> None:

@@ -15,7 +15,7 @@ from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.events import RESOLVING
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed
-from mcp_hitl.engine.claims import Claims
+from mcp_hitl.engine.claims import Claims, Taking
 from mcp_hitl.engine.flow import Flow
 from mcp_hitl.engine.run import AnyFlow, Claimed, Make, Run, in_words
 from mcp_hitl.engine.waits import start
@@ -54,7 +54,7 @@ class Runner:
         self._effects = effects
         self._flows = dict(flows)
         self._make = make
-        self._claims = Claims(store, clock, _renewed, at_once=AT_ONCE)
+        self._claims = Claims(store, clock, _FLOW_LEASES, at_once=AT_ONCE)
 
     async def turn(self) -> Sequence[Callable[[], Awaitable[None]]]:
         """Renew what is claimed, and claim what is runnable now. Return the runs."""
@@ -64,10 +64,13 @@ class Runner:
     async def catch_up(self) -> int:
         """Run every flow that is runnable now until it waits or ends. Return the number of runs."""
         runs = 0
-        while batch := await self._claim():
-            for claimed in batch:
-                await self._carry_on(claimed)
-            runs += len(batch)
+        try:
+            while batch := await self._claim():
+                for claimed in batch:
+                    await self._hold(claimed)
+                runs += len(batch)
+        finally:
+            self._claims.drop()
         return runs
 
     async def _claim(self) -> list[Claimed]:
@@ -76,18 +79,21 @@ class Runner:
             return []
         if not await self._store.read(lambda view: self._ready(view, kinds)):
             return []
-        return await self._claims.take(partial(self._take, kinds))
+        return await self._claims.take(partial(self._take, kinds), lambda claimed: claimed.lease)
 
     def _ready(self, view: View, kinds: Mapping[str, str | None]) -> bool:
         now, going = instant(view, self._clock()), _going(view, kinds)
         wake_at = view.flows.next_wake(going) if going else None
         return bool(going and view.flows.runnable(now, going, 1)) or (wake_at is not None and wake_at <= now)
 
-    def _take(self, kinds: Mapping[str, str | None], tx: Transaction, now: datetime, until: datetime) -> list[Claimed]:
+    def _take(self, kinds: Mapping[str, str | None], tx: Transaction, taking: Taking[Lease]) -> list[Claimed]:
+        now = taking.now
         tx.flows.wake_sleepers(now)
+        tx.flows.disown(taking.holder, [lease.flow for lease in taking.held])
+        alive = [holder for holder in tx.flows.holders() if self._store.is_held(holder)]
         claimed: list[Claimed] = []
-        for flow_id in tx.flows.runnable(now, _going(tx, kinds), self._claims.room):
-            lease = tx.flows.claim(flow_id, now, until)
+        for flow_id in tx.flows.runnable(now, _going(tx, kinds), self._claims.room, alive):
+            lease = tx.flows.claim(flow_id, now, taking.until, taking.holder)
             if lease is None:
                 continue
             approval = _readable(tx, lease.approval)
@@ -144,8 +150,19 @@ def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[s
     return flows
 
 
-def _renewed(tx: Transaction, lease: Lease, until: datetime) -> bool:
-    return tx.flows.renew(lease, until)
+class _FlowLeases:
+    """The leases on flows, as `Leases` has them."""
+
+    name = "flows"
+
+    def renew(self, tx: Transaction, lease: Lease, until: datetime) -> bool:
+        return tx.flows.renew(lease, until)
+
+    def release(self, tx: Transaction, lease: Lease, until: datetime) -> bool:
+        return tx.flows.release(lease, until)
+
+
+_FLOW_LEASES = _FlowLeases()
 
 
 def _readable(view: View, approval_id: str) -> Approval | None:

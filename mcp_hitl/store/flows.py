@@ -1,6 +1,6 @@
 """Reads flows and their journals; changes flows and their journals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -14,11 +14,25 @@ class FlowReads(Protocol):
         """Return the state of a flow."""
         ...
 
-    def runnable(self, now: datetime, kinds: Mapping[str, str | None], limit: int) -> list[str]:
-        """Return the runnable flows of these kinds and their code that nobody has claimed at `now`.
+    def runnable(
+        self, now: datetime, kinds: Mapping[str, str | None], limit: int, alive: Sequence[str] = ()
+    ) -> list[str]:
+        """Return the runnable flows of these kinds and their code whose lease has run out, and not held by `alive`.
 
-        A flow whose approval says nothing of its code is of any.
+        A lease that reaches further than `LEASE` from `now` has run out, too. A flow whose approval says nothing of
+        its code is of any.
         """
+        ...
+
+    def silent(self, now: datetime, flow_id: str | None = None) -> list[tuple[str, str]]:
+        """Return `(approval, holder)` of approved actions, or of this flow, whose lease ran out while it was held.
+
+        Only the first few.
+        """
+        ...
+
+    def holders(self) -> list[str]:
+        """Return the names of the locks under which flows are claimed, each once."""
         ...
 
     def next_wake(self, kinds: Mapping[str, str | None]) -> datetime | None:
@@ -37,8 +51,16 @@ class FlowChanges(FlowReads, Protocol):
         """Store a new flow, claimed until `lease_until`."""
         ...
 
-    def claim(self, flow_id: str, now: datetime, until: datetime) -> Lease | None:
-        """Claim a runnable flow that nobody has claimed at `now`; None if that fails."""
+    def claim(self, flow_id: str, now: datetime, until: datetime, holder: str | None = None) -> Lease | None:
+        """Claim a runnable flow whose lease has run out; None if that fails. `holder` is the name of a lock."""
+        ...
+
+    def disown(self, holder: str, but: Sequence[str]) -> None:
+        """Make `NOBODY` the holder of what this holder holds, apart from the flows `but`. The leases go on."""
+        ...
+
+    def release(self, lease: Lease, until: datetime) -> bool:
+        """Give a claim back, so that anybody can claim the flow after `until`. Return False if somebody else has it."""
         ...
 
     def renew(self, lease: Lease, until: datetime) -> bool:
@@ -57,8 +79,8 @@ class FlowChanges(FlowReads, Protocol):
         """Make flows runnable whose sleep is over. Return the number of them."""
         ...
 
-    def settle(self, flow_id: str, state: FlowState) -> bool:
-        """End a flow that stopped as unknown. Return False if it is not unknown."""
+    def settle(self, flow_id: str, state: FlowState, was: FlowState = FlowState.UNKNOWN) -> bool:
+        """End a flow that nobody will carry on, and let nobody write to it. Return False if its state is not `was`."""
         ...
 
     def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:

@@ -34,8 +34,11 @@ class LogReads(Protocol):
         """Return the hash of the entry with this number."""
         ...
 
-    def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime) -> int:
-        """Return how many entries with one of these events an actor has caused on approvals of a kind since then."""
+    def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime, now: datetime) -> int:
+        """Return how many entries with one of these events an actor caused on approvals of a kind after `since`.
+
+        Entries after `now` do not count: they are from a clock that was ahead.
+        """
         ...
 
     def content(self, approval_id: str) -> dict[str, str]:

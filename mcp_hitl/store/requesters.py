@@ -30,6 +30,6 @@ class RequesterReads(Protocol):
         """Return the ids of all requesters who were identified in one of these ways, each once."""
         ...
 
-    def count_ruled(self, requester: str, kind: str, rule: str, since: datetime) -> int:
-        """Return the number of the requester's approvals that a rule has approved since then."""
+    def count_ruled(self, requester: str, kind: str, rule: str, since: datetime, now: datetime) -> int:
+        """Return the number of the requester's approvals that a rule approved after `since` and not after `now`."""
         ...

@@ -53,6 +53,14 @@ class Store(Protocol):
         """Take a lock that one process can hold, until it releases it or ends. Return False if another has it."""
         ...
 
+    def hold_one_of(self, name: str) -> str:
+        """Take the first of the locks `name`-1, `name`-2, … that nobody has, in this process either; return its name.
+
+        Raises:
+            Unavailable: no lock can be taken now.
+        """
+        ...
+
     def let_go(self, name: str) -> None:
         """Release the lock."""
         ...

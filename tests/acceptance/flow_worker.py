@@ -121,6 +121,9 @@ class Mortal:
     def hold(self, name: str) -> bool:
         return self._store.hold(name)
 
+    def hold_one_of(self, name: str) -> str:
+        return self._store.hold_one_of(name)
+
     def let_go(self, name: str) -> None:
         self._store.let_go(name)
 

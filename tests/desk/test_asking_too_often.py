@@ -175,3 +175,16 @@ async def test_a_review_tells_the_stage_and_what_was_decided_so_far(under: Under
     text = review(await desk.approvals.get(ANA, one.id), desk.clock())
     assert "Stage:     2 of 2; 0 of 1 approvals" in text
     assert "Decided so far:\n\n    bo approved it (assurance local)" in text
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=3650)], ids=str)
+async def test_t44_what_was_asked_while_the_clock_was_ahead_does_not_count_as_recent(
+    under: Under, clock: Clock, ahead: timedelta
+) -> None:
+    small = Rule(name="small", when={}, decide=Verdict.APPROVE, max_per_day=2)
+    desk = under(a_rulebook(PAIR, limits=Limits(per_minute=3), rules=(small,)))
+    clock.advance(ahead)
+    assert [await asked(desk, n) for n in range(4)] == ["approved", "approved", "pending", "too_many"]
+    clock.advance(-ahead)
+    await desk.stops.reset_clock(ANA)
+    assert [await asked(desk, n) for n in range(4, 8)] == ["approved", "approved", "pending", "too_many"]

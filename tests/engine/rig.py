@@ -11,14 +11,13 @@ from desk_samples import AGENT, ANA, Clock, WatchedStore, said, say
 from mcp_hitl import Flow, Step
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
-from mcp_hitl.domain.approvals.flow import FlowState
+from mcp_hitl.domain.approvals.flow import LEASE, FlowState
 from mcp_hitl.domain.policy.kinds import BUILT_IN, Kind
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.ids import flow_id
 from mcp_hitl.domain.values.instants import to_ms
-from mcp_hitl.engine.claims import LEASE
 from mcp_hitl.engine.runner import Runner
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.process.workers import runner_of
@@ -88,6 +87,11 @@ class Rig:
             with anyio.fail_after(20):
                 await reached.wait()
             tasks.cancel_scope.cancel()
+        self.clock.advance(LEASE)
+
+    def lose_locks(self) -> None:
+        """Take its locks away from every process, as if it had died; its lease runs out."""
+        self.store.let_go("flows-1")
         self.clock.advance(LEASE)
 
     async def look(self, approval_id: str) -> Approval:

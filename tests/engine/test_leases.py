@@ -103,7 +103,7 @@ EVERYTHING = [do, do_once, do_and_write, do_and_report, do_and_wait, do_and_slee
 
 
 @pytest.mark.parametrize("act", EVERYTHING, ids=lambda act: act.__name__)
-async def test_when_the_lease_has_run_out_another_takes_over_and_the_first_can_write_nothing(
+async def test_when_lease_and_lock_are_lost_another_takes_over_and_the_first_can_write_nothing(
     rig: Rig, act: Callable[[Step, Callable[[], Awaitable[str]]], Awaitable[object]]
 ) -> None:
     slow, left = Slow(act), list[list[tuple[object, ...]]]()
@@ -113,7 +113,7 @@ async def test_when_the_lease_has_run_out_another_takes_over_and_the_first_can_w
         tasks.start_soon(rig.go, slow.run)
         with anyio.fail_after(20):
             await slow.acting.wait()
-        rig.clock.advance(LEASE)
+        rig.lose_locks()
         assert await rig.go(slow.run) == 1
         left.extend(await everything(rig))
         slow.finish.set()
@@ -177,7 +177,7 @@ async def test_a_process_that_has_lost_its_flow_stops_running_it(rig: Rig, monke
     async with serve(desk, {WORK.name: flow_of(run)}):
         with anyio.fail_after(20):
             await acting.wait()
-        rig.clock.advance(LEASE)
+        rig.lose_locks()
         monkeypatch.setattr(claims, "_RENEW_SECONDS", 0.005)
         assert await rig.go(run) == 1
     assert calls == 2

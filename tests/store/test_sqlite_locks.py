@@ -8,6 +8,20 @@ import pytest
 from mcp_hitl.store.sqlite.locks import Locks, held_beside
 
 
+def test_each_takes_a_lock_of_its_own_and_what_was_freed_is_taken_again(tmp_path: Path) -> None:
+    one, other = Locks(tmp_path / "hitl.db"), Locks(tmp_path / "hitl.db")
+    assert [one.hold_one_of("flows"), one.hold_one_of("flows"), other.hold_one_of("flows")] == [
+        "flows-1",
+        "flows-2",
+        "flows-3",
+    ]
+    one.let_go("flows-2")
+    assert other.hold_one_of("flows") == "flows-2"
+    one.close()
+    assert not other.is_held("flows-1") and other.is_held("flows-2")
+    other.close()
+
+
 def test_what_one_has_hold_of_is_held_until_it_lets_go(tmp_path: Path) -> None:
     one, other = Locks(tmp_path / "hitl.db"), Locks(tmp_path / "hitl.db")
     assert one.hold("inbox") and one.hold("inbox") and not other.hold("inbox")

@@ -46,17 +46,17 @@ class Asker:
         found = (self.view.approvals.latest_equal(one, kind, digest, status) for one in self.ids)
         return [one for one in found if one is not None]
 
-    def count_asked(self, kind: str, since: datetime) -> int:
-        """Return how often they have asked since then."""
-        return sum(self.view.log.count_events(one, kind, _ASKING, since) for one in self.ids)
+    def count_asked(self, kind: str, since: datetime, now: datetime) -> int:
+        """Return how often they have asked after `since` and not after `now`."""
+        return sum(self.view.log.count_events(one, kind, _ASKING, since, now) for one in self.ids)
 
     def count_open(self, kind: str, now: datetime, most: int) -> int:
         """Return how many of their requests are pending, counted up to `most` or a little more."""
         return sum(self.view.requesters.count_open(one, kind, now, most) for one in self.ids)
 
-    def count_ruled(self, kind: str, rule: str, since: datetime) -> int:
-        """Return how many of their requests a rule has approved since then."""
-        return sum(self.view.requesters.count_ruled(one, kind, rule, since) for one in self.ids)
+    def count_ruled(self, kind: str, rule: str, since: datetime, now: datetime) -> int:
+        """Return how many of their requests a rule has approved after `since` and not after `now`."""
+        return sum(self.view.requesters.count_ruled(one, kind, rule, since, now) for one in self.ids)
 
     def earlier(self, kind: str, but: str, limit: int) -> Sequence[Approval]:
         """Return their other requests of a kind, in the order of `RequesterReads.earlier`."""

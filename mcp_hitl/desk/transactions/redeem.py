@@ -1,5 +1,6 @@
 """Carrying out the approved action: once, while the approval is valid, and never again on a guess."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from mcp_hitl.desk.transactions.asker import has_asked
@@ -7,7 +8,7 @@ from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.desk.transactions.log_entries import begin, check_running, locked, record
 from mcp_hitl.desk.transactions.rights import check_defined, check_is_an_approver, check_not_rejected, check_ruled
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
-from mcp_hitl.domain.approvals.flow import ENDED_AS
+from mcp_hitl.domain.approvals.flow import ENDED_AS, FlowState
 from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.evidence.events import Started, result_of
 from mcp_hitl.domain.policy.kinds import Kind
@@ -83,8 +84,12 @@ def reconcile(
     assurance: Assurance,
     clock: datetime,
     rulebook: Rulebook,
+    is_held: Callable[[str], bool],
 ) -> Approval:
     """Record the true outcome of an action whose outcome is unknown, as reported by an approver who has checked.
+
+    So it is, too, if the process died in the middle of a flow and no other carries it on: `is_held` says of a lock
+    whether a living process holds it.
 
     Raises:
         NotFound, Conflict: there is nothing to reconcile.
@@ -94,13 +99,16 @@ def reconcile(
     now = begin(tx, clock)
     check_is_an_approver(approval, person, assurance, rulebook, "say whether it happened")
     outcome = _outcome(succeeded, None)
-    open_states = (OutcomeState.UNKNOWN,) if approval.flow else (OutcomeState.UNKNOWN, OutcomeState.RUNNING)
+    abandoned = approval.flow is not None and _is_abandoned(tx, approval, now, is_held)
+    open_states = (OutcomeState.UNKNOWN, *((OutcomeState.RUNNING,) if abandoned or not approval.flow else ()))
     if not tx.approvals.set_outcome(approval.id, outcome, was=open_states):
         raise Conflict(
             f"The outcome of {approval.id} is {approval.outcome.state.value}, so there is nothing to reconcile."
         )
     if approval.flow is not None:
-        tx.flows.settle(approval.flow, ENDED_AS[outcome.state])
+        tx.flows.settle(
+            approval.flow, ENDED_AS[outcome.state], was=FlowState.RUNNABLE if abandoned else FlowState.UNKNOWN
+        )
     record(tx, approval, result_of(outcome), now, person, assurance=assurance)
     return tx.approvals.get(approval.id) or approval
 
@@ -149,6 +157,21 @@ def check_valid(view: View, approval: Approval, clock: datetime, rulebook: Ruleb
                 raise NotAllowed(
                     f"{approval.id} was approved by {decision.approver}, {since} since. Ask for a new approval."
                 )
+
+
+def _is_abandoned(tx: Transaction, approval: Approval, now: datetime, is_held: Callable[[str], bool]) -> bool:
+    """Return True if the process that ran the approval's flow is dead, and no other has taken the flow over.
+
+    Raises:
+        Conflict: the process lives, but is stopped.
+    """
+    holders = [holder for _, holder in tx.flows.silent(now, approval.flow)]
+    if any(map(is_held, holders)):
+        raise Conflict(
+            f"The process that carries {approval.id} out does not answer, but it has not ended. Kill it first: "
+            "otherwise it may go on, and the action may still happen."
+        )
+    return bool(holders)
 
 
 def _outcome(succeeded: bool, note: str | None) -> Outcome:

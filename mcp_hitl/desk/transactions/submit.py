@@ -66,7 +66,9 @@ def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, asker: Ask
     rule = judgement.rule
     if rule is None or judgement.verdict is None:
         return judgement
-    used_up = rule.max_per_day is not None and (asker.count_ruled(kind.name, rule.name, now - _DAY) >= rule.max_per_day)
+    used_up = rule.max_per_day is not None and (
+        asker.count_ruled(kind.name, rule.name, now - _DAY, now) >= rule.max_per_day
+    )
     return Judgement(None, None, judgement.policy) if used_up or tx.stops.paused(kind.name) else judgement
 
 
@@ -152,7 +154,7 @@ def _fits(approval: Approval, kind: Kind) -> bool:
 
 def _check_rate(asker: Asker, request: Request, now: datetime) -> None:
     most = request.kind.limits.per_minute
-    if most is not None and asker.count_asked(request.kind.name, now - _MINUTE) >= most:
+    if most is not None and asker.count_asked(request.kind.name, now - _MINUTE, now) >= most:
         raise TooMany(f"You may make {most} requests a minute. Wait a minute, then make fewer requests.")
 
 

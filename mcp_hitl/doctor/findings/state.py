@@ -21,6 +21,8 @@ class Found:
 
     examination: Examination | None = None
     unusable: str | None = None
+    alive: frozenset[str] = frozenset()
+    """Those of the locks in `examination.silent` that a process holds."""
 
 
 def state_findings(found: Found, rulebook: Rulebook) -> list[Finding]:
@@ -47,6 +49,7 @@ def state_findings(found: Found, rulebook: Rulebook) -> list[Finding]:
         *_clock(examined),
         *_stops(examined),
         *_unsettled(examined),
+        *_silent(examined, found.alive),
         *_unknown(examined, rulebook),
         _ANCHOR,
     ]
@@ -122,6 +125,37 @@ def _unsettled(examined: Examination) -> list[Finding]:
             ),
         )
     ]
+
+
+def _silent(examined: Examination, alive: frozenset[str]) -> list[Finding]:
+    stopped = [(approval, holder) for approval, holder in examined.silent if holder in alive]
+    abandoned = [approval for approval, holder in examined.silent if holder not in alive]
+    findings: list[Finding] = []
+    if stopped:
+        locks = listed(dict.fromkeys(holder for _, holder in stopped))
+        findings.append(
+            note(
+                "process-stopped",
+                f"A process began approved actions and does not answer, but lives. It holds the lock {locks}.",
+                "Nobody else carries these actions on while it lives. Let it go on, or kill it: then the actions are "
+                "carried on, or become unknown.",
+                *(Mend("look at", command=("show", visible(approval))) for approval, _ in stopped),
+            )
+        )
+    if abandoned:
+        findings.append(
+            note(
+                "action-abandoned",
+                "A process ended in the middle of approved actions, and no other process carries them on.",
+                "A server that has their kinds does, as soon as it runs. If there will be none, find out whether they "
+                "happened, and record it.",
+                *(
+                    Mend("once you have found out (or --failed)", command=("reconcile", visible(one), "--succeeded"))
+                    for one in abandoned
+                ),
+            )
+        )
+    return findings
 
 
 def _unknown(examined: Examination, rulebook: Rulebook) -> list[Finding]:

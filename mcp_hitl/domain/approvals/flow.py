@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from mcp_hitl.domain.approvals.approval import OutcomeState
@@ -49,6 +50,14 @@ class JournalEntry:
     name: str
     state: StepState
     output: str | None = None
+
+
+LEASE = timedelta(seconds=30)
+"""How far a lease reaches. One that reaches further was given while the clock was ahead, and has run out."""
+
+
+NOBODY = "nobody"
+"""The holder of a flow whose process stopped in the middle. No lock has this name."""
 
 
 @dataclass(frozen=True, slots=True)

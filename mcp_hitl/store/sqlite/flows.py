@@ -1,14 +1,18 @@
 """The statements about flows and their journal. Every write depends on the epoch of the lease."""
 
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease, StepState
+from mcp_hitl.domain.approvals.approval import OutcomeState
+from mcp_hitl.domain.approvals.flow import LEASE, NOBODY, FlowState, JournalEntry, Lease, StepState
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.flows import FlowChanges
 from mcp_hitl.store.unreadable import reading
+
+_MOST_SILENT = 5
+_RUN_OUT = "(lease_until <= ? OR lease_until > ?)"
 
 
 class SqliteFlows(FlowChanges):
@@ -22,11 +26,28 @@ class SqliteFlows(FlowChanges):
         row: Any = self._db.execute("SELECT state FROM flows WHERE id = ?", (flow_id,)).fetchone()
         return None if row is None else FlowState(row[0])
 
-    def runnable(self, now: datetime, kinds: Mapping[str, str | None], limit: int) -> list[str]:
+    def runnable(
+        self, now: datetime, kinds: Mapping[str, str | None], limit: int, alive: Sequence[str] = ()
+    ) -> list[str]:
         found = self._db.execute(
-            f"SELECT id FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}) AND lease_until <= ? "
+            f"SELECT id FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}) AND {_RUN_OUT} "
+            f"AND (holder IS NULL OR holder NOT IN ({_places(alive)})) "
             f"AND {_of_code(kinds)} ORDER BY lease_until, id LIMIT ?",
-            (*kinds, to_ms(now), *kinds.values(), limit),
+            (*kinds, to_ms(now), to_ms(now + LEASE), *alive, *kinds.values(), limit),
+        )
+        return [row[0] for row in found]
+
+    def silent(self, now: datetime, flow_id: str | None = None) -> list[tuple[str, str]]:
+        return self._db.execute(
+            "SELECT flows.approval, holder FROM flows JOIN approvals ON approvals.id = flows.approval "
+            f"WHERE state = 'runnable' AND holder IS NOT NULL AND {_RUN_OUT} AND outcome ->> 'state' = ? "
+            "AND flows.id = coalesce(?, flows.id) ORDER BY flows.id LIMIT ?",
+            (to_ms(now), to_ms(now + LEASE), OutcomeState.RUNNING.value, flow_id, _MOST_SILENT),
+        ).fetchall()
+
+    def holders(self) -> list[str]:
+        found = self._db.execute(
+            "SELECT DISTINCT holder FROM flows WHERE state = 'runnable' AND holder IS NOT NULL ORDER BY holder"
         )
         return [row[0] for row in found]
 
@@ -53,13 +74,26 @@ class SqliteFlows(FlowChanges):
         )
         return Lease(flow_id, kind, approval_id, 1)
 
-    def claim(self, flow_id: str, now: datetime, until: datetime) -> Lease | None:
+    def claim(self, flow_id: str, now: datetime, until: datetime, holder: str | None = None) -> Lease | None:
         row: Any = self._db.execute(
-            "UPDATE flows SET lease_until = ?, epoch = epoch + 1 "
-            "WHERE id = ? AND state = 'runnable' AND lease_until <= ? RETURNING kind, approval, epoch",
-            (to_ms(until), flow_id, to_ms(now)),
+            "UPDATE flows SET lease_until = ?, holder = ?, epoch = epoch + 1 "
+            f"WHERE id = ? AND state = 'runnable' AND {_RUN_OUT} RETURNING kind, approval, epoch",
+            (to_ms(until), holder, flow_id, to_ms(now), to_ms(now + LEASE)),
         ).fetchone()
         return None if row is None else Lease(flow_id, row[0], row[1], row[2])
+
+    def disown(self, holder: str, but: Sequence[str]) -> None:
+        self._db.execute(
+            f"UPDATE flows SET holder = ? WHERE state = 'runnable' AND holder = ? AND id NOT IN ({_places(but)})",
+            (NOBODY, holder, *but),
+        )
+
+    def release(self, lease: Lease, until: datetime) -> bool:
+        done = self._db.execute(
+            "UPDATE flows SET lease_until = ?, holder = NULL WHERE id = ? AND epoch = ? AND state = 'runnable'",
+            (to_ms(until), lease.flow, lease.epoch),
+        )
+        return done.rowcount == 1
 
     def renew(self, lease: Lease, until: datetime) -> bool:
         done = self._db.execute(
@@ -70,7 +104,7 @@ class SqliteFlows(FlowChanges):
 
     def leave(self, lease: Lease, state: FlowState, *, wake_at: datetime | None = None) -> bool:
         done = self._db.execute(
-            "UPDATE flows SET state = ?, wake_at = ?, lease_until = 0 "
+            "UPDATE flows SET state = ?, wake_at = ?, lease_until = 0, holder = NULL "
             "WHERE id = ? AND epoch = ? AND state = 'runnable'",
             (state.value, wake_at and to_ms(wake_at), lease.flow, lease.epoch),
         )
@@ -90,9 +124,10 @@ class SqliteFlows(FlowChanges):
             (to_ms(now),),
         ).rowcount
 
-    def settle(self, flow_id: str, state: FlowState) -> bool:
+    def settle(self, flow_id: str, state: FlowState, was: FlowState = FlowState.UNKNOWN) -> bool:
         done = self._db.execute(
-            "UPDATE flows SET state = ?, epoch = epoch + 1 WHERE id = ? AND state = 'unknown'", (state.value, flow_id)
+            "UPDATE flows SET state = ?, holder = NULL, epoch = epoch + 1 WHERE id = ? AND state = ?",
+            (state.value, flow_id, was.value),
         )
         return done.rowcount == 1
 

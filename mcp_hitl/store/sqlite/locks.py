@@ -1,6 +1,7 @@
 """Locks that one process at a time can hold. The system releases them when the process ends, however it ends."""
 
 import sys
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,10 @@ class Locks:
             return False
         self._held[name] = lock
         return True
+
+    def hold_one_of(self, name: str) -> str:
+        """See `Store.hold_one_of`. The files stay, and there are never more than there were holders at once."""
+        return next(one for n in count(1) if (one := f"{name}-{n}") not in self._held and self.hold(one))
 
     def let_go(self, name: str) -> None:
         """See `Store.let_go`."""

@@ -49,11 +49,11 @@ class SqliteLog(LogChanges):
         row: Any = self._db.execute("SELECT hash FROM audit WHERE seq = ?", (seq,)).fetchone()
         return genesis(self._facts.database_id()) if seq == 0 else row and row[0]
 
-    def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime) -> int:
+    def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime, now: datetime) -> int:
         row: Any = self._db.execute(
             "SELECT count(*) FROM audit JOIN approvals ON approvals.id = audit.approval "
-            f"WHERE actor = ? AND at > ? AND kind = ? AND event IN ({', '.join('?' * len(events))})",
-            (actor, to_ms(since), kind, *events),
+            f"WHERE actor = ? AND at > ? AND at <= ? AND kind = ? AND event IN ({', '.join('?' * len(events))})",
+            (actor, to_ms(since), to_ms(now), kind, *events),
         ).fetchone()
         return row[0]
 

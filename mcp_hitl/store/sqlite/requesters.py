@@ -73,10 +73,10 @@ class SqliteRequesters(RequesterReads):
         found = (row[0] for way in sorted(ways) for row in self._db.execute(_IDENTIFIED, (way,)))
         return list(dict.fromkeys(found))
 
-    def count_ruled(self, requester: str, kind: str, rule: str, since: datetime) -> int:
+    def count_ruled(self, requester: str, kind: str, rule: str, since: datetime, now: datetime) -> int:
         return loading.number(
             self._db,
             "SELECT count(*) FROM approvals WHERE requester = ? AND kind = ? AND rule = ? AND resolved_at > ? "
-            "AND status = 'approved'",
-            (requester, kind, rule, to_ms(since)),
+            "AND resolved_at <= ? AND status = 'approved'",
+            (requester, kind, rule, to_ms(since), to_ms(now)),
         )

@@ -234,6 +234,10 @@ ALTER TABLE approvals ADD COLUMN definition TEXT;
 ALTER TABLE approvals ADD COLUMN code TEXT;
 """
 
+_HOLDERS = """
+ALTER TABLE flows ADD COLUMN holder TEXT;  -- the lock that the process holds which runs it
+"""
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -248,6 +252,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_SESSIONS_WITH_ASSURANCE),
     _step(_REQUESTERS_BY_WAY),
     _step(_DEFINITIONS),
+    _step(_HOLDERS),
 )
 """Step n migrates a file from version n to n + 1."""
 

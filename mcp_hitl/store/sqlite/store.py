@@ -80,6 +80,13 @@ class SqliteStore:
         """See `Store.hold`."""
         return self._own_locks().hold(name)
 
+    def hold_one_of(self, name: str) -> str:
+        """See `Store.hold_one_of`."""
+        try:
+            return self._own_locks().hold_one_of(name)
+        except OSError as error:
+            raise Unavailable(f"A lock next to the database cannot be taken: {error}.") from error
+
     def let_go(self, name: str) -> None:
         """See `Store.let_go`."""
         self._own_locks().let_go(name)

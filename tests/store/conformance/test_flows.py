@@ -1,6 +1,6 @@
 """What every store promises of flows, leases and journals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -8,14 +8,14 @@ import anyio
 import pytest
 from samples import START, an_approval
 
-from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease, StepState
+from mcp_hitl.domain.approvals.flow import LEASE, FlowState, JournalEntry, Lease, StepState
 from mcp_hitl.domain.values.ids import approval_id
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 
 pytestmark = pytest.mark.anyio
-KINDS = ("expense",)
-LATER, MUCH_LATER = START + timedelta(seconds=30), START + timedelta(hours=1)
+KINDS: dict[str, str | None] = {"expense": None}
+LATER, MUCH_LATER = START + LEASE, START + 2 * LEASE
 
 
 async def a_flow(
@@ -31,7 +31,7 @@ async def a_flow(
     return await store.write(work)
 
 
-async def runnable(store: Store, now: datetime = START, kinds: tuple[str, ...] = KINDS, limit: int = 10) -> list[str]:
+async def runnable(store: Store, now: datetime = START, kinds: Iterable[str] = KINDS, limit: int = 10) -> list[str]:
     return await store.read(lambda view: view.flows.runnable(now, dict.fromkeys(kinds), limit))
 
 
@@ -93,6 +93,44 @@ async def test_a_lease_that_is_renewed_lasts_longer(store: Store) -> None:
     assert await store.write(lambda tx: tx.flows.renew(held, MUCH_LATER)) is True
     assert await claimed(store, now=LATER) is None
     assert await claimed(store, now=MUCH_LATER, until=MUCH_LATER) is not None
+
+
+async def test_t44_a_lease_that_reaches_further_than_leases_do_has_run_out(store: Store) -> None:
+    await a_flow(store, until=LATER + timedelta(milliseconds=1))
+    assert await runnable(store) == ["flw_1"]
+    assert await claimed(store) is not None
+
+
+async def test_t44_what_a_living_process_holds_is_not_runnable_though_its_lease_has_run_out(store: Store) -> None:
+    for number, holder in ((1, "flows-1"), (2, "flows-2"), (3, None)):
+        await a_flow(store, number)
+        await store.write(lambda tx, n=number, holder=holder: tx.flows.claim(f"flw_{n}", START, LATER, holder))
+    assert await store.read(lambda view: view.flows.holders()) == ["flows-1", "flows-2"]
+
+    async def left(*alive: str) -> list[str]:
+        return await store.read(lambda view: view.flows.runnable(LATER, KINDS, 10, alive))
+
+    assert await left() == await left("flows-3") == ["flw_1", "flw_2", "flw_3"]
+    assert await left("flows-1") == ["flw_2", "flw_3"]
+    assert await left("flows-1", "flows-2") == ["flw_3"]
+
+
+async def test_who_gives_a_flow_back_or_leaves_it_holds_it_no_longer(store: Store) -> None:
+    leases: list[Lease] = []
+    for number in range(1, 5):
+        await a_flow(store, number)
+        lease = await store.write(lambda tx, n=number: tx.flows.claim(f"flw_{n}", START, LATER, "flows-1"))
+        assert lease is not None
+        leases.append(lease)
+    one, two, *_ = leases
+    assert await store.write(lambda tx: tx.flows.release(one, START)) is True
+    assert await store.write(lambda tx: tx.flows.leave(two, FlowState.WAITING)) is True
+    await store.write(lambda tx: tx.flows.disown("flows-1", ["flw_4"]))
+    alive = ("flows-1",)
+    assert await store.read(lambda view: view.flows.runnable(START, KINDS, 10, alive)) == ["flw_1"]
+    assert await store.read(lambda view: view.flows.runnable(LATER, KINDS, 10, alive)) == ["flw_1", "flw_3"]
+    assert await claimed(store) is not None
+    assert await store.write(lambda tx: tx.flows.release(one, START)) is False
 
 
 @pytest.mark.parametrize("state", sorted(set(FlowState) - {FlowState.RUNNABLE, FlowState.SLEEPING}))

@@ -79,8 +79,12 @@ async def test_what_an_actor_caused_is_counted_by_event_and_since_when(store: St
         an_entry(one, actor="os:bo", at=START + timedelta(seconds=2)),
     )
 
-    async def count(events: list[Event], since: timedelta, actor: str = "os:ana") -> int:
-        return await store.read(lambda view: view.log.count_events(actor, "expense", events, START + since))
+    async def count(
+        events: list[Event], since: timedelta, actor: str = "os:ana", until: timedelta = timedelta(days=1)
+    ) -> int:
+        return await store.read(
+            lambda view: view.log.count_events(actor, "expense", events, START + since, START + until)
+        )
 
     both = [Event.OPENED, Event.ASKED_AGAIN]
     assert await count(both, timedelta(milliseconds=-1)) == 3

@@ -94,10 +94,12 @@ async def test_what_a_rule_approved_is_counted_by_requester_kind_and_since_when(
         numbered(8, rule="small"),
     )
 
-    async def count(since: datetime) -> int:
-        return await store.read(lambda view: view.requesters.count_ruled("os:agent", "expense", "small", since))
+    async def count(since: datetime, now: datetime = START + timedelta(days=1)) -> int:
+        return await store.read(lambda view: view.requesters.count_ruled("os:agent", "expense", "small", since, now))
 
     assert [await count(since) for since in (START - timedelta(seconds=1), START, late, later)] == [3, 2, 1, 0]
+    before = START - timedelta(seconds=1)
+    assert [await count(before, now) for now in (before, START, late, later)] == [0, 1, 2, 3]
 
 
 async def test_requesters_are_found_by_the_way_in_which_they_were_identified(store: Store) -> None:
