@@ -229,6 +229,7 @@ ALTER TABLE sessions_now RENAME TO sessions;
 
 _HOLDERS = """
 ALTER TABLE flows ADD COLUMN holder TEXT;  -- the lock that the process holds which runs it
+INSERT INTO facts VALUES ('boot', '');
 """
 
 
@@ -240,7 +241,11 @@ def _step(script: str) -> Callable[["Database"], None]:
     return run
 
 
-MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_step(_FIRST), _step(_SESSIONS_WITH_ASSURANCE), _step(_HOLDERS))
+MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
+    _step(_FIRST),
+    _step(_SESSIONS_WITH_ASSURANCE),
+    _step(_HOLDERS),
+)
 """Step n migrates a file from version n to n + 1."""
 
 
