@@ -105,6 +105,7 @@ class Approvals:
         raised: Exception | None = None
         try:
             await desk.check_policy()
+            await desk.check_clock()
             async with serve(desk, self._flows):
                 self._desk = desk
                 try:

@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.desk.feed import ANY
+from mcp_hitl.desk.timekeeping import system_clock
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.flows.built_in import EFFECTS

@@ -62,12 +62,12 @@ def _named(kind: str | None) -> str:
 @click.command("reset-clock", short_help="Trust the clock again after it ran ahead.")
 @click.pass_context
 def reset_clock(context: click.Context) -> None:
-    """Trust this computer's clock again after it ran far ahead and was corrected."""
+    """Trust this computer's clock again after it ran far ahead and was corrected, or leapt ahead and is right now."""
 
     async def main() -> int:
         terminal.require_terminal()
         async with workspace(settings_of(context)) as place:
-            now = rfc3339(place.desk.clock())
+            now = rfc3339(place.desk.clock.wall())
             if not terminal.confirm(f"Is it {now} (UTC)? If yes, later timestamps in the log are treated as wrong."):
                 terminal.say("Nothing was changed.")
                 return NO

@@ -52,6 +52,7 @@ async def workspace(settings: Settings) -> AsyncGenerator[Workspace]:
     try:
         desk = Desk(store, effects=EFFECTS, rulebook=settings.rulebook, retention=settings.retention)
         await desk.check_policy()
+        await desk.check_clock()
         await desk.inbox.find_inbox()
         yield Workspace(settings, store, desk, views_of(desk, inbox=_inbox(settings)), os_user())
     finally:

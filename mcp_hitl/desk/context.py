@@ -8,6 +8,7 @@ import anyio
 
 from mcp_hitl.desk.audience import audience
 from mcp_hitl.desk.feed import Feed
+from mcp_hitl.desk.timekeeping import Timekeeper
 from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.seen import Seen, as_seen_by, hides
@@ -21,13 +22,11 @@ from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
 
-Clock = Callable[[], datetime]
-
 
 class Context:
     """Where the parts of one desk work."""
 
-    def __init__(self, store: Store, rulebook: Rulebook, clock: Clock, effects: Effects) -> None:
+    def __init__(self, store: Store, rulebook: Rulebook, clock: Timekeeper, effects: Effects) -> None:
         """Share `store`, `rulebook`, `clock` and `effects`, and one change feed."""
         self.store = store
         self.rulebook = rulebook

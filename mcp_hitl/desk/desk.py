@@ -2,18 +2,19 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
 from mcp_hitl.desk.approvals import Approvals
-from mcp_hitl.desk.context import Clock, Context
+from mcp_hitl.desk.context import Context
 from mcp_hitl.desk.decisions import Decisions
 from mcp_hitl.desk.search import Search
 from mcp_hitl.desk.sign_in import InboxAccess
 from mcp_hitl.desk.stops import Stops
+from mcp_hitl.desk.timekeeping import Clock, told_by
 from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.clients import Client
@@ -22,7 +23,6 @@ from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import NotAllowed
-from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from mcp_hitl.desk.evidence import Evidence
 
 T = TypeVar("T")
-
-
-def system_clock() -> datetime:
-    """Return the present instant in UTC, with the precision of the store."""
-    return from_ms(to_ms(datetime.now(UTC)))
 
 
 class Desk:
@@ -48,16 +43,17 @@ class Desk:
         effects: Effects,
         rulebook: Rulebook | None = None,
         retention: timedelta | None = None,
-        clock: Clock = system_clock,
+        clock: Clock | None = None,
     ) -> None:
         """Serve the approvals in `store` by `rulebook`. `effects` is what kinds do when they are approved.
 
-        `retention` is how long contents are kept after an approval has ended; None keeps them forever.
+        `retention` is how long contents are kept after an approval has ended; None keeps them forever. `clock`
+        is the computer's, unless something else is given.
         """
-        self._at = at = Context(store, rulebook or Rulebook(), clock, effects)
+        self.clock = told_by(clock)
+        self._at = at = Context(store, rulebook or Rulebook(), self.clock, effects)
         self.store = store
         self.retention = retention
-        self.clock = clock
         self.effects = effects
         self.feed = at.feed
         self.stopping = at.stopping
@@ -114,6 +110,16 @@ class Desk:
             )
         if (profile, governed) != (self.rulebook.profile, self.rulebook.written):
             await self.store.write(self._remember_policy)
+
+    async def check_clock(self) -> None:
+        """Compare the computer's clock with the time that it has been running, and go by what people confirmed.
+
+        Until this is called, the clock is believed.
+        """
+        known, mark = await self.store.read(lambda view: (view.facts.boot(), view.facts.mark()))
+        boot = self.clock.check(known, mark)
+        if boot is not None:
+            await self.store.write(lambda tx: tx.facts.set_boot(boot))
 
     def _remember_policy(self, tx: Transaction) -> None:
         tx.facts.set_profile(self.rulebook.profile)

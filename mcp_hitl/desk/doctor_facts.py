@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from mcp_hitl.desk.timekeeping import Clock, told_by
 from mcp_hitl.desk.transactions.log_entries import instant
 from mcp_hitl.domain.approvals.clients import Acquaintance
 from mcp_hitl.domain.approvals.session import Session, Whereabouts
@@ -33,6 +34,8 @@ class Examination:
     """The most recent client first."""
     inbox: Whereabouts | None = None
     """The inbox's present or last address, even if no process serves it."""
+    leap: timedelta = timedelta()
+    """How far the computer's clock leapt ahead while it was running, without being believed."""
     sessions: tuple[Session, ...] = ()
     """The people who are signed in at the inbox."""
     silent: tuple[tuple[str, str], ...] = ()
@@ -41,11 +44,15 @@ class Examination:
     """
 
 
-def examine(view: View, clock: datetime) -> Examination:
-    """Return the facts at `clock`, the computer's own time."""
-    now = instant(view, clock)
+def examine(view: View, clock: Clock | None = None) -> Examination:
+    """Return the facts at the present time of `clock`, or of this computer."""
+    timekeeper = told_by(clock)
+    timekeeper.check(view.facts.boot(), view.facts.mark())
+    wall, believed = timekeeper.wall(), timekeeper()
+    now = instant(view, believed)
     return Examination(
-        now=clock,
+        now=wall,
+        leap=wall - believed,
         mark=view.facts.mark(),
         profile=view.facts.profile(),
         governed=view.facts.governed(),

@@ -40,4 +40,5 @@ class Stops:
 
     async def reset_clock(self, who: Principal) -> datetime:
         """Trust the clock again instead of the latest instant ever recorded. Return that instant."""
-        return await self._at.store.write(lambda tx: pause.reset_clock(tx, self._at.who(who), self._at.clock()))
+        boot, clock = self._at.clock.confirm(), self._at.clock.wall()
+        return await self._at.store.write(lambda tx: pause.reset_clock(tx, self._at.who(who), clock, boot))

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from mcp_hitl.config import Settings
-from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.desk.doctor_facts import examine
 from mcp_hitl.desk.sign_in import INBOX
+from mcp_hitl.desk.timekeeping import system_clock
 from mcp_hitl.doctor.file_rights import storage
 from mcp_hitl.doctor.findings.connections import connection_findings
 from mcp_hitl.doctor.findings.files import file_findings
@@ -57,7 +57,7 @@ def _inbox(settings: Settings, found: Found) -> list[Finding]:
 
 def _look(settings: Settings) -> Found:
     try:
-        examination = glance(settings.database, lambda view: examine(view, system_clock()))
+        examination = glance(settings.database, examine)
     except Unavailable as error:
         return Found(unusable=str(error))
     holders = {holder for _, holder in examination.silent} if examination else set[str]()

@@ -11,6 +11,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY, Feed
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.engine.clock_check import ClockCheck
 from mcp_hitl.engine.eraser import Eraser
 from mcp_hitl.engine.run import AnyFlow, Make, new
 from mcp_hitl.engine.runner import Runner, load_flows
@@ -55,7 +56,7 @@ async def serve(desk: Desk, flows: Flows | None = None, *, make: Make = new) -> 
 
     `flows` are flows by kind; `make` returns the instance of a flow for one run.
     """
-    workers: list[Worker] = [timers_of(desk), runner_of(desk, flows, make=make), Eraser(desk)]
+    workers: list[Worker] = [ClockCheck(desk), timers_of(desk), runner_of(desk, flows, make=make), Eraser(desk)]
     async with desk.open(), working(desk.feed, workers):
         yield desk
 

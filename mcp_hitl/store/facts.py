@@ -5,6 +5,7 @@ from typing import Protocol
 
 from mcp_hitl.domain.approvals.session import Whereabouts
 from mcp_hitl.domain.policy.policy import Profile
+from mcp_hitl.domain.values.clock import Boot
 
 
 class FactReads(Protocol):
@@ -33,6 +34,10 @@ class FactReads(Protocol):
         """Return the profile with which this database was opened."""
         ...
 
+    def boot(self) -> Boot | None:
+        """Return the start of the computer on which the database was used last."""
+        ...
+
     def inbox(self) -> Whereabouts | None:
         """Return the inbox's address, as recorded by the process that served it last."""
         ...
@@ -51,6 +56,10 @@ class FactChanges(FactReads, Protocol):
 
     def set_profile(self, profile: Profile) -> None:
         """Record the profile of this database."""
+        ...
+
+    def set_boot(self, boot: Boot) -> None:
+        """Record a start of the computer."""
         ...
 
     def set_inbox(self, where: Whereabouts | None) -> None:

@@ -22,7 +22,7 @@ from wires import environment, http_server
 
 from mcp_hitl.config import Location, Settings
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.desk import system_clock
+from mcp_hitl.desk.timekeeping import system_clock
 from mcp_hitl.doctor import file_rights
 from mcp_hitl.doctor.file_rights import shared_type
 from mcp_hitl.domain.approvals.approval import Outcome, OutcomeState, Status

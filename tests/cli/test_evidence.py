@@ -13,7 +13,7 @@ from terminal import at_terminal, run
 
 from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.desk import system_clock
+from mcp_hitl.desk.timekeeping import system_clock
 
 SECRET = "canary-0c7e"
 

@@ -10,8 +10,8 @@ from desk_samples import AGENT, ANA, BO, CY, LUNCH, Clock, hour, said, say, view
 from samples import INBOX, START
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.desk.search import MOST_COUNTED
+from mcp_hitl.desk.timekeeping import system_clock
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.evidence.chain import content_digest
 from mcp_hitl.domain.evidence.event_names import Event

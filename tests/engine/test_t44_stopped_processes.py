@@ -65,7 +65,7 @@ def act(folder: Path, ahead: timedelta, begins: Connection) -> None:
 
 async def found(rig: Rig) -> set[str]:
     """What doctor finds about actions that somebody began."""
-    seen = await rig.store.read(lambda view: examine(view, rig.clock()))
+    seen = await rig.store.read(lambda view: examine(view, rig.clock))
     alive = frozenset(holder for _, holder in seen.silent if rig.store.is_held(holder))
     return {one.code for one in state_findings(Found(seen, alive=alive), rig.rulebook)} & CODES
 

@@ -25,7 +25,7 @@ from wires import environment, unmeasured
 from mcp_hitl.cli.serve import serve_http
 from mcp_hitl.config.policy_file import parse
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.desk import system_clock
+from mcp_hitl.desk.timekeeping import system_clock
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict

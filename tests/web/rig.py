@@ -15,9 +15,8 @@ from asked import lunch
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.context import Clock
-from mcp_hitl.desk.desk import system_clock
 from mcp_hitl.desk.sign_in import SignedIn
+from mcp_hitl.desk.timekeeping import Clock, system_clock
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict

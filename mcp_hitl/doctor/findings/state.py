@@ -76,6 +76,16 @@ def _policy(examined: Examination, rulebook: Rulebook) -> list[Finding]:
 def _clock(examined: Examination) -> list[Finding]:
     ahead = examined.mark - examined.now
     reset = Mend("after you have set this computer's clock right", command=("reset-clock",))
+    if examined.leap > timedelta(seconds=1):
+        return [
+            unsafe(
+                "clock-leapt",
+                f"The clock of this computer leapt ahead by {in_words(examined.leap)} while the computer was running.",
+                "We don't believe it, so that nothing expires by mistake, and go on counting from the time before. If "
+                "the clock is right now, deadlines have passed that we still take for open.",
+                Mend("if the clock is right, or after you have set it right", command=("reset-clock",)),
+            )
+        ]
     if ahead > BELIEVABLE:
         return [
             unsafe(

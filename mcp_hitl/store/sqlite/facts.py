@@ -6,6 +6,7 @@ from typing import Any
 
 from mcp_hitl.domain.approvals.session import Whereabouts
 from mcp_hitl.domain.policy.policy import Profile
+from mcp_hitl.domain.values.clock import Boot
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.facts import FactChanges
@@ -43,6 +44,10 @@ class SqliteFacts(FactChanges):
     def profile(self) -> Profile:
         return Profile(self._fact("profile"))
 
+    def boot(self) -> Boot | None:
+        boot_id, _, at = self._fact("boot").partition(" ")
+        return Boot(boot_id, from_ms(int(at))) if at else None
+
     def inbox(self) -> Whereabouts | None:
         row: Any = self._db.execute("SELECT value FROM facts WHERE name = 'inbox'").fetchone()
         address, _, port = row[0].partition(" ")
@@ -60,6 +65,9 @@ class SqliteFacts(FactChanges):
 
     def set_profile(self, profile: Profile) -> None:
         self._set_fact("profile", profile.value)
+
+    def set_boot(self, boot: Boot) -> None:
+        self._set_fact("boot", f"{boot.id} {to_ms(boot.at)}")
 
     def set_inbox(self, where: Whereabouts | None) -> None:
         value = "" if where is None else f"{where.address} {_FREE if where.free else _NAMED}"

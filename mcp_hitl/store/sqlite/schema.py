@@ -236,6 +236,7 @@ ALTER TABLE approvals ADD COLUMN code TEXT;
 
 _HOLDERS = """
 ALTER TABLE flows ADD COLUMN holder TEXT;  -- the lock that the process holds which runs it
+INSERT INTO facts VALUES ('boot', '');
 """
 
 

@@ -1,0 +1,141 @@
+"""A clock that leaps ahead while its computer runs expires nothing until a person has confirmed it."""
+
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from desk_samples import AGENT, ANA, RULEBOOK, said, say
+from samples import START
+
+from mcp_hitl.desk import Desk
+from mcp_hitl.desk.doctor_facts import examine
+from mcp_hitl.desk.timekeeping import Timekeeper
+from mcp_hitl.doctor.findings.state import Found, state_findings
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.values.clock import LEAP
+from mcp_hitl.flows.built_in import EFFECTS
+from mcp_hitl.process.workers import timers_of
+from mcp_hitl.store.sqlite import SqliteStore
+
+pytestmark = pytest.mark.anyio
+DAY, YEARS = timedelta(days=1), timedelta(days=3650)
+
+
+class Computer:
+    """A computer whose clock can be set, and whose processes come and go."""
+
+    def __init__(self, database: Path) -> None:
+        self.store = SqliteStore(database)
+        self.wall, self.running, self.boot = START, DAY, "first"
+
+    def timekeeper(self) -> Timekeeper:
+        """The clock as a new process reads it."""
+        return Timekeeper(lambda: self.wall, lambda: self.running, self.boot)
+
+    async def process(self) -> Desk:
+        """The desk of a process that was started just now."""
+        desk = Desk(self.store, effects=EFFECTS, rulebook=RULEBOOK, clock=self.timekeeper())
+        await desk.check_clock()
+        return desk
+
+    def passes(self, span: timedelta) -> None:
+        """Time passes, whether the computer is awake or asleep."""
+        self.wall += span
+        self.running += span
+
+    def is_off(self, span: timedelta) -> None:
+        """It is switched off for so long, and started again."""
+        self.wall += span
+        self.running, self.boot = timedelta(hours=1), f"{self.boot}-again"
+
+    async def found(self) -> set[str]:
+        """What doctor says about the clock."""
+        seen = await self.store.read(lambda view: examine(view, self.timekeeper()))
+        codes = {one.code for one in state_findings(Found(seen), RULEBOOK)}
+        return {code for code in codes if code.startswith("clock")}
+
+
+@pytest.fixture
+async def computer(tmp_path: Path) -> AsyncGenerator[Computer]:
+    """A computer with a new database."""
+    computer = Computer(tmp_path / "hitl.db")
+    yield computer
+    await computer.store.close()
+
+
+async def status(desk: Desk, approval_id: str) -> Status:
+    """What everybody sees, after the timers had their turn."""
+    await timers_of(desk).catch_up()
+    return (await desk.approvals.get(AGENT, approval_id)).status
+
+
+@pytest.mark.parametrize("leap", [8 * DAY, YEARS], ids=str)
+async def test_t44_a_clock_that_is_ahead_for_three_seconds_expires_nothing(computer: Computer, leap: timedelta) -> None:
+    old = await computer.process()
+    approval = await old.approvals.submit(AGENT, "action", {"n": 1})
+    computer.passes(timedelta(minutes=1))
+    computer.wall += leap
+    new = await computer.process()
+    for desk in (old, new):
+        assert await status(desk, approval.id) is Status.PENDING
+        assert desk.clock() == START + timedelta(minutes=1)
+    assert await computer.found() == {"clock-leapt"}
+    computer.passes(timedelta(seconds=3))
+    computer.wall -= leap
+    for desk in (old, new, await computer.process()):
+        assert await status(desk, approval.id) is Status.PENDING
+        assert desk.clock() == computer.wall
+    assert await computer.found() == set()
+    await say(old, said(ANA, approval))
+    times = [recorded.entry.at for recorded in await old.evidence.entries()]
+    assert times == sorted(times) and times[-1] <= computer.wall
+
+
+async def test_t44_time_goes_on_though_the_clock_is_not_believed(computer: Computer) -> None:
+    desk = await computer.process()
+    approval = await desk.approvals.submit(AGENT, "action", {"n": 1})
+    computer.wall += YEARS
+    computer.passes(7 * DAY - timedelta(seconds=1))
+    assert await status(desk, approval.id) is Status.PENDING
+    computer.passes(timedelta(seconds=1))
+    assert await status(desk, approval.id) is Status.EXPIRED
+
+
+async def test_t44_a_person_confirms_a_leap_and_every_process_follows(computer: Computer) -> None:
+    desk, terminal = await computer.process(), await computer.process()
+    approval = await desk.approvals.submit(AGENT, "action", {"n": 1})
+    computer.wall += 8 * DAY
+    assert await status(desk, approval.id) is Status.PENDING
+    await terminal.stops.reset_clock(ANA)
+    await desk.check_clock()  # which the entry wakes
+    for one in (desk, terminal, await computer.process()):
+        assert one.clock() == computer.wall
+        assert await status(one, approval.id) is Status.EXPIRED
+    assert await computer.found() == set()
+
+
+async def test_t44_nights_weekends_and_holidays_need_nobody_to_confirm_them(computer: Computer) -> None:
+    for rest in (DAY / 2, 3 * DAY, 30 * DAY, DAY / 2):
+        desk = await computer.process()
+        computer.passes(rest)  # asleep
+        assert desk.clock() == (await computer.process()).clock() == computer.wall
+        computer.is_off(rest)
+        desk = await computer.process()
+        assert desk.clock() == computer.wall
+        computer.wall += min(rest, LEAP)  # a virtual machine that was paused
+        assert desk.clock() == (await computer.process()).clock() == computer.wall
+        await desk.check_clock()
+        assert await computer.found() == set()
+
+
+@pytest.mark.parametrize(("running", "right"), [(timedelta(minutes=1), 20 * DAY), (DAY, DAY)], ids=["early", "late"])
+async def test_t44_a_clock_that_is_set_right_after_a_start_is_believed(
+    computer: Computer, running: timedelta, right: timedelta
+) -> None:
+    await (await computer.process()).approvals.submit(AGENT, "action", {"n": 1})
+    computer.wall, computer.running, computer.boot = START - YEARS, running, "second"
+    desk = await computer.process()
+    computer.wall = START + right
+    await desk.check_clock()
+    assert desk.clock() == computer.wall and await computer.found() == set()
