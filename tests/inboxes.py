@@ -39,11 +39,16 @@ async def inbox_of(database: Path, but: str | None = None) -> str:
         with anyio.fail_after(PATIENCE):
             while True:
                 last = await desk.inbox.last_inbox()
-                if last and str(last.address) != but and await is_ours(store.shared_key(), last.address):
-                    return str(last.address)
+                if last and str(last) != but and await is_ours(store.shared_key(), last):
+                    return str(last)
                 await anyio.sleep(0.02)  # nothing tells when a process has begun to listen
     finally:
         await store.close()
+
+
+def inbox_at(database: Path) -> str:
+    """The same for tests that are not asynchronous."""
+    return anyio.run(inbox_of, database)
 
 
 def listening_on(process: int) -> set[int]:
@@ -55,6 +60,25 @@ def listening_on(process: int) -> set[int]:
         with suppress(FileNotFoundError):  # closed meanwhile
             held.add(str(descriptor.readlink()))
     return {ports[socket] for socket in held & set(ports)}
+
+
+async def keeping(process: int) -> None:
+    """Return when a process keeps a port on which it does not listen, of which no table of Linux tells."""
+    with anyio.fail_after(PATIENCE):
+        while True:
+            if _unlisted(process):
+                return
+            await anyio.sleep(0.02)  # nothing tells when a process has bound a port
+
+
+def _unlisted(process: int) -> set[str]:
+    tables = [Path(f"/proc/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6", "unix")]
+    listed = {f"socket:[{row.split()[column]}]" for rows, column in zip(tables, (9, 9, 6), strict=True) for row in rows}
+    held: set[str] = set()
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            held.add(str(descriptor.readlink()))
+    return {one for one in held if one.startswith("socket:")} - listed
 
 
 @asynccontextmanager

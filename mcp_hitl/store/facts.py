@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Protocol
 
-from mcp_hitl.domain.approvals.session import Whereabouts
 from mcp_hitl.domain.policy.policy import Profile
+from mcp_hitl.domain.values.origin import Origin
 
 
 class FactReads(Protocol):
@@ -26,7 +26,7 @@ class FactReads(Protocol):
         """Return the profile with which this database was opened."""
         ...
 
-    def inbox(self) -> Whereabouts | None:
+    def inbox(self) -> Origin | None:
         """Return the inbox's address, as recorded by the process that served it last."""
         ...
 
@@ -46,6 +46,6 @@ class FactChanges(FactReads, Protocol):
         """Record the profile of this database."""
         ...
 
-    def set_inbox(self, where: Whereabouts | None) -> None:
+    def set_inbox(self, address: Origin | None) -> None:
         """Record the inbox's address, or None if there is no inbox."""
         ...

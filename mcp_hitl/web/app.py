@@ -33,6 +33,7 @@ class Inbox:
 
     def __init__(self, desk: Desk, *, key: bytes, how: str) -> None:
         """`key` is the secret that the processes on the database share; `how` says how to get a sign-in link."""
+        self.key = key
         self._live = Live(desk)
         self._door = SigningIn(desk, key, how)
         seals = Seals(key)
