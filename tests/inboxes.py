@@ -133,9 +133,14 @@ def opening(database: Path, *arguments: str) -> Generator[Opening]:
 
 
 class Asked(list[str]):
-    """The paths that a stranger was asked for, and where it is."""
+    """The paths that a stranger was asked for, the cookies that came along, and where it is."""
 
     address = Origin("http", "127.0.0.1", 0)
+
+    def __init__(self) -> None:
+        """Nobody has asked."""
+        super().__init__()
+        self.cookies: list[str] = []
 
 
 @contextmanager
@@ -146,12 +151,15 @@ def stranger(port: int, answer: Callable[[str], tuple[int, Any]], number: str = 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
+            asked.cookies += self.headers.get_all("cookie", [])
             status, content = answer(self.path)
             body = json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

@@ -15,12 +15,13 @@ from urllib.request import urlopen
 
 import anyio
 import anyio.to_thread
+import httpx2
 import pytest
 from asked import ask, look, lunch
 from inboxes import inbox_of, keeping, listening_on, opening, stranger, visitor
 from playwright.async_api import Page, expect
 from server.rig import Pipes, pipes
-from terminal import run, terminal
+from terminal import at_terminal, run, terminal
 from warm import warm
 from web.rig import browser
 from wires import http_server, launcher, promptly
@@ -231,6 +232,24 @@ async def test_who_is_too_late_to_serve_it_goes_on_to_the_one_that_was_faster(da
             await page.goto(await anyio.to_thread.run_sync(opened.page))
             await expect(page.get_by_text("Nothing is pending")).to_be_visible()
             assert await anyio.to_thread.run_sync(opened.person.finish) == 0
+    await store.close()
+
+
+async def test_serve_says_where_the_inbox_is_when_that_is_known_only_later(database: Path) -> None:
+    store = SqliteStore(database)
+    desk = Desk(store, effects=EFFECTS)
+    assert desk.inbox.take_inbox()
+    with at_terminal(database, "serve", "--port", "0") as person:
+        shown = await anyio.to_thread.run_sync(person.until, "Stop with Ctrl-C.")
+        assert "another process is about to serve it" in shown and "sign-in#" not in shown
+        [endpoint] = re.findall(r"http://\S+/mcp$", shown, re.MULTILINE)[:1]
+        async with httpx2.AsyncClient() as http:
+            assert (await http.get(endpoint.removesuffix("mcp"))).status_code == 503
+        desk.inbox.leave_inbox()
+        shown = await anyio.to_thread.run_sync(person.until, "(to sign in")
+        assert f"The inbox is at {await inbox_of(database)} now" in shown
+        person.process.terminate()
+        assert await anyio.to_thread.run_sync(person.finish) == 0
     await store.close()
 
 
