@@ -33,7 +33,7 @@ document.title = "Taken";
 </script>"""
 _WORKER = """addEventListener("install", () => skipWaiting());
 addEventListener("activate", (event) => event.waitUntil(clients.claim()));
-addEventListener("fetch", (event) => event.respondWith(
+addEventListener("fetch", (event) => event.request.mode === "navigate" && event.respondWith(
     new Response("<!doctype html><title>Borrowed for ever</title>", {headers: {"content-type": "text/html"}})));
 """
 _ANSWERS = {
@@ -58,7 +58,9 @@ class Borrower:
 
     def stop(self) -> list[dict[str, str]]:
         """Have it give the port back. Returns what it was sent; nothing where it never had the port."""
-        told, _ = self._process.communicate()
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        told = self._process.stdout.read()  # and not `communicate`, which leaves out what was read ahead
         return [json.loads(line) for line in told.splitlines() if line.startswith("{")]
 
 
@@ -87,6 +89,7 @@ def borrower(port: int) -> Generator[Borrower]:
     finally:
         process.kill()
         process.wait()
+        process.stdout.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
