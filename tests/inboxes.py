@@ -39,11 +39,16 @@ async def inbox_of(database: Path, but: str | None = None) -> str:
         with anyio.fail_after(PATIENCE):
             while True:
                 last = await desk.inbox.last_inbox()
-                if last and str(last.address) != but and await is_ours(store.shared_key(), last.address):
-                    return str(last.address)
+                if last and str(last) != but and await is_ours(store.shared_key(), last):
+                    return str(last)
                 await anyio.sleep(0.02)  # nothing tells when a process has begun to listen
     finally:
         await store.close()
+
+
+def inbox_at(database: Path) -> str:
+    """The same for tests that are not asynchronous."""
+    return anyio.run(inbox_of, database)
 
 
 def listening_on(process: int) -> set[int]:
@@ -55,6 +60,25 @@ def listening_on(process: int) -> set[int]:
         with suppress(FileNotFoundError):  # closed meanwhile
             held.add(str(descriptor.readlink()))
     return {ports[socket] for socket in held & set(ports)}
+
+
+async def keeping(process: int) -> None:
+    """Return when a process keeps a port on which it does not listen, of which no table of Linux tells."""
+    with anyio.fail_after(PATIENCE):
+        while True:
+            if _unlisted(process):
+                return
+            await anyio.sleep(0.02)  # nothing tells when a process has bound a port
+
+
+def _unlisted(process: int) -> set[str]:
+    tables = [Path(f"/proc/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6", "unix")]
+    listed = {f"socket:[{row.split()[column]}]" for rows, column in zip(tables, (9, 9, 6), strict=True) for row in rows}
+    held: set[str] = set()
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            held.add(str(descriptor.readlink()))
+    return {one for one in held if one.startswith("socket:")} - listed
 
 
 @asynccontextmanager
@@ -109,9 +133,14 @@ def opening(database: Path, *arguments: str) -> Generator[Opening]:
 
 
 class Asked(list[str]):
-    """The paths that a stranger was asked for, and where it is."""
+    """The paths that a stranger was asked for, the cookies that came along, and where it is."""
 
     address = Origin("http", "127.0.0.1", 0)
+
+    def __init__(self) -> None:
+        """Nobody has asked."""
+        super().__init__()
+        self.cookies: list[str] = []
 
 
 @contextmanager
@@ -122,12 +151,15 @@ def stranger(port: int, answer: Callable[[str], tuple[int, Any]], number: str = 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
+            asked.cookies += self.headers.get_all("cookie", [])
             status, content = answer(self.path)
             body = json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

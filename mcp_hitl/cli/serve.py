@@ -4,13 +4,15 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import anyio
 import click
-from starlette.routing import Mount
+from anyio.abc import TaskGroup
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from mcp_hitl import __version__
 from mcp_hitl.cli.command_line import command_line
@@ -28,9 +30,6 @@ from mcp_hitl.protocols.mcp.callers import Identify, always
 from mcp_hitl.protocols.mcp.stdio import serve_stdio
 from mcp_hitl.server.app import ApprovalServer
 from mcp_hitl.server.endpoint import http_app
-
-if TYPE_CHECKING:
-    from mcp_hitl.web.app import Inbox
 
 logger = logging.getLogger(__name__)
 
@@ -59,36 +58,28 @@ async def http(settings: Settings, host: str, port: int) -> int:
             f"The host must be one of {', '.join(HOSTS)}: there is no sign-in for MCP, so on another address anybody "
             "could ask and answer."
         )
-    from mcp_hitl.web.app import Inbox
-    from mcp_hitl.web.host import keep_address
-    from mcp_hitl.web.sign_in import link
-
     started = False
     async with workspace(settings) as place:
         server = _server(place, always(LOOPBACK))
-        inbox = Inbox(place.desk, key=shared_key(place), how=how_to_sign_in(settings))
-        async with serve(place.desk), inbox.open(), anyio.create_task_group() as tasks:
-            # A terminal is where its person is; a file of a log is not.
-            code = await place.desk.inbox.offer_link(place.user) if sys.stderr.isatty() else None
+        async with serve(place.desk), anyio.create_task_group() as tasks:
 
-            def ready(address: Origin) -> None:
-                tasks.start_soon(partial(keep_address, place.desk, address, free=port == 0))
-                _announce(settings, address, None if code is None else link(address, code))
+            def ready(endpoint: Origin) -> None:
+                words = _Words(place, endpoint, tasks)
+                tasks.start_soon(partial(_inbox_beside, place, ready=words.here, elsewhere=words.elsewhere))
 
-            started = await serve_http(server, host, port, ready=ready, inbox=inbox)
+            started = await serve_http(server, host, port, ready=ready, routes=[_way_to_the_inbox(place)])
             tasks.cancel_scope.cancel()
     return DONE if started else REFUSED
 
 
 async def serve_http(
-    server: ApprovalServer, host: str, port: int, *, ready: Callable[[Origin], None], inbox: "Inbox | None" = None
+    server: ApprovalServer, host: str, port: int, *, ready: Callable[[Origin], None], routes: Sequence[BaseRoute] = ()
 ) -> bool:
     """Serve until the process is told to stop. Calls `ready` with the address once it can be reached.
 
     Returns False if the address could not be taken.
     """
-    behind = [] if inbox is None else [Mount("/", app=inbox.app)]
-    listener = Listener(http_app(server, HOSTS, behind), host, port, ready=ready)
+    listener = Listener(http_app(server, HOSTS, routes), host, port, ready=ready)
 
     def stop() -> None:
         server.stop()
@@ -104,29 +95,87 @@ def how_to_sign_in(settings: Settings) -> str:
     return command_line(settings, "inbox")
 
 
-async def _inbox_beside(place: Workspace) -> None:
+async def _inbox_beside(
+    place: Workspace,
+    *,
+    ready: Callable[[Origin], None] = lambda address: None,
+    elsewhere: Callable[[Origin | None], None] = lambda address: None,
+) -> None:
     # Imported late: the client's first message is answered before.
     from mcp_hitl.web.app import Inbox
     from mcp_hitl.web.host import host_inbox
 
     inbox = Inbox(place.desk, key=shared_key(place), how=how_to_sign_in(place.settings))
     try:
-        await host_inbox(place.desk, inbox)
+        await host_inbox(place.desk, inbox, ready=ready, elsewhere=elsewhere)
     except Exception:
         logger.exception("the inbox cannot be served; the MCP server continues without it")
+
+
+def _way_to_the_inbox(place: Workspace) -> Route:
+    """Return the route from our own address to the inbox, which has a port of its own.
+
+    Ours may be one that somebody chose. Whoever has had it while we did not run could stand between a browser and the
+    pages there ever after (THREATS T30).
+    """
+
+    async def go(request: Request) -> Response:
+        address = await place.desk.inbox.find_inbox()
+        if address is None:
+            return PlainTextResponse("Nobody serves the inbox now. Load this again in a moment.", status_code=503)
+        return RedirectResponse(str(address), headers={"cache-control": "no-store", "referrer-policy": "no-referrer"})
+
+    return Route("/", go)
 
 
 def _server(place: Workspace, identify: Identify) -> ApprovalServer:
     return ApprovalServer(place.desk, identify, views=place.views, key=shared_key(place), hurry=place.store.hurry)
 
 
-def _announce(settings: Settings, address: Origin, link: str | None) -> None:
+class _Words:
+    """What `serve` tells the person at its terminal: where everything is, and where the inbox has gone since."""
+
+    def __init__(self, place: Workspace, endpoint: Origin, tasks: TaskGroup) -> None:
+        self._place = place
+        self._endpoint = endpoint
+        self._tasks = tasks
+        self._told = False
+        self._last: Origin | None = None
+
+    def here(self, address: Origin) -> None:
+        """We serve the inbox there."""
+        # A terminal is where its person is; a file of a log is not.
+        if self._told or not sys.stderr.isatty():
+            self.elsewhere(address)
+        else:
+            self._told, self._last = True, address
+            self._tasks.start_soon(self._announce_with_a_link, address)
+
+    def elsewhere(self, address: Origin | None) -> None:
+        """Another process serves it there, or is about to."""
+        settings = self._place.settings
+        if not self._told:
+            where = address or "another process is about to serve it"
+            _announce(settings, self._endpoint, str(where), _how(settings))
+        elif address not in {None, self._last}:
+            click.echo(f"The inbox is at {address} now {_how(settings)}.", err=True)
+        self._told, self._last = True, address or self._last
+
+    async def _announce_with_a_link(self, address: Origin) -> None:
+        from mcp_hitl.web.sign_in import link
+
+        code = await self._place.desk.inbox.offer_link(self._place.user)
+        how = "(this link signs in one browser, once, within ten minutes)"
+        _announce(self._place.settings, self._endpoint, link(address, code), how)
+
+
+def _announce(settings: Settings, address: Origin, inbox: str, how: str) -> None:
     click.echo(
         f"""mcp-hitl {__version__} is listening.
 
   MCP endpoint     {address}/mcp
-  Inbox            {link or address}
-                   {"(this link signs in one browser, once, within ten minutes)" if link else _how(settings)}
+  Inbox            {inbox}
+                   {how}
   Database         {settings.database}
 
   Claude Code      claude mcp add --transport http approvals {address}/mcp

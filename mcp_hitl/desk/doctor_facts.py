@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from mcp_hitl.desk.timekeeping import Clock, told_by
 from mcp_hitl.desk.transactions.log_entries import instant
 from mcp_hitl.domain.approvals.clients import Acquaintance
-from mcp_hitl.domain.approvals.session import Session, Whereabouts
+from mcp_hitl.domain.approvals.session import Session
 from mcp_hitl.domain.approvals.stop import Stop
 from mcp_hitl.domain.policy.policy import Profile
+from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.view import View
 
 _MOST_UNSETTLED = 5
@@ -32,7 +33,7 @@ class Examination:
     open_kinds: Mapping[str, int]
     clients: tuple[Acquaintance, ...]
     """The most recent client first."""
-    inbox: Whereabouts | None = None
+    inbox: Origin | None = None
     """The inbox's present or last address, even if no process serves it."""
     leap: timedelta = timedelta()
     """How far the computer's clock leapt ahead while it was running, without being believed."""

@@ -8,7 +8,7 @@ import anyio
 
 from mcp_hitl.desk.context import Context
 from mcp_hitl.desk.transactions.log_entries import begin, instant, record
-from mcp_hitl.domain.approvals.session import LINK_LIFE, SESSION_LIFE, LinkEnd, Session, Whereabouts
+from mcp_hitl.domain.approvals.session import LINK_LIFE, SESSION_LIFE, LinkEnd, Session
 from mcp_hitl.domain.evidence import events
 from mcp_hitl.domain.evidence.chain import NOWHERE
 from mcp_hitl.domain.evidence.event_names import Event
@@ -137,20 +137,16 @@ class InboxAccess:
         """Become the process that serves this database's inbox. Return False if another process serves it."""
         return self._at.store.hold(INBOX)
 
-    async def announce_inbox(self, address: Origin | None, *, free: bool = False) -> None:
-        """Record the inbox's address for all processes; only the process that has taken the inbox may do this.
-
-        With `free`, nobody chose its port, and another process may take it over.
-        """
-        where = None if address is None else Whereabouts(address, free)
-        await self._at.store.write(lambda tx: tx.facts.set_inbox(where))
+    async def announce_inbox(self, address: Origin) -> None:
+        """Record the inbox's address for all processes; only the process that has taken the inbox may do this."""
+        await self._at.store.write(lambda tx: tx.facts.set_inbox(address))
         self.address = address
 
-    async def abandon_inbox(self) -> None:
-        """Never use the recorded address again, because a stranger listens there. Call it only after taking the inbox.
+    async def begin_anew(self) -> None:
+        """End every session and void every link, and never use the recorded address again (THREATS T30).
 
-        A browser sends its cookie, and even the code of a link, to any program at an address that it knows. So these
-        become void; a token is valid only at its own address anyway.
+        Call it after taking the inbox, if anybody else could have had its port since it was served there: a browser
+        sends its cookie, and even the code of a link, to any program at an address that it knows.
         """
 
         def work(tx: Transaction) -> None:
@@ -167,11 +163,11 @@ class InboxAccess:
 
     async def find_inbox(self) -> Origin | None:
         """Return the inbox's address and remember it; None if no process serves the inbox now."""
-        where = await self.last_inbox()
-        self.address = where.address if where is not None and self._at.store.is_held(INBOX) else None
+        last = await self.last_inbox()
+        self.address = last if self._at.store.is_held(INBOX) else None
         return self.address
 
-    async def last_inbox(self) -> Whereabouts | None:
+    async def last_inbox(self) -> Origin | None:
         """Return the inbox's present or last address, whatever program answers there now."""
         return await self._at.store.read(lambda view: view.facts.inbox())
 

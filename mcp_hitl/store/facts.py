@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Protocol
 
-from mcp_hitl.domain.approvals.session import Whereabouts
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.values.clock import Boot
+from mcp_hitl.domain.values.origin import Origin
 
 
 class FactReads(Protocol):
@@ -38,7 +38,7 @@ class FactReads(Protocol):
         """Return the start of the computer on which the database was used last."""
         ...
 
-    def inbox(self) -> Whereabouts | None:
+    def inbox(self) -> Origin | None:
         """Return the inbox's address, as recorded by the process that served it last."""
         ...
 
@@ -62,6 +62,6 @@ class FactChanges(FactReads, Protocol):
         """Record a start of the computer."""
         ...
 
-    def set_inbox(self, where: Whereabouts | None) -> None:
+    def set_inbox(self, address: Origin | None) -> None:
         """Record the inbox's address, or None if there is no inbox."""
         ...

@@ -26,6 +26,7 @@ from mcp_hitl.web.live import Live
 from mcp_hitl.web.page_seals import Seals
 from mcp_hitl.web.rendering import asset
 from mcp_hitl.web.sign_in import SigningIn
+from mcp_hitl.web.witness import Witnesses
 
 
 class Inbox:
@@ -33,8 +34,10 @@ class Inbox:
 
     def __init__(self, desk: Desk, *, key: bytes, how: str) -> None:
         """`key` is the secret that the processes on the database share; `how` says how to get a sign-in link."""
+        self.key = key
         self._live = Live(desk)
-        self._door = SigningIn(desk, key, how)
+        witnesses = Witnesses(key)
+        self._door = SigningIn(desk, key, how, witnesses)
         seals = Seals(key)
         lists, approvals, evidence = Lists(desk), Approvals(desk, seals), EvidencePages(desk)
         deciding, editing = Deciding(desk, seals), Editing(desk, seals)
@@ -65,7 +68,7 @@ class Inbox:
                 Route("/inbox/identity", self._door.identity),
                 Route("/assets/{digest}/{file}", asset),
             ],
-            middleware=[Middleware(SafeHeaders), Middleware(Door, desk=desk)],
+            middleware=[Middleware(SafeHeaders), Middleware(Door, desk=desk, witnesses=witnesses)],
             exception_handlers={HitlError: refused, HTTPException: not_served},
         )
 

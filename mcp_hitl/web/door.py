@@ -17,6 +17,7 @@ from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.protocols.http.loopback import ADDRESS
+from mcp_hitl.web.witness import Witnesses
 
 TOKEN = "x-inbox-token"
 OPEN = frozenset({"/sign-in", "/inbox/identity"})
@@ -27,9 +28,10 @@ _OWN_PATH = re.compile(r"/(?!/)[\w\-./?=&%+]*", re.ASCII)
 class Door:
     """Lets in who is signed in, and changes through that come from our own pages (THREATS T30)."""
 
-    def __init__(self, app: ASGIApp, desk: Desk) -> None:
-        """In front of `app`."""
+    def __init__(self, app: ASGIApp, desk: Desk, witnesses: Witnesses) -> None:
+        """In front of `app`, whose pages come with a witness."""
         self._app = app
+        self._witnesses = witnesses
         self._desk = desk
         self._database: str | None = None
 
@@ -48,6 +50,7 @@ class Door:
         """What to answer instead; None for what may go on."""
         state = request.state
         state.session = await self._session(request)
+        state.witness = self._witnesses.of(state.session)
         path = request.url.path
         changes = request.method not in {"GET", "HEAD"}
         if changes and not _from_own_page(request):

@@ -2,21 +2,22 @@
 
 import logging
 import secrets
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from hmac import compare_digest
 from http.client import HTTPConnection, HTTPException
+from typing import Self
 
 import anyio
 import anyio.to_thread
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.domain.approvals.session import Whereabouts
 from mcp_hitl.domain.values import strict_json
 from mcp_hitl.domain.values.errors import Invalid, Unavailable
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.protocols.http.listener import Listener
-from mcp_hitl.protocols.http.sockets import LOCALHOST, is_free, numbers
+from mcp_hitl.protocols.http.sockets import LOCALHOST, close, keep, numbers, shared
 from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.sign_in import proof
 
@@ -26,25 +27,6 @@ LOOK_SECONDS = 1.0
 """How often a process looks whether the inbox has been left."""
 _ANSWER_SECONDS = 3.0
 _MOST_ANSWERED = 10_000
-_CLOSING_SECONDS = 0.2
-"""What a process that was killed may need to close its port, after it has lost its lock."""
-
-
-async def keep_address(desk: Desk, address: Origin, *, free: bool) -> None:
-    """Until cancelled, tell all processes that the inbox is at `address`, unless it is elsewhere already.
-
-    With `free`, nobody has named its port: another process may go on there after this one.
-    """
-    try:
-        while True:
-            with suppress(Unavailable):
-                if not desk.inbox.take_inbox():
-                    await desk.inbox.find_inbox()
-                elif desk.inbox.address != address:
-                    await desk.inbox.announce_inbox(address, free=free)
-            await anyio.sleep(LOOK_SECONDS)
-    finally:
-        desk.inbox.leave_inbox()
 
 
 async def host_inbox(
@@ -59,24 +41,62 @@ async def host_inbox(
     `ready` is called with the address where this process serves it; `elsewhere` whenever another one does, with None
     until that one has said where.
     """
-    while True:
-        with suppress(Unavailable):
-            if not desk.inbox.take_inbox():
-                elsewhere(await desk.inbox.find_inbox())
-            else:
-                try:
-                    # The same port again, so that pages which are open go on: they are signed in at that address.
-                    # But a port that somebody has named is wanted by the server that was told to use it.
-                    port = _port(await desk.inbox.last_inbox())
-                    if port and not (await _is_free(port) and await _host(desk, inbox, port, ready)):
-                        await desk.inbox.abandon_inbox()
-                        port = 0
-                    if not port:
-                        await desk.inbox.announce_inbox(None)  # what stands there is of a process that has ended
-                        await _host(desk, inbox, 0, ready)
-                finally:
-                    desk.inbox.leave_inbox()
-        await anyio.sleep(LOOK_SECONDS)
+    with _KeptPort(inbox.key) as kept:
+        while True:
+            with suppress(Unavailable):
+                if not desk.inbox.take_inbox():
+                    address = await desk.inbox.find_inbox()
+                    elsewhere(address)
+                    await kept.keep(address)
+                else:
+                    try:
+                        await _host(desk, inbox, await _sockets(desk, kept), ready)
+                    except OSError as error:
+                        logger.error("no port can be had for the inbox: %s", error)
+                    finally:
+                        desk.inbox.leave_inbox()
+            await anyio.sleep(LOOK_SECONDS)
+
+
+class _KeptPort:
+    """The port of the process that serves the inbox, kept by one that may take over: nobody else can have had it."""
+
+    def __init__(self, key: bytes) -> None:
+        """`key` is what the processes on the database share."""
+        self._key = key
+        self._address: Origin | None = None
+        self._sockets: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        close(self.take(self._address))
+
+    async def keep(self, address: Origin | None) -> None:
+        """Keep the port of the inbox that is served there; None while nobody says where it is."""
+        if address in {None, self._address}:
+            return
+        assert address is not None
+        close(self.take(self._address))
+        try:
+            sockets = keep(address.host, address.port)
+        except OSError:
+            return
+        # Asked after it is kept: whoever still answers as the inbox has had the port until now, and not a stranger.
+        if await is_ours(self._key, address):
+            self._address, self._sockets = address, sockets
+        else:
+            close(sockets)
+
+    def take(self, address: Origin | None) -> list[socket.socket]:
+        """Hand over the sockets of the port; there are none where another address was kept."""
+        kept, sockets = self._address, self._sockets
+        self._address, self._sockets = None, []
+        if kept == address:
+            return sockets
+        close(sockets)
+        return []
 
 
 async def is_ours(key: bytes, address: Origin) -> bool:
@@ -106,10 +126,23 @@ async def _proves(key: bytes, address: Origin) -> bool:
     return answered.isascii() and compare_digest(answered, proof(key, challenge, address))
 
 
-async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[Origin], None]) -> bool:
-    """Serve until cancelled; False where the port could not be taken."""
+async def _sockets(desk: Desk, kept: _KeptPort) -> list[socket.socket]:
+    """Where to serve the inbox: on the port that it has had, if it has had it without a gap, and else on another one.
+
+    A stranger who has had the port, however shortly, has had the cookies of the browsers that asked there, and what is
+    kept for the address: and has left there what it wanted, such as a service worker or a page that stays open.
+    """
+    sockets = kept.take(await desk.inbox.last_inbox())
+    if not sockets:
+        await desk.inbox.begin_anew()
+        sockets = shared(LOCALHOST)
+    return sockets
+
+
+async def _host(desk: Desk, inbox: Inbox, sockets: list[socket.socket], ready: Callable[[Origin], None]) -> None:
+    """Serve until cancelled."""
     listening = anyio.Event()
-    listener = Listener(inbox.app, LOCALHOST, port, ready=lambda _: listening.set())
+    listener = Listener(inbox.app, LOCALHOST, 0, ready=lambda _: listening.set(), sockets=sockets)
     async with anyio.create_task_group() as tasks, inbox.open():
 
         async def serve() -> None:
@@ -125,26 +158,13 @@ async def _host(desk: Desk, inbox: Inbox, port: int, ready: Callable[[Origin], N
             await anyio.sleep_forever()
         finally:
             listener.stop()
-    return listening.is_set()
 
 
 async def _announce(desk: Desk, address: Origin) -> None:
     """Record the address, as soon as the database takes it: until then the inbox is there, and nobody is told where."""
     while True:
         try:
-            return await desk.inbox.announce_inbox(address, free=True)
+            return await desk.inbox.announce_inbox(address)
         except Unavailable as error:
             logger.warning("where the inbox is cannot be recorded yet: %s", error)
             await anyio.sleep(LOOK_SECONDS)
-
-
-async def _is_free(port: int) -> bool:
-    """Return True if the port is free, checked without starting a server."""
-    if not is_free(LOCALHOST, port):
-        await anyio.sleep(_CLOSING_SECONDS)
-        return is_free(LOCALHOST, port)
-    return True
-
-
-def _port(last: Whereabouts | None) -> int:
-    return last.address.port if last is not None and last.free else 0

@@ -28,7 +28,9 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     """A whole page."""
     session = getattr(request.state, "session", None)
     return HTMLResponse(
-        _environment().get_template(template).render(session=session, path=request.url.path, **values),
+        _environment()
+        .get_template(template)
+        .render(session=session, witness=request.state.witness, path=request.url.path, **values),
         status_code=status,
     )
 

@@ -12,6 +12,7 @@ from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.protocols.http.posted import posted
 from mcp_hitl.web.door import forget_cookie, has_token, listening_at, own_path, reached_at, set_cookie
 from mcp_hitl.web.rendering import page
+from mcp_hitl.web.witness import Witnesses
 
 _CHALLENGE = range(16, 129)
 """Characters of a challenge."""
@@ -31,8 +32,12 @@ def proof(key: bytes, challenge: str, address: Origin) -> str:
 class SigningIn:
     """The routes that work without a sign-in."""
 
-    def __init__(self, desk: Desk, key: bytes, how: str) -> None:
-        """Over `desk`; `how` says in words how to get a link, and `key` proves which inbox this is."""
+    def __init__(self, desk: Desk, key: bytes, how: str, witnesses: Witnesses) -> None:
+        """Over `desk`; `how` says in words how to get a link. `key` proves which inbox this is, and so do `witnesses`.
+
+        The key proves it to processes, which have it too, and the witnesses to pages, each of which has one.
+        """
+        self._witnesses = witnesses
         self._desk = desk
         self._key = key
         self._how = how
@@ -65,12 +70,16 @@ class SigningIn:
         return response
 
     async def identity(self, request: Request) -> Response:
-        """Prove to whoever shares the database that this is its inbox, and no stranger who has taken its port."""
+        """Prove that this is the inbox, and no stranger who has taken its port.
+
+        `proof` proves it to whoever shares the database, `page` to the page that asks by the name of its witness.
+        """
         challenge = request.query_params.get("challenge", "")
         if len(challenge) not in _CHALLENGE or not challenge.isalnum():
             raise Invalid("challenge must be 16 to 128 letters and digits.")
         address = reached_at(request)  # or a stranger could pass the question on and use the answer
-        return JSONResponse({"address": str(address), "proof": proof(self._key, challenge, address)})
+        to_page = self._witnesses.proof(request.query_params.get("page", ""), challenge, address.port)
+        return JSONResponse({"address": str(address), "proof": proof(self._key, challenge, address), "page": to_page})
 
 
 def _next(request: Request) -> str:

@@ -79,7 +79,7 @@ async def test_over_http_a_page_that_is_open_shows_what_is_asked_and_the_call_re
                 await edit_and_approve(page)
             server.process.terminate()
             assert server.finish() == 0
-    check(database, endpoint.removesuffix("/mcp"), told)
+    check(database, link.partition("/sign-in")[0], told)
 
 
 async def test_the_same_beside_a_server_that_a_client_has_started_on_stdio(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ from urllib.request import urlopen
 
 import anyio
 import anyio.to_thread
+import httpx2
 import pytest
 from asked import ask, look, lunch
-from inboxes import inbox_of, listening_on, opening, stranger, visitor
+from inboxes import inbox_of, keeping, listening_on, opening, stranger, visitor
 from playwright.async_api import Page, expect
 from server.rig import Pipes, pipes
-from terminal import run, terminal
+from terminal import at_terminal, run, terminal
 from warm import warm
 from web.rig import browser
 from wires import http_server, launcher, promptly
@@ -29,7 +30,10 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.flows.built_in import EFFECTS
+from mcp_hitl.process.workers import serve
+from mcp_hitl.protocols.http.listener import Listener
 from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.host import is_ours
 
 pytestmark = pytest.mark.anyio
@@ -61,6 +65,19 @@ async def watching(database: Path) -> AsyncGenerator[Page]:
             await expect(page.get_by_text("Nothing is pending")).to_be_visible()
             assert opened.person.finish() == 0
         yield page
+
+
+@asynccontextmanager
+async def listening(desk: Desk, key: bytes) -> AsyncGenerator[Origin]:
+    """An inbox of this process, of which nobody is told."""
+    ready = anyio.Event()
+    inbox = Inbox(desk, key=key, how="")
+    listener = Listener(inbox.app, "localhost", 0, ready=lambda _: ready.set())
+    async with serve(desk), inbox.open(), anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.run)
+        await ready.wait()
+        yield listener.address
+        listener.stop()
 
 
 async def asked_for(database: Path, description: str) -> str:
@@ -107,6 +124,9 @@ async def test_one_process_serves_and_when_it_is_killed_another_goes_on_for_page
         assert [listening_on(each.process.pid) for each in (one, two, three)].count(set()) == 2
         async with watching(database) as page:
             clients = [one, two, three]
+            for each in clients:
+                if not listening_on(each.process.pid):
+                    await keeping(each.process.pid)
             for left in (2, 1):
                 [serving] = [each for each in clients if listening_on(each.process.pid)]
                 clients.remove(serving)
@@ -123,16 +143,17 @@ async def test_one_process_serves_and_when_it_is_killed_another_goes_on_for_page
                 assert decided.status is Status.APPROVED
 
 
-async def test_a_port_that_serve_was_told_is_left_free_for_it_when_another_takes_over(database: Path) -> None:
+async def test_another_takes_over_from_serve_and_leaves_it_the_port_that_it_was_told(database: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         named = str(free.getsockname()[1])
     with http_server(database, "--port", named) as (endpoint, serving):
         first = await inbox_of(database)
-        assert f"{first}/mcp" == endpoint
-        async with stdio(database):
+        assert port_of(endpoint) == int(named) != port_of(first)
+        async with stdio(database, launcher) as other:
+            await keeping(other.process.pid)
             serving.send_signal(signal.SIGTERM)
             await anyio.to_thread.run_sync(serving.wait)
-            assert await inbox_of(database, but=first) != first
+            assert await inbox_of(database) == first
             with http_server(database, "--port", named) as (again, _):
                 assert again == endpoint
 
@@ -162,10 +183,8 @@ async def test_a_stranger_on_the_port_of_an_inbox_that_has_ended_is_left_alone(d
 @pytest.mark.parametrize("how", ["rubbish", "relay"])
 async def test_a_stranger_at_the_recorded_address_is_not_opened(database: Path, how: str) -> None:
     store = SqliteStore(database)
-    desk = Desk(store, effects=EFFECTS)
-    assert desk.inbox.take_inbox()
-    with http_server(database) as (endpoint, _):
-        ours = endpoint.removesuffix("/mcp")
+    with http_server(database):
+        ours = await inbox_of(database)
 
         def answer(path: str) -> tuple[int, Any]:
             if how == "rubbish":
@@ -174,7 +193,7 @@ async def test_a_stranger_at_the_recorded_address_is_not_opened(database: Path, 
                 return 200, json.load(relayed)
 
         with stranger(0, answer) as asked:
-            await desk.inbox.announce_inbox(asked.address)
+            await store.write(lambda tx: tx.facts.set_inbox(asked.address))
             key = store.shared_key()
             assert await is_ours(key, Origin.parse(ours)) and not await is_ours(key, asked.address)
             with opening(database) as opened:
@@ -206,13 +225,31 @@ async def test_who_is_too_late_to_serve_it_goes_on_to_the_one_that_was_faster(da
     store = SqliteStore(database)
     desk = Desk(store, effects=EFFECTS)
     assert desk.inbox.take_inbox()
-    with http_server(database) as (endpoint, _), opening(database) as opened:
+    with opening(database) as opened:
         opened.person.until("Waiting for it")
-        await desk.inbox.announce_inbox(Origin.parse(endpoint.removesuffix("/mcp")))
-        async with browser() as chromium, visitor(chromium) as page:
-            await page.goto(opened.page())
+        async with listening(desk, store.shared_key()) as address, browser() as chromium, visitor(chromium) as page:
+            await desk.inbox.announce_inbox(address)
+            await page.goto(await anyio.to_thread.run_sync(opened.page))
             await expect(page.get_by_text("Nothing is pending")).to_be_visible()
-        assert opened.person.finish() == 0
+            assert await anyio.to_thread.run_sync(opened.person.finish) == 0
+    await store.close()
+
+
+async def test_serve_says_where_the_inbox_is_when_that_is_known_only_later(database: Path) -> None:
+    store = SqliteStore(database)
+    desk = Desk(store, effects=EFFECTS)
+    assert desk.inbox.take_inbox()
+    with at_terminal(database, "serve", "--port", "0") as person:
+        shown = await anyio.to_thread.run_sync(person.until, "Stop with Ctrl-C.")
+        assert "another process is about to serve it" in shown and "sign-in#" not in shown
+        [endpoint] = re.findall(r"http://\S+/mcp$", shown, re.MULTILINE)[:1]
+        async with httpx2.AsyncClient() as http:
+            assert (await http.get(endpoint.removesuffix("mcp"))).status_code == 503
+        desk.inbox.leave_inbox()
+        shown = await anyio.to_thread.run_sync(person.until, "(to sign in")
+        assert f"The inbox is at {await inbox_of(database)} now" in shown
+        person.process.terminate()
+        assert await anyio.to_thread.run_sync(person.finish) == 0
     await store.close()
 
 

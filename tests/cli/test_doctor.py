@@ -15,6 +15,7 @@ import httpx2
 import pytest
 from asked import ask, ask_all, on_desk
 from cli.test_t25_deceptive_text import EVERYTHING, deceptive
+from inboxes import inbox_at
 from samples import SAFE
 from terminal import run, terminal
 from warm import warm
@@ -128,9 +129,9 @@ def test_where_the_inbox_is_and_who_is_signed_in_is_noted_and_the_line_signs_all
         return doctor(database)["by_code"]["inbox"]
 
     assert told()["what"] == "The inbox is not running. No browser is signed in." and told()["mend"] == []
-    code, until = on_desk(database, sign_in)
-    with http_server(database) as (endpoint, _):
-        address = endpoint.removesuffix("/mcp")
+    with http_server(database):
+        address = inbox_at(database)
+        code, until = on_desk(database, sign_in)
         wanted = f"The inbox is at {address}. 2 browsers are signed in; the last session ends {rfc3339(until)}."
         while "is at" not in (found := told())["what"]:  # nothing tells when a server has recorded where it is
             pass

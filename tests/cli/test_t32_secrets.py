@@ -14,6 +14,7 @@ import anyio
 import httpx2
 import pytest
 from asked import ask, on_desk
+from inboxes import inbox_at
 from terminal import PATIENCE, at_terminal, run, terminal
 from wires import connect, content, environment, http_server, launcher
 
@@ -63,12 +64,12 @@ def test_t32_where_serves_words_go_to_a_file_they_have_no_secret_whatever_happen
             launcher("--db", str(database), "serve", "--port", "0"), stdout=file, stderr=file, env=environment()
         )
     try:
+        address = next(line for line in _lines(log) if "Inbox  " in line).split()[-1]
+        code = offer(database)
         with http_server(database) as (url, _):  # whoever comes second knows where the first one is
-            second = url.removesuffix("/mcp")
-            code = offer(database)
-            signed_in = enter(second, code)
+            assert httpx2.get(url.removesuffix("mcp")).headers["location"] == address
+            signed_in = enter(address, code)
         assert signed_in.status_code == 200
-        address = next(line for line in _lines(log) if "MCP endpoint" in line).split()[-1].removesuffix("/mcp")
         other = offer(database)
         answer = enter(address, other)
         secrets = [code, other, answer.json()["token"], signed_in.json()["token"]]
@@ -158,13 +159,13 @@ def test_t32_a_printed_link_goes_to_the_terminal_even_where_the_output_goes_else
     database: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with http_server(database) as (url, _):
+    with http_server(database):
         command = ["sh", "-c", f'exec "$@" >{out}', "sh", *launcher("--db", str(database), "inbox", "--print")]
         with terminal(command) as person:
             assert person.finish() == 0
         [code] = LINK.findall(person.shown)
         assert out.read_text() == ""
-        assert enter(url.removesuffix("/mcp"), code).status_code == 200
+        assert enter(inbox_at(database), code).status_code == 200
 
 
 def test_t32_a_browser_is_handed_a_file_of_ones_own_and_no_command_line_has_the_link(
@@ -185,8 +186,8 @@ echo handed over
     )
     browser.chmod(0o700)
     approval_id = ask(database, "action", {"n": 1})
-    with http_server(database) as (url, _):
-        address = url.removesuffix("/mcp")
+    with http_server(database):
+        address = inbox_at(database)
         opening = launcher("--db", str(database), "inbox", approval_id)
         with terminal(opening, variables={"BROWSER": f"{browser} %s"}) as person:
             person.until("handed over")

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ from mcp_hitl.protocols.http.listener import Listener
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.web.app import Inbox
 from mcp_hitl.web.door import TOKEN, cookie_name
-from mcp_hitl.web.host import keep_address
 from mcp_hitl.web.sign_in import link
 
 KEY = b"a key for tests, of 32 bytes or more"
@@ -114,12 +112,14 @@ async def serving(
             tasks.start_soon(listen)
             with anyio.fail_after(GUARD_SECONDS):
                 await ready.wait()
-            tasks.start_soon(partial(keep_address, desk, listener.address, free=port == 0))
+            if desk.inbox.take_inbox():
+                await desk.inbox.announce_inbox(listener.address)
             try:
                 yield Place(desk, listener.address, await desk.inbox.database_id())
             finally:
                 tasks.cancel_scope.cancel()
                 listener.stop()
+                desk.inbox.leave_inbox()
     finally:
         await store.close()
 

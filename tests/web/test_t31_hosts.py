@@ -87,7 +87,7 @@ async def test_t31_a_request_that_does_not_say_plainly_whom_it_means_gets_nothin
         assert approval.id not in answer.partition("\r\n\r\n")[2] and "set-cookie" not in answer.lower()
 
 
-async def test_t31_the_servers_own_routes_and_those_of_the_inbox_behind_it(place: Place, tmp_path: Path) -> None:
+async def test_t31_the_servers_own_routes_and_those_of_the_inbox(place: Place, tmp_path: Path) -> None:
     approval = await asked(place)
     paths = sorted({path for _, path in routes(place, approval)})
     database = tmp_path / "hitl.db"
@@ -95,7 +95,7 @@ async def test_t31_the_servers_own_routes_and_those_of_the_inbox_behind_it(place
         address = url.removesuffix("/mcp")
         host = address.removeprefix("http://")
         async with httpx2.AsyncClient(base_url=address, timeout=GUARD_SECONDS) as http:
-            for path in ["/mcp", "/healthz", "/readyz", *paths]:
+            for path in ["/mcp", "/healthz", "/readyz", "/", *paths]:
                 for method in ("GET", "POST", "DELETE", "OPTIONS"):
                     response = await http.request(method, path, headers={"host": f"evil.example:{host}"})
                     assert response.status_code == 421, (method, path)

@@ -9,7 +9,7 @@ def inbox_findings(examined: Examination, *, served: bool) -> list[Finding]:
     """Return one note about both; `served` is True if a process has the inbox's port."""
     where = "The inbox is not running."
     if served:
-        where = f"The inbox is at {examined.inbox.address}." if examined.inbox else "The inbox is about to be served."
+        where = f"The inbox is at {examined.inbox}." if examined.inbox else "The inbox is about to be served."
     if not examined.sessions:
         return [note("inbox", f"{where} No browser is signed in.", "Sign-in uses one-time links.")]
     count = len(examined.sessions)

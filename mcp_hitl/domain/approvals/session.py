@@ -1,4 +1,4 @@
-"""Sign-in at the inbox: links, sessions, and the inbox's address."""
+"""Sign-in at the inbox: links and sessions."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,7 +6,6 @@ from enum import Enum
 
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
-from mcp_hitl.domain.values.origin import Origin
 
 LINK_LIFE = timedelta(minutes=10)
 """A sign-in link can be opened once within this time."""
@@ -38,14 +37,3 @@ class Session:
     authenticated_at: datetime
     since: datetime
     until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Whereabouts:
-    """The inbox's address. `free` is True if nobody chose the port: another process may take it over.
-
-    A port that somebody chose is kept for the server that is configured to use it.
-    """
-
-    address: Origin
-    free: bool

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
 import uvicorn
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.protocols.http.loopback import OnLoopback
-from mcp_hitl.protocols.http.sockets import listening
+from mcp_hitl.protocols.http.sockets import close, listening
 
 logger = logging.getLogger("uvicorn.error")
 """The server's own logger: it is set up to write to the terminal."""
@@ -25,8 +25,19 @@ _DRAIN_SECONDS = 1
 class Listener:
     """An HTTP server for requests that really mean this machine."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, *, ready: Callable[[Origin], None]) -> None:
-        """Serve `app`; `ready` is called with the address, such as `http://localhost:8765`, once it can be reached."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        ready: Callable[[Origin], None],
+        sockets: Sequence[socket.socket] = (),
+    ) -> None:
+        """Serve `app`; `ready` is called with the address, such as `http://localhost:8765`, once it can be reached.
+
+        `sockets` are those that have the port already, if any; `run` closes them.
+        """
         self.address = Origin("http", host, port)
         """Where it listens; the port is known once `run` has taken one."""
         config = uvicorn.Config(
@@ -37,12 +48,13 @@ class Listener:
             timeout_graceful_shutdown=_DRAIN_SECONDS,
         )
         self._http = _Http(config, lambda: ready(self.address))
+        self._sockets = list(sockets)
         self._over = False
 
     async def run(self) -> bool:
         """Serve until `stop`, and leave no connection behind; False where the address could not be taken."""
         try:
-            sockets = listening(self.address.host, self.address.port)
+            sockets = self._sockets or listening(self.address.host, self.address.port)
         except OSError as error:
             logger.error(error)
             self._over = True
@@ -52,8 +64,7 @@ class Listener:
             with contextlib.suppress(SystemExit):
                 await self._http.serve(sockets)
         finally:
-            for one in sockets:
-                one.close()
+            close(sockets)
             self._http.cut()
             if self._http.should_exit:
                 AppStatus.should_exit = False  # it has ended our streams, and would end those of the next listener

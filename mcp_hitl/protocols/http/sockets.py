@@ -2,11 +2,16 @@
 
 A browser may go to either number of `localhost`. Whoever listens on the other one would get the cookie, and whatever is
 kept for that address, so we listen on both or not at all (THREATS T32).
+
+A port can be handed on without a moment in which another account could have it (THREATS T30): other processes of this
+account `keep` it beside the one that listens. That works on Linux, which asks who shares a port; elsewhere nobody does.
 """
 
 import errno
 import os
 import socket
+import sys
+from collections.abc import Iterable
 
 LOCALHOST = "localhost"
 _NUMBERS = {LOCALHOST: ("127.0.0.1", "::1")}
@@ -23,21 +28,45 @@ def listening(host: str, port: int) -> list[socket.socket]:
     """
     for _ in range(0 if port else _ATTEMPTS):
         try:
-            return _taken(host, port, listen=True)
+            return _taken(host, port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-    return _taken(host, port, listen=True)
+    return _taken(host, port)
 
 
-def is_free(host: str, port: int) -> bool:
-    """Return True if nobody has the port on any number of `host`."""
+def shared(host: str) -> list[socket.socket]:
+    """Return sockets that listen on a free port of every number of `host`, which this account's processes can `keep`.
+
+    Raises:
+        OSError: there is none.
+    """
+    found = listening(host, 0)
+    for one in found:
+        _share(one)
+    return found
+
+
+def keep(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that have a `shared` port too, and do not listen: nobody else gets it as long as they are open.
+
+    Raises:
+        OSError: it is not shared with us, or nobody can share a port on this system.
+    """
+    if sys.platform != "linux":  # a socket that does not listen could get the requests of the one that does
+        raise OSError(errno.EOPNOTSUPP, "ports cannot be shared safely on this system")
+    found: list[socket.socket] = []
     try:
-        found = _taken(host, port, listen=False)
+        for number in numbers(host, port):
+            found.append(one := _socket(number))
+            # With it, another account could have the port as long as nobody listens.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+            _share(one)
+            one.bind((number, port))
     except OSError:
-        return False
-    _close(found)
-    return True
+        close(found)
+        raise
+    return found
 
 
 def numbers(host: str, port: int) -> list[str]:
@@ -45,29 +74,34 @@ def numbers(host: str, port: int) -> list[str]:
     return [number for number in _NUMBERS.get(host, (host,)) if _exists(number, port)]
 
 
-def _taken(host: str, port: int, *, listen: bool) -> list[socket.socket]:
+def close(sockets: Iterable[socket.socket]) -> None:
+    """Close them all."""
+    for one in sockets:
+        one.close()
+
+
+def _taken(host: str, port: int) -> list[socket.socket]:
     found: list[socket.socket] = []
     try:
         for number in _NUMBERS.get(host, (host,)):
             # Only with a port: where every port is used up, some systems say that there is no such address.
             if port and not _exists(number, port):
                 continue
-            found.append(_take(number, port, listen=listen))
+            found.append(_take(number, port))
             port = found[-1].getsockname()[1]
     except OSError:
-        _close(found)
+        close(found)
         raise
     if not found:
         raise OSError(errno.EADDRNOTAVAIL, f"this machine has no address {host}")
     return found
 
 
-def _take(number: str, port: int, *, listen: bool) -> socket.socket:
+def _take(number: str, port: int) -> socket.socket:
     one = _socket(number)
     try:
         one.bind((number, port))
-        if listen:  # at once: another socket may be bound to the port until one of them listens
-            one.listen(_WAITING)
+        one.listen(_WAITING)  # at once: another socket may be bound to the port until one of them listens
     except OSError as error:
         one.close()
         why = (error.strerror or "").lower()
@@ -95,6 +129,6 @@ def _socket(number: str) -> socket.socket:
     return one
 
 
-def _close(sockets: list[socket.socket]) -> None:
-    for one in sockets:
-        one.close()
+def _share(one: socket.socket) -> None:
+    if sys.platform == "linux":
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -4,15 +4,11 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.approvals.session import Whereabouts
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.values.clock import Boot
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.facts import FactChanges
-
-_FREE, _NAMED = "free", "named"
-"""How the port of a recorded address was chosen."""
 
 
 class SqliteFacts(FactChanges):
@@ -48,11 +44,11 @@ class SqliteFacts(FactChanges):
         boot_id, _, at = self._fact("boot").partition(" ")
         return Boot(boot_id, from_ms(int(at))) if at else None
 
-    def inbox(self) -> Whereabouts | None:
+    def inbox(self) -> Origin | None:
         row: Any = self._db.execute("SELECT value FROM facts WHERE name = 'inbox'").fetchone()
-        address, _, port = row[0].partition(" ")
+        address = row[0].partition(" ")[0]  # earlier versions wrote after it how the port was chosen
         try:
-            return Whereabouts(Origin.parse(address), port == _FREE)
+            return Origin.parse(address)
         except ValueError:  # none is recorded, or something that leads nowhere
             return None
 
@@ -69,9 +65,8 @@ class SqliteFacts(FactChanges):
     def set_boot(self, boot: Boot) -> None:
         self._set_fact("boot", f"{boot.id} {to_ms(boot.at)}")
 
-    def set_inbox(self, where: Whereabouts | None) -> None:
-        value = "" if where is None else f"{where.address} {_FREE if where.free else _NAMED}"
-        self._db.execute("UPDATE facts SET value = ? WHERE name = 'inbox'", (value,))
+    def set_inbox(self, address: Origin | None) -> None:
+        self._set_fact("inbox", "" if address is None else str(address))
 
     def _fact(self, name: str) -> str:
         row: Any = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()

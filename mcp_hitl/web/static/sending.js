@@ -1,10 +1,12 @@
 // Sending. The token lives with this address alone; a cookie would go to every port of the machine.
 import { $, $$, page, tell } from "./page.js";
+import { proven } from "./witness.js";
 
 export const TOKEN = "inbox-token";
 const UNKNOWN = "It is not known whether it was recorded: look at it as it is now before you do it again.";
 
 async function send(form, button) {
+  if (!(await proven())) throw new Error("The inbox that made this page does not answer, so nothing was sent. Try it again. If this stays so, run mcp-hitl inbox.");
   const fields = new URLSearchParams(new FormData(form));
   if (button?.name) fields.set(button.name, button.value);
   const response = await fetch(form.getAttribute("action"), {

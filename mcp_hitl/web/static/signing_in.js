@@ -1,6 +1,7 @@
 // Signing in: the code stands behind the #, and leaves the address before anything else happens.
 import { $, page } from "./page.js";
 import { TOKEN } from "./sending.js";
+import { proven } from "./witness.js";
 
 if (page === "sign-in") {
   const form = $("[data-sign-in]");
@@ -11,7 +12,7 @@ if (page === "sign-in") {
     form.requestSubmit();
   }
   // Another page of this inbox has signed in: this one can go on.
-  addEventListener("storage", (event) => {
-    if (event.key === TOKEN && event.newValue) location.replace(form.elements.next.value);
+  addEventListener("storage", async (event) => {
+    if (event.key === TOKEN && event.newValue && (await proven())) location.replace(form.elements.next.value);
   });
 }

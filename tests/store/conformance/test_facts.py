@@ -3,7 +3,6 @@
 import pytest
 from samples import START
 
-from mcp_hitl.domain.approvals.session import Whereabouts
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.store import Store
@@ -24,10 +23,8 @@ async def test_the_latest_instant_and_the_profile_are_remembered(store: Store, o
     assert await other.read(lambda view: (view.facts.mark(), view.facts.profile())) == (START, Profile.TEAM)
 
 
-@pytest.mark.parametrize(
-    "where", [Whereabouts(Origin("http", "localhost", 1), True), Whereabouts(Origin("http", "::1", 2), False), None]
-)
-async def test_where_the_inbox_is_is_kept_with_how_its_port_was_chosen(store: Store, where: Whereabouts | None) -> None:
+@pytest.mark.parametrize("where", [Origin("http", "localhost", 1), Origin("http", "::1", 2), None])
+async def test_where_the_inbox_is_is_kept(store: Store, where: Origin | None) -> None:
     assert await store.read(lambda view: view.facts.inbox()) is None
     await store.write(lambda tx: tx.facts.set_inbox(where))
     assert await store.read(lambda view: view.facts.inbox()) == where
