@@ -101,7 +101,7 @@ class Approvals:
         )
         raised: Exception | None = None
         try:
-            await desk.check_policy()
+            await desk.check_policy(self.requester)
             async with serve(desk, self._flows):
                 self._desk = desk
                 try:

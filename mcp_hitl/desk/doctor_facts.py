@@ -8,6 +8,8 @@ from mcp_hitl.desk.transactions.log_entries import instant
 from mcp_hitl.domain.approvals.clients import Acquaintance
 from mcp_hitl.domain.approvals.session import Session, Whereabouts
 from mcp_hitl.domain.approvals.stop import Stop
+from mcp_hitl.domain.evidence.chain import Recorded
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.store.view import View
 
@@ -35,6 +37,10 @@ class Examination:
     """The inbox's present or last address, even if no process serves it."""
     sessions: tuple[Session, ...] = ()
     """The people who are signed in at the inbox."""
+    policy: str | None = None
+    """The digest of the policy file that it was opened with last."""
+    policy_change: Recorded | None = None
+    """The last change of the policy file."""
 
 
 def examine(view: View, clock: datetime) -> Examination:
@@ -45,6 +51,8 @@ def examine(view: View, clock: datetime) -> Examination:
         mark=view.facts.mark(),
         profile=view.facts.profile(),
         governed=view.facts.governed(),
+        policy=view.facts.policy(),
+        policy_change=view.log.latest(Event.POLICY_CHANGED.value),
         stops=tuple(view.stops.all()),
         unsettled=tuple(view.sweeps.unsettled(_MOST_UNSETTLED)),
         open_kinds=view.sweeps.open_kinds(),

@@ -29,6 +29,8 @@ class Rulebook:
     profile: Profile = Profile.SOLO
     written: bool = False
     """True if the rulebook comes from a policy file."""
+    digest: str | None = None
+    """The digest of that file's text: `sha256:` and what `sha256sum` prints."""
 
     def judge(self, kind: Kind, payload: JsonObject) -> Judgement:
         """Return the policy's answer for a payload that its kind has admitted; the first matching rule counts."""

@@ -229,6 +229,8 @@ ALTER TABLE sessions_now RENAME TO sessions;
 
 _REQUESTERS_BY_WAY = "CREATE INDEX approvals_identified ON approvals (requested_as, requester);"
 
+_POLICY_FACT = "INSERT INTO facts VALUES ('policy', '');"
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -242,6 +244,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_FIRST),
     _step(_SESSIONS_WITH_ASSURANCE),
     _step(_REQUESTERS_BY_WAY),
+    _step(_POLICY_FACT),
 )
 """Step n migrates a file from version n to n + 1."""
 
