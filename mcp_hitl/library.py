@@ -23,7 +23,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema, to_jsonable_python
 
 from mcp_hitl.config.settings import load
-from mcp_hitl.config.title_templates import check_hidden
+from mcp_hitl.config.title_templates import check_hidden, check_kept, hiding
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.approvals.seen import Seen
@@ -35,6 +35,7 @@ from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.dialect import check_dialect
 from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.domain.values.schemas import check_against
+from mcp_hitl.engine.codec import marks, plain
 from mcp_hitl.engine.flow import Flow, Step
 from mcp_hitl.engine.paths import path_of
 from mcp_hitl.engine.run_ends import Failed, NotApproved
@@ -104,7 +105,7 @@ class Approvals:
         )
         raised: Exception | None = None
         try:
-            await desk.check_policy()
+            await desk.check_policy(self.requester)
             await desk.check_clock()
             async with serve(desk, self._flows):
                 self._desk = desk
@@ -225,6 +226,7 @@ class Approvals:
                 f"{flow.__name__} is for the kind {flow.kind!r}, which the policy file does not have. "
                 "Add it there, or give a Kind of this name."
             )
+        check_kept(self._kinds[flow.kind], marks(flow.run))
         self._kinds[flow.kind] = replace(self._kinds[flow.kind], flow=path_of(flow))
         self._flows[flow.kind] = flow
 
@@ -244,7 +246,8 @@ class Approvals:
                 raise TypeError(f"{function.__name__}: a function behind an approval must be async")
             name = kind or function.__name__.replace("_", "-")
             arguments = _arguments_of(function)
-            gated = self._kinds.get(name) or Kind(name=name, schema=_schema_of(arguments))
+            gated = self._kinds.get(name) or Kind(name=name, schema=hiding(_schema_of(arguments)))
+            check_kept(gated, arguments.json_schema())
             self.add(_flow_of(name, function, arguments), replace(gated, title=gated.title or title))
             signature = inspect.signature(function, eval_str=True)
 
@@ -253,7 +256,7 @@ class Approvals:
                 bound = signature.bind(*args, **kwargs)
                 bound.apply_defaults()
                 try:
-                    payload = to_jsonable_python(_checked(arguments, bound.arguments))
+                    payload = plain(_checked(arguments, bound.arguments))
                     approval = await self.desk.approvals.submit(self.requester, name, payload)
                     if self._wait_seconds > 0:
                         seconds = self._wait_seconds
@@ -262,7 +265,9 @@ class Approvals:
                     if self._tool_error is None:
                         raise
                     raise self._tool_error(str(error)) from error
-                return self._shape(approval)
+                return self.shape(
+                    approval
+                )  # without its secrets: a model reads it, and the program may have added them
 
             # Frameworks that read signatures must see what a call really returns.
             asked: Any = ask
@@ -348,7 +353,7 @@ def _checked(arguments: TypeAdapter[Any], given: Mapping[str, Any]) -> Any:
     """
     try:
         # As JSON, and strictly: what is approved is JSON, and "50000" is not 50000.
-        fitting = arguments.validate_json(json.dumps(to_jsonable_python(dict(given))), strict=True)
+        fitting = arguments.validate_json(json.dumps(plain(dict(given))), strict=True)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
         wrong = "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found[:5])

@@ -51,7 +51,7 @@ async def workspace(settings: Settings) -> AsyncGenerator[Workspace]:
     store = open_store(settings.database)
     try:
         desk = Desk(store, effects=EFFECTS, rulebook=settings.rulebook, retention=settings.retention)
-        await desk.check_policy()
+        await desk.check_policy(os_user())
         await desk.check_clock()
         await desk.inbox.find_inbox()
         yield Workspace(settings, store, desk, views_of(desk, inbox=_inbox(settings)), os_user())

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from mcp_hitl.config.table import Table
 from mcp_hitl.domain.policy.kinds import BUILT_IN, Kind
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.policy.rulebook import Rulebook
+from mcp_hitl.domain.values.canonical import digest_of
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.text import visible
 
@@ -47,7 +48,8 @@ def read(path: Path, *, check_flows: bool = False) -> PolicyFile:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InvalidPolicy(str(path), [Mistake(f"line {line}", "must be text in UTF-8")]) from None
-    return parse(text, source=str(path), check_flows=check_flows)
+    policy = parse(text, source=str(path), check_flows=check_flows)
+    return replace(policy, rulebook=replace(policy.rulebook, digest=digest_of(content)))
 
 
 def parse(text: str, *, source: str = "The policy", check_flows: bool = False) -> PolicyFile:

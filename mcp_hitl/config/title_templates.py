@@ -7,7 +7,7 @@ from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.secrets import HIDING
-from mcp_hitl.domain.values.subschemas import Path, walk
+from mcp_hitl.domain.values.subschemas import HOLDING, Path, walk
 
 _SHOWN = "must not be in a title: the schema marks it writeOnly"
 
@@ -59,6 +59,35 @@ def check_hidden(kind: Kind) -> None:
     if mistakes.found:
         told = "; ".join(str(mistake) for mistake in mistakes.found)
         raise Invalid(f"The kind {kind.name!r} would show secrets. {told}.")
+
+
+def hiding(schema: JsonObject) -> JsonObject:
+    """Return the schema of a function's arguments, with each argument marked `writeOnly` that may hold a secret."""
+    named: JsonObject = schema.get("properties", {})
+    properties = {name: part | {"writeOnly": True} if _is_secret(part) else part for name, part in named.items()}
+    return schema | {"properties": properties} if properties else schema
+
+
+def check_kept(kind: Kind, taken: JsonObject) -> None:
+    """Refuse a kind that would show what its function or flow takes as a secret (THREATS T36).
+
+    `taken` is the schema of what it takes. Inside a model, a mark is found by the names of the last fields.
+
+    Raises:
+        Invalid: the message names the fields to mark.
+    """
+    hidden = [path for path, part in walk(kind.schema, along=HIDING) if part.get("writeOnly") is True]
+    shown: dict[str, None] = {}
+    for path, part in walk(taken):
+        named = path[2:] if path[0:1] == ("$defs",) else path
+        if part.get("writeOnly") is True and not any(
+            named[: len(one)] == one or (named is not path and one[-len(named) :] == named) for one in hidden
+        ):
+            shown[str(next((one for one in reversed(named) if one not in HOLDING), "payload"))] = None
+    if shown:
+        raise Invalid(
+            f"The kind {kind.name!r} would show secrets: mark {', '.join(shown)} with writeOnly = true in its schema."
+        )
 
 
 def _is_secret(schema: object) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -16,9 +16,11 @@ from mcp_hitl.desk.sign_in import InboxAccess
 from mcp_hitl.desk.stops import Stops
 from mcp_hitl.desk.timekeeping import Clock, told_by
 from mcp_hitl.desk.transactions.kind_effects import Effects
+from mcp_hitl.desk.transactions.log_entries import begin, record
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.clients import Client
 from mcp_hitl.domain.approvals.seen import Seen
+from mcp_hitl.domain.evidence.events import PolicyChanged
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
@@ -95,21 +97,26 @@ class Desk:
         self.stopping.set()
         self.feed.stir()
 
-    async def check_policy(self) -> None:
+    async def check_policy(self, who: Principal | None = None) -> None:
         """Refuse to use a database without its policy file, or a team's database with a solo policy.
+
+        If it is opened with another policy file than the last time, that becomes an entry of the log, by `who`.
 
         Raises:
             NotAllowed: the database needs a policy file, or a team policy.
         """
-        profile, governed = await self.store.read(lambda view: (view.facts.profile(), view.facts.governed()))
+        profile, governed, policy = await self.store.read(
+            lambda view: (view.facts.profile(), view.facts.governed(), view.facts.policy())
+        )
         if governed and not self.rulebook.written:
             raise NotAllowed("This database has a policy file. Name it with --config or in MCP_HITL_CONFIG.")
         if profile is Profile.TEAM and self.rulebook.profile is Profile.SOLO:
             raise NotAllowed(
                 'This database belongs to a team, but the policy has profile = "solo". Name the team policy.'
             )
-        if (profile, governed) != (self.rulebook.profile, self.rulebook.written):
-            await self.store.write(self._remember_policy)
+        known = (profile, governed, policy)
+        if known != (self.rulebook.profile, self.rulebook.written, self.rulebook.digest):
+            await self.store.write(partial(self._remember_policy, who=who))
 
     async def check_clock(self) -> None:
         """Compare the computer's clock with the time that it has been running, and go by what people confirmed.
@@ -121,10 +128,14 @@ class Desk:
         if boot is not None:
             await self.store.write(lambda tx: tx.facts.set_boot(boot))
 
-    def _remember_policy(self, tx: Transaction) -> None:
+    def _remember_policy(self, tx: Transaction, who: Principal | None) -> None:
         tx.facts.set_profile(self.rulebook.profile)
         if self.rulebook.written:
             tx.facts.set_governed()
+        was, digest = tx.facts.policy(), self.rulebook.digest
+        if digest is not None and digest != was:
+            tx.facts.set_policy(digest)
+            record(tx, None, PolicyChanged(policy=digest, was=was), begin(tx, self.clock()), who)
 
     async def meet(self, client: Client) -> None:
         """Record that a client is connected, for `doctor`. This has no influence on decisions."""

@@ -9,6 +9,8 @@ from mcp_hitl.desk.transactions.log_entries import instant
 from mcp_hitl.domain.approvals.clients import Acquaintance
 from mcp_hitl.domain.approvals.session import Session
 from mcp_hitl.domain.approvals.stop import Stop
+from mcp_hitl.domain.evidence.chain import Recorded
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.view import View
@@ -43,6 +45,10 @@ class Examination:
     """The first few approvals whose action began and is carried on by nobody, or by a process that is stopped; each
     with the lock that the process held.
     """
+    policy: str | None = None
+    """The digest of the policy file that it was opened with last."""
+    policy_change: Recorded | None = None
+    """The last change of the policy file."""
 
 
 def examine(view: View, clock: Clock | None = None) -> Examination:
@@ -57,6 +63,8 @@ def examine(view: View, clock: Clock | None = None) -> Examination:
         mark=view.facts.mark(),
         profile=view.facts.profile(),
         governed=view.facts.governed(),
+        policy=view.facts.policy(),
+        policy_change=view.log.latest(Event.POLICY_CHANGED.value),
         stops=tuple(view.stops.all()),
         unsettled=tuple(view.sweeps.unsettled(_MOST_UNSETTLED)),
         silent=tuple(view.flows.silent(now)),

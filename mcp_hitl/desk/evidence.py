@@ -186,6 +186,8 @@ def _verify(view: View, effects: Effects, expect: str | None) -> Finding:
             raise Broken("the stored pauses are not those in the log")
         if (fault := view.facts.fault()) is not None:
             raise Broken(fault)
+        if view.facts.policy() != ledger.policy:
+            raise Broken("the stored digest of the policy file is not the one in the log")
     except Broken as broken:
         return Finding(ledger.seq, ledger.head, str(broken))
     except Unreadable as error:

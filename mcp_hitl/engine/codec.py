@@ -3,13 +3,86 @@
 import inspect
 import json
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from functools import lru_cache, partial
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from mcp_hitl.domain.values.canonical import canonical
+from mcp_hitl.domain.values.canonical import JsonObject, canonical
+from mcp_hitl.domain.values.errors import Invalid
+
+_AS_IT_IS: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+def plain(value: object) -> Any:
+    """Return a value as JSON that has all of it. Pydantic writes its secrets as asterisks; here they are what they are.
+
+    Raises:
+        Invalid: JSON loses something, so that another value would come back. The message repeats nothing of it.
+    """
+    try:
+        told = _revealed(to_jsonable_python(value, by_alias=True), _AS_IT_IS.dump_python(value, by_alias=True))
+    except (PydanticSerializationError, UnicodeDecodeError):
+        raise Invalid(f"{_name(value)} cannot be written as JSON. Use types that JSON can carry.") from None
+    _check_whole(value, told)
+    return told
+
+
+def _revealed(told: Any, held: Any) -> object:
+    """Return `told` with the values of the secrets that stand in `held` at the same places."""
+    if isinstance(held, SecretStr | SecretBytes | Secret):
+        return plain(cast("Any", held).get_secret_value())
+    if isinstance(told, dict) and isinstance(held, dict):
+        pairs = zip(cast("dict[str, Any]", told).items(), cast("dict[Any, Any]", held).values(), strict=True)
+        return {name: _revealed(one, other) for (name, one), other in pairs}
+    if isinstance(told, list) and isinstance(held, list | tuple | set | frozenset):
+        return [_revealed(*pair) for pair in zip(cast("list[Any]", told), cast("list[Any]", held), strict=True)]
+    return cast("object", told)
+
+
+def _check_whole(value: Any, told: Any) -> None:
+    """Refuse a model or dataclass that would come back as another one: it has what its JSON does not.
+
+    Raises:
+        Invalid: see `plain`.
+    """
+    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
+        try:
+            whole = _adapter_of(type(value)).validate_json(json.dumps(told)) == value
+        except ValidationError:
+            whole = False
+        if not whole:
+            raise Invalid(
+                f"{_name(value)} would come back as something else, since as JSON it loses or changes a field (one "
+                "that is excluded, private, renamed or written by a serializer). Use types that JSON can carry."
+            )
+    elif isinstance(value, dict) and isinstance(told, dict):
+        held = cast("dict[Any, Any]", value).values()
+        for pair in zip(held, cast("dict[str, Any]", told).values(), strict=True):
+            _check_whole(*pair)
+    elif isinstance(value, list | tuple | set | frozenset) and isinstance(told, list):
+        for pair in zip(cast("list[Any]", value), cast("list[Any]", told), strict=True):
+            _check_whole(*pair)
+
+
+@lru_cache(maxsize=256)
+def _adapter_of(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _name(value: object) -> str:
+    return type(value).__name__
+
+
+def marks(run: Callable[..., Any]) -> JsonObject:
+    """Return the JSON Schema of what a flow's `run` takes, in which secrets are marked `writeOnly`."""
+    try:
+        return _taken(run).json_schema()
+    except PydanticInvalidForJsonSchema:
+        return {}
 
 
 def taken(run: Callable[..., Any], payload: Any) -> Any:
@@ -26,9 +99,9 @@ def _taken(run: Callable[..., Any]) -> TypeAdapter[Any]:
 
 def encoded(value: object) -> str:
     """Return a step's result as JSON that every reader reads alike. Anything else fails inside the step."""
-    plain = to_jsonable_python(value, by_alias=True)
-    canonical(plain, what="the result")
-    return json.dumps(plain, ensure_ascii=False)
+    told = plain(value)
+    canonical(told, what="the result")
+    return json.dumps(told, ensure_ascii=False)
 
 
 def decoded(shape: TypeAdapter[Any], output: str | None) -> Any:

@@ -17,12 +17,11 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 import anyio
 import anyio.to_thread
 from pydantic import TypeAdapter
-from pydantic_core import to_jsonable_python
 
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.flow import JournalEntry, StepState
 from mcp_hitl.domain.values.errors import HitlError
-from mcp_hitl.engine.codec import decoded, encoded, returned, told
+from mcp_hitl.engine.codec import decoded, encoded, plain, returned, told
 from mcp_hitl.engine.journal import Journal
 from mcp_hitl.engine.run_ends import Failed, Place, RunStops, Unknown
 from mcp_hitl.engine.waits import Waits
@@ -123,8 +122,7 @@ class Step:
         """
         with self._journal.stopping():
             place = self._journal.next("wait", name)
-            plain = to_jsonable_python(payload, by_alias=True)
-            return await self._waits.wait_for(place, plain, expires_in=timeout, kind=kind, title=title)
+            return await self._waits.wait_for(place, plain(payload), expires_in=timeout, kind=kind, title=title)
 
     async def report(self, step: str, message: str) -> None:
         """Report the flow's progress; the approval shows it."""

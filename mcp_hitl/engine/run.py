@@ -21,6 +21,7 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import canonical
 from mcp_hitl.domain.values.errors import HitlError, NotAllowed, Unavailable
 from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id
+from mcp_hitl.domain.values.secrets import secrets_in, without
 from mcp_hitl.domain.values.text import one_line
 from mcp_hitl.engine.codec import taken, told
 from mcp_hitl.engine.flow import Flow, Step
@@ -76,6 +77,7 @@ class Run:
         self._flow = flow
         self._make = make
         self._clock = clock
+        self._rulebook = rulebook
         self._journal = Journal(store, claimed.lease, claimed.approval, claimed.journal, clock=clock, rulebook=rulebook)
         self._waits = Waits(
             store, self._journal, rulebook=rulebook, effects=effects, new_id=_new_id, refused=claimed.refused
@@ -112,15 +114,29 @@ class Run:
         try:
             return Outcome(OutcomeState.SUCCEEDED, await self._run())
         except Unknown as error:
-            return Outcome(OutcomeState.UNKNOWN, None, in_words(error))
+            return Outcome(OutcomeState.UNKNOWN, None, self._in_words(error))
         except (RunStops, Unavailable):
             raise
         except Exception as error:
             if not isinstance(error, HitlError | NotApproved):
-                # A traceback of pydantic's would repeat the values that it refused.
-                trace = None if isinstance(error, ValidationError) else error
-                logger.warning("the flow of %s failed: %s", self._claimed.approval.id, told(error), exc_info=trace)
-            return Outcome(OutcomeState.FAILED, None, in_words(error))
+                # A traceback repeats what the error says: the values that pydantic refused, or a secret of the payload.
+                trace = None if isinstance(error, ValidationError) or self._secrets() else error
+                told_of_it = without(self._secrets(), told(error))
+                logger.warning("the flow of %s failed: %s", self._claimed.approval.id, told_of_it, exc_info=trace)
+            return Outcome(OutcomeState.FAILED, None, self._in_words(error))
+
+    def _in_words(self, error: Exception) -> str:
+        """Return an error as the approval shows it, to everybody: no secret of the payload may stand in it."""
+        return without(self._secrets(), in_words(error))
+
+    def _secrets(self) -> set[str]:
+        """Return what is secret in any revision of the payload (THREATS T36)."""
+        approval = self._claimed.approval
+        kind = self._rulebook.kinds.get(approval.kind)
+        if kind is None or not kind.has_secrets:
+            return set()
+        held = [approval.payload, *(part for edit in approval.edits for part in (edit.before, edit.after))]
+        return {secret for payload in held for secret in secrets_in(kind.schema, payload)}
 
     async def _run(self) -> dict[str, Any] | None:
         approval = self._claimed.approval

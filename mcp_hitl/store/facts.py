@@ -30,6 +30,10 @@ class FactReads(Protocol):
         """Return True if this database has ever had a policy file."""
         ...
 
+    def policy(self) -> str | None:
+        """Return the digest of the policy file that this database was opened with last; None if none is recorded."""
+        ...
+
     def profile(self) -> Profile:
         """Return the profile with which this database was opened."""
         ...
@@ -52,6 +56,10 @@ class FactChanges(FactReads, Protocol):
 
     def set_governed(self) -> None:
         """Record that this database has a policy file."""
+        ...
+
+    def set_policy(self, digest: str) -> None:
+        """Record the digest of the policy file."""
         ...
 
     def set_profile(self, profile: Profile) -> None:

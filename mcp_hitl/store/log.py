@@ -34,6 +34,10 @@ class LogReads(Protocol):
         """Return the hash of the entry with this number."""
         ...
 
+    def latest(self, event: str) -> Recorded | None:
+        """Return the newest entry with this event that concerns no particular approval."""
+        ...
+
     def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime, now: datetime) -> int:
         """Return how many entries with one of these events an actor caused on approvals of a kind after `since`.
 

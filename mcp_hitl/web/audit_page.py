@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.web.rendering import page
@@ -28,6 +29,7 @@ class EvidencePages:
             "evidence.html",
             count=entries,
             head=head,
+            policy=await self._desk.read(lambda view: view.log.latest(Event.POLICY_CHANGED.value)),
             database=await self._desk.inbox.database_id(),
             now=self._desk.clock(),
         )

@@ -9,6 +9,8 @@ from starlette.responses import Response
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.seen import Seen
+from mcp_hitl.domain.evidence.chain import Recorded
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.ids import approval_id
 from mcp_hitl.web.descriptions import Row, row
@@ -18,6 +20,8 @@ from mcp_hitl.web.rendering import page
 ON_A_PAGE = 50
 _ON_ITS_WAY = timedelta(minutes=1)
 """A request is as old as its id says, and may be committed that much later: after the list was read."""
+_NEWS = timedelta(days=7)
+"""How long a change of the policy is told above the list."""
 _PERIODS = (7, 30, 90, 365)
 """Days back that the numbers can be of."""
 
@@ -52,6 +56,16 @@ class Lists:
             kinds=_with(await desk.search.pending_kinds(), wanted["kind"]),
             requesters=_with(await desk.search.requesters(), wanted["requester"]),
             stops=await desk.stops.paused(),
+            policy=await self._new_policy(now),
+        )
+
+    async def _new_policy(self, now: datetime) -> Recorded | None:
+        """Return the last change of the policy file while it is news."""
+        changed = await self._desk.read(lambda view: view.log.latest(Event.POLICY_CHANGED.value))
+        return (
+            changed
+            if changed is not None and changed.entry.data.get("was") and now - changed.entry.at < _NEWS
+            else None
         )
 
     async def history(self, request: Request) -> Response:

@@ -46,6 +46,7 @@ def state_findings(found: Found, rulebook: Rulebook) -> list[Finding]:
     examined = found.examination
     return [
         *_policy(examined, rulebook),
+        *_policy_change(examined, rulebook),
         *_clock(examined),
         *_stops(examined),
         *_unsettled(examined),
@@ -69,6 +70,27 @@ def _policy(examined: Examination, rulebook: Rulebook) -> list[Finding]:
             "Every other command refuses to run this way, and the findings about the policy don't describe the one in "
             "force.",
             Mend("in the environment that starts mcp-hitl", "MCP_HITL_CONFIG=/path/to/policy.toml"),
+        )
+    ]
+
+
+def _policy_change(examined: Examination, rulebook: Rulebook) -> list[Finding]:
+    """Ask whether the last change of the policy file was meant: whoever chooses the file chooses who decides."""
+    changed = examined.policy_change
+    if changed is None:
+        return []
+    here = (
+        "It is the one set here."
+        if rulebook.digest == examined.policy
+        else f"Another is set here ({rulebook.digest or 'none'}), and the next command that uses it puts it in force."
+    )
+    return [
+        note(
+            "policy-changed",
+            f"The policy file changed last at {rfc3339(changed.entry.at)}, by {one_line(changed.entry.actor, 100)}. It "
+            f"is {changed.entry.data['policy']} now. {here} Did you do that?",
+            "Any program of this account can open the database with a policy file of its own and approve by its rules.",
+            Mend("if you did not: stop everything, and compare the digest with your file", command=("pause",)),
         )
     ]
 

@@ -26,5 +26,6 @@ class Event(StrEnum):
     RESUMED = "resumed"
     ERASED = "erased"
     CLOCK_RESET = "clock-reset"
+    POLICY_CHANGED = "policy-changed"
     SIGNED_IN = "signed-in"
     SIGNED_OUT = "signed-out"

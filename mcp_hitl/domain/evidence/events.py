@@ -205,6 +205,15 @@ class ClockReset(Fields):
     was: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyChanged(Fields):
+    """The database was opened with another policy file than before: the digests of both files."""
+
+    event: ClassVar[Event] = Event.POLICY_CHANGED
+    policy: str
+    was: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SignedIn(Fields):
     """A session of the inbox began."""
@@ -226,7 +235,7 @@ Result = Succeeded | Failed | Unknown
 Aside = AskedAgain | Reminded | Escalated | CooldownLifted | Progressed | Erased
 Later = Decided | Edited | Ending | Started | Result | Aside
 """What can happen to an approval after it was opened."""
-AuditEvent = Opened | Later | Paused | Resumed | ClockReset | SignedIn | SignedOut
+AuditEvent = Opened | Later | Paused | Resumed | ClockReset | PolicyChanged | SignedIn | SignedOut
 
 _CLASSES: Mapping[Event, type[AuditEvent]] = {one.event: one for one in get_args(AuditEvent)}
 ENDINGS: Mapping[Status, type[Ending]] = {one.status: one for one in get_args(Ending)}

@@ -63,6 +63,9 @@ class Ledger:
         self.paused: dict[str, tuple[str, datetime]] = {}
         """What is paused, by whom and since when; the empty text means everything."""
 
+        self.policy: str | None = None
+        """The digest of the policy file in force; None as long as none is recorded."""
+
     def read(self, entries: Iterable[Recorded], *, expect: str | None = None) -> None:
         """Read the next entries.
 
@@ -102,6 +105,10 @@ class Ledger:
                 self.paused[kind or ""] = entry.actor, entry.at
             case events.Resumed(kind=kind):
                 self.paused.pop(kind or "", None)
+            case events.PolicyChanged() as changed:
+                if changed.was != self.policy:
+                    raise Broken(f"{place} replaces another policy file than the one before it")
+                self.policy = changed.policy
             case events.ClockReset() | events.SignedIn() | events.SignedOut():
                 pass
             case events.Opened() as opened:

@@ -29,6 +29,8 @@ class Rulebook:
     profile: Profile = Profile.SOLO
     written: bool = False
     """True if the rulebook comes from a policy file."""
+    digest: str | None = None
+    """The digest of that file's text: `sha256:` and what `sha256sum` prints."""
 
     def kind_of(self, name: str, definition: str | None) -> Kind | None:
         """Return the kind under which an approval was asked; None if it is unknown here, or defined in another way.

@@ -1,6 +1,6 @@
 """Fields that a kind's schema marks `writeOnly`: shown to the approvers, and nowhere else (THREATS T36)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from mcp_hitl.domain.values.subschemas import walk
@@ -27,6 +27,36 @@ def redacted(schema: Mapping[str, Any], payload: Any) -> Any:
         items = _mapping(schema.get("items"))
         return [redacted(items, item) for item in cast("list[Any]", payload)]
     return payload
+
+
+def secrets_in(schema: Mapping[str, Any], payload: Any) -> set[str]:
+    """Return the texts and numbers at the marked places of a payload."""
+    if schema.get("writeOnly") is True:
+        return set(_leaves(payload))
+    if isinstance(payload, dict):
+        properties = _mapping(schema.get("properties"))
+        held = cast("dict[str, Any]", payload).items()
+        return {one for name, value in held for one in secrets_in(_mapping(properties.get(name)), value)}
+    if isinstance(payload, list):
+        items = _mapping(schema.get("items"))
+        return {one for value in cast("list[Any]", payload) for one in secrets_in(items, value)}
+    return set()
+
+
+def without(secrets: Iterable[str], text: str) -> str:
+    """Return a text in which none of the secrets stands any more."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, REDACTED)
+    return text
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        parts = cast("dict[str, Any]", value).values() if isinstance(value, dict) else cast("list[Any]", value)
+        for part in parts:
+            yield from _leaves(part)
+    elif value not in (None, True, False, ""):
+        yield str(value)
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -37,6 +37,9 @@ class SqliteFacts(FactChanges):
     def governed(self) -> bool:
         return self._fact("governed") == "yes"
 
+    def policy(self) -> str | None:
+        return self._fact("policy") or None
+
     def profile(self) -> Profile:
         return Profile(self._fact("profile"))
 
@@ -58,6 +61,9 @@ class SqliteFacts(FactChanges):
 
     def set_governed(self) -> None:
         self._set_fact("governed", "yes")
+
+    def set_policy(self, digest: str) -> None:
+        self._set_fact("policy", digest)
 
     def set_profile(self, profile: Profile) -> None:
         self._set_fact("profile", profile.value)

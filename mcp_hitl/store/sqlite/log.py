@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.evidence.chain import Entry, Recorded, genesis, hash_of
+from mcp_hitl.domain.evidence.chain import NOWHERE, Entry, Recorded, genesis, hash_of
 from mcp_hitl.domain.values.canonical import canonical
 from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.store import rows
@@ -48,6 +48,10 @@ class SqliteLog(LogChanges):
     def hash_at(self, seq: int) -> str | None:
         row: Any = self._db.execute("SELECT hash FROM audit WHERE seq = ?", (seq,)).fetchone()
         return genesis(self._facts.database_id()) if seq == 0 else row and row[0]
+
+    def latest(self, event: str) -> Recorded | None:
+        found = self._recorded("WHERE approval = ? AND event = ? ORDER BY seq DESC LIMIT 1", (NOWHERE, event))
+        return found[0] if found else None
 
     def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime, now: datetime) -> int:
         row: Any = self._db.execute(

@@ -239,6 +239,8 @@ ALTER TABLE flows ADD COLUMN holder TEXT;  -- the lock that the process holds wh
 INSERT INTO facts VALUES ('boot', '');
 """
 
+_POLICY_FACT = "INSERT INTO facts VALUES ('policy', '');"
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -254,6 +256,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_REQUESTERS_BY_WAY),
     _step(_DEFINITIONS),
     _step(_HOLDERS),
+    _step(_POLICY_FACT),
 )
 """Step n migrates a file from version n to n + 1."""
 
