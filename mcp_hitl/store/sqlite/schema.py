@@ -227,6 +227,23 @@ DROP TABLE sessions;
 ALTER TABLE sessions_now RENAME TO sessions;
 """
 
+_BRANCHES = """
+CREATE TABLE journal_now (
+    flow TEXT NOT NULL REFERENCES flows (id),
+    branch TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    step TEXT NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('claimed', 'done', 'failed')),
+    output TEXT,
+    PRIMARY KEY (flow, branch, position)
+) STRICT, WITHOUT ROWID;
+INSERT INTO journal_now             -- until now the steps of all branches were numbered together
+    SELECT flow, '*', position, step, name, state, output FROM journal;
+DROP TABLE journal;
+ALTER TABLE journal_now RENAME TO journal;
+"""
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -236,7 +253,11 @@ def _step(script: str) -> Callable[["Database"], None]:
     return run
 
 
-MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_step(_FIRST), _step(_SESSIONS_WITH_ASSURANCE))
+MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
+    _step(_FIRST),
+    _step(_SESSIONS_WITH_ASSURANCE),
+    _step(_BRANCHES),
+)
 """Step n migrates a file from version n to n + 1."""
 
 
