@@ -23,6 +23,7 @@ from mcp_hitl.domain.approvals.flow import JournalEntry, StepState
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.engine.codec import decoded, encoded, plain, returned, told
 from mcp_hitl.engine.journal import Journal
+from mcp_hitl.engine.pauses import Pauses
 from mcp_hitl.engine.run_ends import Failed, Place, RunStops, Unknown
 from mcp_hitl.engine.waits import Waits
 from mcp_hitl.store.transaction import Transaction
@@ -49,9 +50,9 @@ class Flow(Generic[Input, Output]):
 class Step:
     """The operations of a flow. Each step has a name, and the journal finds it by its position and name."""
 
-    def __init__(self, journal: Journal, waits: Waits) -> None:
-        """Use the journal and the waits of one flow."""
-        self._journal, self._waits = journal, waits
+    def __init__(self, journal: Journal, waits: Waits, pauses: Pauses) -> None:
+        """Use the journal, the waits and the pauses of one flow."""
+        self._journal, self._waits, self._pauses = journal, waits, pauses
 
     async def do(
         self,
@@ -72,8 +73,8 @@ class Step:
         Raises:
             Unknown: with `at_most_once`, an earlier run was interrupted, or this one raised.
         """
-        with self._journal.stopping():
-            place = self._journal.next("do", name)
+        with self._journal.activity.step():
+            place = await self._journal.next("do", name)
             shape = returned(action)
             if place.entry is not None:
                 return decoded(shape, _output_of(place.entry))
@@ -82,7 +83,7 @@ class Step:
             try:
                 if at_most_once:
                     return await self._once(place, call, shape)
-                output = encoded(await self._retried(call, retries, backoff))
+                output = encoded(await self._retried(place, call, retries, backoff))
             except Failed as failed:
                 self._journal.write_later(place.failed(failed))
                 raise
@@ -92,8 +93,8 @@ class Step:
 
     async def write(self, name: str, action: Callable[..., T], *arguments: Any) -> T:
         """Run `action(transaction, *arguments)` in the transaction that stores the step: both happen or neither."""
-        with self._journal.stopping():
-            place = self._journal.next("write", name)
+        with self._journal.activity.step():
+            place = await self._journal.next("write", name)
             shape = returned(action)
             if place.entry is not None:
                 return decoded(shape, place.entry.output)
@@ -120,25 +121,25 @@ class Step:
         (`"7 days"`) must not be shorter. Every other wait opens an approval of the flow's kind, or of `kind`, which
         expires after `timeout`.
         """
-        with self._journal.stopping():
-            place = self._journal.next("wait", name)
+        with self._journal.activity.step():
+            place = await self._journal.next("wait", name)
             return await self._waits.wait_for(place, plain(payload), expires_in=timeout, kind=kind, title=title)
 
     async def report(self, step: str, message: str) -> None:
         """Report the flow's progress; the approval shows it."""
-        with self._journal.stopping():
-            place = self._journal.next("report", step)
+        with self._journal.activity.step():
+            place = await self._journal.next("report", step)
             if place.entry is None:
                 self._journal.report_later(place, message)
 
     async def sleep(self, name: str, length: str | timedelta) -> None:
         """Continue after this length of time. Restarts do not make it longer."""
-        with self._journal.stopping():
-            await self._journal.sleep(self._journal.next("sleep", name), length)
+        with self._journal.activity.step():
+            await self._pauses.sleep(await self._journal.next("sleep", name), length)
 
-    async def _retried(self, call: Callable[[], Awaitable[T]], retries: int, backoff: float) -> T:
+    async def _retried(self, place: Place, call: Callable[[], Awaitable[T]], retries: int, backoff: float) -> T:
         for attempt in range(retries + 1):
-            await self._journal.check()
+            await self._journal.check(place)
             try:
                 return await call()
             except Failed:
@@ -151,7 +152,7 @@ class Step:
 
     async def _once(self, place: Place, call: Callable[[], Awaitable[T]], shape: TypeAdapter[T]) -> T:
         """Claim the step, run it, and store its result at once."""
-        await self._journal.write(place.claimed(), checked=True)
+        await self._journal.write(place.claimed(), check=place)
         output, result = await self._acted(place, call, shape)
         try:
             await self._journal.write(place.done(output))
@@ -172,7 +173,7 @@ class Step:
             raise Unknown(f"step {place.name!r} raised {told(error)}, and may have acted") from error
         except anyio.get_cancelled_exc_class():
             # By a time limit around the step, or because we stop: then nobody sees this, and the claim says it.
-            self._journal.stop(Unknown(f"step {place.name!r} was cancelled, and may have acted"))
+            self._journal.activity.stop(Unknown(f"step {place.name!r} was cancelled, and may have acted"))
             raise
 
 

@@ -1,13 +1,13 @@
 """The journal of one flow while a process runs it. Every write depends on the lease."""
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
 from typing import TypeVar
 
 import anyio
+import anyio.lowlevel
 
-from mcp_hitl.desk.transactions.log_entries import begin, record
+from mcp_hitl.desk.transactions.log_entries import begin, instant, record
 from mcp_hitl.desk.transactions.redeem import check_usable
 from mcp_hitl.domain.approvals.approval import Approval, Progress
 from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease
@@ -15,10 +15,10 @@ from mcp_hitl.domain.evidence.digests import report_of
 from mcp_hitl.domain.evidence.events import Progressed
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import check_text
-from mcp_hitl.domain.values.durations import duration
-from mcp_hitl.domain.values.errors import Paused, Unavailable
-from mcp_hitl.domain.values.instants import from_ms, to_ms
-from mcp_hitl.engine.run_ends import FlowChanged, Held, Interrupted, LeaseLost, Place, RunStops, Suspended
+from mcp_hitl.domain.values.errors import Paused
+from mcp_hitl.engine.activity import Activity
+from mcp_hitl.engine.branches import ACROSS, Branches, related
+from mcp_hitl.engine.run_ends import FlowChanged, Held, Interrupted, LeaseLost, Place, Suspended
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -46,62 +46,73 @@ class Journal:
         self.lease = lease
         self.approval = approval
         self._store = store
-        self._entries = {entry.position: entry for entry in entries}
+        self._entries = {(entry.branch, entry.position): entry for entry in entries}
+        self._branches = Branches(self._entries)
         self._clock = clock
         self._rulebook = rulebook
-        self._position = 0
         self._later: list[Callable[[Transaction, datetime], None]] = []
-        self._relied_on: list[Approval] = []
-        self._stop: RunStops | Unavailable | None = None
+        self._relied_on: list[tuple[str, Approval]] = []
+        self._waited_for = [entry.output for entry in entries if entry.step == "wait" and entry.output is not None]
+        self.activity = Activity()
 
-    @contextmanager
-    def stopping(self) -> Generator[None]:
-        """Wrap a step: an error that stops the flow stops it permanently, even if its code catches everything."""
-        try:
-            yield
-        except (RunStops, Unavailable) as stop:
-            self.stop(stop)
-            raise
+    def begin(self) -> None:
+        """Make this task the flow's own."""
+        self._branches.begin()
 
-    def stop(self, stop: RunStops | Unavailable) -> None:
-        """Stop the flow permanently, even if its code catches the error. The first error counts."""
-        self._stop = self._stop or stop
+    @property
+    def alone(self) -> bool:
+        """True if the step that goes on is the only one, and nothing has run side by side in this run."""
+        return self.activity.count == 1 and self._branches.none
 
-    def next(self, step: str, name: str) -> Place:
+    async def next(self, step: str, name: str) -> Place:
         """Return the place of the next step.
 
         Raises:
             FlowChanged: the journal has a different step there.
         """
-        if self._stop is not None:
-            raise self._stop
-        position, self._position = self._position, self._position + 1
-        entry = self._entries.get(position)
+        self.activity.go_on()
+        branch, position = self._branches.next()
+        entry = self._entries.get((branch, position))
         if entry is not None and (entry.step, entry.name) != (step, name):
             raise FlowChanged(
                 f"the flow's code changed: step {position + 1} was {entry.step} {entry.name!r} and is {step} {name!r}"
             )
-        return Place(position, step, name, entry)
+        await anyio.lowlevel.checkpoint()  # whatever the code started before this step begins before it acts
+        self.activity.go_on()
+        if self._branches.missing(branch, position):
+            raise FlowChanged(f"the flow's code changed: what ran beside {step} {name!r} does not any more")
+        return Place(branch, position, step, name, entry)
 
-    def finish(self) -> None:
-        """Check that the run reached the end of the journal.
+    async def finish(self) -> None:
+        """Check that the run reached the end of the journal, once no step goes on any more.
 
         Raises:
             FlowChanged: the journal has steps that the code no longer has.
             RunStops, Unavailable: what stopped the run, if its code caught it.
         """
-        if self._stop is not None:
-            raise self._stop
-        if any(position >= self._position for position in self._entries):
+        over = Suspended()
+        stop = self.activity.stop(over)  # what still runs beside it begins no further step
+        await self.activity.over()
+        if stop is not over:
+            raise stop
+        if self._branches.left_over():
             raise FlowChanged("the flow's code changed: it ended before the last steps in its journal")
 
     def went_on(self, place: Place) -> bool:
         """Return True if an earlier run reached a step after this one."""
-        return any(position > place.position for position in self._entries)
+        return self._branches.went_on(place.branch, place.position)
 
-    def rely_on(self, approval: Approval) -> None:
-        """Make later steps depend on this approval: they may act only while it is still valid."""
-        self._relied_on.append(approval)
+    def rely_on(self, place: Place, approval: Approval) -> None:
+        """Make later steps depend on this approval: they may act only while it is still valid.
+
+        Those are the steps of its branch, of what began in it, and of what it began in.
+        """
+        self._relied_on.append((place.branch, approval))
+
+    @property
+    def waited_for(self) -> list[str]:
+        """The ids of the approvals that the flow has waited for, in any run."""
+        return list(self._waited_for)
 
     @property
     def held_back(self) -> bool:
@@ -110,16 +121,24 @@ class Journal:
 
     def key(self, place: Place) -> str:
         """Return the idempotency key of a step."""
-        return f"{self.lease.flow}:{place.position}"
+        return f"{self.lease.flow}:{place.branch.removeprefix(ACROSS)}{place.position}"
 
-    async def check(self) -> None:
+    def now(self) -> datetime:
+        """Return the time."""
+        return self._clock()
+
+    async def look(self, work: Callable[[View, datetime], T]) -> T:
+        """Read something."""
+        return await self._store.read(lambda view: work(view, instant(view, self._clock())))
+
+    async def check(self, place: Place) -> None:
         """Check that a step may act now (THREATS T13, T15, T21).
 
         Raises:
             Held: the emergency stop is on; the flow stays runnable and continues after the stop.
             NotAllowed: the approval is no longer valid.
         """
-        await self._store.read(self.check_in)
+        await self._store.read(lambda view: self.check_in(view, place))
 
     def write_later(self, entry: JournalEntry) -> None:
         """Write an entry together with the next one, before anything else acts."""
@@ -142,12 +161,12 @@ class Journal:
         if self.held_back:
             await self.transact(lambda tx, now: None)
 
-    async def write(self, entry: JournalEntry, *, checked: bool = False) -> None:
-        """Write an entry. With `checked`, the same transaction checks that the step may act."""
+    async def write(self, entry: JournalEntry, *, check: Place | None = None) -> None:
+        """Write an entry. With `check`, the same transaction checks that this step may act."""
 
         def work(tx: Transaction, now: datetime) -> None:
-            if checked:
-                self.check_in(tx)
+            if check is not None:
+                self.check_in(tx, check)
             self.put(tx, entry)
 
         await self.transact(work)
@@ -156,29 +175,12 @@ class Journal:
         """Run `action` and write the entry with its output, in one transaction. Return the action's other result."""
 
         def work(tx: Transaction, now: datetime) -> T:
-            self.check_in(tx)
+            self.check_in(tx, place)
             output, result = action(tx)
             self.put(tx, place.done(output))
             return result
 
         return await self.transact(work)
-
-    async def sleep(self, place: Place, length: str | timedelta) -> None:
-        """Sleep until the time in the journal; if there is none, store the time and sleep until then."""
-        if place.entry is not None and place.entry.output is not None:
-            wake_at = from_ms(int(place.entry.output))
-            if wake_at > self._clock() and await self.transact(lambda tx, now: self._sleep_on(tx, wake_at, now)):
-                raise Suspended
-            return
-        span = duration(length) if isinstance(length, str) else length
-
-        def work(tx: Transaction, now: datetime) -> None:
-            wake_at = now + span
-            self.put(tx, place.done(str(to_ms(wake_at))))
-            self.leave(tx, FlowState.SLEEPING, wake_at)
-
-        await self.transact(work)
-        raise Suspended
 
     async def transact(self, work: Callable[[Transaction, datetime], T]) -> T:
         """Run `work` in a transaction, after the waiting entries. It completes even if the caller is cancelled."""
@@ -195,7 +197,7 @@ class Journal:
                 return await self._store.write(everything)
             raise AssertionError("a shield ends nothing")
         except anyio.get_cancelled_exc_class():
-            self.stop(Interrupted())
+            self.activity.stop(Interrupted())
             raise
         except Exception:
             self._later = later + self._later
@@ -210,9 +212,9 @@ class Journal:
         for earlier in self._later:
             earlier(tx, now)
 
-    def check_in(self, view: View, *approvals: Approval) -> None:
+    def check_in(self, view: View, place: Place, *approvals: Approval) -> None:
         """Make the check of `check` in this view, for these approvals too."""
-        relied_on = (*self._relied_on, *approvals)
+        relied_on = (*(one for branch, one in self._relied_on if related(branch, place.branch)), *approvals)
         try:
             if view.stops.paused(self.lease.kind):
                 raise Held
@@ -220,11 +222,6 @@ class Journal:
                 check_usable(view, approval, self._clock(), self._rulebook)
         except Paused:
             raise Held from None
-
-    def _sleep_on(self, tx: Transaction, wake_at: datetime, now: datetime) -> bool:
-        if wake_at > now:
-            self.leave(tx, FlowState.SLEEPING, wake_at)
-        return wake_at > now
 
     def put(self, tx: Transaction, entry: JournalEntry) -> None:
         """Write an entry in this transaction.
@@ -234,6 +231,8 @@ class Journal:
         """
         if not tx.flows.write_journal(self.lease, entry):
             raise LeaseLost
+        if entry.step == "wait" and entry.output is not None:
+            self._waited_for.append(entry.output)
 
     def leave(self, tx: Transaction, state: FlowState, wake_at: datetime | None = None) -> None:
         """Release the flow in another state.

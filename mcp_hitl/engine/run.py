@@ -26,6 +26,7 @@ from mcp_hitl.domain.values.text import one_line
 from mcp_hitl.engine.codec import taken, told
 from mcp_hitl.engine.flow import Flow, Step
 from mcp_hitl.engine.journal import Journal
+from mcp_hitl.engine.pauses import Pauses
 from mcp_hitl.engine.run_ends import Held, Interrupted, LeaseLost, NotApproved, RunStops, Suspended, Unknown
 from mcp_hitl.engine.waits import Waits
 from mcp_hitl.store.store import Store
@@ -79,8 +80,15 @@ class Run:
         self._clock = clock
         self._rulebook = rulebook
         self._journal = Journal(store, claimed.lease, claimed.approval, claimed.journal, clock=clock, rulebook=rulebook)
+        self._pauses = Pauses(self._journal)
         self._waits = Waits(
-            store, self._journal, rulebook=rulebook, effects=effects, new_id=_new_id, refused=claimed.refused
+            store,
+            self._journal,
+            self._pauses,
+            rulebook=rulebook,
+            effects=effects,
+            new_id=_new_id,
+            refused=claimed.refused,
         )
 
     async def carry_on(self) -> None:
@@ -117,7 +125,8 @@ class Run:
             return Outcome(OutcomeState.UNKNOWN, None, self._in_words(error))
         except (RunStops, Unavailable):
             raise
-        except Exception as error:
+        except Exception as raised:
+            error = _alone(raised)
             if not isinstance(error, HitlError | NotApproved):
                 # A traceback repeats what the error says: the values that pydantic refused, or a secret of the payload.
                 trace = None if isinstance(error, ValidationError) or self._secrets() else error
@@ -142,20 +151,21 @@ class Run:
         approval = self._claimed.approval
         try:
             first = approval.edits[0].before if approval.edits else approval.payload
-            step = Step(self._journal, self._waits)
+            step = Step(self._journal, self._waits, self._pauses)
+            self._journal.begin()
             result = _as_object(await self._make(self._flow).run(taken(self._flow.run, first), step))
         except Exception:
-            self._journal.finish()
+            await self._journal.finish()
             raise
         except anyio.get_cancelled_exc_class():
             if anyio.current_effective_deadline() == -inf:
                 raise  # we stop, or another process has the flow
-            self._journal.finish()
+            await self._journal.finish()
             raise RuntimeError("it was cancelled from inside") from None
         except SystemExit as error:
-            self._journal.finish()
+            await self._journal.finish()
             raise RuntimeError("it tried to end the whole program") from error
-        self._journal.finish()
+        await self._journal.finish()
         return result
 
     def _look_again(self, tx: Transaction) -> None:
@@ -181,6 +191,8 @@ class Run:
                 return
             if approval.status is Status.PENDING:
                 end(tx, approval, Status.CANCELLED, now, reason=outcome.error)
+            for other in self._journal.waited_for:
+                self._take_back(tx, other, now)
             acted = approval.status in {Status.APPROVED, Status.PENDING} or outcome.state is not OutcomeState.FAILED
             if acted:
                 tx.approvals.set_outcome(approval.id, outcome)
@@ -198,9 +210,21 @@ class Run:
             text = f"it ended as {outcome.state.value}, but that could not be recorded: {told(error)}"
             await self._finish(Outcome(OutcomeState.UNKNOWN, None, text))
 
+    def _take_back(self, tx: Transaction, approval_id: str, now: datetime) -> None:
+        """Cancel what a branch still waits for when the flow has ended."""
+        asked = tx.approvals.lock(approval_id) if approval_id != self._claimed.approval.id else None
+        if asked is not None and asked.status is Status.PENDING:
+            end(tx, asked, Status.CANCELLED, now, reason="The flow that asked for it has ended.")
+
 
 def _new_id(now: datetime) -> str:
     return approval_id(now, secrets.randbits(RANDOM_BITS))
+
+
+def _alone(error: Exception) -> Exception:
+    """Return the error in a group of one, as a task group raises it."""
+    inner = cast("ExceptionGroup[Exception]", error).exceptions if isinstance(error, ExceptionGroup) else ()
+    return _alone(inner[0]) if len(inner) == 1 else cast("Exception", error)
 
 
 def _as_object(result: object) -> dict[str, Any] | None:

@@ -55,20 +55,23 @@ class LeaseLost(RunStops):
 
 
 class Place:
-    """The place of a step: its position, its operation, its name, and its journal entry if there is one."""
+    """The place of a step: its branch and position, its operation, its name, and its journal entry if there is one."""
 
-    def __init__(self, position: int, step: str, name: str, entry: JournalEntry | None) -> None:
+    def __init__(self, branch: str, position: int, step: str, name: str, entry: JournalEntry | None) -> None:
         """Make a place in a journal."""
-        self.position, self.step, self.name, self.entry = position, step, name, entry
+        self.branch, self.position, self.step, self.name, self.entry = branch, position, step, name, entry
 
     def claimed(self) -> JournalEntry:
         """Return the journal entry for a step that is about to act."""
-        return JournalEntry(self.position, self.step, self.name, StepState.CLAIMED)
+        return self._made(StepState.CLAIMED, None)
 
     def done(self, output: str | None) -> JournalEntry:
         """Return the journal entry for a step that acted, with this result."""
-        return JournalEntry(self.position, self.step, self.name, StepState.DONE, output)
+        return self._made(StepState.DONE, output)
 
     def failed(self, why: Failed) -> JournalEntry:
         """Return the journal entry for a step that certainly did not act."""
-        return JournalEntry(self.position, self.step, self.name, StepState.FAILED, one_line(str(why), MOST_WHY))
+        return self._made(StepState.FAILED, one_line(str(why), MOST_WHY))
+
+    def _made(self, state: StepState, output: str | None) -> JournalEntry:
+        return JournalEntry(self.position, self.step, self.name, state, output, self.branch)

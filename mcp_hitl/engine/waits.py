@@ -20,6 +20,7 @@ from mcp_hitl.domain.values.errors import Invalid, NotAllowed
 from mcp_hitl.domain.values.instants import in_words
 from mcp_hitl.domain.values.payload import Payload, payload_of
 from mcp_hitl.engine.journal import Journal
+from mcp_hitl.engine.pauses import Pauses
 from mcp_hitl.engine.run_ends import Place, Suspended
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
@@ -61,6 +62,7 @@ class Waits:
         self,
         store: Store,
         journal: Journal,
+        pauses: Pauses,
         *,
         rulebook: Rulebook,
         effects: Effects,
@@ -78,7 +80,9 @@ class Waits:
         self._effects = effects
         self._new_id = new_id
         self._refused = refused
-        self._count = 0
+        self._adopted = journal.approval.id in journal.waited_for
+        """True if a wait for the approval that started the flow has begun."""
+        self._pauses = pauses
 
     async def wait_for(
         self, place: Place, payload: Any, *, expires_in: str | timedelta | None, kind: str | None, title: str | None
@@ -90,19 +94,24 @@ class Waits:
             Held: the emergency stop is on.
             NotAllowed: it was approved but may no longer be used; the step that would act can raise this later, too.
         """
-        first, self._count = self._count == 0, self._count + 1
+        first = place.entry.output == self._journal.approval.id if place.entry is not None else not self._adopted
+        self._adopted = self._adopted or first
         span = duration(expires_in) if isinstance(expires_in, str) else expires_in
         wait = _Wait(place, payload, span, kind, title, first, self._journal.went_on(place))
         self._check(wait)
         if wait.first and self._journal.approval.status is not Status.PENDING:
             return self._resolved(wait)
-        approval = await self._found(wait)
-        if approval is None or approval.status is Status.PENDING:
-            approval = await self._journal.transact(partial(self._reach, wait))
+        approval, released = await self._found(wait), False
+        if approval is None:
+            released = self._journal.alone
+            approval = await self._journal.transact(partial(self._reach, wait, wait.known, release=released))
         if approval.status is Status.PENDING:
-            raise Suspended
+            if released:
+                raise Suspended
+            await self._pauses.until_resolved(approval.id)
+            approval = await self._journal.transact(partial(self._reach, wait, approval.id))
         if approval.status is Status.APPROVED:
-            self._journal.rely_on(approval)
+            self._journal.rely_on(place, approval)
         return approval
 
     def _check(self, wait: _Wait) -> None:
@@ -147,14 +156,16 @@ class Waits:
 
         return await self._store.read(look)
 
-    def _reach(self, wait: _Wait, tx: Transaction, now: datetime) -> Approval:
-        """Return the approval of this place, opened if necessary. Release the flow if it is pending."""
-        if wait.known is not None:
-            approval = locked(tx, wait.known)
+    def _reach(
+        self, wait: _Wait, known: str | None, tx: Transaction, now: datetime, *, release: bool = False
+    ) -> Approval:
+        """Return the approval of this place, opened if necessary. With `release`, release the flow if it is pending."""
+        if known is not None:
+            approval = locked(tx, known)
         else:
             approval = self._adopt(tx, wait, now) if wait.first else self._open(tx, wait, now)
             self._journal.put(tx, wait.place.done(approval.id))
-        if approval.status is Status.PENDING:
+        if approval.status is Status.PENDING and release:
             self._journal.leave(tx, FlowState.WAITING)
         self._check_usable(tx, wait, approval)
         if approval.id == self._journal.approval.id:  # decided while the flow was on its way here
@@ -163,7 +174,7 @@ class Waits:
 
     def _check_usable(self, view: View, wait: _Wait, approval: Approval) -> None:
         if approval.status is Status.APPROVED and not wait.went_on:
-            self._journal.check_in(view, approval)
+            self._journal.check_in(view, wait.place, approval)
 
     def _resolved(self, wait: _Wait) -> Approval:
         """Return the approval that started the flow, in the state in which the claim found it."""
@@ -174,7 +185,7 @@ class Waits:
         if approval.status is Status.APPROVED:
             if self._refused is not None and not wait.went_on:
                 raise self._refused
-            self._journal.rely_on(approval)
+            self._journal.rely_on(wait.place, approval)
         return approval
 
     def _adopt(self, tx: Transaction, wait: _Wait, now: datetime) -> Approval:

@@ -40,7 +40,7 @@ class FlowReads(Protocol):
         ...
 
     def journal(self, flow_id: str) -> list[JournalEntry]:
-        """Return the journal of a flow, in order."""
+        """Return the journal of a flow, each branch in order."""
         ...
 
 
@@ -72,7 +72,7 @@ class FlowChanges(FlowReads, Protocol):
         ...
 
     def wake(self, flow_id: str) -> bool:
-        """Make a waiting flow runnable. Return False if it was not waiting."""
+        """Make a flow runnable that waits or sleeps. Return False if it does neither."""
         ...
 
     def wake_sleepers(self, now: datetime) -> int:

@@ -43,13 +43,15 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One step: its position, its operation (`do`, `write`, …), its name, and its output as JSON."""
+    """One step: its position in its branch, its operation (`do`, `write`, …), its name, and its output as JSON."""
 
     position: int
     step: str
     name: str
     state: StepState
     output: str | None = None
+    branch: str = ""
+    """What ran side by side has branches of its own; see `engine/branches.py`."""
 
 
 LEASE = timedelta(seconds=30)

@@ -62,7 +62,8 @@ class SqliteFlows(FlowChanges):
 
     def journal(self, flow_id: str) -> list[JournalEntry]:
         found = self._db.execute(
-            "SELECT position, step, name, state, output FROM journal WHERE flow = ? ORDER BY position", (flow_id,)
+            "SELECT position, step, name, state, output, branch FROM journal WHERE flow = ? ORDER BY branch, position",
+            (flow_id,),
         )
         return [_entry(row) for row in found]
 
@@ -112,7 +113,8 @@ class SqliteFlows(FlowChanges):
 
     def wake(self, flow_id: str) -> bool:
         done = self._db.execute(
-            "UPDATE flows SET state = 'runnable', wake_at = NULL, lease_until = 0 WHERE id = ? AND state = 'waiting'",
+            "UPDATE flows SET state = 'runnable', wake_at = NULL, lease_until = 0 "
+            "WHERE id = ? AND state IN ('waiting', 'sleeping')",
             (flow_id,),
         )
         return done.rowcount == 1
@@ -133,12 +135,13 @@ class SqliteFlows(FlowChanges):
 
     def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:
         done = self._db.execute(
-            "INSERT INTO journal (flow, position, step, name, state, output) SELECT ?, ?, ?, ?, ?, ? "
+            "INSERT INTO journal (flow, branch, position, step, name, state, output) SELECT ?, ?, ?, ?, ?, ?, ? "
             "WHERE EXISTS (SELECT 1 FROM flows WHERE id = ? AND epoch = ? AND state = 'runnable') "
-            "ON CONFLICT (flow, position) DO UPDATE SET state = excluded.state, output = excluded.output "
+            "ON CONFLICT (flow, branch, position) DO UPDATE SET state = excluded.state, output = excluded.output "
             "WHERE journal.state = 'claimed'",
             (
                 lease.flow,
+                entry.branch,
                 entry.position,
                 entry.step,
                 entry.name,
@@ -153,7 +156,7 @@ class SqliteFlows(FlowChanges):
 
 @reading
 def _entry(row: Any) -> JournalEntry:
-    return JournalEntry(row[0], row[1], row[2], StepState(row[3]), row[4])
+    return JournalEntry(row[0], row[1], row[2], StepState(row[3]), row[4], row[5])
 
 
 def _of_code(kinds: Collection[str]) -> str:

@@ -241,6 +241,23 @@ INSERT INTO facts VALUES ('boot', '');
 
 _POLICY_FACT = "INSERT INTO facts VALUES ('policy', '');"
 
+_BRANCHES = """
+CREATE TABLE journal_now (
+    flow TEXT NOT NULL REFERENCES flows (id),
+    branch TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    step TEXT NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('claimed', 'done', 'failed')),
+    output TEXT,
+    PRIMARY KEY (flow, branch, position)
+) STRICT, WITHOUT ROWID;
+INSERT INTO journal_now             -- until now the steps of all branches were numbered together
+    SELECT flow, '*', position, step, name, state, output FROM journal;
+DROP TABLE journal;
+ALTER TABLE journal_now RENAME TO journal;
+"""
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -257,6 +274,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_DEFINITIONS),
     _step(_HOLDERS),
     _step(_POLICY_FACT),
+    _step(_BRANCHES),
 )
 """Step n migrates a file from version n to n + 1."""
 

@@ -168,7 +168,6 @@ async def test_a_sleeper_wakes_when_its_time_has_come(store: Store) -> None:
     assert held is not None
     await store.write(lambda tx: tx.flows.leave(held, FlowState.SLEEPING, wake_at=MUCH_LATER))
     assert await store.read(lambda view: view.flows.next_wake(dict.fromkeys(KINDS))) == MUCH_LATER
-    assert await store.write(lambda tx: tx.flows.wake("flw_1")) is False
     assert await store.write(lambda tx: tx.flows.wake_sleepers(MUCH_LATER - timedelta(milliseconds=1))) == 0
     assert await store.write(lambda tx: tx.flows.wake_sleepers(MUCH_LATER)) == 1
     assert await store.write(lambda tx: tx.flows.wake_sleepers(MUCH_LATER)) == 0
@@ -184,6 +183,16 @@ async def test_t06_a_flow_is_runnable_only_for_the_code_that_its_approval_names(
     assert held is not None and await store.write(lambda tx: tx.flows.leave(held, FlowState.DONE))
     assert await store.read(lambda view: view.flows.next_wake({"expense": "sha256:other"})) is None
     assert await store.read(lambda view: view.flows.next_wake({"expense": "sha256:mine"})) == START
+
+
+async def test_a_sleeper_is_woken_earlier_by_an_approval_that_it_waits_for_too(store: Store) -> None:
+    await a_flow(store)
+    held = await claimed(store)
+    assert held is not None
+    await store.write(lambda tx: tx.flows.leave(held, FlowState.SLEEPING, wake_at=MUCH_LATER))
+    assert await store.write(lambda tx: tx.flows.wake("flw_1")) is True
+    assert await store.write(lambda tx: tx.flows.wake("flw_1")) is False
+    assert await runnable(store) == ["flw_1"]
 
 
 async def test_the_next_wake_is_that_of_a_sleeper_or_the_end_of_a_lease(store: Store) -> None:

@@ -1,0 +1,80 @@
+"""What goes on in one run of a flow: the steps that act now, and what has stopped the run."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import anyio
+import anyio.lowlevel
+
+from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.engine.run_ends import RunStops
+
+_CALM = 10
+"""The turns of the event loop after which what the code has started must have begun its first step."""
+
+
+class Activity:
+    """The steps of one run that go on at the same time. One that waits for a person or a time does not go on."""
+
+    def __init__(self) -> None:
+        """Nothing goes on yet."""
+        self.count = 0
+        self._began = 0
+        self._changed = anyio.Event()
+        self._stop: RunStops | Unavailable | None = None
+
+    @contextmanager
+    def step(self) -> Generator[None]:
+        """Wrap a step: an error that stops the flow stops it permanently, even if its code catches everything."""
+        self._go(1)
+        try:
+            yield
+        except (RunStops, Unavailable) as stop:
+            self.stop(stop)
+            raise
+        finally:
+            self._go(-1)
+
+    @contextmanager
+    def resting(self) -> Generator[None]:
+        """Wrap the part of a step in which it only waits."""
+        self._go(-1)
+        try:
+            yield
+        finally:
+            self._go(1)
+
+    def stop(self, stop: RunStops | Unavailable) -> RunStops | Unavailable:
+        """Stop the flow permanently, even if its code catches the error. Return the first error, which counts."""
+        self._stop = self._stop or stop
+        self._note()
+        return self._stop
+
+    def go_on(self) -> None:
+        """Raise what has stopped the flow, if anything has."""
+        if self._stop is not None:
+            raise self._stop
+
+    async def calm(self) -> None:
+        """Return when no step goes on and none begins for some turns of the event loop, or the flow has stopped."""
+        turns = 0
+        while turns < _CALM and self._stop is None:
+            began = self._began
+            if self.count:
+                await self._changed.wait()
+            await anyio.lowlevel.checkpoint()
+            turns = turns + 1 if began == self._began and not self.count else 0
+
+    async def over(self) -> None:
+        """Return when no step goes on any more."""
+        while self.count:
+            await self._changed.wait()
+
+    def _go(self, more: int) -> None:
+        self.count += more
+        self._began += more > 0
+        self._note()
+
+    def _note(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
