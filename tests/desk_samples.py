@@ -167,6 +167,9 @@ class WatchedStore:
     async def changed(self) -> None:
         await self._store.changed()
 
+    def gone(self) -> str | None:
+        return self._store.gone()
+
     def hold(self, name: str) -> bool:
         return self._store.hold(name)
 

@@ -14,7 +14,8 @@ from starlette.routing import Mount
 
 from mcp_hitl import __version__
 from mcp_hitl.cli.command_line import command_line
-from mcp_hitl.cli.running import DONE, REFUSED
+from mcp_hitl.cli.lost_database import ending_without, exit_code
+from mcp_hitl.cli.running import REFUSED
 from mcp_hitl.cli.workspace import Workspace, shared_key, workspace
 from mcp_hitl.config import Settings
 from mcp_hitl.domain.policy.principal import LOOPBACK
@@ -39,17 +40,18 @@ _LAST_WORDS_SECONDS = 0.3
 
 async def stdio(settings: Settings) -> int:
     """Serve one client on stdin and stdout as the operating-system user, and the inbox."""
-    ended = True
+    ended, code = True, REFUSED
     async with workspace(settings) as place:
         server = _server(place, always(place.user))
-        async with serve(place.desk), anyio.create_task_group() as tasks:
+        async with serve(place.desk), ending_without(place.store), anyio.create_task_group() as tasks:
             tasks.start_soon(_inbox_beside, place)
             ended = await serve_stdio(server)
             tasks.cancel_scope.cancel()
+        code = exit_code(place.store)
     if not ended:
         # Everything that was told is committed, and the database is closed.
-        os._exit(DONE)
-    return DONE
+        os._exit(code)
+    return code
 
 
 async def http(settings: Settings, host: str, port: int) -> int:
@@ -63,11 +65,16 @@ async def http(settings: Settings, host: str, port: int) -> int:
     from mcp_hitl.web.host import keep_address
     from mcp_hitl.web.sign_in import link
 
-    started = False
+    started, ended = False, REFUSED
     async with workspace(settings) as place:
         server = _server(place, always(LOOPBACK))
         inbox = Inbox(place.desk, key=shared_key(place), how=how_to_sign_in(settings))
-        async with serve(place.desk), inbox.open(), anyio.create_task_group() as tasks:
+        async with (
+            serve(place.desk),
+            ending_without(place.store),
+            inbox.open(),
+            anyio.create_task_group() as tasks,
+        ):
             # A terminal is where its person is; a file of a log is not.
             code = await place.desk.inbox.offer_link(place.user) if sys.stderr.isatty() else None
 
@@ -77,7 +84,8 @@ async def http(settings: Settings, host: str, port: int) -> int:
 
             started = await serve_http(server, host, port, ready=ready, inbox=inbox)
             tasks.cancel_scope.cancel()
-    return DONE if started else REFUSED
+        ended = exit_code(place.store)
+    return ended if started else REFUSED
 
 
 async def serve_http(

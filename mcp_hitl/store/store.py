@@ -38,6 +38,7 @@ class Store(Protocol):
 
         Raises:
             Unavailable: nothing was changed; the database stayed locked, or the disk is full.
+            Uncertain: it is not known whether anything was changed.
         """
         ...
 
@@ -47,6 +48,13 @@ class Store(Protocol):
 
     async def changed(self) -> None:
         """Wait until somebody may have committed since the last call, in this process or another."""
+        ...
+
+    def gone(self) -> str | None:
+        """Return what happened if this is not the database any more that others find where we opened it; else None.
+
+        Then reads and writes raise `Unavailable`, until it is back.
+        """
         ...
 
     def hold(self, name: str) -> bool:

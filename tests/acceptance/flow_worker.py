@@ -118,6 +118,9 @@ class Mortal:
     async def changed(self) -> None:
         await self._store.changed()
 
+    def gone(self) -> str | None:
+        return self._store.gone()
+
     def hold(self, name: str) -> bool:
         return self._store.hold(name)
 

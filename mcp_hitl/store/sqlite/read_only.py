@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.connection import APPLICATION_ID, BUSY_SECONDS, check_version, version_of
+from mcp_hitl.store.sqlite.place import refuse_second_name
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 from mcp_hitl.store.view import View
@@ -21,6 +22,7 @@ def glance(path: Path, work: Callable[[View], T]) -> T:
     Raises:
         Unavailable: it cannot be read, is not our database, or is older or newer than this program.
     """
+    refuse_second_name(path)
     # Read-only, SQLite leaves a log that a crash has left as it is, but makes one where there is none, and cannot take
     # it away again.
     mode = "ro" if path.with_name(path.name + "-wal").exists() else "rw"
