@@ -10,6 +10,7 @@ import anyio
 
 from mcp_hitl.desk.approvals import Approvals
 from mcp_hitl.desk.context import Clock, Context
+from mcp_hitl.desk.copies import Copies
 from mcp_hitl.desk.decisions import Decisions
 from mcp_hitl.desk.search import Search
 from mcp_hitl.desk.sign_in import InboxAccess
@@ -65,6 +66,7 @@ class Desk:
         self.decisions = Decisions(at)
         self.search = Search(at)
         self.stops = Stops(at)
+        self.copies = Copies(at)
         self.inbox = InboxAccess(at)
 
     @property
@@ -102,6 +104,8 @@ class Desk:
     async def check_policy(self) -> None:
         """Refuse to use a database without its policy file, or a team's database with a solo policy.
 
+        Every program calls this first. If an older copy of the database was put back, that is recorded here too.
+
         Raises:
             NotAllowed: the database needs a policy file, or a team policy.
         """
@@ -114,6 +118,7 @@ class Desk:
             )
         if (profile, governed) != (self.rulebook.profile, self.rulebook.written):
             await self.store.write(self._remember_policy)
+        await self.copies.notice()
 
     def _remember_policy(self, tx: Transaction) -> None:
         tx.facts.set_profile(self.rulebook.profile)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from mcp_hitl.desk.copies import older
 from mcp_hitl.desk.transactions.log_entries import instant
 from mcp_hitl.domain.approvals.clients import Acquaintance
 from mcp_hitl.domain.approvals.session import Session, Whereabouts
@@ -31,6 +32,8 @@ class Examination:
     open_kinds: Mapping[str, int]
     clients: tuple[Acquaintance, ...]
     """The most recent client first."""
+    older: int | None = None
+    """The last entry known before an older copy was put back, if nobody has confirmed that; 0 if nobody knows it."""
     inbox: Whereabouts | None = None
     """The inbox's present or last address, even if no process serves it."""
     sessions: tuple[Session, ...] = ()
@@ -50,5 +53,6 @@ def examine(view: View, clock: datetime) -> Examination:
         open_kinds=view.sweeps.open_kinds(),
         clients=tuple(view.clients.all()),
         inbox=view.facts.inbox(),
+        older=older(view),
         sessions=tuple(session for session in view.sessions.all() if now < session.until),
     )

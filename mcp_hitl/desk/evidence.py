@@ -177,6 +177,8 @@ def _verify(view: View, effects: Effects, expect: str | None) -> Finding:
         _check_every(view, ledger, effects)
         if {stop.kind or "": (stop.by, stop.at) for stop in view.stops.all()} != ledger.paused:
             raise Broken("the stored pauses are not those in the log")
+        if view.facts.restored() != ledger.restored:
+            raise Broken("the stored state of a restored copy is not the one in the log")
     except Broken as broken:
         return Finding(ledger.seq, ledger.head, str(broken))
     except Unreadable as error:

@@ -26,6 +26,13 @@ class FactReads(Protocol):
         """Return the profile with which this database was opened."""
         ...
 
+    def restored(self) -> int | None:
+        """Return the last entry that was known before an older copy was put back; None once a person has confirmed it.
+
+        It is 0 if nobody knows.
+        """
+        ...
+
     def inbox(self) -> Whereabouts | None:
         """Return the inbox's address, as recorded by the process that served it last."""
         ...
@@ -44,6 +51,10 @@ class FactChanges(FactReads, Protocol):
 
     def set_profile(self, profile: Profile) -> None:
         """Record the profile of this database."""
+        ...
+
+    def set_restored(self, known: int | None) -> None:
+        """Record that an older copy was put back, or that a person has confirmed it."""
         ...
 
     def set_inbox(self, where: Whereabouts | None) -> None:

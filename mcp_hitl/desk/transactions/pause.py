@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from mcp_hitl.desk.transactions.log_entries import begin, record
+from mcp_hitl.desk.transactions.log_entries import begin, notice_older_copy, record
 from mcp_hitl.domain.evidence.events import ClockReset, Paused, Resumed
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.instants import rfc3339
@@ -32,6 +32,7 @@ def reset_clock(tx: Transaction, who: Principal, clock: datetime) -> datetime:
 
     Use it after a clock ran far ahead and was corrected; until then, approvals with a `valid_for` count as used up.
     """
+    notice_older_copy(tx, clock)
     mark = tx.facts.mark()
     tx.facts.remember(clock)
     record(tx, None, ClockReset(was=rfc3339(mark)), clock, who)

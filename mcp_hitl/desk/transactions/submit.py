@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from mcp_hitl.desk.transactions.end import decide_by_rule
 from mcp_hitl.desk.transactions.kind_effects import Effects
-from mcp_hitl.desk.transactions.log_entries import begin, record
+from mcp_hitl.desk.transactions.log_entries import begin, is_stopped, record
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.evidence.digests import rules_of, wording_of
 from mcp_hitl.domain.evidence.event_names import Event
@@ -67,7 +67,7 @@ def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, requester:
     used_up = rule.max_per_day is not None and (
         tx.requesters.count_ruled(requester, kind.name, rule.name, now - _DAY) >= rule.max_per_day
     )
-    return Judgement(None, None, judgement.policy) if used_up or tx.stops.paused(kind.name) else judgement
+    return Judgement(None, None, judgement.policy) if used_up or is_stopped(tx, kind.name) else judgement
 
 
 def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Rulebook, effects: Effects) -> Approval:

@@ -44,6 +44,7 @@ def state_findings(found: Found, rulebook: Rulebook) -> list[Finding]:
     examined = found.examination
     return [
         *_policy(examined, rulebook),
+        *_older_copy(examined),
         *_clock(examined),
         *_stops(examined),
         *_unsettled(examined),
@@ -66,6 +67,20 @@ def _policy(examined: Examination, rulebook: Rulebook) -> list[Finding]:
             "Every other command refuses to run this way, and the findings about the policy don't describe the one in "
             "force.",
             Mend("in the environment that starts mcp-hitl", "MCP_HITL_CONFIG=/path/to/policy.toml"),
+        )
+    ]
+
+
+def _older_copy(examined: Examination) -> list[Finding]:
+    if examined.older is None:
+        return []
+    return [
+        unsafe(
+            "older-copy",
+            "An older copy of this database was put back, and nobody has confirmed it.",
+            "It does not know what was used since it was made. Until somebody confirms it, nothing is decided, "
+            "redeemed or run; afterwards, an approval that was used could be used again.",
+            Mend("after you have found out what was used since", command=("restore", "--confirm")),
         )
     ]
 

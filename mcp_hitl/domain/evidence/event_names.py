@@ -26,5 +26,7 @@ class Event(StrEnum):
     RESUMED = "resumed"
     ERASED = "erased"
     CLOCK_RESET = "clock-reset"
+    RESTORED = "restored"
+    RESTORE_CONFIRMED = "restore-confirmed"
     SIGNED_IN = "signed-in"
     SIGNED_OUT = "signed-out"

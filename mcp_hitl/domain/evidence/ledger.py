@@ -59,6 +59,8 @@ class Ledger:
         self.approvals: dict[str, Told] = {}
         self.paused: dict[str, tuple[str, datetime]] = {}
         """What is paused, by whom and since when; the empty text means everything."""
+        self.restored: int | None = None
+        """The last entry that was known before an older copy was put back, until a person has confirmed it."""
 
     def read(self, entries: Iterable[Recorded], *, expect: str | None = None) -> None:
         """Read the next entries.
@@ -99,6 +101,10 @@ class Ledger:
                 self.paused[kind or ""] = entry.actor, entry.at
             case events.Resumed(kind=kind):
                 self.paused.pop(kind or "", None)
+            case events.Restored(known=known):
+                self.restored = known or 0
+            case events.RestoreConfirmed():
+                self.restored = None
             case events.ClockReset() | events.SignedIn() | events.SignedOut():
                 pass
             case events.Opened() as opened:

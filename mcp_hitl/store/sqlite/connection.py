@@ -57,7 +57,7 @@ def prepare(path: Path) -> None:
     try:
         _use_wal(db)
         if version_of(db) < len(MIGRATIONS):
-            _migrate(db)
+            migrate(db)
         check_version(db)
     except sqlite3.Error as error:
         raise Unavailable(f"The database {path} cannot be used: {error}.") from error
@@ -113,7 +113,8 @@ def check_version(db: sqlite3.Connection) -> None:
         )
 
 
-def _migrate(db: sqlite3.Connection) -> None:
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the schema to this program's version."""
     # Imported late: it takes as long as everything else that a command of the terminal needs.
     from sqlite_utils import Database
 

@@ -37,6 +37,10 @@ class SqliteFacts(FactChanges):
     def profile(self) -> Profile:
         return Profile(self._fact("profile"))
 
+    def restored(self) -> int | None:
+        value = self._fact("restored")
+        return None if not value else int(value) if value.isdecimal() else 0
+
     def inbox(self) -> Whereabouts | None:
         row: Any = self._db.execute("SELECT value FROM facts WHERE name = 'inbox'").fetchone()
         address, _, port = row[0].partition(" ")
@@ -54,6 +58,9 @@ class SqliteFacts(FactChanges):
 
     def set_profile(self, profile: Profile) -> None:
         self._set_fact("profile", profile.value)
+
+    def set_restored(self, known: int | None) -> None:
+        self._set_fact("restored", "" if known is None else str(known))
 
     def set_inbox(self, where: Whereabouts | None) -> None:
         value = "" if where is None else f"{where.address} {_FREE if where.free else _NAMED}"

@@ -227,6 +227,8 @@ DROP TABLE sessions;
 ALTER TABLE sessions_now RENAME TO sessions;
 """
 
+_RESTORED = "INSERT INTO facts VALUES ('restored', '');"
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -236,7 +238,11 @@ def _step(script: str) -> Callable[["Database"], None]:
     return run
 
 
-MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_step(_FIRST), _step(_SESSIONS_WITH_ASSURANCE))
+MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
+    _step(_FIRST),
+    _step(_SESSIONS_WITH_ASSURANCE),
+    _step(_RESTORED),
+)
 """Step n migrates a file from version n to n + 1."""
 
 

@@ -68,6 +68,11 @@ class SqliteStore:
         """See `Store.scrub`."""
         return self.gone() is None and await anyio.to_thread.run_sync(scrub, self.path)
 
+    async def back_up(self, file: Path) -> tuple[int, str]:
+        """See `Store.back_up`."""
+        self._place.check()
+        return await anyio.to_thread.run_sync(self._copy, file)
+
     async def changed(self) -> None:
         """See `Store.changed`. It sees this process's commits at once, and others' within `WATCH_SECONDS`."""
         event = anyio.Event()
@@ -126,6 +131,12 @@ class SqliteStore:
 
             self._locks = Locks(self.path)
         return self._locks
+
+    def _copy(self, file: Path) -> tuple[int, str]:
+        # Imported late: few processes ever make a copy.
+        from mcp_hitl.store.sqlite.copies import back_up
+
+        return back_up(self.path, file)
 
     def _announce(self) -> None:
         self._commits += 1

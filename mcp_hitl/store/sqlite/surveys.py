@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.connection import check_version, connect
+from mcp_hitl.store.sqlite.kept_head import KeptHead
 from mcp_hitl.store.sqlite.place import Place
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 
@@ -79,9 +80,11 @@ class _Survey(Generic[T]):
             db.end_when(lambda: self._ended)
             try:
                 db.execute("PRAGMA query_only = ON")
+                view = SqliteTransaction(db)
+                view.log.kept = KeptHead(self._place.path).read()
                 db.execute("BEGIN")
                 check_version(db)
-                result = self._work(SqliteTransaction(db))
+                result = self._work(view)
             except sqlite3.Error as error:
                 raise _closed() if self._ended else Unavailable(f"The database cannot be read now: {error}.") from error
         self._place.check()

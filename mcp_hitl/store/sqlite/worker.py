@@ -19,6 +19,7 @@ from mcp_hitl.store.sqlite import connection
 from mcp_hitl.store.sqlite.commit import commit, undo
 from mcp_hitl.store.sqlite.connection import check_version, connect
 from mcp_hitl.store.sqlite.errors import told, unavailable
+from mcp_hitl.store.sqlite.kept_head import Head, KeptHead
 from mcp_hitl.store.sqlite.place import Place
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 
@@ -48,6 +49,8 @@ class DatabaseThread(threading.Thread):
         super().__init__(name=f"mcp-hitl {'writer' if writes else 'reader'}", daemon=True)
         self._db = connect(place.path)
         self._place = place
+        self._kept = KeptHead(place.path)
+        self._kept_before: Head | None = None
         self._db.execute(f"PRAGMA busy_timeout = {_SLICE_MS}")
         if not writes:
             self._db.execute("PRAGMA query_only = ON")
@@ -129,6 +132,8 @@ class DatabaseThread(threading.Thread):
     def _start_transaction(self) -> None:
         started = time.monotonic()
         while True:
+            # First: what is kept after the snapshot was taken need not be in it.
+            self._tx.log.kept = self._kept_before = self._kept.read()
             try:
                 self._db.execute(self._begin)
                 check_version(self._db)
@@ -151,7 +156,10 @@ class DatabaseThread(threading.Thread):
             self._db.execute("ROLLBACK" if failed else "COMMIT")
             self._place.check()
             return
+        head = self._tx.head_to_keep()
         commit(self._db)
+        if head is not None:
+            self._kept.keep(head, after=self._kept_before)
         if self._committed is not None:
             self._committed()
         self._place.check_committed()
