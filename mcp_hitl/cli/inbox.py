@@ -17,6 +17,7 @@ import click
 
 from mcp_hitl.cli import terminal
 from mcp_hitl.cli.command_line import command_line
+from mcp_hitl.cli.lost_database import ending_without, exit_code
 from mcp_hitl.cli.running import DONE, REFUSED, run
 from mcp_hitl.cli.workspace import Workspace, settings_of, shared_key, workspace
 from mcp_hitl.config import Location, Settings, default_database
@@ -75,7 +76,7 @@ def inbox(context: click.Context, approval_id: str | None, printed: bool, signed
             _remove_left_pages(place.settings.database)
             wanted = _Wanted(printed, approval_id and (await place.desk.approvals.get(place.user, approval_id)).id)
             address = place.desk.inbox.address or await _serve(place, wanted)
-            return DONE if address is None else await _enter(place, address, wanted)
+            return exit_code(place.store) if address is None else await _enter(place, address, wanted)
 
     run(main)
 
@@ -137,7 +138,7 @@ async def _serve(place: Workspace, wanted: _Wanted) -> Origin | None:
             terminal.say("Another process is about to serve the inbox. Waiting for it …")
 
     with anyio.CancelScope() as until_stopped, on_signals(until_stopped.cancel):
-        async with serve(place.desk):
+        async with serve(place.desk), ending_without(place.store):
             await host_inbox(place.desk, pages, ready=ready, elsewhere=elsewhere)
     for task in opening:
         task.cancel()

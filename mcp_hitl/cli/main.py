@@ -14,6 +14,7 @@ from mcp_hitl.cli.workspace import settings_of
 
 _COMMANDS = {
     "audit": ("audit",),
+    "back_up": ("backup", "restore"),
     "completion": ("completion",),
     "decide": ("approve", "cancel", "edit", "lift", "reject"),
     "doctor": ("doctor",),

@@ -16,7 +16,8 @@ from starlette.routing import BaseRoute, Route
 
 from mcp_hitl import __version__
 from mcp_hitl.cli.command_line import command_line
-from mcp_hitl.cli.running import DONE, REFUSED
+from mcp_hitl.cli.lost_database import ending_without, exit_code
+from mcp_hitl.cli.running import REFUSED
 from mcp_hitl.cli.workspace import Workspace, shared_key, workspace
 from mcp_hitl.config import Settings
 from mcp_hitl.domain.policy.principal import LOOPBACK
@@ -38,17 +39,18 @@ _LAST_WORDS_SECONDS = 0.3
 
 async def stdio(settings: Settings) -> int:
     """Serve one client on stdin and stdout as the operating-system user, and the inbox."""
-    ended = True
+    ended, code = True, REFUSED
     async with workspace(settings) as place:
         server = _server(place, always(place.user))
-        async with serve(place.desk), anyio.create_task_group() as tasks:
+        async with serve(place.desk), ending_without(place.store), anyio.create_task_group() as tasks:
             tasks.start_soon(_inbox_beside, place)
             ended = await serve_stdio(server)
             tasks.cancel_scope.cancel()
+        code = exit_code(place.store)
     if not ended:
         # Everything that was told is committed, and the database is closed.
-        os._exit(DONE)
-    return DONE
+        os._exit(code)
+    return code
 
 
 async def http(settings: Settings, host: str, port: int) -> int:
@@ -58,10 +60,10 @@ async def http(settings: Settings, host: str, port: int) -> int:
             f"The host must be one of {', '.join(HOSTS)}: there is no sign-in for MCP, so on another address anybody "
             "could ask and answer."
         )
-    started = False
+    started, ended = False, REFUSED
     async with workspace(settings) as place:
         server = _server(place, always(LOOPBACK))
-        async with serve(place.desk), anyio.create_task_group() as tasks:
+        async with serve(place.desk), ending_without(place.store), anyio.create_task_group() as tasks:
 
             def ready(endpoint: Origin) -> None:
                 words = _Words(place, endpoint, tasks)
@@ -69,7 +71,8 @@ async def http(settings: Settings, host: str, port: int) -> int:
 
             started = await serve_http(server, host, port, ready=ready, routes=[_way_to_the_inbox(place)])
             tasks.cancel_scope.cancel()
-    return DONE if started else REFUSED
+        ended = exit_code(place.store)
+    return ended if started else REFUSED
 
 
 async def serve_http(

@@ -10,6 +10,7 @@ import anyio
 
 from mcp_hitl.desk.approvals import Approvals
 from mcp_hitl.desk.context import Context
+from mcp_hitl.desk.copies import Copies
 from mcp_hitl.desk.decisions import Decisions
 from mcp_hitl.desk.search import Search
 from mcp_hitl.desk.sign_in import InboxAccess
@@ -63,6 +64,7 @@ class Desk:
         self.decisions = Decisions(at)
         self.search = Search(at)
         self.stops = Stops(at)
+        self.copies = Copies(at)
         self.inbox = InboxAccess(at)
 
     @property
@@ -101,6 +103,7 @@ class Desk:
         """Refuse to use a database without its policy file, or a team's database with a solo policy.
 
         If it is opened with another policy file than the last time, that becomes an entry of the log, by `who`.
+        Every program calls this first. If an older copy of the database was put back, that is recorded here too.
 
         Raises:
             NotAllowed: the database needs a policy file, or a team policy.
@@ -117,6 +120,7 @@ class Desk:
         known = (profile, governed, policy)
         if known != (self.rulebook.profile, self.rulebook.written, self.rulebook.digest):
             await self.store.write(partial(self._remember_policy, who=who))
+        await self.copies.notice()
 
     async def check_clock(self) -> None:
         """Compare the computer's clock with the time that it has been running, and go by what people confirmed.

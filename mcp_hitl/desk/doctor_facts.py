@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mcp_hitl.desk.copies import older
 from mcp_hitl.desk.timekeeping import Clock, told_by
 from mcp_hitl.desk.transactions.log_entries import instant
 from mcp_hitl.domain.approvals.clients import Acquaintance
@@ -35,6 +36,8 @@ class Examination:
     open_kinds: Mapping[str, int]
     clients: tuple[Acquaintance, ...]
     """The most recent client first."""
+    older: int | None = None
+    """The last entry known before an older copy was put back, if nobody has confirmed that; 0 if nobody knows it."""
     inbox: Origin | None = None
     """The inbox's present or last address, even if no process serves it."""
     leap: timedelta = timedelta()
@@ -71,5 +74,6 @@ def examine(view: View, clock: Clock | None = None) -> Examination:
         open_kinds=view.sweeps.open_kinds(),
         clients=tuple(view.clients.all()),
         inbox=view.facts.inbox(),
+        older=older(view),
         sessions=tuple(session for session in view.sessions.all() if now < session.until),
     )

@@ -188,6 +188,8 @@ def _verify(view: View, effects: Effects, expect: str | None) -> Finding:
             raise Broken(fault)
         if view.facts.policy() != ledger.policy:
             raise Broken("the stored digest of the policy file is not the one in the log")
+        if view.facts.restored() != ledger.restored:
+            raise Broken("the stored state of a restored copy is not the one in the log")
     except Broken as broken:
         return Finding(ledger.seq, ledger.head, str(broken))
     except Unreadable as error:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mcp_hitl.domain.approvals.statistics import Numbers
 
 MOST_COUNTED = 1_000
-_STOPPING = frozenset({Event.PAUSED, Event.RESUMED})
+_STOPPING = frozenset({Event.PAUSED, Event.RESUMED, Event.RESTORED, Event.RESTORE_CONFIRMED})
 MOST_SEARCHED = 10_000
 """The most approvals that one search checks; the next page continues from there."""
 MOST_NAMED = 100

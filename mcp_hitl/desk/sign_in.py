@@ -8,6 +8,7 @@ import anyio
 
 from mcp_hitl.desk.context import Context
 from mcp_hitl.desk.transactions.log_entries import begin, instant, record
+from mcp_hitl.desk.transactions.sign_out import shut_out
 from mcp_hitl.domain.approvals.session import LINK_LIFE, SESSION_LIFE, LinkEnd, Session
 from mcp_hitl.domain.evidence import events
 from mcp_hitl.domain.evidence.chain import NOWHERE
@@ -172,14 +173,7 @@ class InboxAccess:
         return await self._at.store.read(lambda view: view.facts.inbox())
 
     def _shut_out(self, tx: Transaction, who: Principal | None) -> int:
-        now = begin(tx, self._at.clock())
-        tx.sessions.drop_outdated(now)
-        ended, links = tx.sessions.shut_out()
-        for session in ended:
-            record(tx, None, events.SignedOut(person=session.who.id), now, who)
-        if links:  # told even where nobody was signed in: somebody may be waiting for one to be used
-            record(tx, None, events.SignedOut(links=links), now, who)
-        return len(ended)
+        return shut_out(tx, who, begin(tx, self._at.clock()))
 
 
 def digest(secret: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mcp_hitl.config import KEY, Settings, default_database
 from mcp_hitl.doctor.findings.files import Access, Role, Storage
 from mcp_hitl.store.sqlite.files import key_file
+from mcp_hitl.store.sqlite.place import beside
 
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs")
 
@@ -16,7 +17,10 @@ _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "gluste
 def storage(settings: Settings, account: str) -> Storage:
     """Examine the files of the database, the policy file and their folders, if they exist. `account` is ours."""
     file = settings.database.file
-    named = [] if file is None else [(Role.DATABASE, file), (Role.KEY, key_file(file))]
+    named: list[tuple[Role, Path]] = []
+    if file is not None:
+        file = Path(os.path.realpath(file))
+        named = [(Role.DATABASE, file), (Role.KEY, key_file(file)), (Role.HEAD, beside(file, ".head"))]
     named += [(Role.POLICY, settings.policy)] if settings.policy else []
     there = [(role, Path(os.path.realpath(path))) for role, path in named]
     folders = dict.fromkeys((Role.FOLDER, folder) for _, path in there for folder in path.parents)

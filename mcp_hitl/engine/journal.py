@@ -7,7 +7,7 @@ from typing import TypeVar
 import anyio
 import anyio.lowlevel
 
-from mcp_hitl.desk.transactions.log_entries import begin, instant, record
+from mcp_hitl.desk.transactions.log_entries import begin, instant, is_stopped, record
 from mcp_hitl.desk.transactions.redeem import check_usable
 from mcp_hitl.domain.approvals.approval import Approval, Progress
 from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease
@@ -216,7 +216,7 @@ class Journal:
         """Make the check of `check` in this view, for these approvals too."""
         relied_on = (*(one for branch, one in self._relied_on if related(branch, place.branch)), *approvals)
         try:
-            if view.stops.paused(self.lease.kind):
+            if is_stopped(view, self.lease.kind):
                 raise Held
             for approval in relied_on:
                 check_usable(view, approval, self._clock(), self._rulebook)

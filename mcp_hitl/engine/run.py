@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from mcp_hitl.desk.transactions.end import end
 from mcp_hitl.desk.transactions.kind_effects import Effects
-from mcp_hitl.desk.transactions.log_entries import begin, record
+from mcp_hitl.desk.transactions.log_entries import begin, is_stopped, record
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import ENDED_AS, JournalEntry, Lease
 from mcp_hitl.domain.evidence.events import result_of
@@ -177,7 +177,7 @@ class Run:
         now = begin(tx, self._clock())
         self._journal.write_held_back(tx, now)
         lease = self._claimed.lease
-        tx.flows.release(lease, now if tx.stops.paused(lease.kind) else now + _LOOK_AGAIN)
+        tx.flows.release(lease, now if is_stopped(tx, lease.kind) else now + _LOOK_AGAIN)
 
     async def _finish(self, outcome: Outcome) -> None:
         def work(tx: Transaction) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from mcp_hitl.desk.transactions.kind_effects import Effects
-from mcp_hitl.desk.transactions.log_entries import instant
+from mcp_hitl.desk.transactions.log_entries import instant, is_stopped
 from mcp_hitl.desk.transactions.redeem import check_valid
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.flow import Lease
@@ -33,7 +33,7 @@ class Runner:
     """Runs the flows of the kinds that this process knows. Any number of processes may do this at the same time."""
 
     name = "the flows"
-    wakes_on: Collection[Event] = RESOLVING | {Event.OPENED, Event.RESUMED}
+    wakes_on: Collection[Event] = RESOLVING | {Event.OPENED, Event.RESUMED, Event.RESTORE_CONFIRMED}
     """After these events there may be something to run. A regular check finds the flows that became due by time."""
     seconds = 1.0
 
@@ -175,5 +175,5 @@ def _readable(view: View, approval_id: str) -> Approval | None:
 
 
 def _going(view: View, kinds: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return those kinds, with their code, that are not paused."""
-    return {kind: code for kind, code in kinds.items() if not view.stops.paused(kind)}
+    """Return those kinds, with their code, that are not stopped."""
+    return {kind: code for kind, code in kinds.items() if not is_stopped(view, kind)}

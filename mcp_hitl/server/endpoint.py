@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from mcp_hitl.desk.copies import older
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.server.app import ApprovalServer
@@ -22,9 +23,12 @@ def http_app(server: ApprovalServer, hosts: Sequence[str], routes: Sequence[Base
 
     async def readyz(request: Request) -> Response:
         try:
-            await server.desk.read(lambda view: view.facts.profile())
+            held = await server.desk.read(older) is not None
         except HitlError as error:
             return JSONResponse({"status": "unavailable", "message": str(error)}, status_code=503)
+        if held:
+            message = "An older copy of the database was put back. Nothing acts until a person confirms it."
+            return JSONResponse({"status": "held", "message": message}, status_code=503)
         return JSONResponse({"status": "ok"})
 
     named = [Origin("http", host, 80) for host in hosts]

@@ -38,6 +38,13 @@ class FactReads(Protocol):
         """Return the profile with which this database was opened."""
         ...
 
+    def restored(self) -> int | None:
+        """Return the last entry that was known before an older copy was put back; None once a person has confirmed it.
+
+        It is 0 if nobody knows.
+        """
+        ...
+
     def boot(self) -> Boot | None:
         """Return the start of the computer on which the database was used last."""
         ...
@@ -64,6 +71,10 @@ class FactChanges(FactReads, Protocol):
 
     def set_profile(self, profile: Profile) -> None:
         """Record the profile of this database."""
+        ...
+
+    def set_restored(self, known: int | None) -> None:
+        """Record that an older copy was put back, or that a person has confirmed it."""
         ...
 
     def set_boot(self, boot: Boot) -> None:

@@ -30,6 +30,10 @@ class LogReads(Protocol):
         """Return the `seq` and hash of the newest audit entry; 0 and the genesis hash if there is none."""
         ...
 
+    def lost(self) -> tuple[int, str] | None:
+        """Return the newest `seq` and hash that were kept outside the database, if the chain lacks them; else None."""
+        ...
+
     def hash_at(self, seq: int) -> str | None:
         """Return the hash of the entry with this number."""
         ...
@@ -55,4 +59,8 @@ class LogChanges(LogReads, Protocol):
 
     def append(self, entry: Entry) -> None:
         """Append to the audit log."""
+        ...
+
+    def accept_loss(self) -> None:
+        """Take the chain as it is from now on, whatever was kept outside the database."""
         ...

@@ -8,6 +8,7 @@ from mcp_hitl.config.location import Location
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.domain.values.text import visible
 from mcp_hitl.store.store import Store
+from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
 
 T = TypeVar("T")
@@ -38,6 +39,20 @@ def glance(location: Location, work: Callable[[View], T]) -> T | None:
         return read_only.glance(file, work) if file.exists() else None
     except OSError as error:
         raise Unavailable(f"{visible(str(location))} cannot be reached: {error.strerror}.") from error
+
+
+def put_back(location: Location, copy: Path, work: Callable[[Transaction], T]) -> tuple[T, Path | None]:
+    """Replace what is in a database by a copy, in which `work` has changed what it has to, in one step.
+
+    Return what `work` returned; and where the database is now that was there, if it was too damaged to be replaced.
+
+    Raises:
+        Invalid: `copy` is no intact copy of a database of ours.
+        Unavailable: the database is in use, or cannot be written. Nothing was changed.
+    """
+    from mcp_hitl.store.sqlite.copies import put_back
+
+    return put_back(_file_of(location), copy, work)
 
 
 def is_held(location: Location, name: str) -> bool:

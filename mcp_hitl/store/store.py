@@ -6,6 +6,7 @@ its changes are undone.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from mcp_hitl.store.transaction import Transaction
@@ -38,6 +39,7 @@ class Store(Protocol):
 
         Raises:
             Unavailable: nothing was changed; the database stayed locked, or the disk is full.
+            Uncertain: it is not known whether anything was changed.
         """
         ...
 
@@ -45,8 +47,24 @@ class Store(Protocol):
         """Remove all traces of erased contents from the files. Return False if that cannot be done now."""
         ...
 
+    async def back_up(self, file: Path) -> tuple[int, str]:
+        """Write a consistent copy to `file`. Return the `seq` and hash of its newest audit entry.
+
+        Raises:
+            Invalid: the file exists, or cannot be made.
+            Unavailable: the database cannot be copied this way.
+        """
+        ...
+
     async def changed(self) -> None:
         """Wait until somebody may have committed since the last call, in this process or another."""
+        ...
+
+    def gone(self) -> str | None:
+        """Return what happened if this is not the database any more that others find where we opened it; else None.
+
+        Then reads and writes raise `Unavailable`, until it is back.
+        """
         ...
 
     def hold(self, name: str) -> bool:

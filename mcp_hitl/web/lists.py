@@ -56,6 +56,7 @@ class Lists:
             kinds=_with(await desk.search.pending_kinds(), wanted["kind"]),
             requesters=_with(await desk.search.requesters(), wanted["requester"]),
             stops=await desk.stops.paused(),
+            older_copy=await desk.copies.older() is not None,
             policy=await self._new_policy(now),
         )
 

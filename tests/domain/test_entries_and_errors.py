@@ -60,6 +60,7 @@ def test_what_people_wrote_is_held_as_a_digest() -> None:
         (errors.TooMany, "too_many"),
         (errors.Paused, "paused"),
         (errors.Unavailable, "unavailable"),
+        (errors.Uncertain, "uncertain"),
     ],
 )
 def test_an_error_has_its_stable_code_and_sentence(error: type[errors.HitlError], code: str) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.evidence.chain import NOWHERE, SYSTEM, Entry
-from mcp_hitl.domain.evidence.events import AuditEvent
+from mcp_hitl.domain.evidence.events import AuditEvent, Restored
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.clock import present
@@ -18,11 +18,16 @@ GRAIN = timedelta(seconds=1)
 
 
 def begin(tx: Transaction, clock: datetime) -> datetime:
-    """Return the instant of this transaction, and raise the latest recorded instant to it."""
+    """Return the instant of this transaction, and raise the latest recorded instant to it.
+
+    If an older copy of the database was put back, that is recorded first.
+    """
     mark = tx.facts.mark()
     if clock >= mark + GRAIN:
         tx.facts.remember(clock)
-    return present(clock, mark)
+    now = present(clock, mark)
+    notice_older_copy(tx, now)
+    return now
 
 
 def instant(view: View, clock: datetime) -> datetime:
@@ -54,6 +59,14 @@ def record(
     )
 
 
+def notice_older_copy(tx: Transaction, now: datetime) -> None:
+    """Record that the chain lacks its newest head, so that nothing acts until a person confirms it (THREATS T43)."""
+    lost = tx.log.lost()
+    if lost is not None and tx.facts.restored() != lost[0]:
+        tx.facts.set_restored(lost[0])
+        record(tx, None, Restored(known=lost[0], head=lost[1]), now)
+
+
 def locked(tx: Transaction, approval_id: str) -> Approval:
     """Return the approval, locked until the commit.
 
@@ -76,11 +89,26 @@ def check_open(approval: Approval, now: datetime) -> None:
         raise AlreadyResolved(f"{verdict_line(approval, now)}. That is final; nothing was changed.")
 
 
+def is_older_copy(view: View) -> bool:
+    """Return True if an older copy of the database was put back, and nobody has confirmed it (THREATS T43)."""
+    return view.facts.restored() is not None or view.log.lost() is not None
+
+
+def is_stopped(view: View, kind: str) -> bool:
+    """Return True if nothing may be decided, redeemed or run: an emergency stop, or an older copy (T15, T43)."""
+    return view.stops.paused(kind) or is_older_copy(view)
+
+
 def check_running(view: View, kind: str) -> None:
-    """Refuse while the emergency stop is on (THREATS T15).
+    """Refuse while `is_stopped`.
 
     Raises:
-        Paused: it is on for this kind or for everything.
+        Paused: the message says why.
     """
+    if is_older_copy(view):
+        raise Paused(
+            "An older copy of this database was put back: nothing is decided, redeemed or run until a person confirms "
+            "at a terminal that it may be used."
+        )
     if view.stops.paused(kind):
         raise Paused("The emergency stop is on: nothing is decided, redeemed or run until somebody resumes it.")

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from mcp_hitl.desk.transactions.log_entries import begin, record
+from mcp_hitl.desk.transactions.log_entries import begin, notice_older_copy, record
 from mcp_hitl.domain.evidence.events import ClockReset, Paused, Resumed
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.clock import Boot
@@ -34,6 +34,7 @@ def reset_clock(tx: Transaction, who: Principal, clock: datetime, boot: Boot | N
     Use it after a clock ran far ahead and was corrected; until then, approvals with a `valid_for` count as used up. Or
     use it after a clock was put right by a leap ahead, which is not believed until then. `boot` is what follows.
     """
+    notice_older_copy(tx, clock)
     mark = tx.facts.mark()
     tx.facts.remember(clock)
     if boot is not None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from mcp_hitl.desk.transactions.asker import Asker
 from mcp_hitl.desk.transactions.end import decide_by_rule
 from mcp_hitl.desk.transactions.kind_effects import Effects
-from mcp_hitl.desk.transactions.log_entries import begin, record
+from mcp_hitl.desk.transactions.log_entries import begin, is_stopped, record
 from mcp_hitl.desk.transactions.rights import defined_otherwise
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.evidence.digests import rules_of, wording_of
@@ -69,7 +69,7 @@ def hold_or_decide(tx: Transaction, judgement: Judgement, kind: Kind, asker: Ask
     used_up = rule.max_per_day is not None and (
         asker.count_ruled(kind.name, rule.name, now - _DAY, now) >= rule.max_per_day
     )
-    return Judgement(None, None, judgement.policy) if used_up or tx.stops.paused(kind.name) else judgement
+    return Judgement(None, None, judgement.policy) if used_up or is_stopped(tx, kind.name) else judgement
 
 
 def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Rulebook, effects: Effects) -> Approval:

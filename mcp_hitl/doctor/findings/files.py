@@ -13,6 +13,7 @@ class Role(StrEnum):
 
     DATABASE = "database"
     KEY = "key"
+    HEAD = "head"
     POLICY = "policy"
     FOLDER = "folder"
 
@@ -58,6 +59,7 @@ _WRITE = {
     Role.DATABASE: "Any account on this machine can write an approval into it, and the action is taken; only "
     "`audit verify` detects this, afterwards.",
     Role.KEY: "Anyone who can write it chooses the key, and can forge the sealed state of a form.",
+    Role.HEAD: "Anyone who can write it can hide that an older copy of the database was put back.",
     Role.POLICY: "Anyone who can write it decides who approves: a rule that approves everything is four lines long.",
     Role.FOLDER: "Anyone who can put files there can replace one of ours, or add a journal next to the database "
     "that rewrites it.",
@@ -65,6 +67,7 @@ _WRITE = {
 _OWNED = {
     Role.DATABASE: "Its owner can write an approval into it, and the action is taken.",
     Role.KEY: "Its owner can forge the sealed state of a form.",
+    Role.HEAD: "Its owner can hide that an older copy of the database was put back.",
     Role.POLICY: "Its owner decides who approves.",
     Role.FOLDER: "Its owner can replace our file with another one.",
 }

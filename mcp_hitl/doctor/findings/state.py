@@ -47,6 +47,7 @@ def state_findings(found: Found, rulebook: Rulebook) -> list[Finding]:
     return [
         *_policy(examined, rulebook),
         *_policy_change(examined, rulebook),
+        *_older_copy(examined),
         *_clock(examined),
         *_stops(examined),
         *_unsettled(examined),
@@ -91,6 +92,20 @@ def _policy_change(examined: Examination, rulebook: Rulebook) -> list[Finding]:
             f"is {changed.entry.data['policy']} now. {here} Did you do that?",
             "Any program of this account can open the database with a policy file of its own and approve by its rules.",
             Mend("if you did not: stop everything, and compare the digest with your file", command=("pause",)),
+        )
+    ]
+
+
+def _older_copy(examined: Examination) -> list[Finding]:
+    if examined.older is None:
+        return []
+    return [
+        unsafe(
+            "older-copy",
+            "An older copy of this database was put back, and nobody has confirmed it.",
+            "It does not know what was used since it was made. Until somebody confirms it, nothing is decided, "
+            "redeemed or run; afterwards, an approval that was used could be used again.",
+            Mend("after you have found out what was used since", command=("restore", "--confirm")),
         )
     ]
 

@@ -27,5 +27,7 @@ class Event(StrEnum):
     ERASED = "erased"
     CLOCK_RESET = "clock-reset"
     POLICY_CHANGED = "policy-changed"
+    RESTORED = "restored"
+    RESTORE_CONFIRMED = "restore-confirmed"
     SIGNED_IN = "signed-in"
     SIGNED_OUT = "signed-out"

@@ -214,6 +214,22 @@ class PolicyChanged(Fields):
     was: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored(Fields):
+    """An older copy of the database was put back. `known` and `head` are the last entry known before, if it is lost."""
+
+    event: ClassVar[Event] = Event.RESTORED
+    known: int | None = None
+    head: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreConfirmed(Fields):
+    """A person confirmed that what the older copy says may be acted on."""
+
+    event: ClassVar[Event] = Event.RESTORE_CONFIRMED
+
+
 @dataclass(frozen=True, slots=True)
 class SignedIn(Fields):
     """A session of the inbox began."""
@@ -235,7 +251,9 @@ Result = Succeeded | Failed | Unknown
 Aside = AskedAgain | Reminded | Escalated | CooldownLifted | Progressed | Erased
 Later = Decided | Edited | Ending | Started | Result | Aside
 """What can happen to an approval after it was opened."""
-AuditEvent = Opened | Later | Paused | Resumed | ClockReset | PolicyChanged | SignedIn | SignedOut
+AuditEvent = (
+    Opened | Later | Paused | Resumed | ClockReset | PolicyChanged | Restored | RestoreConfirmed | SignedIn | SignedOut
+)
 
 _CLASSES: Mapping[Event, type[AuditEvent]] = {one.event: one for one in get_args(AuditEvent)}
 ENDINGS: Mapping[Status, type[Ending]] = {one.status: one for one in get_args(Ending)}

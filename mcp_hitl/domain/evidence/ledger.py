@@ -62,6 +62,8 @@ class Ledger:
         self.approvals: dict[str, Told] = {}
         self.paused: dict[str, tuple[str, datetime]] = {}
         """What is paused, by whom and since when; the empty text means everything."""
+        self.restored: int | None = None
+        """The last entry that was known before an older copy was put back, until a person has confirmed it."""
 
         self.policy: str | None = None
         """The digest of the policy file in force; None as long as none is recorded."""
@@ -109,6 +111,10 @@ class Ledger:
                 if changed.was != self.policy:
                     raise Broken(f"{place} replaces another policy file than the one before it")
                 self.policy = changed.policy
+            case events.Restored(known=known):
+                self.restored = known or 0
+            case events.RestoreConfirmed():
+                self.restored = None
             case events.ClockReset() | events.SignedIn() | events.SignedOut():
                 pass
             case events.Opened() as opened:

@@ -62,3 +62,9 @@ class Unavailable(HitlError):
     """The store or this program could not handle the request; nothing was changed, and the caller may try again."""
 
     code = "unavailable"
+
+
+class Uncertain(Unavailable):
+    """It is not known whether the change was made. The caller has to look before repeating the request."""
+
+    code = "uncertain"

@@ -13,6 +13,7 @@ from mcp_hitl.domain.values.errors import (
     Paused,
     TooMany,
     Unavailable,
+    Uncertain,
 )
 
 STATUS: Mapping[type[HitlError], int] = {
@@ -25,4 +26,5 @@ STATUS: Mapping[type[HitlError], int] = {
     Paused: 409,
     TooMany: 429,
     Unavailable: 503,
+    Uncertain: 503,
 }

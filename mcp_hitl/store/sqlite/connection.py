@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.files import make_private
+from mcp_hitl.store.sqlite.place import refuse_second_name
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
 
 C = TypeVar("C", bound=sqlite3.Connection)
@@ -28,7 +29,10 @@ def connect(path: Path, sort: type[C] = sqlite3.Connection) -> C:
         Unavailable: the file cannot be opened, or is not a database.
     """
     try:
-        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=sort)
+        there = f"{path.absolute().as_uri()}?mode=rw"  # never in place of a file that is gone
+        db = sqlite3.connect(
+            there, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=sort
+        )
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA secure_delete = ON")  # what is erased is gone from the file too
@@ -45,6 +49,7 @@ def prepare(path: Path) -> None:
     """
     _refuse_what_is_not_ours(path)
     try:
+        refuse_second_name(path)
         make_private(path)
     except OSError as error:
         raise Unavailable(f"The database {path} cannot be created: {error.strerror or error}.") from error
@@ -52,7 +57,7 @@ def prepare(path: Path) -> None:
     try:
         _use_wal(db)
         if version_of(db) < len(MIGRATIONS):
-            _migrate(db)
+            migrate(db)
         check_version(db)
     except sqlite3.Error as error:
         raise Unavailable(f"The database {path} cannot be used: {error}.") from error
@@ -108,7 +113,8 @@ def check_version(db: sqlite3.Connection) -> None:
         )
 
 
-def _migrate(db: sqlite3.Connection) -> None:
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the schema to this program's version."""
     # Imported late: it takes as long as everything else that a command of the terminal needs.
     from sqlite_utils import Database
 

@@ -43,6 +43,10 @@ class SqliteFacts(FactChanges):
     def profile(self) -> Profile:
         return Profile(self._fact("profile"))
 
+    def restored(self) -> int | None:
+        value = self._fact("restored")
+        return None if not value else int(value) if value.isdecimal() else 0
+
     def boot(self) -> Boot | None:
         boot_id, _, at = self._fact("boot").partition(" ")
         return Boot(boot_id, from_ms(int(at))) if at else None
@@ -67,6 +71,9 @@ class SqliteFacts(FactChanges):
 
     def set_profile(self, profile: Profile) -> None:
         self._set_fact("profile", profile.value)
+
+    def set_restored(self, known: int | None) -> None:
+        self._set_fact("restored", "" if known is None else str(known))
 
     def set_boot(self, boot: Boot) -> None:
         self._set_fact("boot", f"{boot.id} {to_ms(boot.at)}")

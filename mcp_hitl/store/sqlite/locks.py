@@ -1,5 +1,6 @@
 """Locks that one process at a time can hold. The system releases them when the process ends, however it ends."""
 
+import os
 import sys
 from itertools import count
 from pathlib import Path
@@ -54,7 +55,7 @@ class Locks:
 
 def held_beside(database: Path, name: str) -> bool:
     """Return True if a process holds the lock `name`. The database need not be open, and no file is created."""
-    path = _beside(database, name)
+    path = _beside(Path(os.path.realpath(database)), name)
     return path.exists() and _is_locked(path)
 
 

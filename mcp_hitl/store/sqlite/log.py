@@ -19,11 +19,13 @@ class SqliteLog(LogChanges):
     """`LogChanges` on SQLite."""
 
     def __init__(self, db: sqlite3.Connection, facts: FactReads) -> None:
-        """Use `db`."""
+        """Use `db`. `kept` is the head that was kept beside the file before the transaction began."""
         self._db = db
+        self.kept: tuple[int, str] | None = None
         self._facts = facts
         self._head: tuple[int, str] | None = None
-        """Remembered within one transaction."""
+        self._contained: tuple[int, str] | None = None
+        """A kept head that is in the chain. Both are remembered within one transaction."""
 
     def entries(self, approval_id: str) -> list[Recorded]:
         return self._recorded("WHERE approval = ? ORDER BY seq", (approval_id,))
@@ -44,6 +46,11 @@ class SqliteLog(LogChanges):
             row: Any = self._db.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
             self._head = (0, genesis(self._facts.database_id())) if row is None else (row[0], row[1])
         return self._head
+
+    def lost(self) -> tuple[int, str] | None:
+        if self._contained != self.kept and self.kept is not None and self.hash_at(self.kept[0]) == self.kept[1]:
+            self._contained = self.kept
+        return None if self._contained == self.kept else self.kept
 
     def hash_at(self, seq: int) -> str | None:
         row: Any = self._db.execute("SELECT hash FROM audit WHERE seq = ?", (seq,)).fetchone()
@@ -74,10 +81,13 @@ class SqliteLog(LogChanges):
         self._db.execute(_INSERT, (seq, *rows.entry_row(entry), data.decode(), previous, digest))
         self._head = (seq, digest)
 
+    def accept_loss(self) -> None:
+        self.kept = None
+
     def _recorded(self, where: str, values: tuple[Any, ...]) -> list[Recorded]:
         found = self._db.execute(f"SELECT {rows.ENTRY} FROM audit {where}", values)
         return [rows.recorded_of(row) for row in found]
 
     def forget(self) -> None:
         """Forget what was remembered."""
-        self._head = None
+        self._head = self._contained = None

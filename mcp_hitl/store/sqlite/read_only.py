@@ -1,5 +1,6 @@
 """Reads a database without changing anything: it creates no file, removes no access right, migrates no schema."""
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -8,6 +9,8 @@ from typing import TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.connection import APPLICATION_ID, BUSY_SECONDS, check_version, version_of
+from mcp_hitl.store.sqlite.kept_head import KeptHead
+from mcp_hitl.store.sqlite.place import refuse_second_name
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 from mcp_hitl.store.view import View
@@ -21,6 +24,7 @@ def glance(path: Path, work: Callable[[View], T]) -> T:
     Raises:
         Unavailable: it cannot be read, is not our database, or is older or newer than this program.
     """
+    refuse_second_name(path)
     # Read-only, SQLite leaves a log that a crash has left as it is, but makes one where there is none, and cannot take
     # it away again.
     mode = "ro" if path.with_name(path.name + "-wal").exists() else "rw"
@@ -28,12 +32,14 @@ def glance(path: Path, work: Callable[[View], T]) -> T:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)) as db:
             db.isolation_level = None
             db.execute("PRAGMA query_only = ON")
+            view = SqliteTransaction(db)
+            view.log.kept = KeptHead(Path(os.path.realpath(path))).read()
             db.execute("BEGIN")
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise Unavailable(f"{path} is not a database of mcp-hitl.")
             check_version(db)
             if version_of(db) < len(MIGRATIONS):
                 raise Unavailable(f"The database {path} is older than this program; its next use brings it up to date.")
-            return work(SqliteTransaction(db))
+            return work(view)
     except sqlite3.Error as error:
         raise Unavailable(f"The database {path} cannot be read: {error}.") from error

@@ -258,6 +258,8 @@ DROP TABLE journal;
 ALTER TABLE journal_now RENAME TO journal;
 """
 
+_RESTORED = "INSERT INTO facts VALUES ('restored', '');"
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -275,6 +277,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_HOLDERS),
     _step(_POLICY_FACT),
     _step(_BRANCHES),
+    _step(_RESTORED),
 )
 """Step n migrates a file from version n to n + 1."""
 

@@ -13,6 +13,7 @@ import anyio.to_thread
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.connection import connect, prepare, scrub
 from mcp_hitl.store.sqlite.files import shared_key
+from mcp_hitl.store.sqlite.place import Place
 from mcp_hitl.store.sqlite.surveys import Surveys
 from mcp_hitl.store.sqlite.worker import DatabaseThread
 from mcp_hitl.store.transaction import Transaction
@@ -36,17 +37,20 @@ class SqliteStore:
         Raises:
             Unavailable: it cannot be opened or created, is not a database, or belongs to a newer version.
         """
-        prepare(path)
-        self.path = path
-        self._watch = connect(path)
+        self._place = Place(path)
+        self.path = self._place.path
+        prepare(self.path)
+        self._watch = connect(self.path)
+        self._data_version()  # from now on the log and its index last as long as we do
+        self._place.remember()
         self._seen = self._version()
-        self._commits = 0
-        self._commits_seen = 0
+        self._commits: int = 0
+        self._commits_seen: int = 0
         self._sleeper: tuple[asyncio.AbstractEventLoop, anyio.Event] | None = None
-        self._writer = DatabaseThread(path, writes=True, committed=self._announce)
-        self._reader = DatabaseThread(path, writes=False)
+        self._writer = DatabaseThread(self._place, writes=True, committed=self._announce)
+        self._reader = DatabaseThread(self._place, writes=False)
         self._locks: Locks | None = None
-        self._surveys = Surveys(path)
+        self._surveys = Surveys(self._place)
 
     async def read(self, work: Callable[[View], T]) -> T:
         """See `Store.read`."""
@@ -62,19 +66,28 @@ class SqliteStore:
 
     async def scrub(self) -> bool:
         """See `Store.scrub`."""
-        return await anyio.to_thread.run_sync(scrub, self.path)
+        return self.gone() is None and await anyio.to_thread.run_sync(scrub, self.path)
+
+    async def back_up(self, file: Path) -> tuple[int, str]:
+        """See `Store.back_up`."""
+        self._place.check()
+        return await anyio.to_thread.run_sync(self._copy, file)
 
     async def changed(self) -> None:
         """See `Store.changed`. It sees this process's commits at once, and others' within `WATCH_SECONDS`."""
         event = anyio.Event()
         self._sleeper = (asyncio.get_running_loop(), event)
         try:
-            while self._commits == self._commits_seen and self._version() == self._seen:
+            while self._version() == self._seen and self._commits == self._commits_seen:
                 with anyio.move_on_after(WATCH_SECONDS):
                     await event.wait()
         finally:
             self._sleeper = None
         self._commits_seen, self._seen = self._commits, self._version()
+
+    def gone(self) -> str | None:
+        """See `Store.gone`."""
+        return self._place.gone()
 
     def hold(self, name: str) -> bool:
         """See `Store.hold`."""
@@ -126,6 +139,12 @@ class SqliteStore:
             self._locks = Locks(self.path)
         return self._locks
 
+    def _copy(self, file: Path) -> tuple[int, str]:
+        # Imported late: few processes ever make a copy.
+        from mcp_hitl.store.sqlite.copies import back_up
+
+        return back_up(self.path, file)
+
     def _announce(self) -> None:
         self._commits += 1
         sleeper = self._sleeper
@@ -135,6 +154,10 @@ class SqliteStore:
                 loop.call_soon_threadsafe(event.set)
 
     def _version(self) -> int:
+        self._place.check()
+        return self._data_version()
+
+    def _data_version(self) -> int:
         try:
             return self._watch.execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.Error as error:

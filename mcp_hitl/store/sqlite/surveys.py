@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.connection import check_version, connect
+from mcp_hitl.store.sqlite.kept_head import KeptHead
+from mcp_hitl.store.sqlite.place import Place
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 
 T = TypeVar("T")
@@ -24,9 +25,9 @@ _STEPS = 100_000
 class Surveys:
     """The surveys of one store."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, place: Place) -> None:
         """Prepare without opening anything, since most processes never run a survey."""
-        self._path = path
+        self._place = place
         self._threads = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="mcp-hitl survey")
         self._going: set[_Survey[Any]] = set()
         self._finishing = False
@@ -38,7 +39,7 @@ class Surveys:
         Raises:
             Unavailable: the file cannot be read, or `finish` was called.
         """
-        survey = _Survey(self._path, work)
+        survey = _Survey(self._place, work)
         with self._door:
             if self._finishing:
                 raise _closed()
@@ -65,8 +66,8 @@ class Surveys:
 
 
 class _Survey(Generic[T]):
-    def __init__(self, path: Path, work: Callable[[SqliteTransaction], T]) -> None:
-        self._path = path
+    def __init__(self, place: Place, work: Callable[[SqliteTransaction], T]) -> None:
+        self._place = place
         self._work = work
         self._ended = False
 
@@ -74,15 +75,20 @@ class _Survey(Generic[T]):
         """Open, read and close, in the survey's thread."""
         if self._ended:
             raise _closed()
-        with closing(connect(self._path, _Endable)) as db:
+        self._place.check()
+        with closing(connect(self._place.path, _Endable)) as db:
             db.end_when(lambda: self._ended)
             try:
                 db.execute("PRAGMA query_only = ON")
+                view = SqliteTransaction(db)
+                view.log.kept = KeptHead(self._place.path).read()
                 db.execute("BEGIN")
                 check_version(db)
-                return self._work(SqliteTransaction(db))
+                result = self._work(view)
             except sqlite3.Error as error:
                 raise _closed() if self._ended else Unavailable(f"The database cannot be read now: {error}.") from error
+        self._place.check()
+        return result
 
     def end(self) -> None:
         """End it early; called from another thread."""

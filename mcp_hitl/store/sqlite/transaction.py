@@ -45,6 +45,10 @@ class SqliteTransaction:
         self.clients = SqliteClients(db)
         self.log = SqliteLog(db, self.facts)
 
+    def head_to_keep(self) -> tuple[int, str] | None:
+        """Return the head to keep beside the file once this is committed; None if an older one must not be lost."""
+        return self.log.head() if self.log.lost() is None or self.facts.restored() is not None else None
+
     def forget(self) -> None:
         """Forget remembered values, because another transaction has begun or changes were undone."""
         self.facts.forget()

@@ -11,14 +11,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite import connection
+from mcp_hitl.store.sqlite.commit import commit, undo
 from mcp_hitl.store.sqlite.connection import check_version, connect
 from mcp_hitl.store.sqlite.errors import told, unavailable
+from mcp_hitl.store.sqlite.kept_head import Head, KeptHead
+from mcp_hitl.store.sqlite.place import Place
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 
 T = TypeVar("T")
@@ -36,7 +38,7 @@ _Result = tuple[Any, Exception | None]
 class DatabaseThread(threading.Thread):
     """One of a store's two threads; `writes` says which."""
 
-    def __init__(self, path: Path, *, writes: bool, committed: Callable[[], None] | None = None) -> None:
+    def __init__(self, place: Place, *, writes: bool, committed: Callable[[], None] | None = None) -> None:
         """Open the connection and start the thread.
 
         `committed` is called from this thread after each commit.
@@ -45,7 +47,10 @@ class DatabaseThread(threading.Thread):
             Unavailable: the file cannot be opened.
         """
         super().__init__(name=f"mcp-hitl {'writer' if writes else 'reader'}", daemon=True)
-        self._db = connect(path)
+        self._db = connect(place.path)
+        self._place = place
+        self._kept = KeptHead(place.path)
+        self._kept_before: Head | None = None
         self._db.execute(f"PRAGMA busy_timeout = {_SLICE_MS}")
         if not writes:
             self._db.execute("PRAGMA query_only = ON")
@@ -63,7 +68,8 @@ class DatabaseThread(threading.Thread):
         """Run `work` and return its result after the commit. If cancelled before its turn, `work` does not run at all.
 
         Raises:
-            Unavailable: the commit failed, or the thread has finished.
+            Unavailable: the commit failed, the path leads elsewhere, or the thread has finished.
+            Uncertain: it is not known whether the commit failed.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -117,26 +123,21 @@ class DatabaseThread(threading.Thread):
             self._start_transaction()
             own = self._writes and not apart
             results = [self._run_one(work, apart) for work, _ in batch]
-            undo = own and results[0][1] is not None
-            self._db.execute("ROLLBACK" if undo else "COMMIT")
+            self._end_transaction(failed=own and results[0][1] is not None)
         except BaseException as error:  # whatever it is, everybody is told, and the thread goes on
-            with suppress(sqlite3.Error):
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-            _answer(callers, [(None, told(error, own=own))] * len(batch))
-            return
-        if self._committed is not None:
-            self._committed()
+            undo(self._db)
+            results: list[_Result] = [(None, told(error, own=own))] * len(batch)
         _answer(callers, results)
 
     def _start_transaction(self) -> None:
         started = time.monotonic()
         while True:
+            # First: what is kept after the snapshot was taken need not be in it.
+            self._tx.log.kept = self._kept_before = self._kept.read()
             try:
                 self._db.execute(self._begin)
                 check_version(self._db)
-                self._tx.forget()
-                return
+                break
             except sqlite3.OperationalError as error:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -145,6 +146,23 @@ class DatabaseThread(threading.Thread):
                 until = min(started + connection.BUSY_SECONDS, self._hurry_until or math.inf)
                 if not busy or time.monotonic() >= until:
                     raise
+        self._tx.forget()
+        if self._writes:
+            self._place.check()
+
+    def _end_transaction(self, *, failed: bool) -> None:
+        """End the transaction, and make sure that what is answered now is true of the file at the path."""
+        if failed or not self._writes:
+            self._db.execute("ROLLBACK" if failed else "COMMIT")
+            self._place.check()
+            return
+        head = self._tx.head_to_keep()
+        commit(self._db)
+        if head is not None:
+            self._kept.keep(head, after=self._kept_before)
+        if self._committed is not None:
+            self._committed()
+        self._place.check_committed()
 
     def _run_one(self, work: _Work, apart: bool) -> _Result:
         """Return the result of one piece of work. If it fails and runs `apart`, only its own changes are undone."""
