@@ -19,7 +19,7 @@ from mcp_hitl.domain.evidence.events import RESOLVING
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject, check_text
-from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.errors import Invalid, Unreadable
 from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id
 from mcp_hitl.domain.values.payload import Payload
 from mcp_hitl.store.transaction import Transaction
@@ -120,8 +120,9 @@ class Approvals:
 
         def look(view: View) -> Earlier:
             now, others = instant(view, clock), (approval.requester, approval.kind, approval.id)
-            shown = [self._at.see(principal, one, now) for one in view.requesters.earlier(*others, SHOWN)]
-            return Earlier(shown, view.requesters.count_earlier(*others, now, MOST))
+            found = view.requesters.earlier(*others, SHOWN)
+            shown = [self._at.see(principal, one, now) for one in found if not isinstance(one, Unreadable)]
+            return Earlier(shown, view.requesters.count_earlier(*others, now, MOST), len(found) - len(shown))
 
         return await self._at.store.read(look)
 

@@ -13,6 +13,7 @@ from mcp_hitl.domain.values.errors import (
     Paused,
     TooMany,
     Unavailable,
+    Unreadable,
 )
 
 STATUS: Mapping[type[HitlError], int] = {
@@ -24,5 +25,6 @@ STATUS: Mapping[type[HitlError], int] = {
     Conflict: 409,
     Paused: 409,
     TooMany: 429,
+    Unreadable: 500,
     Unavailable: 503,
 }

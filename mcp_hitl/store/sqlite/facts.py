@@ -9,6 +9,7 @@ from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.facts import FactChanges
+from mcp_hitl.store.unreadable import reading
 
 _FREE, _NAMED = "free", "named"
 """How the port of a recorded address was chosen."""
@@ -23,6 +24,7 @@ class SqliteFacts(FactChanges):
         self._mark: datetime | None = None
         """Remembered within one transaction."""
 
+    @reading
     def mark(self) -> datetime:
         if self._mark is None:
             self._mark = from_ms(int(self._fact("clock")))
@@ -40,12 +42,12 @@ class SqliteFacts(FactChanges):
     def governed(self) -> bool:
         return self._fact("governed") == "yes"
 
+    @reading
     def profile(self) -> Profile:
         return Profile(self._fact("profile"))
 
     def inbox(self) -> Whereabouts | None:
-        row: Any = self._db.execute("SELECT value FROM facts WHERE name = 'inbox'").fetchone()
-        address, _, port = row[0].partition(" ")
+        address, _, port = self._fact("inbox").partition(" ")
         try:
             return Whereabouts(Origin.parse(address), port == _FREE)
         except ValueError:  # none is recorded, or something that leads nowhere
@@ -65,6 +67,7 @@ class SqliteFacts(FactChanges):
         value = "" if where is None else f"{where.address} {_FREE if where.free else _NAMED}"
         self._db.execute("UPDATE facts SET value = ? WHERE name = 'inbox'", (value,))
 
+    @reading
     def _fact(self, name: str) -> str:
         row: Any = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return row[0]

@@ -10,6 +10,9 @@ from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.flows import FlowChanges
 from mcp_hitl.store.unreadable import reading
 
+_LATEST = 253_402_300_799_999
+"""The last millisecond that an instant can have; whoever wrote a later one must not stop the other flows."""
+
 
 class SqliteFlows(FlowChanges):
     """`FlowChanges` on SQLite."""
@@ -36,7 +39,7 @@ class SqliteFlows(FlowChanges):
             f"SELECT min(lease_until) FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}))",
             tuple(kinds),
         ).fetchone()
-        return None if row[0] is None else from_ms(row[0])
+        return None if row[0] is None else from_ms(max(0, min(row[0], _LATEST)))
 
     def journal(self, flow_id: str) -> list[JournalEntry]:
         found = self._db.execute(
