@@ -63,7 +63,7 @@ class Unreadable(HitlError):
 
     code = "unreadable"
 
-    def __init__(self, what: str, why: str, approval: str = "") -> None:
+    def __init__(self, what: str, why: str = "", approval: str = "") -> None:
         """`what` is what cannot be read, `why` is for the log, `approval` the id of the approval that it belongs to."""
         super().__init__(
             f"{what} cannot be read: another program changed it, or the disk damaged it. Run `mcp-hitl audit verify` "
