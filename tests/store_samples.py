@@ -14,6 +14,7 @@ from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Assurance, Escalation, Policy, Stage
 from mcp_hitl.domain.values.canonical import canonical, digest_of
 from mcp_hitl.domain.values.ids import approval_id
+from mcp_hitl.store.lists import id_of
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -138,4 +139,4 @@ def revised(approval: Approval, payload: Any, comment: str | None = "Less") -> t
 async def listed(store: Store, **options: Any) -> list[str]:
     choice: dict[str, Any] = {"kind": None, "after": None, "limit": 100, **options}
     now = choice.pop("now", START)
-    return [approval.id for approval in await store.read(lambda view: view.lists.pending(now, **choice))]
+    return [id_of(approval) for approval in await store.read(lambda view: view.lists.pending(now, **choice))]

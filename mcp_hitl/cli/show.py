@@ -70,8 +70,10 @@ def show(context: click.Context, approval_id: str, as_json: bool) -> None:
 
 
 def _print_page(place: Workspace, page: Page) -> None:
+    for line in page.unreadable:
+        click.echo(line)
     if not page.approvals:
-        click.echo("Nothing is pending.")
+        click.echo("Nothing else is pending." if page.unreadable else "Nothing is pending.")
         return
     for line in _table(page.approvals, place.desk.clock(), shutil.get_terminal_size((160, 40)).columns):
         click.echo(line)

@@ -20,7 +20,7 @@ from mcp_hitl.domain.evidence.events import RESOLVING
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject, check_text
-from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.errors import Invalid, Unreadable
 from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id
 from mcp_hitl.domain.values.payload import Payload
 from mcp_hitl.store.transaction import Transaction
@@ -122,8 +122,10 @@ class Approvals:
         def look(view: View) -> Earlier:
             now = instant(view, clock)
             asker = Asker.of(view, approval.requester, approval.requested_as, self._at.rulebook.people)
-            shown = [self._at.see(principal, one, now) for one in asker.earlier(approval.kind, approval.id, SHOWN)]
-            return Earlier(shown, asker.count_earlier(approval.kind, approval.id, now, MOST))
+            found = asker.earlier(approval.kind, approval.id, SHOWN)
+            shown = [self._at.see(principal, one, now) for one in found if not isinstance(one, Unreadable)]
+            counts = asker.count_earlier(approval.kind, approval.id, now, MOST)
+            return Earlier(shown, counts, len(found) - len(shown))
 
         return await self._at.store.read(look)
 

@@ -20,9 +20,9 @@ from mcp_hitl.domain.evidence.ledger import Broken, Ledger
 from mcp_hitl.domain.evidence.verification import check_stored
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject, read_back
-from mcp_hitl.domain.values.errors import Invalid, Unavailable
+from mcp_hitl.domain.values.errors import Invalid, Unavailable, Unreadable
+from mcp_hitl.store.lists import id_of
 from mcp_hitl.store.transaction import Transaction
-from mcp_hitl.store.unreadable import Unreadable
 from mcp_hitl.store.view import View
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Evidence:
         """
         try:
             return await self._at.store.survey(lambda view: _verify(view, self._at.effects, expect))
-        except Unavailable as error:
+        except (Unavailable, Unreadable) as error:
             return Finding(0, "", f"the database cannot be read: {error}")
 
     async def export(self, write: Callable[[str], Any], *, redact: bool = False) -> int:
@@ -123,7 +123,7 @@ class Evidence:
         now = begin(tx, self._at.clock())
         erased = 0
         for approval_id in page:
-            approval = tx.approvals.lock(approval_id)
+            approval = _readable(tx, approval_id)
             if approval is None or approval.resolved_at is None or approval.erased_at is not None:
                 continue
             if approval.resolved_at <= now - older_than and _is_over(tx, approval):
@@ -150,6 +150,15 @@ class Evidence:
         contents = {digest: kept[digest] for digest in named if digest not in secret}
         redacted = [digest for digest in named if digest in secret]
         return {"contents": contents} | ({"redacted": redacted} if redacted else {})
+
+
+def _readable(tx: Transaction, approval_id: str) -> Approval | None:
+    """Return an approval, locked; None, with a line in the log, if it cannot be read: the others are erased."""
+    try:
+        return tx.approvals.lock(approval_id)
+    except Unreadable as error:
+        logger.error("the contents of %s are not erased. %s (%s)", approval_id, error, error.why)
+        return None
 
 
 def _is_over(view: View, approval: Approval) -> bool:
@@ -193,7 +202,7 @@ def _verify(view: View, effects: Effects, expect: str | None) -> Finding:
     except Broken as broken:
         return Finding(ledger.seq, ledger.head, str(broken))
     except Unreadable as error:
-        return Finding(ledger.seq, ledger.head, f"something stored beside the log cannot be read: {error}")
+        return Finding(ledger.seq, ledger.head, f"something stored beside the log cannot be read: {error.why}")
     unknown = effects.missing_tables
     if unknown:
         return Finding(ledger.seq, ledger.head, f"this program cannot check the tables of {', '.join(unknown)}")
@@ -222,8 +231,10 @@ def _check_every(view: View, ledger: Ledger, effects: Effects) -> None:
 def _check_nothing_else(view: View, ledger: Ledger) -> None:
     after = ""
     while page := view.sweeps.every(after, _PAGE):
-        after = page[-1].id
+        after = id_of(page[-1])
         for approval in page:
+            if isinstance(approval, Unreadable):
+                raise Broken(f"{approval.approval} was changed: it cannot be read")
             if approval.id not in ledger.approvals:
                 raise Broken(f"{approval.id} is stored, but no entry opened it")
 

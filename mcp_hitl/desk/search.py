@@ -1,13 +1,14 @@
 """Searches: lists of pending and resolved approvals, their people and kinds, statistics, and what changed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mcp_hitl.desk.context import Context, found
+from mcp_hitl.desk.context import Context
 from mcp_hitl.desk.transactions.log_entries import instant
-from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.search import Sifted, Sought, words_of
 from mcp_hitl.domain.approvals.seen import Seen, hides
 from mcp_hitl.domain.evidence.chain import NOWHERE
@@ -16,8 +17,9 @@ from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import check_text
-from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.errors import Invalid, Unreadable
 from mcp_hitl.domain.values.ids import is_approval_id
+from mcp_hitl.store.lists import Listed, id_of
 from mcp_hitl.store.view import View
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ MOST_SEARCHED = 10_000
 MOST_NAMED = 100
 MOST_NUMBERED = 100_000
 MOST_DAYS = 3_660
+_LOOKED_AHEAD = 5
+_Shown = tuple[list[Seen], tuple[Unreadable, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Past:
     approvals: list[Seen]
     next_cursor: str | None
     looked_back_to: datetime | None
+    unreadable: tuple[Unreadable, ...] = ()
+    """What is stored in these places cannot be read; the others are shown all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class Page:
     total: int
     counted_all: bool = True
     """False if a search stopped before it had checked all pending approvals; `total` counts only those it checked."""
+    unreadable: tuple[Unreadable, ...] = ()
+    """As in `Past`."""
 
     @property
     def total_capped(self) -> bool:
@@ -70,6 +78,8 @@ class News:
     stops: bool
     """True if something was paused or resumed."""
     signed_out: bool
+    unreadable: bool = False
+    """True if something that changed cannot be read."""
 
 
 class Search:
@@ -109,9 +119,10 @@ class Search:
 
         def look(view: View) -> str | None:
             now = instant(view, self._at.clock())
-            behind = view.lists.sift_pending(now, Sought(), after=after, limit=1, most=1).ids
-            first = view.lists.sift_pending(now, Sought(), after=None, limit=1, most=1).ids
-            return next((one for one in (*behind, *first) if one != after), None)
+            behind = view.lists.pending(now, kind=None, after=after, limit=_LOOKED_AHEAD)
+            first = view.lists.pending(now, kind=None, after=None, limit=_LOOKED_AHEAD)
+            readable = (one.id for one in (*behind, *first) if not isinstance(one, Unreadable))
+            return next((one for one in readable if one != after), None)
 
         return await self._at.store.read(look)
 
@@ -158,9 +169,10 @@ class Search:
             now = instant(view, self._at.clock())
             found = view.lists.sift_past(now, sought, before=cursor, limit=limit + 1, most=MOST_SEARCHED)
             full = len(found.ids) > limit
-            stopped = None if full or found.stopped_at is None else view.approvals.get(found.stopped_at)
-            page = self._load(principal, view, found.ids[:limit], now)
-            return Past(page, _behind(found, limit), stopped.requested_at if stopped else None)
+            stopped = None if full or found.stopped_at is None else _get(view, found.stopped_at)
+            page, unreadable = self._load(principal, view, found.ids[:limit], now)
+            looked_back_to = None if stopped is None or isinstance(stopped, Unreadable) else stopped.requested_at
+            return Past(page, _behind(found, limit), looked_back_to, unreadable)
 
         return await (self._at.store.read if sought == Sought() else self._at.store.survey)(look)
 
@@ -189,12 +201,14 @@ class Search:
                 return None
             now = instant(view, clock)
             ids = dict.fromkeys(approval_id for _, approval_id, _ in entries if approval_id != NOWHERE)
+            changed = [_get(view, one) for one in ids]
             others = [event for _, approval_id, event in entries if approval_id == NOWHERE]
             return News(
                 seq=entries[-1][0] if entries else after,
-                approvals=[self._at.see(principal, found(view, one), now) for one in ids],
+                approvals=[self._at.see(principal, one, now) for one in changed if isinstance(one, Approval)],
                 stops=not _STOPPING.isdisjoint(others),
                 signed_out=Event.SIGNED_OUT in others,
+                unreadable=not all(isinstance(one, Approval) for one in changed),
             )
 
         return await self._at.store.read(look)
@@ -206,9 +220,10 @@ class Search:
     def _page(self, principal: Principal, view: View, *, kind: str | None, limit: int, cursor: str | None) -> Page:
         now = instant(view, self._at.clock())
         found = view.lists.pending(now, kind=kind, after=cursor, limit=limit + 1)
-        page = [self._at.see(principal, one, now) for one in found[:limit]]
+        page, unreadable = self._seen(principal, found[:limit], now)
         total = view.lists.count_pending(now, kind=kind, most=MOST_COUNTED)
-        return Page(page, page[-1].id if len(found) > limit else None, total)
+        cursors = [one for one in map(id_of, found[:limit]) if is_approval_id(one)]
+        return Page(page, cursors[-1] if len(found) > limit and cursors else None, total, unreadable=unreadable)
 
     def _search(self, principal: Principal, view: View, *, sought: Sought, limit: int, cursor: str | None) -> Page:
         now = instant(view, self._at.clock())
@@ -216,12 +231,24 @@ class Search:
         found = counted
         if cursor is not None:
             found = view.lists.sift_pending(now, sought, after=cursor, limit=limit + 1, most=MOST_SEARCHED)
-        page = self._load(principal, view, found.ids[:limit], now)
-        return Page(page, _behind(found, limit), len(counted.ids), counted.stopped_at is None)
+        page, unreadable = self._load(principal, view, found.ids[:limit], now)
+        return Page(page, _behind(found, limit), len(counted.ids), counted.stopped_at is None, unreadable)
 
-    def _load(self, principal: Principal, view: View, ids: list[str], now: datetime) -> list[Seen]:
-        loaded = [view.approvals.get(one) for one in ids]
-        return [self._at.see(principal, approval, now) for approval in loaded if approval is not None]
+    def _load(self, principal: Principal, view: View, ids: list[str], now: datetime) -> _Shown:
+        loaded = [_get(view, one) for one in ids]
+        return self._seen(principal, [one for one in loaded if one is not None], now)
+
+    def _seen(self, principal: Principal, found: Sequence[Listed], now: datetime) -> _Shown:
+        """Return what the principal sees of a list, and why some of it cannot be read."""
+        readable = [self._at.see(principal, one, now) for one in found if not isinstance(one, Unreadable)]
+        return readable, tuple(one for one in found if isinstance(one, Unreadable))
+
+
+def _get(view: View, approval_id: str) -> Listed | None:
+    try:
+        return view.approvals.get(approval_id)
+    except Unreadable as error:
+        return error
 
 
 def _numbers(view: View, now: datetime, span: timedelta, people: People) -> "Numbers":
@@ -229,13 +256,22 @@ def _numbers(view: View, now: datetime, span: timedelta, people: People) -> "Num
     from mcp_hitl.domain.approvals.statistics import Numbers, by_kind, by_person
 
     since = now - span
-    ended = view.lists.ended(since, now, MOST_NUMBERED + 1)
-    complete = len(ended) <= MOST_NUMBERED
-    if not complete:
+    listed = view.lists.ended(since, now, MOST_NUMBERED + 1)
+    ended = [one for one in listed if not isinstance(one, Unreadable)]
+    complete = len(listed) <= MOST_NUMBERED
+    if not complete and ended:
         since = ended[-1].ended_at
         ended = [one for one in ended if one.ended_at > since]
-    given = [replace(one, approver=people.person(one.approver)) for one in view.lists.given(since, now)]
-    return Numbers(since=since, until=now, complete=complete, kinds=by_kind(ended, given), people=by_person(given))
+    decisions = view.lists.given(since, now)
+    given = [replace(one, approver=people.person(one.approver)) for one in decisions if not isinstance(one, Unreadable)]
+    return Numbers(
+        since=since,
+        until=now,
+        complete=complete,
+        kinds=by_kind(ended, given),
+        people=by_person(given),
+        unreadable=sum(isinstance(one, Unreadable) for one in (*listed, *decisions)),
+    )
 
 
 def _sought(rulebook: Rulebook, *, text: str | None, status: Status | None = None, **names: str | None) -> Sought:

@@ -10,18 +10,17 @@ from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import instant, is_stopped
 from mcp_hitl.desk.transactions.redeem import check_valid
 from mcp_hitl.domain.approvals.approval import Approval, Status
-from mcp_hitl.domain.approvals.flow import Lease
+from mcp_hitl.domain.approvals.flow import JournalEntry, Lease
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.events import RESOLVING
 from mcp_hitl.domain.policy.rulebook import Rulebook
-from mcp_hitl.domain.values.errors import Invalid, NotAllowed
+from mcp_hitl.domain.values.errors import Invalid, NotAllowed, Unreadable
 from mcp_hitl.engine.claims import Claims, Taking
 from mcp_hitl.engine.flow import Flow
 from mcp_hitl.engine.run import AnyFlow, Claimed, Make, Run, in_words
 from mcp_hitl.engine.waits import start
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
-from mcp_hitl.store.unreadable import Unreadable
 from mcp_hitl.store.view import View
 
 logger = logging.getLogger(__name__)
@@ -94,13 +93,10 @@ class Runner:
         claimed: list[Claimed] = []
         for flow_id in tx.flows.runnable(now, _going(tx, kinds), self._claims.room, alive):
             lease = tx.flows.claim(flow_id, now, taking.until, taking.holder)
-            if lease is None:
-                continue
-            approval = _readable(tx, lease.approval)
-            if approval is None:
-                continue
-            start(tx, approval, now)
-            claimed.append(Claimed(lease, approval, tx.flows.journal(flow_id), self._refused(tx, approval)))
+            if lease is not None and (read := _readable(tx, lease)) is not None:
+                approval, journal = read
+                start(tx, approval, now)
+                claimed.append(Claimed(lease, approval, journal, self._refused(tx, approval)))
         return claimed
 
     def _refused(self, view: View, approval: Approval) -> NotAllowed | None:
@@ -165,12 +161,16 @@ class _FlowLeases:
 _FLOW_LEASES = _FlowLeases()
 
 
-def _readable(view: View, approval_id: str) -> Approval | None:
-    """Return an approval; None, with a line in the log, if somebody changed it with another program."""
+def _readable(view: View, lease: Lease) -> tuple[Approval, list[JournalEntry]] | None:
+    """Return an approval and its journal; None, with a line in the log, if somebody changed them elsewhere.
+
+    Its lease runs out, and it is tried again then; the other flows go on meanwhile.
+    """
     try:
-        return view.approvals.get(approval_id)
+        approval = view.approvals.get(lease.approval)
+        return None if approval is None else (approval, view.flows.journal(lease.flow))
     except Unreadable as error:
-        logger.error("%s cannot be read: %s", approval_id, error)
+        logger.error("the flow of %s does not run. %s (%s)", lease.approval, error, error.why)
         return None
 
 

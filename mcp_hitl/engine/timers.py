@@ -12,11 +12,10 @@ from mcp_hitl.domain.approvals.quorum import quorum_of
 from mcp_hitl.domain.approvals.schedule import Timed, TimedEvent, due
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.events import Escalated, Reminded
-from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.domain.values.errors import Unavailable, Unreadable
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
-from mcp_hitl.store.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ class Timers:
             if approval_id not in self._left_out:
                 self._left_out.add(approval_id)
                 if isinstance(error, Unreadable):
-                    logger.error("%s cannot be read, so its timers do not run: %s", approval_id, error)
+                    logger.error("%s cannot be read, so its timers do not run: %s", approval_id, error.why)
                 else:
                     logger.error("the timers of %s do not run", approval_id, exc_info=error)
             return False

@@ -8,7 +8,9 @@ from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.domain.values.errors import Unreadable
 from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.domain.values.text import visible
 from mcp_hitl.present.approval_views import Telling, shape, summary, where
 
 
@@ -18,6 +20,11 @@ class Listed(Protocol):
     @property
     def approvals(self) -> Sequence[Seen]:
         """What is on the page."""
+        ...
+
+    @property
+    def unreadable(self) -> Sequence[Unreadable]:
+        """Why what is stored in some places cannot be read."""
         ...
 
     @property
@@ -64,6 +71,8 @@ class Views:
             "total": page.total,
             "total_capped": page.total_capped,
         }
+        if page.unreadable:
+            content["unreadable"] = [{"id": visible(one.approval), "message": str(one)} for one in page.unreadable]
         return content if page.next_cursor is None else content | {"next_cursor": page.next_cursor}
 
     def summary(self, approval: Seen) -> str:

@@ -50,6 +50,7 @@ class Prompts:
             f"- {approval.id} ({approval.kind}, waiting for {in_words(now - approval.requested_at)}): {approval.title}"
             for approval in page.approvals
         )
+        listed += "".join(f"\n- {one}" for one in page.unreadable)
         text = (
             "Go through my pending approvals with me, oldest first. For each: call get-approval, tell me in your own "
             "words what would happen and what speaks against it, and then call approve or reject so that I see the "

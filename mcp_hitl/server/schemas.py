@@ -48,6 +48,7 @@ PAGE: JsonObject = {
         "total": {"type": "integer"},
         "total_capped": {"type": "boolean"},
         "next_cursor": _TEXT,
+        "unreadable": _LIST,
     },
     "required": ["approvals", "total"],
 }

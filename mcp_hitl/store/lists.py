@@ -5,15 +5,25 @@ from typing import TYPE_CHECKING, Protocol
 
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.search import Sifted, Sought
+from mcp_hitl.domain.values.errors import Unreadable
 
 if TYPE_CHECKING:
     from mcp_hitl.domain.approvals.statistics import Ended, Given
 
 
+Listed = Approval | Unreadable
+"""An approval of a list, or why the one at this place cannot be read: it does not take the others away."""
+
+
+def id_of(listed: Listed) -> str:
+    """Return the id of an approval of a list."""
+    return listed.approval if isinstance(listed, Unreadable) else listed.id
+
+
 class ListReads(Protocol):
     """Lists, searches and counts approvals for people."""
 
-    def pending(self, now: datetime, *, kind: str | None, after: str | None, limit: int) -> list[Approval]:
+    def pending(self, now: datetime, *, kind: str | None, after: str | None, limit: int) -> list[Listed]:
         """Return the oldest pending approvals that are not overdue at `now`, after the id `after`, in order of id."""
         ...
 
@@ -37,10 +47,10 @@ class ListReads(Protocol):
         """Return the kinds of approvals that are pending and not overdue at `now`, each once, in order."""
         ...
 
-    def ended(self, since: datetime, now: datetime, limit: int) -> "list[Ended]":
+    def ended(self, since: datetime, now: datetime, limit: int) -> "list[Ended | Unreadable]":
         """Return approvals that were resolved after `since` or have expired by `now`; the latest first."""
         ...
 
-    def given(self, since: datetime, now: datetime) -> "list[Given]":
+    def given(self, since: datetime, now: datetime) -> "list[Given | Unreadable]":
         """Return the decisions of people, made at any time, on the approvals that `ended` returns for the same span."""
         ...

@@ -4,13 +4,14 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
-from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.store.lists import Listed
 
 
 class RequesterReads(Protocol):
     """Finds what else a requester has asked for."""
 
-    def earlier(self, requester: str, kind: str, but: str, limit: int) -> list[Approval]:
+    def earlier(self, requester: str, kind: str, but: str, limit: int) -> list[Listed]:
         """Return the requester's other approvals of a kind, without the one with the id `but`.
 
         First those that people rejected, then those that a rule rejected (of the newest thousand rejected), then the

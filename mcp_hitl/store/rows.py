@@ -3,7 +3,7 @@
 import json
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.approvals.schedule import next_due
@@ -75,13 +75,16 @@ def approval_of(
     row: Any, decisions: tuple[Decision, ...], edits: tuple[Edit, ...], progress: tuple[Progress, ...]
 ) -> Approval:
     """Return the approval in a row with the columns of `APPROVAL`."""
+    for text in row:
+        if isinstance(text, str):
+            text.encode()  # bytes that are no text have come as lone surrogates
     return Approval(
         id=row[0],
         kind=row[1],
         title=row[2],
         claim=row[3],
         status=Status(row[4]),
-        payload=read_back(row[5]),
+        payload=_object(read_back(row[5])),
         digest=row[6],
         revision=row[7],
         requester=row[8],
@@ -89,11 +92,11 @@ def approval_of(
         expires_at=from_ms(row[10]),
         resolved_at=None if row[11] is None else from_ms(row[11]),
         policy=_policy_of(row[12]),
-        form=None if row[13] is None else read_back(row[13]),
+        form=None if row[13] is None else _object(read_back(row[13])),
         dedup_key=row[14],
         cooldown_until=None if row[15] is None else from_ms(row[15]),
         asked=row[16],
-        answer=None if row[17] is None else read_back(row[17]),
+        answer=None if row[17] is None else _object(read_back(row[17])),
         reason=row[18],
         outcome=_outcome_of(row[19]),
         decisions=decisions,
@@ -206,11 +209,20 @@ def _outcome_of(text: str) -> Outcome:
     if known is not None:
         return known
     held = read_back(text)
-    return Outcome(OutcomeState(held["state"]), held["result"], held["error"])
+    if not isinstance(held["error"], str | None):
+        raise TypeError("an error is a text")
+    return Outcome(OutcomeState(held["state"]), _object(held["result"]), held["error"])
 
 
 _BARE = {outcome_text(outcome): outcome for outcome in map(Outcome, OutcomeState)}
 """Outcomes without a result and an error, which most approvals have while they are open."""
+
+
+def _object(value: object) -> Any:
+    """Return an object, or null where it was erased; a list of something would take the page away that shows it."""
+    if value is None or type(value) is dict:
+        return cast("JsonObject | None", value)
+    raise TypeError("something else stands in place of an object")
 
 
 def _texts(values: list[Any]) -> tuple[str, ...]:

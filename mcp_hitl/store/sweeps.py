@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Protocol
 
-from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.store.lists import Listed
 
 
 class SweepReads(Protocol):
     """Finds approvals that something has to be done about, whoever they belong to."""
 
-    def every(self, after: str, limit: int) -> list[Approval]:
+    def every(self, after: str, limit: int) -> list[Listed]:
         """Return all approvals after the id `after`, in order of id."""
         ...
 

@@ -1,15 +1,16 @@
-"""The error for a stored row that cannot be read."""
+"""Turns what is wrong with a stored row into the error that says so."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+from mcp_hitl.domain.values.errors import Unreadable
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
-
-class Unreadable(Exception):
-    """A stored row cannot be read, because somebody changed it with another program. The message says why."""
+FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What converting a row raises if something else is in it than this program writes."""
 
 
 def reading(mapping: Callable[P, T]) -> Callable[P, T]:
@@ -19,7 +20,7 @@ def reading(mapping: Callable[P, T]) -> Callable[P, T]:
     def read(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return mapping(*args, **kwargs)
-        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-            raise Unreadable(repr(error)) from error
+        except FAULTS as error:
+            raise Unreadable("Something stored in the database", repr(error)) from error
 
     return read

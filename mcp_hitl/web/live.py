@@ -90,7 +90,7 @@ class Live:
         if not after.isascii() or not after.isdigit() or len(after) > 15:
             raise Invalid("after must be the place of a change.")
         news = await self._desk.search.news(who(request), int(after), _MOST)
-        if news is None:
+        if news is None or news.unreadable:
             return JSONResponse({"reload": True})
         return JSONResponse(await self._told(who(request), news))
 
@@ -145,6 +145,8 @@ class Live:
             self._seq = news.seq
             if news.signed_out:
                 await self._leave_the_signed_out()
+            if news.unreadable:
+                return _RELOAD
             if not news.approvals and not news.stops:
                 return None
             return json.dumps(await self._told(somebody.who, news))

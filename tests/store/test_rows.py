@@ -3,8 +3,8 @@
 import pytest
 from samples import an_approval
 
+from mcp_hitl.domain.values.errors import Unreadable
 from mcp_hitl.store import rows
-from mcp_hitl.store.unreadable import Unreadable
 
 
 @pytest.mark.parametrize(
@@ -38,5 +38,6 @@ def test_a_policy_without_stages_cannot_be_read() -> None:
         else text
         for text in rows.approval_row(an_approval())
     ]
-    with pytest.raises(Unreadable, match="at least one stage"):
+    with pytest.raises(Unreadable) as refused:
         rows.approval_of(row, (), (), ())
+    assert "at least one stage" in refused.value.why

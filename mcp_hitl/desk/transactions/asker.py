@@ -10,6 +10,8 @@ from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.principal import AT_THIS_MACHINE, LOCAL, Principal
+from mcp_hitl.domain.values.errors import Unreadable
+from mcp_hitl.store.lists import Listed
 from mcp_hitl.store.view import View
 
 _ASKING = (Event.OPENED.value, Event.ASKED_AGAIN.value)
@@ -58,11 +60,13 @@ class Asker:
         """Return how many of their requests a rule has approved after `since` and not after `now`."""
         return sum(self.view.requesters.count_ruled(one, kind, rule, since, now) for one in self.ids)
 
-    def earlier(self, kind: str, but: str, limit: int) -> Sequence[Approval]:
-        """Return their other requests of a kind, in the order of `RequesterReads.earlier`."""
+    def earlier(self, kind: str, but: str, limit: int) -> Sequence[Listed]:
+        """Return their other requests of a kind, in the order of `RequesterReads.earlier`; what is unreadable last."""
         found = [one for each in self.ids for one in self.view.requesters.earlier(each, kind, but, limit)]
-        newest = sorted(found, key=lambda one: one.id, reverse=True)
-        return sorted(newest, key=_rank)[:limit]
+        readable = [one for one in found if not isinstance(one, Unreadable)]
+        newest = sorted(readable, key=lambda one: one.id, reverse=True)
+        ordered: list[Listed] = [*sorted(newest, key=_rank), *(one for one in found if isinstance(one, Unreadable))]
+        return ordered[:limit]
 
     def count_earlier(self, kind: str, but: str, now: datetime, most: int) -> Counter[Status]:
         """Return how many of those have which status at `now`, each counted up to `most` or a little more."""

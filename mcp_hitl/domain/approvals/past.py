@@ -22,12 +22,15 @@ class Earlier:
     shown: Sequence[Seen] = ()
     ended: Mapping[Status, int] = field(default_factory=dict[Status, int])
     """The number for each status, counted up to `MOST`."""
+    unreadable: int = 0
+    """How many of those that would be shown cannot be read."""
 
     @property
     def counts(self) -> str:
         """The numbers in words, such as `3 rejected, 5 cancelled`."""
         told = [(status.value, self.ended.get(status, 0)) for status in _ORDER]
-        return ", ".join(f"{_number(count)} {status}" for status, count in told if count)
+        words = [f"{_number(count)} {status}" for status, count in told if count]
+        return ", ".join(words + [f"of which {self.unreadable} cannot be read"] * bool(self.unreadable))
 
 
 def _number(count: int) -> str:

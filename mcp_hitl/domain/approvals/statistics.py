@@ -82,6 +82,8 @@ class Numbers:
     complete: bool
     kinds: tuple[KindNumbers, ...]
     people: tuple[PersonNumbers, ...]
+    unreadable: int = 0
+    """The number of rows that cannot be read; they are not counted."""
 
 
 def by_kind(ended: Iterable[Ended], given: Iterable[Given]) -> tuple[KindNumbers, ...]:

@@ -58,6 +58,21 @@ class Paused(HitlError):
     code = "paused"
 
 
+class Unreadable(HitlError):
+    """A stored row cannot be read, because another program changed it or the disk damaged it."""
+
+    code = "unreadable"
+
+    def __init__(self, what: str, why: str = "", approval: str = "") -> None:
+        """`what` is what cannot be read, `why` is for the log, `approval` the id of the approval that it belongs to."""
+        super().__init__(
+            f"{what} cannot be read: another program changed it, or the disk damaged it. Run `mcp-hitl audit verify` "
+            "to see what is wrong, and restore a back-up."
+        )
+        self.why = why
+        self.approval = approval
+
+
 class Unavailable(HitlError):
     """The store or this program could not handle the request; nothing was changed, and the caller may try again."""
 

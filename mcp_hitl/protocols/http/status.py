@@ -14,6 +14,7 @@ from mcp_hitl.domain.values.errors import (
     TooMany,
     Unavailable,
     Uncertain,
+    Unreadable,
 )
 
 STATUS: Mapping[type[HitlError], int] = {
@@ -25,6 +26,7 @@ STATUS: Mapping[type[HitlError], int] = {
     Conflict: 409,
     Paused: 409,
     TooMany: 429,
+    Unreadable: 500,
     Unavailable: 503,
     Uncertain: 503,
 }

@@ -21,6 +21,7 @@ async def list_pending(call: Call, arguments: Listing) -> Outcome:
         f"{approval.id} ({approval.kind}, waiting for {in_words(now - approval.requested_at)}): {approval.title}"
         for approval in page.approvals
     ]
+    lines += map(str, page.unreadable)
     if page.next_cursor is not None:
         lines.append(f"More: call again with cursor {page.next_cursor}.")
     return Reply(call.views.page_shape(page), "\n".join(lines))

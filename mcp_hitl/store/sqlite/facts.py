@@ -9,6 +9,7 @@ from mcp_hitl.domain.values.clock import Boot
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.facts import FactChanges
+from mcp_hitl.store.unreadable import reading
 
 
 class SqliteFacts(FactChanges):
@@ -20,6 +21,7 @@ class SqliteFacts(FactChanges):
         self._mark: datetime | None = None
         """Remembered within one transaction."""
 
+    @reading
     def mark(self) -> datetime:
         if self._mark is None:
             self._mark = from_ms(int(self._fact("clock")))
@@ -40,6 +42,7 @@ class SqliteFacts(FactChanges):
     def policy(self) -> str | None:
         return self._fact("policy") or None
 
+    @reading
     def profile(self) -> Profile:
         return Profile(self._fact("profile"))
 
@@ -47,13 +50,13 @@ class SqliteFacts(FactChanges):
         value = self._fact("restored")
         return None if not value else int(value) if value.isdecimal() else 0
 
+    @reading
     def boot(self) -> Boot | None:
         boot_id, _, at = self._fact("boot").partition(" ")
         return Boot(boot_id, from_ms(int(at))) if at else None
 
     def inbox(self) -> Origin | None:
-        row: Any = self._db.execute("SELECT value FROM facts WHERE name = 'inbox'").fetchone()
-        address = row[0].partition(" ")[0]  # earlier versions wrote after it how the port was chosen
+        address = self._fact("inbox").partition(" ")[0]  # earlier versions wrote after it how the port was chosen
         try:
             return Origin.parse(address)
         except ValueError:  # none is recorded, or something that leads nowhere
@@ -81,6 +84,7 @@ class SqliteFacts(FactChanges):
     def set_inbox(self, address: Origin | None) -> None:
         self._set_fact("inbox", "" if address is None else str(address))
 
+    @reading
     def _fact(self, name: str) -> str:
         row: Any = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return row[0]

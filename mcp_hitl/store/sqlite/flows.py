@@ -13,6 +13,8 @@ from mcp_hitl.store.unreadable import reading
 
 _MOST_SILENT = 5
 _RUN_OUT = "(lease_until <= ? OR lease_until > ?)"
+_LATEST = 253_402_300_799_999
+"""The last millisecond that an instant can have; whoever wrote a later one must not stop the other flows."""
 
 
 class SqliteFlows(FlowChanges):
@@ -58,7 +60,7 @@ class SqliteFlows(FlowChanges):
             f"AND {_of_code(kinds)})",
             (*kinds, *kinds.values()),
         ).fetchone()
-        return None if row[0] is None else from_ms(row[0])
+        return None if row[0] is None else from_ms(max(0, min(row[0], _LATEST)))
 
     def journal(self, flow_id: str) -> list[JournalEntry]:
         found = self._db.execute(

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.approvals.search import Sifted, Sought
 from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.values.errors import Unreadable
 from mcp_hitl.domain.values.instants import from_ms, to_ms
-from mcp_hitl.store.lists import ListReads
+from mcp_hitl.store.lists import Listed, ListReads
 from mcp_hitl.store.sqlite import loading
 from mcp_hitl.store.unreadable import reading
 
@@ -75,7 +76,7 @@ class SqliteLists(ListReads):
         """Use `db`."""
         self._db = db
 
-    def pending(self, now: datetime, *, kind: str | None, after: str | None, limit: int) -> list[Approval]:
+    def pending(self, now: datetime, *, kind: str | None, after: str | None, limit: int) -> list[Listed]:
         where, values = _open(now, kind)
         return loading.every_one(self._db, f"{where} AND id > ? ORDER BY id LIMIT ?", (*values, after or "", limit))
 
@@ -104,14 +105,14 @@ class SqliteLists(ListReads):
     def pending_kinds(self, now: datetime, limit: int) -> list[str]:
         return self._distinct("kind", "approvals_pending_kind", now, limit)
 
-    def ended(self, since: datetime, now: datetime, limit: int) -> "list[Ended]":
+    def ended(self, since: datetime, now: datetime, limit: int) -> "list[Ended | Unreadable]":
         found = self._db.execute(_LATEST, {"since": to_ms(since), "now": to_ms(now), "limit": limit})
-        ended = [_ended(row) for row in found]
-        return sorted(ended, key=lambda one: one.ended_at, reverse=True)
+        ended = [loading.each(_ended, row) for row in found]
+        return sorted(ended, key=lambda one: now if isinstance(one, Unreadable) else one.ended_at, reverse=True)
 
-    def given(self, since: datetime, now: datetime) -> "list[Given]":
+    def given(self, since: datetime, now: datetime) -> "list[Given | Unreadable]":
         found = self._db.execute(_GIVEN, {"since": to_ms(since), "now": to_ms(now)})
-        return [_given(row) for row in found]
+        return [loading.each(_given, row) for row in found]
 
     def _sift(self, candidates: sqlite3.Cursor, sought: Sought, order: str, limit: int, most: int) -> Sifted:
         """Check at most `most` candidates, in their order, until enough are found."""
@@ -141,7 +142,8 @@ class SqliteLists(ListReads):
             if sought.open_kinds is not None:
                 texts = texts.replace("payload", "iif(kind IN (SELECT value FROM json_each(?)), payload, NULL)")
                 kinds = [json.dumps(sorted(sought.open_kinds))]
-        return self._db.execute(
+        return loading.fetched(
+            self._db,
             f"SELECT id{texts} FROM approvals WHERE id IN (SELECT value FROM json_each(?)) {where} ORDER BY id {order}",
             (*kinds, json.dumps(ids), *values),
         )

@@ -1,14 +1,21 @@
 """Loads approvals with their decisions, edits and progress."""
 
 import sqlite3
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, Progress
 from mcp_hitl.domain.values.canonical import read_back
+from mcp_hitl.domain.values.errors import Unreadable
 from mcp_hitl.domain.values.instants import from_ms
 from mcp_hitl.domain.values.payload import arranged_like
+from mcp_hitl.domain.values.text import visible
 from mcp_hitl.store import rows
-from mcp_hitl.store.unreadable import reading
+from mcp_hitl.store.lists import Listed
+from mcp_hitl.store.unreadable import FAULTS
+
+T = TypeVar("T")
 
 _WHOLE = (
     f"{rows.APPROVAL}, "
@@ -21,14 +28,40 @@ _WHOLE = (
 """Selects an approval with its decisions and progress in one statement, since this is the most frequent query."""
 
 
+def fetched(db: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> list[Any]:
+    """Return the rows of a statement. Bytes that are no text come as lone surrogates: one row hides no other."""
+    try:
+        return db.execute(statement, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if "decode" not in str(error):
+            raise
+    db.text_factory = _leniently
+    try:
+        return db.execute(statement, values).fetchall()
+    finally:
+        db.text_factory = str
+
+
+def _leniently(held: bytes) -> str:
+    return held.decode(errors="surrogateescape")
+
+
+def each(mapping: Callable[[Any], T], row: Any) -> T | Unreadable:
+    """Return what a row converts to, or why it cannot be read."""
+    try:
+        return mapping(row)
+    except Unreadable as error:
+        return error
+
+
 def one(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> Approval | None:
-    row: Any = db.execute(f"SELECT {_WHOLE} FROM approvals {where}", values).fetchone()
+    row: Any = next(iter(fetched(db, f"SELECT {_WHOLE} FROM approvals {where}", values)), None)
     return None if row is None else _approval(db, row)
 
 
-def every_one(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[Approval]:
-    found = db.execute(f"SELECT {_WHOLE} FROM approvals {where}", values).fetchall()
-    return [_approval(db, row) for row in found]
+def every_one(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[Listed]:
+    found = fetched(db, f"SELECT {_WHOLE} FROM approvals {where}", values)
+    return [each(partial(_approval, db), row) for row in found]
 
 
 def number(db: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> int:
@@ -36,11 +69,14 @@ def number(db: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> i
     return row[0]
 
 
-@reading
 def _approval(db: sqlite3.Connection, row: Any) -> Approval:
     *_, decisions, progress = row
-    edits = () if row[7] == 1 else _edits(db, row[0], read_back(row[5]))
-    return rows.approval_of(row, decisions_of(decisions), edits, progress_of(progress))
+    try:
+        edits = () if row[7] == 1 else _edits(db, row[0], read_back(row[5]))
+        return rows.approval_of(row, decisions_of(decisions), edits, progress_of(progress))
+    except (Unreadable, sqlite3.OperationalError, *FAULTS) as error:
+        why = error.why if isinstance(error, Unreadable) else repr(error)
+        raise Unreadable(visible(row[0])[:60], why, row[0]) from error
 
 
 def decisions_of(text: str) -> tuple[Decision, ...]:

@@ -4,9 +4,10 @@ import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
-from mcp_hitl.domain.approvals.approval import Approval, Status
+from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.values.instants import to_ms
+from mcp_hitl.store.lists import Listed
 from mcp_hitl.store.requesters import RequesterReads
 from mcp_hitl.store.sqlite import loading
 
@@ -45,7 +46,7 @@ class SqliteRequesters(RequesterReads):
         """Use `db`."""
         self._db = db
 
-    def earlier(self, requester: str, kind: str, but: str, limit: int) -> list[Approval]:
+    def earlier(self, requester: str, kind: str, but: str, limit: int) -> list[Listed]:
         return loading.every_one(
             self._db,
             f"WHERE id IN ({_REJECTED} UNION ALL {_NEWEST}) ORDER BY {_RANK}, id DESC LIMIT ?4",

@@ -3,9 +3,10 @@
 import sqlite3
 from datetime import datetime
 
-from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
+from mcp_hitl.domain.approvals.approval import OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.values.instants import to_ms
+from mcp_hitl.store.lists import Listed
 from mcp_hitl.store.sqlite import loading
 from mcp_hitl.store.sweeps import SweepReads
 
@@ -19,7 +20,7 @@ class SqliteSweeps(SweepReads):
         """Use `db`."""
         self._db = db
 
-    def every(self, after: str, limit: int) -> list[Approval]:
+    def every(self, after: str, limit: int) -> list[Listed]:
         return loading.every_one(self._db, "WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
 
     def due(self, now: datetime, limit: int) -> list[str]:
@@ -39,7 +40,8 @@ class SqliteSweeps(SweepReads):
 
     def unsettled(self, limit: int) -> list[str]:
         found = self._db.execute(
-            "SELECT id FROM approvals WHERE status = 'approved' AND outcome ->> 'state' = ? ORDER BY id LIMIT ?",
+            "SELECT id FROM approvals WHERE status = 'approved' "
+            "AND CASE WHEN json_valid(outcome) THEN outcome ->> 'state' END = ? ORDER BY id LIMIT ?",
             (OutcomeState.UNKNOWN.value, limit),
         )
         return [row[0] for row in found]

@@ -11,6 +11,7 @@ from store_samples import insert, numbered
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.store.lists import id_of
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -29,7 +30,7 @@ async def test_earlier_requests_are_the_requesters_own_of_a_kind_newest_first(st
 
     async def earlier(but: int, limit: int) -> list[str]:
         listed = await store.read(lambda view: view.requesters.earlier("os:agent", "expense", numbered(but).id, limit))
-        return [one.id for one in listed]
+        return [id_of(one) for one in listed]
 
     assert await earlier(6, 10) == [numbered(number).id for number in (3, 2, 1, 0)]
     assert await earlier(3, 2) == [numbered(6).id, numbered(2).id]
@@ -50,7 +51,7 @@ async def test_t24_what_people_rejected_comes_first_and_what_ended_how_is_counte
     others = ("os:agent", "expense", numbered(6).id)
     listed = await store.read(lambda view: [view.requesters.earlier(*others, limit) for limit in (2, 4, 10)])
     in_order = [numbered(number).id for number in (1, 0, 3, 5, 4, 2)]
-    assert [[one.id for one in some] for some in listed] == [in_order[:2], in_order[:4], in_order]
+    assert [[id_of(one) for one in some] for some in listed] == [in_order[:2], in_order[:4], in_order]
 
     async def counted(now: datetime, most: int) -> dict[Status, int]:
         return await store.read(lambda view: view.requesters.count_earlier(*others, now, most))

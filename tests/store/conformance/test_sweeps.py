@@ -11,6 +11,7 @@ from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, 
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.policy.policy import Policy
 from mcp_hitl.domain.values.ids import approval_id
+from mcp_hitl.store.lists import id_of
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 
@@ -45,7 +46,7 @@ async def test_every_approval_is_listed_in_order_of_id(store: Store) -> None:
     await insert(store, *(numbered(number, kind=f"k{number}") for number in (3, 1, 4, 0, 2)))
     await store.write(lambda tx: tx.approvals.resolve(ids[1], Status.CANCELLED, START))
     pages = await store.read(lambda view: [view.sweeps.every(after, 2) for after in ("", ids[1], ids[3], ids[4])])
-    assert [[one.id for one in page] for page in pages] == [ids[:2], ids[2:4], ids[4:], []]
+    assert [[id_of(one) for one in page] for page in pages] == [ids[:2], ids[2:4], ids[4:], []]
 
 
 async def test_what_nobody_could_tell_is_found(store: Store) -> None:
