@@ -128,7 +128,7 @@ def _standing(place: Workspace, approval: Approval) -> str:
         )
     lines = [f"{approval.seen_at(place.desk.clock()).value.capitalize()}."]
     lines += [
-        f"{visible(decision.approver)}: {decision.verdict.value} (assurance {decision.assurance.value})"
+        f"{visible(decision.approver)}: {decision.verdict.value} (assurance {decision.assured})"
         + (f", “{one_line(decision.comment, 500)}”" if decision.comment else "")
         for decision in approval.decisions_in_force
     ]

@@ -198,6 +198,7 @@ def _decision(decision: Decision) -> JsonObject:
         "verdict": decision.verdict.value,
         "comment": decision.comment,
         "assurance": decision.assurance.value,
+        "established": decision.established,
         "at": rfc3339(decision.at),
         "looked_seconds": None if decision.looked is None else round(decision.looked.total_seconds(), 3),
         "hasty": decision.hasty,
@@ -287,7 +288,7 @@ def _said(decision: Decision) -> str:
     verb = "approved" if decision.verdict is Verdict.APPROVE else "rejected"
     looked = f" after {decision.looked.total_seconds():.1f} seconds" if decision.looked and decision.hasty else ""
     comment = f": {persons_words(decision.comment)}" if decision.comment else ""
-    return f"{visible(decision.approver)} {verb} it{looked} (assurance {decision.assurance.value}){comment}"
+    return f"{visible(decision.approver)} {verb} it{looked} (assurance {decision.assured}){comment}"
 
 
 def _ago(span: timedelta) -> str:

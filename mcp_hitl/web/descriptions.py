@@ -265,7 +265,7 @@ def decided_so_far(approval: Approval) -> list[Moment]:
     """Every decision, on earlier revisions too, with what is known of how it was made."""
     found: list[Moment] = []
     for decision in approval.decisions:
-        notes = [f"assurance {decision.assurance.value}", decision.established]
+        notes = [f"assurance {decision.assured}", decision.established]
         if decision.looked is not None:
             hasty = ", faster than anybody reads" if decision.hasty else ""
             notes.append(f"after {span_in_words(decision.looked)}{hasty}")

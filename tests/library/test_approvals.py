@@ -279,3 +279,16 @@ def test_every_public_name_is_there_and_no_other() -> None:
     with pytest.raises(AttributeError, match="module 'mcp_hitl' has no attribute 'Nonsense'"):
         _ = mcp_hitl.Nonsense  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
     assert issubclass(Invalid, HitlError)
+
+
+async def test_a_decision_that_a_program_vouches_for_says_so(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[kinds.action]\nassurance = "step-up"\nstages = [{ approvers = ["ana@example.com"] }]\n')
+    approvals = Approvals(tmp_path / "hitl.db", policy=policy)
+    async with approvals.running():
+        asked = await approvals.request("Pay", {"n": 1})
+        ana = Principal("ana@example.com", Established.PROGRAM)
+        decided = await approvals.approve(asked, ana, assurance=Assurance.STEP_UP)
+        [decision] = approvals.shape(decided)["decisions"]
+        assert (decision["assurance"], decision["established"]) == ("step-up", "program")
+        assert decided.decisions[0].assured == "step-up, as a program says"

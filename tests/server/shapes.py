@@ -42,6 +42,7 @@ APPROVAL: JsonObject = _object(
             assurance={"type": "string", "enum": [assurance.value for assurance in Assurance]},
             at=_TIME,
             looked_seconds=_maybe({"type": "number", "minimum": 0}),
+            established=_TEXT,
             hasty={"type": "boolean"},
         ),
     },

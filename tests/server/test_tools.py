@@ -333,7 +333,7 @@ async def test_a_key_joins_in_any_status_and_contradicting_it_is_a_conflict(rig:
 
 
 async def test_a_key_belongs_to_its_requester_and_kind(rig: Rig) -> None:
-    other = rig.serving_as(Principal("os:bo", Established.OS_USER))
+    other = rig.serving_as(Principal("bo", Established.PROGRAM))
     keyed = {"dedup_key": "k"}
     async with connect(rig.server.mcp, MODERN) as client, connect(other.mcp, MODERN) as others:
         ids = {
@@ -365,7 +365,7 @@ async def test_what_was_rejected_stays_rejected_until_its_cooldown_is_over(rig: 
 @every_protocol
 async def test_a_request_is_cancelled_by_its_requester_alone(rig: Rig, protocol: str) -> None:
     approval = await rig.desk.approvals.submit(Principal("os:bo", Established.OS_USER), "expense", EXPENSE)
-    own = await rig.opened("expense", EXPENSE)
+    own = await rig.opened("expense", EXPENSE | {"amount": 7})
     async with connect(rig.server.mcp, protocol) as client:
         told = await refused(client, "cancel-approval", {"id": approval.id}, "not_allowed")
         assert "only its requester" in told

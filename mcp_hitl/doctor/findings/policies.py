@@ -68,7 +68,11 @@ def _shared_account(rulebook: Rulebook, reach: Reach) -> Finding | None:
         "under it.",
         "An agent with a shell can open a terminal and answer there in your name, or act as a client that fills "
         "in its own form. The record would say `local`, as it does when you answer.",
-        Mend(f"require a sign-in that no agent has{later}, {in_policy(kinds, '').where}", 'assurance = "session"'),
+        Mend(
+            f"close the forms and terminals to it{later}, though a program of this account can still record `session` "
+            f"by anybody through the library, {in_policy(kinds, '').where}",
+            'assurance = "session"',
+        ),
         Mend(
             "or give the agent another account, let it reach this one over HTTP only, and count only decisions made "
             f"in this one, {in_policy(kinds, '').where}",
