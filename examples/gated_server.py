@@ -13,7 +13,12 @@ from mcp.server.mcpserver.exceptions import ToolError
 
 from mcp_hitl import Approvals
 
-approvals = Approvals(os.environ.get("REFUNDS_DB", "refunds.db"), name="refunds", tool_error=ToolError)
+approvals = Approvals(
+    os.environ.get("REFUNDS_DB", "refunds.db"),
+    name="refunds",
+    policy=os.environ.get("MCP_HITL_CONFIG"),
+    tool_error=ToolError,
+)
 mcp = MCPServer("Refunds", lifespan=approvals.lifespan)
 
 

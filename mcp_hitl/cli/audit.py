@@ -14,7 +14,7 @@ from mcp_hitl.domain.evidence.ledger import Broken
 from mcp_hitl.domain.values.durations import duration
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.instants import rfc3339
-from mcp_hitl.domain.values.text import visible
+from mcp_hitl.domain.values.text import in_order, visible
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _EXPECT = click.option("--expect", metavar="HASH", help="A head that you kept elsewhere. It must be in the chain.")
@@ -44,7 +44,7 @@ def list_entries(context: click.Context, approval_id: str | None, as_json: bool)
                 print_json(told if approval_id is None else {"entries": told, "verified": verified})
             else:
                 for recorded in entries:
-                    click.echo(_line(recorded))
+                    click.echo(in_order(_line(recorded)))
         return DONE
 
     run(main, as_json=as_json)

@@ -14,7 +14,8 @@ from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.assurances import AT_TERMINAL
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
-from mcp_hitl.present.approval_views import review, revision_wanted
+from mcp_hitl.present.approval_views import review
+from mcp_hitl.present.differences import revision_wanted
 
 _ID = click.argument("approval_id", metavar="ID")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the approval as JSON.")
@@ -161,5 +162,5 @@ async def _act(context: click.Context, act: Callable[[Workspace], Awaitable[Seen
         if as_json:
             print_json(place.views.shape(approval))
         else:
-            click.echo(f"{approval.id} is {approval.seen_at(place.desk.clock()).value}: {approval.title}")
+            terminal.tell(f"{approval.id} is {approval.seen_at(place.desk.clock()).value}: {approval.title}")
     return DONE

@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from mcp_hitl.domain.values.errors import HitlError, Invalid
+from mcp_hitl.domain.values.text import in_order
 
 DONE, NO, REFUSED = 0, 1, 2
 """Exit codes.
@@ -34,7 +35,7 @@ def run(main: Callable[[], Awaitable[int]], *, as_json: bool = False) -> NoRetur
         if as_json:
             print_json({"code": error.code, "message": str(error)})
         else:
-            click.echo(f"mcp-hitl: {error}", err=True)
+            click.echo(in_order(f"mcp-hitl: {error}"), err=True)
         return REFUSED
 
     raise SystemExit(anyio.run(guarded))

@@ -10,12 +10,13 @@ import click
 
 from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.running import DONE, print_json, run
+from mcp_hitl.cli.terminal import tell
 from mcp_hitl.cli.workspace import Workspace, settings_of, workspace
 from mcp_hitl.desk import Page
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.values.instants import in_words
-from mcp_hitl.domain.values.text import one_line, visible
+from mcp_hitl.domain.values.text import as_name, one_line, visible
 from mcp_hitl.present.approval_views import requester_in_words, review
 
 _TITLE = 5
@@ -62,8 +63,8 @@ def show(context: click.Context, approval_id: str, as_json: bool) -> None:
                 print_json(place.views.shape(approval))
             else:
                 earlier = await place.desk.approvals.earlier(place.user, approval)
-                click.echo(review(approval, place.desk.clock(), earlier))
-                click.echo("\n" + _standing(place, approval))
+                tell(review(approval, place.desk.clock(), earlier))
+                tell("\n" + _standing(place, approval))
         return DONE
 
     run(main, as_json=as_json)
@@ -73,15 +74,15 @@ def _print_page(place: Workspace, page: Page) -> None:
     for line in page.unreadable:
         click.echo(line)
     if not page.approvals:
-        click.echo("Nothing else is pending." if page.unreadable else "Nothing is pending.")
+        tell("Nothing else is pending." if page.unreadable else "Nothing is pending.")
         return
     for line in _table(page.approvals, place.desk.clock(), shutil.get_terminal_size((160, 40)).columns):
-        click.echo(line)
+        tell(line)
     settings = place.settings
     count = f"{page.total:,} or more" if page.total_capped else f"{page.total:,}"
-    click.echo(f"\n{count} pending. Look at one: {command_line(settings, 'show', page.approvals[0].id, here=True)}")
+    tell(f"\n{count} pending. Look at one: {command_line(settings, 'show', page.approvals[0].id, here=True)}")
     if page.next_cursor is not None:
-        click.echo(f"More: {command_line(settings, 'pending', '--cursor', page.next_cursor, here=True)}")
+        tell(f"More: {command_line(settings, 'pending', '--cursor', page.next_cursor, here=True)}")
 
 
 def _table(approvals: Sequence[Approval], now: datetime, columns: int) -> list[str]:
@@ -132,7 +133,7 @@ def _standing(place: Workspace, approval: Approval) -> str:
         + (f", “{one_line(decision.comment, 500)}”" if decision.comment else "")
         for decision in approval.decisions_in_force
     ]
-    lines += [f"{one_line(name, 60)}: {one_line(str(value), 500)}" for name, value in (approval.answer or {}).items()]
+    lines += [f"{as_name(name)}: {one_line(str(value), 500)}" for name, value in (approval.answer or {}).items()]
     if approval.reason:
         lines.append(f"Reason: “{one_line(approval.reason, 500)}”")
     if approval.outcome.state is not OutcomeState.NONE:

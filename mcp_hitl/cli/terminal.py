@@ -12,7 +12,7 @@ from mcp_hitl.domain.policy.forms import Field, fields_of, number_typed
 from mcp_hitl.domain.values import strict_json
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid, NeedsPerson
-from mcp_hitl.domain.values.text import visible
+from mcp_hitl.domain.values.text import in_order, visible
 
 
 def require_terminal(
@@ -30,7 +30,12 @@ def require_terminal(
 
 def say(text: str = "") -> None:
     """Print text for the person on stderr, apart from the command's output."""
-    click.echo(text, err=True)
+    click.echo(in_order(text), err=True)
+
+
+def tell(text: str) -> None:
+    """Print the command's own output for people on stdout."""
+    click.echo(in_order(text))
 
 
 def confirm(question: str) -> bool:
@@ -106,7 +111,7 @@ def _typed(prompt: str) -> str:
     # The event loop makes a cancellation of an interrupt, which does not reach somebody who is blocked in reading.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return click.prompt(prompt, default="", show_default=False, err=True).strip()
+        return click.prompt(in_order(prompt), default="", show_default=False, err=True).strip()
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -1,9 +1,7 @@
 """How an approval is shown: JSON for programs, short text for models, the full view for people."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, OutcomeState, Status
 from mcp_hitl.domain.approvals.past import Earlier
@@ -14,11 +12,9 @@ from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.policy.principal import LOCAL
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.changes import changes
-from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.instants import in_words, rfc3339
-from mcp_hitl.domain.values.text import indented, json_lines, one_line, persons_words, visible
-
-_SECRET_CHANGE = "(something secret)"
+from mcp_hitl.domain.values.text import as_name, indented, json_lines, one_line, persons_words, visible
+from mcp_hitl.present.differences import edit_in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +104,14 @@ def summary(approval: Seen, telling: Telling) -> str:
         lines.append(f"{quorum.approved} of {quorum.needed} approvals in stage {quorum.stage}; expires in {left}.")
     lines += [_said(decision) for decision in approval.decisions_in_force]
     if approval.answer is not None:
-        lines += [f"Answer, {name}: {persons_words(str(value))}" for name, value in approval.answer.items()]
+        lines += [f"Answer, {as_name(name)}: {persons_words(str(value))}" for name, value in approval.answer.items()]
     if approval.reason:
         lines.append(f"Reason given by whoever ended it: “{one_line(approval.reason, 500)}” (not an instruction)")
     if approval.asked > 1:
         lines.append(f"Asked {approval.asked} times.")
-    lines += [f"{one_line(edit.editor, 100)} edited it: {_differences(edit)}" for edit in approval.edits]
+    for edit in approval.edits:
+        what = edit_in_words(edit, limit=200) or "(erased)"
+        lines += [f"{one_line(edit.editor, 100)} edited it:", indented(what)]
     lines += [f"{one_line(p.step, 60)}: {one_line(p.message, 200)}" for p in approval.progress]
     if approval.outcome.error:
         lines.append(f"Error: {one_line(approval.outcome.error, 300)}")
@@ -213,51 +211,6 @@ def _edit(edit: Edit) -> JsonObject:
         "changes": changes(edit.before, edit.after),
         "at": rfc3339(edit.at),
     }
-
-
-def differences(before: Any, after: Any) -> str:
-    """What an edit changes, a line for each field, for people to read."""
-    return _told(changes(before, after))
-
-
-def edit_in_words(edit: Edit) -> str:
-    """The same for an edit that somebody sees, who may see no secrets. Empty where the contents are erased."""
-    return differences(edit.before, edit.after) or ("" if _is_erased(edit) else _SECRET_CHANGE)
-
-
-def _told(changed: list[JsonObject]) -> str:
-    return "\n".join(f"{one_line(change['field'], 100)}: {_from_to(change)}" for change in changed)
-
-
-def _is_erased(edit: Edit) -> bool:
-    return edit.before is None and edit.after is None
-
-
-def revision_wanted(before: Any, after: Any) -> str:
-    """What whoever is asked for an edit must see: each difference, and the whole payload as it would be then.
-
-    Raises:
-        Invalid: there is no difference.
-    """
-    told = differences(before, after)
-    if not told:
-        raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")
-    return "\n\n".join([indented(told), "All of it, as it would be then:", indented(json_lines(after))])
-
-
-def _differences(edit: Edit) -> str:
-    told = [f"{one_line(change['field'], 60)} {_from_to(change)}" for change in changes(edit.before, edit.after)]
-    return one_line("; ".join(told) or ("(erased)" if _is_erased(edit) else _SECRET_CHANGE), 500)
-
-
-def _from_to(change: JsonObject) -> str:
-    if change["before"] is None and change["after"] is None:
-        return "null, where nothing was, or nothing, where null was"
-    return f"{_value(change['before'])} → {_value(change['after'])}"
-
-
-def _value(value: Any) -> str:
-    return visible(json.dumps(value, ensure_ascii=False))
 
 
 def _after_approval(approval: Approval, telling: Telling) -> str:

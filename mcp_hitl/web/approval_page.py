@@ -9,7 +9,7 @@ from mcp_hitl.domain.policy import forms
 from mcp_hitl.domain.policy.kinds import QUESTION
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Invalid
-from mcp_hitl.present.approval_views import edit_in_words
+from mcp_hitl.present.differences import differences, edit_in_words
 from mcp_hitl.protocols.http.posted import posted
 from mcp_hitl.web.descriptions import (
     asked_by,
@@ -72,7 +72,7 @@ class Approvals:
                 payload=payload,
                 lines=None if payload is None else lines(payload, kind),
                 claim_only=is_claim_only(approval),
-                edits=[(edit, edit_in_words(edit)) for edit in approval.edits],
+                edits=[(edit, differences(edit.before, edit.after), edit_in_words(edit)) for edit in approval.edits],
                 decisions=decided_so_far(approval),
                 earlier=earlier_lines(earlier.shown, kind, now),
                 earlier_counts=earlier.counts,

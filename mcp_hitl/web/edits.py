@@ -6,13 +6,13 @@ from starlette.responses import JSONResponse, Response
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Conflict, Invalid
-from mcp_hitl.present.approval_views import differences
+from mcp_hitl.present.differences import differences
 from mcp_hitl.protocols.http.posted import posted
 from mcp_hitl.web import fields
 from mcp_hitl.web.descriptions import row, state
 from mcp_hitl.web.door import assurance, who
 from mcp_hitl.web.page_seals import Seals, changed_since
-from mcp_hitl.web.rendering import drawn, page
+from mcp_hitl.web.rendering import drawn, page, part
 
 
 class Editing:
@@ -65,7 +65,7 @@ class Editing:
         if not told:
             raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")
         if given.get("step") != "save":
-            return JSONResponse({"difference": told, "wanted": digest})
+            return JSONResponse({"difference": part("rows.html", "differences", told), "wanted": digest})
         if given.get("wanted") != digest:
             raise Conflict("This is not the change that was shown. Show it again before you save it.")
         await desk.approvals.edit(

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mcp_hitl.domain.values.errors import HitlError
-from mcp_hitl.domain.values.text import visible
+from mcp_hitl.domain.values.text import in_order, visible
 from mcp_hitl.protocols.http.status import STATUS
 from mcp_hitl.web.rendering import page
 
@@ -16,7 +16,7 @@ _SAID = {
 
 def readable(words: str) -> str:
     """Words that a script puts into a page: they may name people, whose names are text from others too (T25)."""
-    return visible(words, keep="\n")
+    return in_order(visible(words, keep="\n"))
 
 
 def refused(request: Request, error: Exception) -> Response:

@@ -10,7 +10,8 @@ from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import HitlError, Invalid
-from mcp_hitl.present.approval_views import edit_in_words
+from mcp_hitl.domain.values.text import indented
+from mcp_hitl.present.differences import edit_in_words
 
 
 class Seals:
@@ -47,4 +48,4 @@ async def changed_since(desk: Desk, principal: Principal, shown: Shown) -> str:
     except HitlError:
         return ""
     edits = [edit for edit in approval.edits if edit.revision > shown.revision]
-    return "".join(f"\n{edit.editor} changed {edit_in_words(edit)}" for edit in edits)
+    return "".join(f"\n{edit.editor} changed:\n{indented(edit_in_words(edit))}" for edit in edits)

@@ -3,6 +3,7 @@ and what deceives the eye is shown (THREATS T25), without any template having to
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache
@@ -19,7 +20,7 @@ from starlette.responses import HTMLResponse, Response
 
 from mcp_hitl import __version__
 from mcp_hitl.domain.values.instants import in_words, rfc3339
-from mcp_hitl.domain.values.text import json_lines, one_line, visible
+from mcp_hitl.domain.values.text import backwards, in_order, json_lines, one_line, visible
 
 STATIC = Path(str(resources.files("mcp_hitl.web") / "static"))
 
@@ -27,12 +28,9 @@ STATIC = Path(str(resources.files("mcp_hitl.web") / "static"))
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """A whole page."""
     session = getattr(request.state, "session", None)
-    return HTMLResponse(
-        _environment()
-        .get_template(template)
-        .render(session=session, witness=request.state.witness, path=request.url.path, **values),
-        status_code=status,
-    )
+    template_of = _environment().get_template(template)
+    text = template_of.render(session=session, witness=request.state.witness, path=request.url.path, **values)
+    return HTMLResponse(_in_order(text), status_code=status)
 
 
 async def drawn(make: Callable[[], HTMLResponse]) -> HTMLResponse:
@@ -43,7 +41,26 @@ async def drawn(make: Callable[[], HTMLResponse]) -> HTMLResponse:
 def part(template: str, macro: str, *arguments: Any) -> str:
     """What one macro of a template makes: a piece of a page that is sent by itself."""
     module: Any = _environment().get_template(template).module
-    return str(getattr(module, macro)(*arguments))
+    return _in_order(str(getattr(module, macro)(*arguments)))
+
+
+def _in_order(page: str) -> str:
+    """Isolate each run of right-to-left letters in the text of a page; see `in_order`. Inputs do it by their style."""
+    return page if backwards().search(page) is None else _pieces().sub(_isolated, page)
+
+
+@cache
+def _pieces() -> re.Pattern[str]:
+    """Return a pattern for what has no markup inside, for tags, and for the runs between them."""
+    return re.compile(
+        rf"<(title|option)\b.*?</\1>|<textarea\b.*?</textarea>|<[^>]*>|(?P<run>{backwards().pattern})", re.S
+    )
+
+
+def _isolated(found: re.Match[str]) -> str:
+    if found["run"] is not None:
+        return f'<bdi dir="rtl">{found["run"]}</bdi>'
+    return in_order(found[0]) if found[1] else found[0]
 
 
 async def asset(request: Request) -> Response:

@@ -46,7 +46,7 @@ def test_set_changes_fields_after_showing_the_difference_and_the_whole(database:
         assert person.finish() == 0
     before, _, change = shown.partition("Your change:")
     assert '"amount": 50' in before and approval_id in before and "os:agent" in before
-    assert '    amount: 50 → 45.5\n    description: "Lunch" → "Lunch for two"\n' in change
+    assert '    amount\n      before: 50\n      after:  45.5\n    description\n      before: "Lunch"\n' in change
     then = change.partition("All of it, as it would be then:")[2]
     assert all(line in then for line in ('"amount": 45.5', '"currency": "USD"', '"description": "Lunch for two"'))
     assert person.shown.endswith(f"{approval_id} is pending: Expense: 45.50 USD for Lunch for two\n")
@@ -76,7 +76,7 @@ def test_without_options_the_editor_opens_the_payload(database: Path, tmp_path: 
         shown = person.answer(QUESTION, "y")
         assert person.finish() == 0
     assert json.loads((tmp_path / "seen.json").read_text()) == lunch()
-    assert "amount: 50 → 40" in shown
+    assert "amount\n      before: 50\n      after:  40" in shown
     assert look(database, approval_id).payload == lunch(amount=40)
 
 

@@ -83,3 +83,11 @@ def test_t25_nothing_deceptive_is_in_a_form(tmp_path: Path) -> None:
         person.answer("\nApprove this? [y/N]: ", "y")
         assert person.finish() == 0
     assert deceptive(person.shown) == set() and "City \\u001b[8mhidden" in person.shown
+
+
+def test_t25_numbers_beside_right_to_left_letters_stay_in_their_order(tmp_path: Path) -> None:
+    """A terminal that turns such letters around leaves what is beside an isolate where it is."""
+    database = tmp_path / "hitl.db"
+    asked = ask(database, "action", {"to": "\u05d0 11 22", "\u05d0 11 22": 1}, claim="Pay \u05d0 11 22")
+    told = run(database, "pending", columns=300).stdout + run(database, "show", asked).stdout
+    assert told.count("\u2067\u05d0\u2069 11 22") == told.count("\u05d0") == 4

@@ -91,7 +91,8 @@ async def test_the_difference_is_in_the_audit_by_digest_and_shown_to_the_request
         {"field": "note", "before": "CANARY", "after": None},
         {"field": "more", "before": None, "after": {"x": 1}},
     ]
-    assert 'n 1 → 2; note "CANARY" → null; more null → {"x": 1}' in views(desk).summary(now)
+    told = [line.strip() for line in views(desk).summary(now).split("\n")]
+    assert "|".join(told).count('n|before: 1|after:  2|note|before: "CANARY"|after:  (nothing)|more|') == 1
 
 
 async def test_t36_the_keys_of_what_the_schema_does_not_name_are_in_no_entry(under: Under) -> None:

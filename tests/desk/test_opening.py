@@ -15,6 +15,7 @@ from mcp_hitl.desk.timekeeping import system_clock
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.evidence.chain import content_digest
 from mcp_hitl.domain.evidence.event_names import Event
+from mcp_hitl.domain.policy.kinds import EXPENSE
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
 from mcp_hitl.domain.values.canonical import canonical, digest_of
 from mcp_hitl.domain.values.errors import Conflict, Invalid, NotAllowed
@@ -77,6 +78,8 @@ async def test_the_opening_entry_says_who_asked_for_what_by_digest(desk: Desk) -
         "policy": content_digest(opened.policy.as_json()),
         "expires_at": "2026-11-29T12:35:13.120Z",
         "title": content_digest(opened.title),
+        "definition": EXPENSE.definition,
+        "code": EXPENSE.code,
     }
     assert "Lunch" not in str(recorded)
 

@@ -123,3 +123,10 @@ def test_questions_and_the_counter_know_no_cooldown_and_join_only_by_key() -> No
     assert {name for name, kind in BUILT_IN.items() if kind.cooldown is None} == {"question", "counter"}
     assert {name for name, kind in BUILT_IN.items() if not kind.joins_equal} == {"question", "counter"}
     assert all(name == kind.name for name, kind in BUILT_IN.items())
+
+
+def test_t25_a_payload_with_two_names_that_look_the_same_is_refused() -> None:
+    for one, other in (("\u00e9", "e\u0301"), ("\ufb01le", "file")):
+        with pytest.raises(Invalid, match="two fields whose names look the same"):
+            ACTION.admit({"deep": [{one: 1, other: 2}]})
+        ACTION.admit({one: 1, "deep": {other: 2}})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_hitl.domain.values.text import indented, json_lines, one_line, persons_words, visible
+from mcp_hitl.domain.values.text import in_order, indented, json_lines, one_line, persons_words, visible
 
 DECEIVING = {
     "ANSI colour": ("\x1b[31mred\x1b[0m", "\\u001b[31mred\\u001b[0m"),
@@ -58,7 +58,11 @@ DECEIVING = {
     "unassigned": ("a\u0378b", "a\\u0378b"),
     "lone surrogate": ("a\ud800b", "a\\ud800b"),
     "zalgo": ("e" + "\u0301" * 6, "e" + "\u0301" * 3 + "\\u0301" * 3),
-    "enclosing marks": ("e" + "\u20dd" * 4, "e" + "\u20dd" * 3 + "\\u20dd"),
+    "enclosing marks": ("e\u20dd", "e\\u20dd"),
+    "struck through": ("5\u03360\u0336 a\u0336\u0301", "5\\u03360\\u0336 a\\u0336\\u0301"),
+    "negated": ("a =\u0338 b", "a =\\u0338 b"),
+    "a mark on a digit": ("1\u0305", "1\\u0305"),
+    "a mark on a quote": ('"\u0301', '"\\u0301'),
 }
 
 
@@ -160,3 +164,18 @@ def test_t34_a_persons_words_are_one_bounded_quotation_with_a_label(words: str) 
 
 def test_every_line_is_indented() -> None:
     assert indented("a\n\n  b") == "    a\n    \n      b"
+
+
+def test_t25_right_to_left_letters_leave_the_order_of_what_is_around_them() -> None:
+    """On a screen, `X 11 22` would read `22 11 X` for a Hebrew letter X; an isolate keeps the rest in its order."""
+    assert in_order("\u05d0 11 22") == "\u2067\u05d0\u2069 11 22"
+    assert (
+        in_order("Pay \u05d0\u05d1 \u05d2 5, \u05d3 7") == "Pay \u2067\u05d0\u05d1 \u05d2\u2069 5, \u2067\u05d3\u2069 7"
+    )
+    assert in_order('["\u05d0", "\u05d1"]') == '["\u2067\u05d0\u2069", "\u2067\u05d1\u2069"]'
+    assert in_order("\u0661 \u0662") == "\u2067\u0661\u2069 \u2067\u0662\u2069"
+    assert in_order("Grüße 11 22, \u4f60") == "Grüße 11 22, \u4f60"
+
+
+def test_t25_two_names_that_look_the_same_are_told_apart_in_json() -> None:
+    assert json_lines({"\u00e9": 1, "e\u0301": 2}).split("\n")[1:3] == ['  "\\u00e9": 1,', '  "e\\u0301": 2']

@@ -13,15 +13,27 @@ from mcp_hitl.domain.values import text as words
 from mcp_hitl.domain.values.text import visible
 
 
+def belongs(mark: str, before: str) -> bool:
+    """Whether the mark is on a letter, or on another mark that is, and neither strikes through nor encloses."""
+    if mark == "\u20e3":
+        return before == "\ufe0f"
+    on_letter = (
+        before != "\ufe0f" and unicodedata.category(before)[0] in "LM" and before not in words._INVISIBLE_LETTERS
+    )
+    return on_letter and unicodedata.category(mark) == "Mn" and unicodedata.combining(mark) != 1
+
+
 def by_letter(text: str, keep: str = "") -> str:
     """The rule as it is meant, letter by letter."""
     out: list[str] = []
-    marks = 0
+    marks, hidden = 0, False
     for char, before, behind in zip(text, " " + text, text[1:] + " ", strict=False):
         category = unicodedata.category(char)
         marks = marks + 1 if category in {"Mn", "Me"} else 0
+        stray = category in {"Mn", "Me"} and char != "\ufe0f" and (hidden or not belongs(char, before))
         hidden = (
-            (category[0] == "C" or category in {"Zl", "Zp"} or (category == "Zs" and char != " "))
+            stray
+            or (category[0] == "C" or category in {"Zl", "Zp"} or (category == "Zs" and char != " "))
             or char in words._INVISIBLE_LETTERS
             or any(ord(char) in block for block in words._VARIATION_SELECTORS)
             or (char == words._EMOJI_STYLE and not (words._is_pictorial(before) or behind == words._KEYCAP))

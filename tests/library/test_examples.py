@@ -71,12 +71,12 @@ def test_a_release_that_is_not_let_go_is_not_published(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def server(folder: Path) -> AsyncGenerator[Client]:
+async def server(folder: Path, **variables: str) -> AsyncGenerator[Client]:
     """A client of the example server, over stdio; leaving ends the server."""
     parameters = StdioServerParameters(
         command=sys.executable,
         args=[str(EXAMPLES / "gated_server.py")],
-        env=unmeasured(REFUNDS_DB=str(folder / "refunds.db"), REFUNDS_FILE=str(folder / "refunds.txt")),
+        env=unmeasured(REFUNDS_DB=str(folder / "refunds.db"), REFUNDS_FILE=str(folder / "refunds.txt"), **variables),
         cwd=str(folder),
     )
     async with Client(parameters) as client:
@@ -112,7 +112,7 @@ async def test_a_gated_tool_that_is_rejected_never_runs(tmp_path: Path) -> None:
 
 
 async def test_a_person_may_edit_what_a_gated_tool_will_do(tmp_path: Path) -> None:
-    """At the terminal of a program that knows the kind: here, one whose policy file describes it."""
+    """At a terminal that knows the kind as the tool's server does: by a policy file that both have."""
     policy = tmp_path / "policy.toml"
     policy.write_text(
         """
@@ -121,7 +121,7 @@ async def test_a_person_may_edit_what_a_gated_tool_will_do(tmp_path: Path) -> No
         schema = { properties = { order = { type = "integer" }, amount = { type = "number" } }, required = ["order"] }
         """
     )
-    async with server(tmp_path) as client:
+    async with server(tmp_path, MCP_HITL_CONFIG=str(policy)) as client:
         asked = content(await client.call_tool("refund", {"order": 17, "amount": 40.5}))
 
         def person() -> None:
@@ -131,7 +131,7 @@ async def test_a_person_may_edit_what_a_gated_tool_will_do(tmp_path: Path) -> No
                 assert editor.finish() == 0
 
         await anyio.to_thread.run_sync(person)
-        # The policy file governs the database from then on, and nobody gets past it by leaving it out.
+        # The policy file governs the database, and nobody gets past it by leaving it out.
         database = tmp_path / "refunds.db"
         await anyio.to_thread.run_sync(decide, database, "approve", asked["id"], "--config", str(policy))
         done = content(await client.call_tool("wait-for-approval", {"id": asked["id"]}))

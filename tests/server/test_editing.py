@@ -42,7 +42,8 @@ async def test_the_form_shows_the_difference_and_the_whole_and_what_is_agreed_to
 
     [form] = person.shown
     before, _, now = form.message.partition("The request now:")
-    assert "    amount: 120.5 → 80\n" in before and '    category: "travel" → null' in before
+    assert "    amount\n      before: 120.5\n      after:  80\n" in before
+    assert '    category\n      before: "travel"\n      after:  (nothing)' in before
     then = before.partition("All of it, as it would be then:")[2]
     assert all(line in then for line in ('"amount": 80', '"currency": "EUR"', '"description": "Dinner"'))
     assert "category" not in then
@@ -61,7 +62,7 @@ async def test_the_form_shows_the_difference_and_the_whole_and_what_is_agreed_to
         {"field": "amount", "before": 120.5, "after": 80},
         {"field": "category", "before": "travel", "after": None},
     ]
-    assert "edited it: amount 120.5 → 80" in text(result)
+    assert "edited it:\n    amount\n      before: 120.5\n      after:  80" in text(result)
 
 
 @every_protocol
@@ -201,7 +202,10 @@ async def test_t07_a_decision_on_what_was_edited_while_it_was_shown_does_not_cou
         person = Person(accept(decision="approve"))
         async with connect(rig.server.mcp, protocol, person=person) as again:
             approved = await again.call_tool("approve", {"id": approval.id})
-    assert "Revision 2, by local, changed:\n\n    amount: 120.5 → 9999" in person.shown[0].message
+    assert (
+        "Revision 2, by local, changed:\n\n    amount\n      before: 120.5\n      after:  9999"
+        in person.shown[0].message
+    )
     assert (content(approved)["status"], content(approved)["payload"]["amount"]) == ("approved", 9_999)
 
 

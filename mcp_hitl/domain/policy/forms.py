@@ -15,7 +15,7 @@ from mcp_hitl.domain.policy.form_schema import NAMES, REQUIRED, VALUES, check_sh
 from mcp_hitl.domain.values.canonical import JsonObject, canonical, read_back
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.schemas import check_against
-from mcp_hitl.domain.values.text import visible
+from mcp_hitl.domain.values.text import in_order, visible
 
 OLDEST_PROTOCOL = "2025-06-18"
 MAX_ANSWER = 10_000
@@ -258,19 +258,23 @@ def _enforced(schema: JsonObject) -> JsonObject:
 
 
 def _readable(schema: JsonObject) -> JsonObject:
-    shown: JsonObject = {k: visible(v) if k in {"title", "description"} else v for k, v in schema.items()}
+    shown: JsonObject = {k: _told(v) if k in {"title", "description"} else v for k, v in schema.items()}
     for keyword in ("oneOf", "anyOf"):
         if keyword in shown:
-            shown[keyword] = [option | {"title": visible(option["title"])} for option in shown[keyword]]
+            shown[keyword] = [option | {"title": _told(option["title"])} for option in shown[keyword]]
     if pattern := shown.pop("pattern", None):  # no keyword of elicitation
-        shown["description"] = f"{shown.get('description', '')} Must match the pattern {visible(pattern)}".strip()
+        shown["description"] = f"{shown.get('description', '')} Must match the pattern {_told(pattern)}".strip()
     if "enumNames" in shown:
-        shown["enumNames"] = [visible(name) for name in shown["enumNames"]]
+        shown["enumNames"] = [_told(name) for name in shown["enumNames"]]
     if "items" in shown:
         shown["items"] = {"type": "string"} | _readable(shown["items"])
         if "anyOf" in shown["items"]:
             del shown["items"]["type"]
     return shown
+
+
+def _told(text: str) -> str:
+    return in_order(visible(text))
 
 
 def _as_of_2025_06_18(schema: JsonObject) -> JsonObject:

@@ -16,7 +16,7 @@ from mcp_hitl.domain.values.money import amounts_in, money
 from mcp_hitl.domain.values.payload import Payload, payload_of
 from mcp_hitl.domain.values.schemas import check_against
 from mcp_hitl.domain.values.secrets import has_secrets
-from mcp_hitl.domain.values.text import one_line
+from mcp_hitl.domain.values.text import has_twins, one_line
 
 MAX_TITLE = 200
 COOLDOWN = timedelta(hours=24)
@@ -87,6 +87,8 @@ class Kind:
         if size > most:
             raise Invalid(f"payload has {size:,} bytes; the kind {self.name!r} takes at most {most:,}.")
         check_against(self.schema, payload, what="payload")
+        if not admitted.canonical.isascii() and has_twins(payload):
+            raise Invalid("payload has two fields whose names look the same. Give them different names.")
         if self.check is not None:
             self.check(payload)
         return admitted

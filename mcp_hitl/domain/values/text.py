@@ -6,6 +6,7 @@ import sys
 import unicodedata
 from functools import cache
 from itertools import groupby
+from typing import cast
 
 _INVISIBLE_LETTERS = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f\U00016fe4\U0001d159")
 """Letters, marks and symbols that Unicode does not list as format characters but that print as nothing."""
@@ -14,6 +15,11 @@ _EMOJI_STYLE, _KEYCAP = "\ufe0f", "\u20e3"
 """The one variation selector that ordinary text needs, and the character that turns a digit with it into a keycap."""
 _MARKS = frozenset({"Mn", "Me"})
 _MARKS_IN_A_ROW = 3
+_OVERLAY = 1
+"""The combining class of marks that are drawn over their letter."""
+_RIGHT_TO_LEFT = range(0x590, 0x900), range(0xFB1D, 0xFF00), range(0x10800, 0x11000), range(0x1E800, 0x1F000)
+"""Where Unicode has all letters that are written from the right."""
+_WORDS = re.compile(r"\w+(?:[ -]\w+)*")
 _TABLE = 0x10000
 
 
@@ -21,8 +27,9 @@ def visible(text: str, *, keep: str = "") -> str:
     r"""Return `text` with every character that could hide, reorder or overprint text written as `\\uXXXX`.
 
     These are controls (ANSI sequences begin with one), bidirectional and zero-width characters, tags, blanks that
-    look like nothing or like a plain space, unassigned and private characters, and more than three combining marks
-    in a row. `keep` names characters to leave alone, such as a line feed where the layout handles lines.
+    look like nothing or like a plain space, unassigned and private characters, and combining marks that strike through
+    or enclose, that are on anything but a letter, or that are more than three in a row. `keep` names characters to
+    leave alone, such as a line feed where the layout handles lines.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -33,22 +40,70 @@ def _escaped(found: re.Match[str], keep: str) -> str:
     """Return the text that `_suspects` found, with its hidden characters escaped."""
     text = found.string
     out: list[str] = []
-    marks = 0
+    marks, hidden = 0, False
     for place in range(found.start(), found.end()):
         char, before, behind = text[place], text[place - 1 : place], text[place + 1 : place + 2]
         category = unicodedata.category(char)
         marks = marks + 1 if category in _MARKS else 0
+        stray = category in _MARKS and (hidden or not _belongs(char, before))
         hidden = (
             (category[0] in "CZ" and char != " ")
             or char in _INVISIBLE_LETTERS
             or any(ord(char) in block for block in _VARIATION_SELECTORS)
             or (char == _EMOJI_STYLE and not (_is_pictorial(before or " ") or behind == _KEYCAP))
+            or (stray and char != _EMOJI_STYLE)
             or marks > _MARKS_IN_A_ROW
         )
         # DEL and the C1 controls are legal inside JSON strings, but not visible: json.dumps leaves DEL as it is.
         escape = "\\u007f" if char == "\x7f" else json.dumps(char)[1:-1]
         out.append(escape if hidden and char not in keep else char)
     return "".join(out)
+
+
+def _belongs(mark: str, before: str) -> bool:
+    """Return True if a combining mark after this character leaves it readable: it could strike out a digit."""
+    if mark == _KEYCAP:
+        return before == _EMOJI_STYLE
+    on_letter = before not in ("", _EMOJI_STYLE) and unicodedata.category(before)[0] in "LM"
+    plain = unicodedata.category(mark) != "Me" and unicodedata.combining(mark) != _OVERLAY
+    return on_letter and plain and before not in _INVISIBLE_LETTERS
+
+
+def in_order(text: str) -> str:
+    """Return text for a screen that lays it out by itself, with each run of right-to-left letters in an isolate.
+
+    Such letters alone, without any control character, change the order of the numbers and signs around them. In an
+    isolate, they read from the right, and everything else reads from the left in the order in which it is stored.
+    """
+    return text if text.isascii() else backwards().sub("\u2067\\g<0>\u2069", text)
+
+
+@cache
+def backwards() -> re.Pattern[str]:
+    """Return a pattern for the runs of right-to-left letters, and for Arabic numbers, which are runs of their own."""
+    classes: dict[str, list[int]] = {"R": [], "AL": [], "AN": []}
+    for block in _RIGHT_TO_LEFT:
+        for code in block:
+            classes.get(unicodedata.bidirectional(chr(code)), []).append(code)
+    letters = _ranges(sorted(classes["R"] + classes["AL"]))
+    marked = f"[{letters}][{_ranges(sorted(_marks_of(_RIGHT_TO_LEFT)))}\u0300-\u036f]*"
+    return re.compile(f"{marked}(?:(?: |-|'|&#39;)?{marked})*|[{_ranges(classes['AN'])}]+")
+
+
+def _marks_of(blocks: tuple[range, ...]) -> list[int]:
+    return [code for block in blocks for code in block if unicodedata.category(chr(code)) in _MARKS]
+
+
+def as_name(name: str) -> str:
+    """Return the name of a field as it is told from any other text: in quotes if it is not just words (THREATS T25)."""
+    if _WORDS.fullmatch(name) and visible(name) == name and unicodedata.is_normalized("NFC", name):
+        return name
+    return visible(json.dumps(name, ensure_ascii=not unicodedata.is_normalized("NFC", name)))
+
+
+def look_alike(one: str, other: str) -> bool:
+    """Return True if two different texts look the same: one of them has letters apart from their marks."""
+    return one != other and unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other)
 
 
 @cache
@@ -93,7 +148,17 @@ def one_line(text: str, limit: int) -> str:
 
 def json_lines(value: object) -> str:
     """Return `value` as indented JSON in which every string stays on one line and hides nothing."""
-    return visible(json.dumps(value, indent=2, ensure_ascii=False), keep="\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return visible(json.dumps(value, indent=2) if not text.isascii() and has_twins(value) else text, keep="\n")
+
+
+def has_twins(value: object) -> bool:
+    """Return True if an object in it has two names that look the same (THREATS T25)."""
+    if isinstance(value, dict):
+        held = cast("dict[str, object]", value)
+        names = {unicodedata.normalize("NFKC", name) for name in held}
+        return len(names) < len(held) or any(map(has_twins, held.values()))
+    return isinstance(value, list) and any(map(has_twins, cast("list[object]", value)))
 
 
 def persons_words(text: str, limit: int = 500) -> str:

@@ -19,6 +19,7 @@ from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy import forms
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.domain.values.text import in_order
 from mcp_hitl.protocols.mcp.call import ANSWER, Call
 from mcp_hitl.protocols.mcp.request_state import dump_form
 
@@ -50,6 +51,7 @@ async def ask(
     shown = forms.for_client(form, call.context.protocol_version)
     if not call.shows_forms or shown is None:
         return Unanswered()
+    message = in_order(message)
     state = Shown.of(approval, nonce=secrets.token_urlsafe(16), at=call.desk.clock())
     if call.modern:
         request = ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=shown))

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.values.errors import HitlError
-from mcp_hitl.domain.values.text import indented, one_line
+from mcp_hitl.domain.values.text import in_order, indented, one_line
 from mcp_hitl.protocols.mcp.call import ANSWER, Call, Outcome
 from mcp_hitl.protocols.mcp.replies import Reply
 from mcp_hitl.protocols.mcp.request_state import PageState
@@ -44,7 +44,7 @@ async def send(call: Call, approval: Seen, lead: str) -> Outcome | Call:
     if page is None or not call.opens_pages:
         return call
     state = PageState.of(approval)
-    message = f"{lead}\n\n{indented(one_line(approval.title, _TITLE))}"
+    message = in_order(f"{lead}\n\n{indented(one_line(approval.title, _TITLE))}")
     if call.modern:
         request = ElicitRequest(params=ElicitRequestURLParams(message=message, url=page))
         return InputRequiredResult(input_requests={ANSWER: request}, request_state=state.dump())

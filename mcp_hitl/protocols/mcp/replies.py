@@ -7,6 +7,7 @@ from mcp_types import CallToolResult, TextContent
 
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.domain.values.text import in_order
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,9 @@ class Reply:
 
     def as_result(self) -> CallToolResult:
         """Return the reply as an MCP result."""
-        return CallToolResult(content=[TextContent(type="text", text=self.text)], structured_content=self.content)
+        return CallToolResult(
+            content=[TextContent(type="text", text=in_order(self.text))], structured_content=self.content
+        )
 
 
 def error_result(error: Exception) -> CallToolResult:
@@ -31,7 +34,7 @@ def error_result(error: Exception) -> CallToolResult:
         logger.error("a tool failed", exc_info=error)
         code, message = "internal", "The server failed; see its log. Call get-approval to see what is stored."
     return CallToolResult(
-        content=[TextContent(type="text", text=message)],
+        content=[TextContent(type="text", text=in_order(message))],
         structured_content={"code": code, "message": message},
         is_error=True,
     )

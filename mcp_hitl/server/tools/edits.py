@@ -7,7 +7,8 @@ from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.text import indented, visible
-from mcp_hitl.present.approval_views import review, revision_wanted
+from mcp_hitl.present.approval_views import review
+from mcp_hitl.present.differences import revision_wanted
 from mcp_hitl.protocols.mcp.call import Call, Outcome
 from mcp_hitl.protocols.mcp.form_elicitation import Answered
 from mcp_hitl.server.arguments import Edit

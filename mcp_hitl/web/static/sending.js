@@ -1,5 +1,5 @@
 // Sending. The token lives with this address alone; a cookie would go to every port of the machine.
-import { $, $$, page, tell } from "./page.js";
+import { $, $$, fragment, page, tell } from "./page.js";
 import { proven } from "./witness.js";
 
 export const TOKEN = "inbox-token";
@@ -54,7 +54,7 @@ const typed = (form) => new URLSearchParams(new FormData(form)).toString();
 
 // What is saved is what was shown: its digest goes along.
 function review(form, { difference, wanted }) {
-  $(".difference", form).textContent = difference;
+  $(".difference", form).replaceChildren(fragment(difference));
   form.elements.wanted.value = wanted;
   $(".preview", form).hidden = false;
   $("[value=review]", form).hidden = true;
