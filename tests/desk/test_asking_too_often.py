@@ -174,7 +174,7 @@ async def test_a_review_tells_the_stage_and_what_was_decided_so_far(under: Under
     await told(desk, one, "bo approves")
     text = review(await desk.approvals.get(ANA, one.id), desk.clock())
     assert "Stage:     2 of 2; 0 of 1 approvals" in text
-    assert "Decided so far:\n\n    bo approved it (assurance local)" in text
+    assert "Decided so far:\n\n    bo approved it (assurance local, as a program says)" in text
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=3650)], ids=str)
