@@ -30,6 +30,10 @@ class LogReads(Protocol):
         """Return the `seq` and hash of the newest audit entry; 0 and the genesis hash if there is none."""
         ...
 
+    def newest(self) -> datetime | None:
+        """Return the time of the newest audit entry; None if there is none."""
+        ...
+
     def lost(self) -> tuple[int, str] | None:
         """Return the newest `seq` and hash that were kept outside the database, if the chain lacks them; else None."""
         ...

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from mcp_hitl.desk.doctor_facts import examine
 from mcp_hitl.desk.timekeeping import Timekeeper
 from mcp_hitl.doctor.findings.state import Found, state_findings
 from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.clock import LEAP
+from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.process.workers import timers_of
 from mcp_hitl.store.sqlite import SqliteStore
@@ -139,3 +142,19 @@ async def test_t44_a_clock_that_is_set_right_after_a_start_is_believed(
     computer.wall = START + right
     await desk.check_clock()
     assert desk.clock() == computer.wall and await computer.found() == set()
+
+
+@pytest.mark.parametrize("back", [timedelta(milliseconds=300), timedelta(hours=5), 2 * DAY, YEARS], ids=str)
+async def test_t44_the_times_of_the_log_run_backwards_only_where_it_says_so(
+    computer: Computer, back: timedelta
+) -> None:
+    desk = await computer.process()
+    await desk.approvals.submit(AGENT, "action", {"n": 1})
+    computer.wall -= back
+    await desk.approvals.submit(AGENT, "action", {"n": 2})
+    await desk.approvals.submit(AGENT, "action", {"n": 3})
+    entries = [one.entry for one in await desk.evidence.entries()]
+    earlier = [later for before, later in pairwise(entries) if later.at < before.at]
+    assert [one.event for one in earlier] == ([Event.CLOCK_SET_BACK] if back > DAY else [])
+    assert [one.data for one in earlier] == [{"was": rfc3339(START)}] * len(earlier)
+    assert (await desk.evidence.verify()).wrong is None

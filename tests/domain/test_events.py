@@ -71,6 +71,7 @@ WRITTEN: list[tuple[events.AuditEvent, JsonObject]] = [
     (events.Resumed(kind=None), {}),
     (events.Erased(), {}),
     (events.ClockReset(was="2026-11-23T12:35:13.120Z"), {"was": "2026-11-23T12:35:13.120Z"}),
+    (events.ClockSetBack(was="2026-11-23T12:35:13.120Z"), {"was": "2026-11-23T12:35:13.120Z"}),
     (events.PolicyChanged(policy="sha256:a"), {"policy": "sha256:a"}),
     (events.PolicyChanged(policy="sha256:b", was="sha256:a"), {"policy": "sha256:b", "was": "sha256:a"}),
     (events.Restored(known=9, head="sha256:a"), {"known": 9, "head": "sha256:a"}),

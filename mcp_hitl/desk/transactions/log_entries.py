@@ -4,11 +4,12 @@ from datetime import datetime, timedelta
 
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.evidence.chain import NOWHERE, SYSTEM, Entry
-from mcp_hitl.domain.evidence.events import AuditEvent, Restored
+from mcp_hitl.domain.evidence.events import AuditEvent, ClockSetBack, Restored
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
-from mcp_hitl.domain.values.clock import present
+from mcp_hitl.domain.values.clock import BELIEVABLE, present
 from mcp_hitl.domain.values.errors import AlreadyResolved, NotFound, Paused
+from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.present.approval_views import verdict_line
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -20,13 +21,24 @@ GRAIN = timedelta(seconds=1)
 def begin(tx: Transaction, clock: datetime) -> datetime:
     """Return the instant of this transaction, and raise the latest recorded instant to it.
 
-    If an older copy of the database was put back, that is recorded first.
+    If an older copy of the database was put back, that is recorded first; so is a clock that was set back.
     """
     mark = tx.facts.mark()
     if clock >= mark + GRAIN:
         tx.facts.remember(clock)
-    now = present(clock, mark)
+    now = _in_order(tx, present(clock, mark))
     notice_older_copy(tx, now)
+    return now
+
+
+def _in_order(tx: Transaction, now: datetime) -> datetime:
+    """Return the instant of the next entry: the times of the log run backwards only where an entry says so."""
+    newest = tx.log.newest()
+    if newest is None or now >= newest:
+        return now
+    if newest - now <= BELIEVABLE:
+        return newest
+    record(tx, None, ClockSetBack(was=rfc3339(newest)), now)
     return now
 
 

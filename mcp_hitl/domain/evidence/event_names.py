@@ -26,6 +26,7 @@ class Event(StrEnum):
     RESUMED = "resumed"
     ERASED = "erased"
     CLOCK_RESET = "clock-reset"
+    CLOCK_SET_BACK = "clock-set-back"
     POLICY_CHANGED = "policy-changed"
     RESTORED = "restored"
     RESTORE_CONFIRMED = "restore-confirmed"

@@ -206,6 +206,14 @@ class ClockReset(Fields):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSetBack(Fields):
+    """The computer's clock was set back by more than a day: from here on, times begin again; `was` is the last one."""
+
+    event: ClassVar[Event] = Event.CLOCK_SET_BACK
+    was: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyChanged(Fields):
     """The database was opened with another policy file than before: the digests of both files."""
 
@@ -251,9 +259,11 @@ Result = Succeeded | Failed | Unknown
 Aside = AskedAgain | Reminded | Escalated | CooldownLifted | Progressed | Erased
 Later = Decided | Edited | Ending | Started | Result | Aside
 """What can happen to an approval after it was opened."""
-AuditEvent = (
-    Opened | Later | Paused | Resumed | ClockReset | PolicyChanged | Restored | RestoreConfirmed | SignedIn | SignedOut
+Apart = (
+    Paused | Resumed | ClockReset | ClockSetBack | PolicyChanged | Restored | RestoreConfirmed | SignedIn | SignedOut
 )
+"""What concerns no particular approval."""
+AuditEvent = Opened | Later | Apart
 
 _CLASSES: Mapping[Event, type[AuditEvent]] = {one.event: one for one in get_args(AuditEvent)}
 ENDINGS: Mapping[Status, type[Ending]] = {one.status: one for one in get_args(Ending)}

@@ -115,7 +115,7 @@ class Ledger:
                 self.restored = known or 0
             case events.RestoreConfirmed():
                 self.restored = None
-            case events.ClockReset() | events.SignedIn() | events.SignedOut():
+            case events.ClockReset() | events.ClockSetBack() | events.SignedIn() | events.SignedOut():
                 pass
             case events.Opened() as opened:
                 if entry.approval in self.approvals:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp_hitl.domain.evidence.chain import NOWHERE, Entry, Recorded, genesis, hash_of
 from mcp_hitl.domain.values.canonical import canonical
-from mcp_hitl.domain.values.instants import to_ms
+from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store import rows
 from mcp_hitl.store.facts import FactReads
 from mcp_hitl.store.log import LogChanges
@@ -24,6 +24,7 @@ class SqliteLog(LogChanges):
         self.kept: tuple[int, str] | None = None
         self._facts = facts
         self._head: tuple[int, str] | None = None
+        self._newest: datetime | None = None
         self._contained: tuple[int, str] | None = None
         """A kept head that is in the chain. Both are remembered within one transaction."""
 
@@ -43,9 +44,14 @@ class SqliteLog(LogChanges):
 
     def head(self) -> tuple[int, str]:
         if self._head is None:
-            row: Any = self._db.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+            row: Any = self._db.execute("SELECT seq, hash, at FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
             self._head = (0, genesis(self._facts.database_id())) if row is None else (row[0], row[1])
+            self._newest = None if row is None else from_ms(row[2])
         return self._head
+
+    def newest(self) -> datetime | None:
+        self.head()
+        return self._newest
 
     def lost(self) -> tuple[int, str] | None:
         if self._contained != self.kept and self.kept is not None and self.hash_at(self.kept[0]) == self.kept[1]:
@@ -79,7 +85,7 @@ class SqliteLog(LogChanges):
         data = canonical(entry.data, what="data")
         digest = hash_of(seq, entry, previous, data)
         self._db.execute(_INSERT, (seq, *rows.entry_row(entry), data.decode(), previous, digest))
-        self._head = (seq, digest)
+        self._head, self._newest = (seq, digest), entry.at
 
     def accept_loss(self) -> None:
         self.kept = None
