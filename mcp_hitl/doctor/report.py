@@ -17,6 +17,12 @@ from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.domain.values.text import visible
 
+BEYOND = (
+    "What no setting changes: a program of an account that can write the database can record any decision, by anybody "
+    "and as `step-up`, and can open the database with another policy file. The log says which file was used, and what "
+    "only a program vouches for. To be sure of more, run agents and their programs under another account."
+)
+"""What is true of every set-up as long as decisions are not signed by the person who makes them."""
 _WIDEST = 100
 _LABEL = 9
 
@@ -50,6 +56,7 @@ def shape(report: Report) -> JsonObject:
         "policy": None if settings.policy is None else str(settings.policy),
         "profile": rulebook.profile.value,
         "unsafe": len(report.unsafe),
+        "beyond": BEYOND,
         "findings": [
             {
                 "code": one.code,
@@ -98,7 +105,8 @@ def show(report: Report) -> None:
         count = "1 setting is" if len(unsafe) == 1 else f"{len(unsafe)} settings are"
         click.echo(click.style(f"{count} unsafe.", fg="red", bold=True))
     else:
-        click.echo(click.style("Nothing unsafe was found.", fg="green", bold=True))
+        click.echo(click.style("Nothing unsafe was found in the settings.", fg="green", bold=True))
+    click.echo("\n" + _wrapped(BEYOND, first="", rest=""))
 
 
 def _section(report: Report, title: str, findings: list[Finding], colour: str) -> None:

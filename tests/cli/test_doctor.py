@@ -26,6 +26,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.desk.timekeeping import system_clock
 from mcp_hitl.doctor import file_rights
 from mcp_hitl.doctor.file_rights import shared_type
+from mcp_hitl.doctor.report import BEYOND
 from mcp_hitl.domain.approvals.approval import Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.clients import Client, Transport
 from mcp_hitl.domain.policy.principal import Established, Principal
@@ -107,7 +108,12 @@ def test_where_nothing_is_unsafe_it_exits_with_0(database: Path) -> None:
     said = doctor(database, "--config", str(policy), code=0)
     assert said["unsafe"] == 0 and said["profile"] == "team" and said["policy"] == str(policy)
     done = run(database, "--config", str(policy), "doctor")
-    assert done.returncode == 0 and "Nothing unsafe was found." in done.stdout and "\nUnsafe" not in done.stdout
+    assert (
+        done.returncode == 0
+        and "Nothing unsafe was found in the settings." in done.stdout
+        and "\nUnsafe" not in done.stdout
+    )
+    assert BEYOND in " ".join(done.stdout.split()) and said["beyond"] == BEYOND
 
 
 def test_what_somebody_accepts_is_told_and_counts_no_more(database: Path) -> None:

@@ -15,7 +15,7 @@ from mcp_hitl.domain.values.instants import in_words
 POWERS = (
     "Any of them may ask, wait, cancel its own requests and, once one is approved, carry it out once. No tool call "
     "decides: only a person's answer in a form or on a page does. Both are `local`: a client can fill in a form "
-    "that it has shown to nobody. If that matters to you, set `session` in the policy."
+    "that it has shown to nobody. If that matters to you, run it under another account."
 )
 
 
