@@ -16,7 +16,7 @@ from statistics import median
 
 import anyio
 
-from benchmarks.figures import ANA, Figure, database, lunch, spread
+from benchmarks.figures import ANA, UNLIMITED, Figure, database, lunch, spread
 from benchmarks.recording import recorded, seconds_by_hand
 from benchmarks.waiting import decide
 from mcp_hitl.desk import Desk
@@ -71,7 +71,7 @@ async def measure() -> list[Figure]:
 @asynccontextmanager
 async def _serving(path: Path) -> AsyncGenerator[Desk]:
     store = SqliteStore(path)
-    async with serve(Desk(store, effects=EFFECTS)) as desk:
+    async with serve(Desk(store, effects=EFFECTS, rulebook=UNLIMITED)) as desk:
         yield desk
     await store.close()
 
@@ -127,7 +127,7 @@ class Completed:
 async def _latencies(path: Path, together: int) -> Latencies:
     taken = Latencies()
     other = SqliteStore(path)
-    elsewhere = Desk(other, effects=EFFECTS)
+    elsewhere = Desk(other, effects=EFFECTS, rulebook=UNLIMITED)
     async with _serving(path) as desk:
         numbers = iter(range(CYCLES // 4))
 

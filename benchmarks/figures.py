@@ -4,13 +4,18 @@ import statistics
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mcp_hitl.domain.policy.kinds import BUILT_IN, Limits
 from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
 
 ANA = Principal("os:ana", Established.OS_USER)
+_NO_LIMIT = Limits(per_minute=None, open_per_requester=None)
+UNLIMITED = Rulebook(kinds={name: replace(kind, limits=_NO_LIMIT) for name, kind in BUILT_IN.items()})
+"""What is measured asks as fast as it can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ import anyio.abc
 import anyio.to_thread
 from playwright.async_api import Page, async_playwright
 
-from benchmarks.figures import ANA, Figure, database, lunch
+from benchmarks.figures import ANA, UNLIMITED, Figure, database, lunch
 from benchmarks.waiting import decide
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.origin import Origin
@@ -46,7 +46,7 @@ async def measure() -> list[Figure]:
     """The figures of streams, and of pages where there is a browser."""
     with database() as path:
         store = SqliteStore(path)
-        desk = Desk(store, effects=EFFECTS)
+        desk = Desk(store, effects=EFFECTS, rulebook=UNLIMITED)
         for start in range(0, PENDING, 1_000):
             await asyncio.gather(
                 *(desk.approvals.submit(ANA, "expense", lunch(n)) for n in range(start, start + 1_000))

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 from mcp import Client, StdioServerParameters
 
-from benchmarks.figures import ANA, Figure, database, lunch
+from benchmarks.figures import ANA, UNLIMITED, Figure, database, lunch
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.shown import Shown
@@ -42,7 +42,7 @@ async def _in_process() -> Figure:
     seconds: list[float] = []
     with database() as path:
         store = SqliteStore(path)
-        async with Desk(store, effects=EFFECTS).open() as desk:
+        async with Desk(store, effects=EFFECTS, rulebook=UNLIMITED).open() as desk:
             waiting = await _submitted(desk)
             returned = {approval.id: asyncio.Future[float]() for approval in waiting}
 
@@ -64,7 +64,7 @@ async def _across_processes(path: Path) -> list[Figure]:
     server = StdioServerParameters(command=sys.executable, args=["-m", "mcp_hitl", "--db", str(path)])
     figures: list[Figure] = []
     store = SqliteStore(path)
-    desk = Desk(store, effects=EFFECTS)
+    desk = Desk(store, effects=EFFECTS, rulebook=UNLIMITED)
     waiting = await _submitted(desk)
     returned = {approval.id: asyncio.Future[float]() for approval in waiting}
     async with Client(server, mode="2026-07-28") as client, anyio.create_task_group() as tasks:

@@ -10,10 +10,13 @@ import anyio
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
 from mcp_hitl.desk.timekeeping import system_clock
+from mcp_hitl.desk.transactions.log_entries import begin, record
 from mcp_hitl.domain.approvals.approval import Approval
+from mcp_hitl.domain.evidence.events import AskedAgain
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.transaction import Transaction
 
 PATIENCE = 60.0
 """Longer than a process takes to ask, on a busy machine."""
@@ -99,3 +102,17 @@ def on_desk(database: Path, work: Any, *, clock: Callable[[], datetime] = system
             await store.close()
 
     return anyio.run(main)
+
+
+async def ask_again(database: Path, approval: Approval, requester: Principal, times: int) -> None:
+    """Write what a requester leaves who asks for the same again, so often that no test waits for it."""
+    store = SqliteStore(database)
+
+    def work(tx: Transaction) -> None:
+        now = begin(tx, system_clock())
+        for _ in range(times):
+            tx.approvals.count_ask(approval.id)
+            record(tx, approval, AskedAgain(), now, requester)
+
+    await store.write(work)
+    await store.close()

@@ -21,6 +21,8 @@ ASKING = frozenset({QUESTION.name, COUNTER.name})
 """Kinds that ask the requester's own person. In either profile, their defaults are those of one person's machine."""
 _COUNTED = (("amount", "number"), ("currency", "string"))
 """Fields that the code checks in an expense. The schema must set their types."""
+_LIFTABLE = ("open_per_requester", "per_minute")
+"""Limits that a policy may lift with 'none'."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _FLOW = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _TEAM = Policy(
@@ -116,9 +118,10 @@ def _read_limits(table: Table, base: Limits) -> Limits | None:
     limits = table.table("limits")
     if limits is None:
         return None
-    given = {key: limits.count(key) for key in ("open_per_requester", "payload_bytes", "per_minute")}
+    lifted = {key: None for key in _LIFTABLE if limits.says_none(key)}
+    given = {key: limits.count(key) for key in (*_LIFTABLE, "payload_bytes") if key not in lifted}
     limits.close()
-    return replace(base, **{key: value for key, value in given.items() if value is not None})
+    return replace(base, **lifted, **{key: value for key, value in given.items() if value is not None})
 
 
 def _read_form(table: Table) -> JsonObject | None:

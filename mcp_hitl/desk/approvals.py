@@ -2,11 +2,11 @@
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import anyio
 
 from mcp_hitl.desk.context import Context, check_id, found
+from mcp_hitl.desk.trails import Trail, trail_of
 from mcp_hitl.desk.transactions import decide, edit, redeem, submit
 from mcp_hitl.desk.transactions.asker import Asker
 from mcp_hitl.desk.transactions.log_entries import instant
@@ -15,7 +15,7 @@ from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.past import MOST, SHOWN, Earlier
 from mcp_hitl.domain.approvals.seen import Audience, Seen, as_seen_by
 from mcp_hitl.domain.approvals.shown import Shown
-from mcp_hitl.domain.evidence.chain import Recorded, content_digest
+from mcp_hitl.domain.evidence.chain import content_digest
 from mcp_hitl.domain.evidence.events import RESOLVING
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
@@ -31,14 +31,6 @@ MAX_CLAIM = 500
 TICK_SECONDS = 15.0
 Tick = Callable[[float], Awaitable[None]]
 """Called from time to time while somebody waits, with the seconds waited so far."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trail:
-    """The audit entries of one approval, oldest first, and whether each has its own hash and is in its own place."""
-
-    entries: list[Recorded]
-    verified: bool
 
 
 class Approvals:
@@ -140,8 +132,7 @@ class Approvals:
 
         def look(view: View) -> Trail:
             seen = self._at.see(principal, found(view, approval_id), instant(view, clock))
-            entries = view.log.entries(seen.id)
-            return Trail(entries, bool(entries) and all(_in_place(view, recorded) for recorded in entries))
+            return trail_of(view, seen.id)
 
         return await self._at.store.read(look)
 
@@ -253,13 +244,3 @@ class Approvals:
                 await changed.wait()
             if tick is not None and not changed.is_set() and anyio.current_time() < end:
                 await tick(anyio.current_time() - started)
-
-
-def _in_place(view: View, recorded: Recorded) -> bool:
-    """Return True if an entry matches its hash, and its neighbours are the original ones."""
-    following = next(iter(view.log.chain(recorded.seq, 1)), None)
-    return (
-        recorded.intact
-        and recorded.previous == view.log.hash_at(recorded.seq - 1)
-        and (following is None or following.previous == recorded.hash)
-    )

@@ -22,6 +22,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.present.trails import trail_shape
 from mcp_hitl.present.views import Views
 from mcp_hitl.protocols.mcp.callers import Identify
 
@@ -107,4 +108,4 @@ class Resources:
         if found[1] == "approvals":
             return self._views.shape(await self._desk.approvals.get(caller, found[2]))
         trail = await self._desk.approvals.trail(caller, found[2])
-        return {"entries": [recorded.as_json() for recorded in trail.entries], "verified": trail.verified}
+        return trail_shape(trail.entries, trail.verified)

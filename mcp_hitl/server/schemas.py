@@ -57,6 +57,7 @@ TRAIL: JsonObject = {
     "properties": {
         "entries": {"type": "array", "items": {"required": ["seq", "event", "actor", "at", "hash"]}},
         "verified": {"type": ["boolean", "null"]},
+        "folded": {"type": "array", "items": {"required": ["event", "count", "first", "last"]}},
     },
     "required": ["entries", "verified"],
 }

@@ -10,6 +10,7 @@ from mcp_hitl.domain.policy.kinds import QUESTION
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.present.differences import differences, edit_in_words
+from mcp_hitl.present.trails import folded
 from mcp_hitl.protocols.http.posted import posted
 from mcp_hitl.web.descriptions import (
     asked_by,
@@ -87,7 +88,8 @@ class Approvals:
                 next_id=next_id,
                 following=following,
                 what_now=what_now(approval, kind, now),
-                entries=trail.entries,
+                entries=folded(trail.entries),
+                entry_count=len(trail.entries),
                 intact=trail.verified,
             )
         )

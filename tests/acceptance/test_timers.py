@@ -15,6 +15,7 @@ from team_samples import AGENT, a_rulebook, after
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.evidence.event_names import Event
+from mcp_hitl.domain.policy.kinds import Limits
 from mcp_hitl.domain.policy.policy import Policy, Stage
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.sqlite import SqliteStore
@@ -26,7 +27,8 @@ BOOK = a_rulebook(
     Policy(
         stages=(Stage(("group:finance",), escalate=(after(24, "group:managers"), after(48, "group:board"))),),
         remind_after=(timedelta(hours=4), timedelta(hours=30)),
-    )
+    ),
+    limits=Limits(per_minute=None),
 )
 
 

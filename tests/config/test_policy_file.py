@@ -104,6 +104,11 @@ def test_an_empty_file_is_what_is_there_without_any() -> None:
     assert parse("").retention is None
 
 
+def test_a_policy_lifts_what_bounds_how_many_and_how_often() -> None:
+    kinds = parse("[kinds.expense]\nlimits = { open_per_requester = 'none', per_minute = 'none' }").rulebook.kinds
+    assert kinds["expense"].limits == Limits(open_per_requester=None, per_minute=None)
+
+
 def test_a_table_changes_a_built_in_kind_key_by_key() -> None:
     kinds = parse("[kinds.expense]\ntimeout = '2 days'\nlimits = { per_minute = 5 }").rulebook.kinds
     assert kinds["expense"] == replace(EXPENSE, timeout=timedelta(days=2), limits=replace(Limits(), per_minute=5))

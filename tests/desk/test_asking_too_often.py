@@ -67,6 +67,13 @@ async def test_t37_a_requester_asks_so_often_in_a_minute(under: Under, clock: Cl
     assert await asked(desk, 4) == "pending"
 
 
+async def test_t37_nobody_asks_more_than_600_times_a_minute_unless_the_policy_says_so(under: Under) -> None:
+    desk = under(a_rulebook(PAIR))
+    assert [await asked(desk, 1) for _ in range(601)] == ["pending"] * 600 + ["too_many"]
+    lifted = under(a_rulebook(PAIR, limits=Limits(per_minute=None)))
+    assert await asked(lifted, 1) == "pending"
+
+
 async def test_t37_what_others_do_with_it_does_not_count_as_asking(under: Under) -> None:
     desk = under(a_rulebook(PAIR, limits=Limits(per_minute=2)))
     one = await desk.approvals.submit(ANA, "thing", {"n": 1})

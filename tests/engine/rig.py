@@ -12,7 +12,7 @@ from mcp_hitl import Flow, Step
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import LEASE, FlowState
-from mcp_hitl.domain.policy.kinds import BUILT_IN, Kind
+from mcp_hitl.domain.policy.kinds import BUILT_IN, Kind, Limits
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -26,7 +26,14 @@ from mcp_hitl.store.transaction import Transaction
 
 Run = Callable[[Any, Step], Awaitable[object]]
 
-WORK = Kind(name="work", title="Work", schema={"type": "object"}, flow="given:ByTheTest", joins_equal=False)
+WORK = Kind(
+    name="work",
+    title="Work",
+    schema={"type": "object"},
+    flow="given:ByTheTest",
+    joins_equal=False,
+    limits=Limits(per_minute=None),
+)
 OTHER = Kind(name="other", title="Other", schema={"type": "object", "required": ["what"]})
 KINDS: Mapping[str, Kind] = {**BUILT_IN, WORK.name: WORK, OTHER.name: OTHER}
 

@@ -93,6 +93,7 @@ TRAIL: JsonObject = _object(
         ),
     },
     verified=_maybe({"type": "boolean"}),
+    folded={"type": "array", "items": _object(event=_TEXT, count=_COUNT, first=_TIME, last=_TIME)},
 )
 
 _ERROR: JsonObject = _object(code=_TEXT, message=_TEXT)

@@ -29,7 +29,7 @@ class Limits:
 
     open_per_requester: int | None = 10_000
     payload_bytes: int = 65_536
-    per_minute: int | None = None
+    per_minute: int | None = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

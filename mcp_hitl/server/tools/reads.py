@@ -1,7 +1,7 @@
 """Tools that change nothing: get, list, wait."""
 
-from mcp_hitl.domain.values.instants import in_words, rfc3339
-from mcp_hitl.domain.values.text import visible
+from mcp_hitl.domain.values.instants import in_words
+from mcp_hitl.present.trails import trail_shape, trail_text
 from mcp_hitl.protocols.mcp.call import Call, Outcome
 from mcp_hitl.protocols.mcp.replies import Reply
 from mcp_hitl.server.arguments import Listing, One, Wait
@@ -40,15 +40,9 @@ async def wait_for_approval(call: Call, arguments: Wait) -> Outcome:
 
 
 async def audit_trail(call: Call, arguments: One) -> Outcome:
-    """List the audit entries of one approval."""
+    """List the audit entries of one approval; those that repeat are folded."""
     trail = await call.desk.approvals.trail(call.caller, arguments.id)
-    lines = [
-        f"{recorded.seq}. {rfc3339(recorded.entry.at)} {recorded.entry.event.value} by {visible(recorded.entry.actor)}"
-        + (f" (assurance {recorded.entry.assurance.value})" if recorded.entry.assurance else "")
-        for recorded in trail.entries
-    ]
-    entries = [recorded.as_json() for recorded in trail.entries]
-    return Reply({"entries": entries, "verified": trail.verified}, "\n".join(lines))
+    return Reply(trail_shape(trail.entries, trail.verified), trail_text(trail.entries))
 
 
 LIST_PENDING = Tool(
