@@ -121,7 +121,7 @@ def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any]:
     return TypeAdapter(get_type_hints(function, include_extras=True).get("return", Any))
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """Return an error in a few words, without the values that pydantic would repeat (THREATS T36)."""
     if isinstance(error, ValidationError):
         mistakes = error.errors(include_input=False, include_context=False, include_url=False)

@@ -11,7 +11,6 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import lru_cache, partial
-from math import inf
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import anyio
@@ -22,6 +21,7 @@ from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.flow import JournalEntry, StepState
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.engine.codec import decoded, encoded, plain, returned, told
+from mcp_hitl.engine.contained import contained
 from mcp_hitl.engine.journal import Journal
 from mcp_hitl.engine.pauses import Pauses
 from mcp_hitl.engine.run_ends import Failed, Place, RunStops, Unknown
@@ -195,18 +195,11 @@ def _output_of(entry: JournalEntry) -> str | None:
 
 async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str) -> T:
     named = {"idempotency_key": key} if _wants_key(action) else {}
-    try:
+    with contained():
         if inspect.iscoroutinefunction(action):
             return await cast("Awaitable[T]", action(*arguments, **named))
         result = await anyio.to_thread.run_sync(lambda: action(*arguments, **named))
         return await cast("Awaitable[T]", result) if inspect.isawaitable(result) else result
-    except anyio.get_cancelled_exc_class():
-        if anyio.current_effective_deadline() == -inf:
-            raise  # we stop
-        # Something that the action waited for was cancelled: that is the action's failure, not the server's end.
-        raise RuntimeError("it was cancelled from inside") from None
-    except SystemExit as error:
-        raise RuntimeError("it tried to end the whole program") from error
 
 
 def _wants_key(action: Callable[..., Any]) -> bool:

@@ -4,10 +4,8 @@ import logging
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from math import inf
 from typing import Any, cast
 
-import anyio
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
@@ -24,6 +22,7 @@ from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id
 from mcp_hitl.domain.values.secrets import secrets_in, without
 from mcp_hitl.domain.values.text import one_line
 from mcp_hitl.engine.codec import taken, told
+from mcp_hitl.engine.contained import contained
 from mcp_hitl.engine.flow import Flow, Step
 from mcp_hitl.engine.journal import Journal
 from mcp_hitl.engine.pauses import Pauses
@@ -150,21 +149,14 @@ class Run:
     async def _run(self) -> dict[str, Any] | None:
         approval = self._claimed.approval
         try:
-            first = approval.edits[0].before if approval.edits else approval.payload
-            step = Step(self._journal, self._waits, self._pauses)
-            self._journal.begin()
-            result = _as_object(await self._make(self._flow).run(taken(self._flow.run, first), step))
+            with contained():
+                first = approval.edits[0].before if approval.edits else approval.payload
+                step = Step(self._journal, self._waits, self._pauses)
+                self._journal.begin()
+                result = _as_object(await self._make(self._flow).run(taken(self._flow.run, first), step))
         except Exception:
             await self._journal.finish()
             raise
-        except anyio.get_cancelled_exc_class():
-            if anyio.current_effective_deadline() == -inf:
-                raise  # we stop, or another process has the flow
-            await self._journal.finish()
-            raise RuntimeError("it was cancelled from inside") from None
-        except SystemExit as error:
-            await self._journal.finish()
-            raise RuntimeError("it tried to end the whole program") from error
         await self._journal.finish()
         return result
 
@@ -235,7 +227,7 @@ def _as_object(result: object) -> dict[str, Any] | None:
     return {"value": plain}
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """Return an error as the approval shows it."""
     ours = isinstance(error, HitlError | NotApproved | Unknown)
     return one_line(str(error) if ours else told(error), MOST_ERROR)

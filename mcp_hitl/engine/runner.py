@@ -138,7 +138,7 @@ def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[s
             where = f"The flow {kind.flow!r} of the kind {kind.name!r}"
             try:
                 found = getattr(importlib.import_module(module), name)
-            except Exception as error:  # whatever its module does when it is imported
+            except (Exception, SystemExit) as error:  # whatever its module does when it is imported
                 raise Invalid(f"{where} cannot be imported: {in_words(error)}") from None
             if not (isinstance(found, type) and issubclass(found, Flow)):
                 raise Invalid(f"{where} is not a Flow: it must be a class that derives from mcp_hitl.Flow.")

@@ -1,11 +1,13 @@
 """T9: whatever cancels a flow from inside, or wants to end its process, nothing is done twice and nobody else stops."""
 
 import asyncio
+import signal
 import sys
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import pytest
@@ -16,10 +18,17 @@ from mcp_hitl import Step
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Outcome, OutcomeState
 from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.engine.contained import contained
 from mcp_hitl.process.workers import serve
 from mcp_hitl.store.transaction import Transaction
 
 pytestmark = pytest.mark.anyio
+BARE: dict[str, BaseException] = {
+    "interrupt": KeyboardInterrupt(),
+    "close": GeneratorExit(),
+    "group": BaseExceptionGroup("both", [KeyboardInterrupt(), ValueError()]),
+}
+"""What is no `Exception`, by a word."""
 Limited = Callable[[Callable[[Callable[[], object]], Awaitable[object]]], Awaitable[object]]
 """Runs something under a time limit, and hands it what lets the time be up."""
 
@@ -57,6 +66,15 @@ async def wait_for(work: Callable[[Callable[[], object]], Awaitable[object]]) ->
 
 
 LIMITS = [fail_after, move_on_after, asyncio_timeout, wait_for]
+
+
+@contextmanager
+def at_ctrl_c(handler: Any) -> Generator[None]:
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def time_is(up: Callable[[], object]) -> None:
@@ -155,7 +173,9 @@ async def test_t09_a_time_limit_around_a_write_changes_nothing_about_its_happeni
     await rig.verify()
 
 
-@pytest.mark.parametrize("mistake", ["cancel", "exit", "exit in a step"])
+@pytest.mark.parametrize(
+    "mistake", ["cancel", "exit", "exit in a step", *BARE, *(f"{name} in a step" for name in BARE)]
+)
 async def test_what_a_flow_does_to_its_own_process_ends_that_flow_alone(rig: Rig, mistake: str) -> None:
     going, let = anyio.Event(), anyio.Event()
 
@@ -175,18 +195,55 @@ async def test_what_a_flow_does_to_its_own_process_ends_that_flow_alone(rig: Rig
                 sys.exit("enough")
             case "exit in a step":
                 await step.do("end", sys.exit, "enough", retries=0)
-            case _:
+            case "pay":
                 return {"did": await step.do("pay", pay, at_most_once=True)}
+            case "interrupt" | "close" | "group" as bare:
+                raise BARE[str(bare)]
+            case bare:
 
-    async with serving(rig, run) as desk:
-        under_way = await rig.submit({"does": "pay"})
-        await going.wait()
-        bad = await rig.submit({"does": mistake})
-        assert (await ended(desk, bad)).state is OutcomeState.FAILED
-        let.set()
-        later = await rig.submit({"does": "pay"})
-        for innocent in (under_way, later):
-            assert (await ended(desk, innocent)).result == {"did": "paid"}
+                async def leave() -> None:
+                    raise BARE[str(bare).removesuffix(" in a step")]
+
+                await step.do("end", leave, retries=0)
+
+    # As in a program that `asyncio.run` runs, and not as in pytest.
+    with at_ctrl_c(signal.SIG_IGN):
+        async with serving(rig, run) as desk:
+            under_way = await rig.submit({"does": "pay"})
+            await going.wait()
+            bad = await rig.submit({"does": mistake})
+            assert (await ended(desk, bad)).state is OutcomeState.FAILED
+            let.set()
+            later = await rig.submit({"does": "pay"})
+            for innocent in (under_way, later):
+                assert (await ended(desk, innocent)).result == {"did": "paid"}
+
+
+def test_ctrl_c_in_the_code_of_a_flow_is_no_failure_of_the_flow() -> None:
+    async def interrupted() -> None:
+        with contained():
+            signal.raise_signal(signal.SIGINT)
+
+    with at_ctrl_c(signal.default_int_handler), closing(asyncio.new_event_loop()) as loop:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(interrupted())
+
+
+def test_code_that_python_closes_is_no_failure_of_the_flow() -> None:
+    async def waiting() -> None:
+        with contained():
+            await anyio.sleep_forever()
+
+    async def begin() -> Any:
+        code = waiting()
+        begun = asyncio.create_task(code)
+        await asyncio.sleep(0)
+        return code, begun
+
+    with closing(asyncio.new_event_loop()) as loop:
+        code, begun = loop.run_until_complete(begin())
+        code.close()  # raises whatever the code makes of it
+        assert not begun.done()
 
 
 async def test_t15_the_emergency_stop_holds_the_next_try_of_a_step(rig: Rig) -> None:

@@ -1,5 +1,6 @@
 """A clean stop: on SIGTERM and at the end of input, those who wait are answered and the process ends within seconds."""
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -164,6 +165,38 @@ async def test_stdio_leaves_a_client_that_does_not_read(rig: Rig, how: str) -> N
         await eventually(lambda: rig.rows()["approvals"] == 6)
         await _ended(client, await _stop(client, how))
     assert rig.rows()["approvals"] == 6
+
+
+@pytest.mark.parametrize("how", ["ping", "tools/call"])
+def test_stdio_ends_quietly_when_the_client_has_closed_its_end_of_the_output(tmp_path: Path, how: str) -> None:
+    asked: dict[str, Any] = {"method": how}
+    if how == "tools/call":
+        asked["params"] = {"name": "list-pending", "arguments": {}}
+    hello = {"protocolVersion": OLDER[0], "capabilities": {}, "clientInfo": {"name": "leaver", "version": "1"}}
+    with subprocess.Popen(
+        launcher("--db", str(tmp_path / "hitl.db")),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as server:
+        assert server.stdin is not None and server.stdout is not None and server.stderr is not None
+        server.stdin.write(_line(id=1, method="initialize", params=hello))
+        server.stdin.write(_line(method="notifications/initialized"))
+        server.stdin.flush()
+        server.stdout.readline()
+        server.stdout.close()
+        server.stdin.write(_line(id=2, **asked))
+        server.stdin.flush()
+        try:
+            code = server.wait(PATIENCE)
+        finally:
+            server.kill()
+        assert (code, server.stderr.read().decode()) == (0, "")
+
+
+def _line(**members: Any) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", **members}).encode() + b"\n"
 
 
 async def test_http_ends_while_another_process_holds_the_lock_that_a_call_waits_for(rig: Rig) -> None:

@@ -4,8 +4,10 @@ import multiprocessing
 import os
 import sqlite3
 import stat
+import subprocess
 import threading
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -330,3 +332,29 @@ def test_a_key_that_was_cut_short_is_refused_with_what_to_do(tmp_path: Path) -> 
 def test_files_that_cannot_be_scrubbed_now_are_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "hitl.db").write_bytes(b"No database at all. " * 100)
     assert connection.scrub(tmp_path / "hitl.db") is False
+
+
+@anyio_test
+async def test_a_full_disk_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(seconds: float) -> None:
+        raise TimeoutError("it waits for a disk on which nothing becomes free")
+
+    monkeypatch.setattr(connection.time, "sleep", wait)
+    with full_disk(tmp_path / "full") as folder:
+        with pytest.raises(Unavailable, match=r"disk is full\. Make room on its disk, then try again\.$"):
+            SqliteStore(folder / "hitl.db")
+
+
+@contextmanager
+def full_disk(folder: Path) -> Generator[Path]:
+    """A disk on which nothing more can be written."""
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], check=False).returncode:
+        pytest.skip("a file system of its own takes rights that are missing here")
+    try:
+        with (folder / "filling").open("wb", buffering=0) as filling, pytest.raises(OSError, match="No space"):
+            while True:
+                filling.write(b"x" * 4096)
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)

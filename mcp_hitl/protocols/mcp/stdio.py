@@ -1,6 +1,7 @@
 """MCP on stdin and stdout, for clients that start the server themselves."""
 
 import asyncio
+import logging
 import os
 import sys
 import threading
@@ -14,6 +15,8 @@ from mcp.server.stdio import stdio_server
 
 from mcp_hitl.process.os_signals import on_signals
 from mcp_hitl.protocols.mcp.shutdown import GRACE_SECONDS, Unanswered
+
+logger = logging.getLogger(__name__)
 
 _READ = 65_536
 _AHEAD = 64
@@ -39,10 +42,10 @@ class Served(Protocol):
 
 
 async def serve_stdio(server: Served) -> bool:
-    """Serve until the client closes our input or the process is asked to stop; then answer waiting calls, and return.
+    """Serve until the client closes our input or output, or the process is asked to stop.
 
-    Return False if the client does not read. Then a thread is blocked in writing to it and cannot be cancelled, so only
-    `os._exit` ends the process.
+    Then answer waiting calls, if the client can still read, and return. Return False if the client does not read. Then
+    a thread is blocked in writing to it and cannot be cancelled, so only `os._exit` ends the process.
     """
     unanswered = Unanswered()
     server.add_middleware([unanswered])
@@ -68,7 +71,10 @@ async def serve_stdio(server: Served) -> bool:
             if not serving.done():
                 server.stop()
                 return False
-            await serving
+            try:
+                await serving
+            except* ConnectionError:
+                logger.info("the client has closed its end of our output")
             return True
         finally:
             ending.cancel()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.store.sqlite.errors import is_busy, what_next
 from mcp_hitl.store.sqlite.files import make_private
 from mcp_hitl.store.sqlite.place import refuse_second_name
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
@@ -60,7 +61,7 @@ def prepare(path: Path) -> None:
             migrate(db)
         check_version(db)
     except sqlite3.Error as error:
-        raise Unavailable(f"The database {path} cannot be used: {error}.") from error
+        raise Unavailable(f"The database {path} cannot be used: {error}. {what_next(error)}") from error
     finally:
         db.close()
 
@@ -140,7 +141,7 @@ def _use_wal(db: sqlite3.Connection) -> None:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)

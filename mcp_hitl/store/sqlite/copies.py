@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from mcp_hitl.domain.values.errors import Invalid, Unavailable
 from mcp_hitl.store.sqlite.connection import APPLICATION_ID, check_version, connect, migrate
+from mcp_hitl.store.sqlite.errors import is_busy
 from mcp_hitl.store.sqlite.files import make_private
 from mcp_hitl.store.sqlite.kept_head import Head, KeptHead
 from mcp_hitl.store.sqlite.place import beside, refuse_second_name
@@ -135,7 +136,7 @@ def _replace(path: Path, draft: Path) -> None:
             db.execute("BEGIN EXCLUSIVE")
             db.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            if not is_busy(error):
                 raise
             raise Unavailable(
                 f"The database {path} is in use. Stop every server and every program that uses it, then restore again. "

@@ -43,9 +43,22 @@ def told(error: BaseException, *, own: bool) -> Exception:
 
 def unavailable(error: BaseException | None) -> Unavailable:
     """Return the error for a caller who is not at fault; nothing was changed."""
-    lasting = _sort(error) in _LASTING
-    what_next = "Trying again does not help until the file is repaired or replaced." if lasting else "Try again."
-    return Unavailable(f"The database could not do this ({error or 'it gave up'}); nothing was changed. {what_next}")
+    return Unavailable(
+        f"The database could not do this ({error or 'it gave up'}); nothing was changed. {what_next(error)}"
+    )
+
+
+def what_next(error: BaseException | None) -> str:
+    """Return what somebody can do about an error of SQLite's."""
+    sort = _sort(error)
+    if sort == sqlite3.SQLITE_FULL:
+        return "Make room on its disk, then try again."
+    return "Trying again does not help until the file is repaired or replaced." if sort in _LASTING else "Try again."
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Return True if another connection is in the way, so that waiting helps."""
+    return _sort(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def _sort(error: BaseException | None) -> int | None:

@@ -18,7 +18,7 @@ from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite import connection
 from mcp_hitl.store.sqlite.commit import commit, undo
 from mcp_hitl.store.sqlite.connection import check_version, connect
-from mcp_hitl.store.sqlite.errors import told, unavailable
+from mcp_hitl.store.sqlite.errors import is_busy, told, unavailable
 from mcp_hitl.store.sqlite.kept_head import Head, KeptHead
 from mcp_hitl.store.sqlite.place import Place
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
@@ -141,10 +141,8 @@ class DatabaseThread(threading.Thread):
             except sqlite3.OperationalError as error:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                # The upper bits say what kind of busy it is (https://www.sqlite.org/rescode.html).
-                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
                 until = min(started + connection.BUSY_SECONDS, self._hurry_until or math.inf)
-                if not busy or time.monotonic() >= until:
+                if not is_busy(error) or time.monotonic() >= until:
                     raise
         self._tx.forget()
         if self._writes:
