@@ -12,7 +12,7 @@ from mcp_hitl.domain.values.errors import Invalid, Unavailable
 from mcp_hitl.store.sqlite.connection import APPLICATION_ID, check_version, connect, migrate
 from mcp_hitl.store.sqlite.errors import is_busy
 from mcp_hitl.store.sqlite.files import make_private
-from mcp_hitl.store.sqlite.kept_head import Head, KeptHead
+from mcp_hitl.store.sqlite.kept_head import Head, kept_head
 from mcp_hitl.store.sqlite.place import beside, refuse_second_name
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 
@@ -63,7 +63,7 @@ def put_back(path: Path, copy: Path, work: Callable[[SqliteTransaction], T]) -> 
         refuse_second_name(path)
         with _draft(path) as draft:
             _take(copy, draft)
-            result = _changed(draft, KeptHead(path).read(), work)
+            result = _changed(draft, kept_head(path), work)
             aside = _set_aside_if_damaged(path)
             _replace(path, draft)
     except (OSError, sqlite3.Error) as error:

@@ -24,11 +24,13 @@ _TRIES = 3
 
 
 class KeptHead:
-    """The file with the newest head of one database."""
+    """The file with the newest head of one database. It stays open between two looks; `close` it."""
 
     def __init__(self, database: Path) -> None:
         """Use the file next to `database`."""
-        self._path = beside(database, ".head")
+        self._path = str(beside(database, ".head"))
+        self._open: dict[int, int] = {}
+        """The descriptors, by the flags they were opened with."""
         self._told = False
 
     def read(self) -> Head | None:
@@ -51,11 +53,7 @@ class KeptHead:
             return
         line = f"{head[0]:020d} {head[1]}".encode()
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
-            try:
-                os.write(descriptor, line + b" %08x\n" % crc32(line))
-            finally:
-                os.close(descriptor)
+            os.write(self._opened(os.O_WRONLY | os.O_CREAT), line + b" %08x\n" % crc32(line))
         except OSError as error:
             if not self._told:
                 self._told = True
@@ -63,9 +61,34 @@ class KeptHead:
 
     def _content(self) -> bytes:
         with suppress(OSError):
-            descriptor = os.open(self._path, os.O_RDONLY)
-            try:
-                return os.read(descriptor, _MOST)
-            finally:
-                os.close(descriptor)
+            return os.read(self._opened(os.O_RDONLY), _MOST)
         return b""
+
+    def _opened(self, flags: int) -> int:
+        """Return a descriptor at the start of the file, which somebody may have removed since it was opened.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        descriptor = self._open.get(flags)
+        if descriptor is not None and os.fstat(descriptor).st_nlink == 0:
+            os.close(self._open.pop(flags))
+            descriptor = None
+        if descriptor is None:
+            descriptor = self._open[flags] = os.open(self._path, flags, 0o600)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return descriptor
+
+    def close(self) -> None:
+        """Close the file."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+
+def kept_head(database: Path) -> Head | None:
+    """Return the head that is kept next to a database; see `KeptHead.read`."""
+    kept = KeptHead(database)
+    try:
+        return kept.read()
+    finally:
+        kept.close()

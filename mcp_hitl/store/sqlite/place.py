@@ -21,7 +21,7 @@ class Place:
         """`named` may be a symlink. What is beside a database is beside the file that the link leads to."""
         self._named = Path(os.path.abspath(named))
         self.path = Path(os.path.realpath(named))
-        self._files = (self._named, *(beside(self.path, suffix) for suffix in _BESIDE[1:]))
+        self._files = (str(self._named), *(str(beside(self.path, suffix)) for suffix in _BESIDE[1:]))
         self._opened: tuple[_Identity, ...] = ()
 
     def remember(self) -> None:
@@ -91,6 +91,6 @@ def refuse_second_name(path: Path) -> None:
         )
 
 
-def _identity(path: Path) -> _Identity:
+def _identity(path: str) -> _Identity:
     found = os.stat(path)
     return found.st_dev, found.st_ino

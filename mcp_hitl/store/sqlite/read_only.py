@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.connection import APPLICATION_ID, BUSY_SECONDS, check_version, version_of
-from mcp_hitl.store.sqlite.kept_head import KeptHead
+from mcp_hitl.store.sqlite.kept_head import kept_head
 from mcp_hitl.store.sqlite.place import refuse_second_name
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
@@ -33,7 +33,7 @@ def glance(path: Path, work: Callable[[View], T]) -> T:
             db.isolation_level = None
             db.execute("PRAGMA query_only = ON")
             view = SqliteTransaction(db)
-            view.log.kept = KeptHead(Path(os.path.realpath(path))).read()
+            view.log.kept = kept_head(Path(os.path.realpath(path)))
             db.execute("BEGIN")
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise Unavailable(f"{path} is not a database of mcp-hitl.")

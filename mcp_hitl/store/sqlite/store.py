@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CHECK_SECONDS = 0.25
+"""How often a waiting process looks whether the path still leads to the open file; every read and write looks too."""
 WATCH_SECONDS = 0.025
 """How often a waiting process checks whether another has committed; one check takes microseconds."""
 
@@ -43,6 +46,7 @@ class SqliteStore:
         self._watch = connect(self.path)
         self._data_version()  # from now on the log and its index last as long as we do
         self._place.remember()
+        self._check_at = 0.0
         self._seen = self._version()
         self._commits: int = 0
         self._commits_seen: int = 0
@@ -154,7 +158,9 @@ class SqliteStore:
                 loop.call_soon_threadsafe(event.set)
 
     def _version(self) -> int:
-        self._place.check()
+        if (now := time.monotonic()) >= self._check_at:
+            self._place.check()
+            self._check_at = now + _CHECK_SECONDS
         return self._data_version()
 
     def _data_version(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.connection import check_version, connect
-from mcp_hitl.store.sqlite.kept_head import KeptHead
+from mcp_hitl.store.sqlite.kept_head import kept_head
 from mcp_hitl.store.sqlite.place import Place
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 
@@ -81,7 +81,7 @@ class _Survey(Generic[T]):
             try:
                 db.execute("PRAGMA query_only = ON")
                 view = SqliteTransaction(db)
-                view.log.kept = KeptHead(self._place.path).read()
+                view.log.kept = kept_head(self._place.path)
                 db.execute("BEGIN")
                 check_version(db)
                 result = self._work(view)

@@ -99,6 +99,7 @@ class DatabaseThread(threading.Thread):
             batch, last = self._next_batch()
             if batch:
                 self._run_together(batch)
+        self._kept.close()
         self._db.close()
 
     def _next_batch(self) -> tuple[list[tuple[_Work, _Caller]], bool]:
