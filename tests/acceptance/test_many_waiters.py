@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +12,9 @@ import pytest
 from wires import Person, accept, connect, content
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.domain.policy.kinds import EXPENSE, Limits
 from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.process.desk_views import views_of
 from mcp_hitl.protocols.mcp.callers import always
@@ -24,6 +27,7 @@ pytestmark = pytest.mark.anyio
 MODERN = "2026-07-28"
 T = TypeVar("T")
 ANA = Principal("os:ana", Established.OS_USER)
+UNLIMITED = Rulebook(kinds={EXPENSE.name: replace(EXPENSE, limits=Limits(per_minute=None))})
 
 
 class CountingStore(SqliteStore):
@@ -71,7 +75,7 @@ class Waiting:
 async def waiting(path: Path, callers: int) -> AsyncGenerator[Waiting]:
     """That many callers in one server, each waiting through a client's call; all have looked once and wait now."""
     store = CountingStore(path)
-    async with Desk(store, effects=EFFECTS).open() as desk:
+    async with Desk(store, effects=EFFECTS, rulebook=UNLIMITED).open() as desk:
         server = ApprovalServer(desk, always(ANA), views=views_of(desk, inbox="in a test"), key=bytes(32)).mcp
         async with connect(server, MODERN, person=Person(accept(decision="approve"))) as client:
             lunches = [{"amount": n, "currency": "USD", "description": "Lunch"} for n in range(1, callers + 1)]

@@ -13,6 +13,7 @@ from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 
 from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.protocols.http.connections import Connection
 from mcp_hitl.protocols.http.loopback import OnLoopback
 from mcp_hitl.protocols.http.sockets import close, listening
 
@@ -42,6 +43,7 @@ class Listener:
         """Where it listens; the port is known once `run` has taken one."""
         config = uvicorn.Config(
             OnLoopback(app, lambda: self.address),
+            http=Connection,
             log_level="warning",
             access_log=False,
             server_header=False,
