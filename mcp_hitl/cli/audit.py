@@ -33,7 +33,7 @@ def list_entries(context: click.Context, approval_id: str | None, as_json: bool)
     """Print all entries of the log, or those of one approval."""
 
     async def main() -> int:
-        async with workspace(settings_of(context)) as place:
+        async with workspace(settings_of(context), reading=True) as place:
             if approval_id is None:
                 entries, verified = await place.desk.evidence.entries(), None
             else:
@@ -57,7 +57,7 @@ def head(context: click.Context, as_json: bool) -> None:
     """Print the newest entry's number and hash. Keep them elsewhere, for `verify --expect`."""
 
     async def main() -> int:
-        async with workspace(settings_of(context)) as place:
+        async with workspace(settings_of(context), reading=True) as place:
             seq, found = await place.desk.evidence.head()
         if as_json:
             print_json({"entries": seq, "head": found})
@@ -81,7 +81,7 @@ def verify(context: click.Context, file: Path | None, expect: str | None, as_jso
         from mcp_hitl.desk.exports import verify_export
 
         if file is None:
-            async with workspace(settings_of(context)) as place:
+            async with workspace(settings_of(context), reading=True) as place:
                 finding = await place.desk.evidence.verify(expect=expect)
         else:
             try:
@@ -113,7 +113,7 @@ def export(context: click.Context, file: Path, redact: bool) -> None:
     """Write the log to FILE as JSON Lines. FILE must not exist yet. It can be verified without this database."""
 
     async def main() -> int:
-        async with workspace(settings_of(context)) as place:
+        async with workspace(settings_of(context), reading=True) as place:
             try:
                 # Theirs alone, like the database: it has every payload in it.
                 with created(file) as out:

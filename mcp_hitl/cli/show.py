@@ -37,7 +37,7 @@ def pending(context: click.Context, kind: str | None, limit: int, cursor: str | 
     """List the requests that wait for a decision, oldest first."""
 
     async def main() -> int:
-        async with workspace(settings_of(context)) as place:
+        async with workspace(settings_of(context), reading=True) as place:
             page = await place.desk.search.pending(place.user, kind=kind, limit=limit, cursor=cursor)
             if as_json:
                 print_json(place.views.page_shape(page))
@@ -56,7 +56,7 @@ def show(context: click.Context, approval_id: str, as_json: bool) -> None:
     """Show one approval in full."""
 
     async def main() -> int:
-        async with workspace(settings_of(context)) as place:
+        async with workspace(settings_of(context), reading=True) as place:
             deciding = Assurance.LOCAL if sys.stdout.isatty() and not as_json else None
             approval = await place.desk.approvals.get(place.user, approval_id, deciding=deciding)
             if as_json:

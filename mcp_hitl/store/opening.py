@@ -25,6 +25,24 @@ def open_store(location: Location) -> Store:
     return SqliteStore(_file_of(location))
 
 
+def open_to_read(location: Location, unopened: Unavailable) -> Store:
+    """Open a database that `open_store` could not open, to read only, if writing alone is what fails.
+
+    Raises:
+        Unavailable: it cannot be read either; this is `unopened`.
+    """
+    from mcp_hitl.store.sqlite.errors import cannot_write
+    from mcp_hitl.store.sqlite.unwritable import UnwritableStore
+
+    file = _file_of(location)
+    try:
+        if cannot_write(unopened.__cause__) and file.exists():
+            return UnwritableStore(file)
+    except (Unavailable, OSError):
+        pass
+    raise unopened
+
+
 def glance(location: Location, work: Callable[[View], T]) -> T | None:
     """Return the result of `work` on one snapshot, without changing anything; None if there is no database yet.
 

@@ -1,6 +1,8 @@
 """A clean stop: on SIGTERM and at the end of input, those who wait are answered and the process ends within seconds."""
 
 import json
+import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -21,6 +23,8 @@ from wires import PROTOCOLS, Person, connect, content, environment, http_server,
 pytestmark = pytest.mark.anyio
 
 WAIT = {"timeout_seconds": 300}
+_BREATH = 1.0
+"""Seconds in which a server that takes requests takes one."""
 
 
 async def _ended(client: Pipes, since: float) -> None:
@@ -193,6 +197,30 @@ def test_stdio_ends_quietly_when_the_client_has_closed_its_end_of_the_output(tmp
         finally:
             server.kill()
         assert (code, server.stderr.read().decode()) == (0, "")
+
+
+def test_t37_stdio_takes_no_more_from_a_client_that_does_not_read(tmp_path: Path) -> None:
+    most = 10_000
+    hello = {"protocolVersion": OLDER[0], "capabilities": {}, "clientInfo": {"name": "deaf", "version": "1"}}
+    command = launcher("--db", str(tmp_path / "hitl.db"))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()) as server:
+        assert server.stdin is not None and server.stdout is not None
+        try:
+            server.stdin.write(_line(id="hello", method="initialize", params=hello))
+            server.stdin.write(_line(method="notifications/initialized"))
+            server.stdin.flush()
+            assert json.loads(server.stdout.readline())["id"] == "hello"
+            sent = 0
+            while select.select([], [server.stdin], [], 2 * _BREATH)[1]:
+                assert sent < most, "it takes whatever comes"
+                os.write(server.stdin.fileno(), _line(id=sent, method="ping", params={"_meta": {"filler": "x" * 900}}))
+                sent += 1
+            answered = {json.loads(server.stdout.readline())["id"] for _ in range(sent)}
+            assert answered == set(range(sent))
+            server.stdin.close()
+            assert server.wait(PATIENCE) == 0
+        finally:
+            server.kill()
 
 
 def _line(**members: Any) -> bytes:

@@ -1,6 +1,9 @@
-"""A clean stop: waiting calls are answered, then the process ends, within seconds."""
+"""What a client has not been answered yet, or has not read.
 
-from collections.abc import Callable
+A clean stop answers waiting calls before the process ends, within seconds; and a client that does not read gets no
+further request in.
+"""
+
 from types import TracebackType
 from typing import Any
 
@@ -9,6 +12,8 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCError, JSONRPCResponse, RequestId
 
+MOST_UNREAD = 64
+"""The most messages that a client may leave unread, and the most that it may send while it reads nothing."""
 GRACE_SECONDS = 2.0
 """How long requests in progress may take to finish after a stop."""
 
@@ -24,6 +29,22 @@ class Unanswered:
         """Start without requests."""
         self._requests: set[RequestId] = set()
         self._fewer = anyio.Event()
+        self._unread = 0
+        """The messages that wait for the transport, which waits for the client."""
+        self._came = 0
+        """The messages that came since it took one."""
+        self._holds = True
+
+    async def room(self) -> None:
+        """Call this for each message from the client: it returns once the client reads what we say."""
+        self._came += 1
+        while self._holds and self._unread and max(self._unread, self._came) > MOST_UNREAD:
+            await self._fewer.wait()
+
+    def let_in(self) -> None:
+        """Hold no message back any more, because this connection ends."""
+        self._holds = False
+        self._wake()
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Serve one message, and remember its request until it is answered."""
@@ -38,7 +59,7 @@ class Unanswered:
 
     def watch(self, stream: Any) -> "_Watched":
         """Return the transport's output stream, wrapped so that we know which answers it has taken."""
-        return _Watched(stream, self._answered)
+        return _Watched(stream, self)
 
     async def drain(self) -> None:
         """Return when every request is answered, or after `GRACE_SECONDS`."""
@@ -46,8 +67,23 @@ class Unanswered:
             while self._requests:
                 await self._fewer.wait()
 
+    async def hand_over(self, stream: Any, item: SessionMessage) -> None:
+        """Send a message to the transport, and note when it has taken it."""
+        self._unread += 1
+        try:
+            await stream.send(item)
+            self._came = 0
+        finally:
+            self._unread -= 1
+            self._wake()
+        if isinstance(item.message, JSONRPCResponse | JSONRPCError) and item.message.id is not None:
+            self._answered(item.message.id)
+
     def _answered(self, request: RequestId) -> None:
         self._requests.discard(request)
+        self._wake()
+
+    def _wake(self) -> None:
         self._fewer.set()
         self._fewer = anyio.Event()
 
@@ -55,14 +91,12 @@ class Unanswered:
 class _Watched:
     """A stream that reports each answer once the transport has taken it."""
 
-    def __init__(self, stream: Any, answered: Callable[[RequestId], None]) -> None:
+    def __init__(self, stream: Any, unanswered: Unanswered) -> None:
         self._stream = stream
-        self._tell = answered
+        self._unanswered = unanswered
 
     async def send(self, item: SessionMessage, /) -> None:
-        await self._stream.send(item)
-        if isinstance(item.message, JSONRPCResponse | JSONRPCError) and item.message.id is not None:
-            self._tell(item.message.id)
+        await self._unanswered.hand_over(self._stream, item)
 
     async def aclose(self) -> None:
         await self._stream.aclose()

@@ -54,7 +54,7 @@ async def serve_stdio(server: Served) -> bool:
         server.stop()
         await unanswered.drain()
 
-    lines = _Lines(os.dup(sys.stdin.fileno()), finish)
+    lines = _Lines(os.dup(sys.stdin.fileno()), unanswered, finish)
 
     async def transport() -> None:
         # The transport iterates over its input, and over nothing else.
@@ -88,9 +88,10 @@ class _Lines:
     a stop must not wait until the client writes.
     """
 
-    def __init__(self, descriptor: int, finish: Callable[[], Awaitable[None]]) -> None:
-        """Read `descriptor`; `finish` is awaited before the iteration ends."""
+    def __init__(self, descriptor: int, unanswered: Unanswered, finish: Callable[[], Awaitable[None]]) -> None:
+        """Read `descriptor` as long as `unanswered` has room; `finish` is awaited before the iteration ends."""
         self._descriptor = descriptor
+        self._unanswered = unanswered
         self._finish = finish
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
@@ -105,10 +106,12 @@ class _Lines:
     def end(self) -> None:
         """End the iteration now."""
         self.ending.set()
+        self._unanswered.let_in()
         self._lines.put_nowait(None)
 
     async def _iterate(self) -> AsyncIterator[str]:
         while (line := await self._lines.get()) is not None:
+            await self._unanswered.room()
             self._room.release()
             yield line
         await self._finish()

@@ -24,6 +24,17 @@ _LASTING = frozenset(
 )
 """Faults of the disk or the file that last until somebody repairs them."""
 
+_UNWRITABLE = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+    }
+)
+"""Faults that may be those of writing alone."""
+
 
 def told(error: BaseException, *, own: bool) -> Exception:
     """Return the error for the caller: the error itself, unless the database is at fault or it cannot be passed on.
@@ -54,6 +65,11 @@ def what_next(error: BaseException | None) -> str:
     if sort == sqlite3.SQLITE_FULL:
         return "Make room on its disk, then try again."
     return "Trying again does not help until the file is repaired or replaced." if sort in _LASTING else "Try again."
+
+
+def cannot_write(error: BaseException | None) -> bool:
+    """Return True if the disk or the rights to the file are in the way, so that reading may still go."""
+    return isinstance(error, OSError) or _sort(error) in _UNWRITABLE
 
 
 def is_busy(error: sqlite3.Error) -> bool:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.connection import APPLICATION_ID, BUSY_SECONDS, check_version, version_of
 from mcp_hitl.store.sqlite.kept_head import kept_head
-from mcp_hitl.store.sqlite.place import refuse_second_name
+from mcp_hitl.store.sqlite.place import beside, refuse_second_name
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 from mcp_hitl.store.view import View
@@ -24,12 +24,36 @@ def glance(path: Path, work: Callable[[View], T]) -> T:
     Raises:
         Unavailable: it cannot be read, is not our database, or is older or newer than this program.
     """
-    refuse_second_name(path)
     # Read-only, SQLite leaves a log that a crash has left as it is, but makes one where there is none, and cannot take
     # it away again.
-    mode = "ro" if path.with_name(path.name + "-wal").exists() else "rw"
+    return _snapshot(path, "mode=ro" if beside(path, "-wal").exists() else "mode=rw", work)
+
+
+def look(path: Path, work: Callable[[View], T]) -> T:
+    """Do the same where nothing at all can be written, not even the index that SQLite makes of its log.
+
+    Raises:
+        Unavailable: as for `glance`; or somebody has written it meanwhile.
+    """
+    path = Path(os.path.realpath(path))
+    whole = not _has_log(path)
+    # SQLite then looks at nothing but the file (https://www.sqlite.org/uri.html#uriimmutable).
+    result = _snapshot(path, "immutable=1" if whole else "mode=ro", work)
+    if whole and _has_log(path):
+        raise Unavailable(f"The database {path} was changed while it was read. Try again.")
+    return result
+
+
+def _has_log(path: Path) -> bool:
+    """Return True if the file alone is not the whole database."""
+    logs = (beside(path, suffix) for suffix in ("-wal", "-journal"))
+    return any(log.exists() and log.stat().st_size for log in logs)
+
+
+def _snapshot(path: Path, how: str, work: Callable[[View], T]) -> T:
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)) as db:
+        refuse_second_name(path)
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS)) as db:
             db.isolation_level = None
             db.execute("PRAGMA query_only = ON")
             view = SqliteTransaction(db)
@@ -41,5 +65,5 @@ def glance(path: Path, work: Callable[[View], T]) -> T:
             if version_of(db) < len(MIGRATIONS):
                 raise Unavailable(f"The database {path} is older than this program; its next use brings it up to date.")
             return work(view)
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise Unavailable(f"The database {path} cannot be read: {error}.") from error
