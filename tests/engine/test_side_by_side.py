@@ -343,5 +343,5 @@ async def test_a_journal_from_before_there_were_branches_goes_on(rig: Rig) -> No
     await rig.rows(numbered)
     await rig.approve(first)
     await rig.go(run)
-    assert calls == ["a", "b", "end"]
+    assert sorted(calls[:2]) == ["a", "b"] and calls[2:] == ["end"]
     assert await rig.ended_as(first) is OutcomeState.SUCCEEDED
