@@ -4,6 +4,7 @@ import json
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def filled(database: Path) -> list[str]:
             await desk.approvals.cancel(AGENT, one.id, "Not needed")
         return [one.id for one in asked]
 
-    return on_desk(database, happen, clock=lambda: system_clock() - timedelta(minutes=1))
+    begun, ticks = system_clock() - timedelta(minutes=1), count()  # each at a time of its own, so that ids are in order
+    return on_desk(database, happen, clock=lambda: begun + timedelta(milliseconds=next(ticks)))
 
 
 @pytest.mark.parametrize("change", DAMAGES.values(), ids=DAMAGES)

@@ -1,5 +1,6 @@
 """Several tabs, lost connections, and ways out, in a real browser."""
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 from starlette.types import Message, Receive, Scope, Send
 from web.attack import hear_nothing
 from web.rig import ANA, Place, decide, lunches, person, serving
@@ -54,6 +55,23 @@ async def test_the_tabs_of_a_browser_share_one_stream_and_hand_it_on_when_its_ta
         await lunches(place, 1, first=3)
         for each in pages:
             await expect(each.get_by_role("link", name="Lunch 3")).to_be_visible()
+
+
+async def test_what_happens_while_the_stream_is_handed_on_reaches_every_tab(chromium: Browser, place: Place) -> None:
+    happened = asyncio.Event()
+
+    async def later(route: Route) -> None:
+        await happened.wait()
+        await route.continue_()
+
+    async with person(chromium, place) as page, tabs(page, 1) as [other]:
+        await page.context.route("**/live", later)
+        async with page.context.expect_event("request", lambda request: request.url.endswith("/live")):
+            await page.reload()
+        await lunches(place, 1)
+        happened.set()
+        for each in (page, other):
+            await expect(each.get_by_role("link", name="Lunch 1")).to_be_visible()
 
 
 async def test_a_page_that_cannot_fetch_what_it_became_stays_as_it_is(chromium: Browser, place: Place) -> None:

@@ -28,7 +28,8 @@ function follow() {
     else if (message.back) {
       $("#news").hidden = true;
       catchUp();
-    } else changed(message);
+    } else if (message.begun) catchUp();
+    else changed(message);
   };
   const pass = (message) => {
     others.postMessage(message);
@@ -60,7 +61,7 @@ function follow() {
         await pause();
       }
       if (lost) await catchUp(); // not signed in any more, perhaps
-      const was = await stream(() => (lost ? pass({ back: true }) : catchUp()));
+      const was = await stream(() => pass(lost ? { back: true } : { begun: true })); // nobody heard what came before it
       lose();
       if (!was) await pause();
     }
