@@ -93,7 +93,8 @@ class SqliteFlows(FlowChanges):
 
     def release(self, lease: Lease, until: datetime) -> bool:
         done = self._db.execute(
-            "UPDATE flows SET lease_until = ?, holder = NULL WHERE id = ? AND epoch = ? AND state = 'runnable'",
+            "UPDATE flows SET lease_until = ?, holder = NULL, epoch = epoch + 1 "
+            "WHERE id = ? AND epoch = ? AND state = 'runnable'",
             (to_ms(until), lease.flow, lease.epoch),
         )
         return done.rowcount == 1
@@ -107,7 +108,7 @@ class SqliteFlows(FlowChanges):
 
     def leave(self, lease: Lease, state: FlowState, *, wake_at: datetime | None = None) -> bool:
         done = self._db.execute(
-            "UPDATE flows SET state = ?, wake_at = ?, lease_until = 0, holder = NULL "
+            "UPDATE flows SET state = ?, wake_at = ?, lease_until = 0, holder = NULL, epoch = epoch + 1 "
             "WHERE id = ? AND epoch = ? AND state = 'runnable'",
             (state.value, wake_at and to_ms(wake_at), lease.flow, lease.epoch),
         )
