@@ -90,6 +90,8 @@ class Claims(Generic[L]):
             with anyio.CancelScope(shield=True):  # or what a process claims that stops now would stay so for a while
                 taken = await self._store.write(work)
         finally:
+            if not self._held:
+                self._renewed_at = anyio.current_time()
             self._held.update((lease_of(one), anyio.CancelScope()) for one in taken)
             self._free_lock()
         return taken
