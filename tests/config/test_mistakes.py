@@ -311,7 +311,10 @@ PAST_A_RULE: list[tuple[str, str]] = [
             f"{{ properties = {{ to = {{ pattern = '{pattern}' }} }}, required = ['to'] }}",
             "when.properties.to.pattern: must begin with ^ and end with $, or any part of the text may satisfy it",
         )
-        for pattern in ("^alice|bob$", r"^price: \$", "^a$|^b$", "^(?m)a$", "^(?im)a$")
+        for pattern in (
+            *("^alice|bob$", r"^price: \$", "^a$|^b$", "^(?m)a$", "^(?im)a$"),
+            *("^[[:alpha:](]a|b$", "^[](]a|b$", "^[^](]a|b$", r"^\Q(\Ea|b\Q)\E$", "^*ok$", "^?ok$", "^{0}ok$"),
+        )
     ),
     (
         "{ properties = { any = { type = 'array', minItems = 1, contains = { const = 1 } } }, required = ['any'] }",
