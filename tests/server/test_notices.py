@@ -230,7 +230,7 @@ async def test_t37_one_connection_that_reads_nothing_keeps_no_news_from_the_othe
             assert b" 200 " in await silent.receive()
             async with connect(url, OLDER[1], on_message=ear) as client:
                 await subscribe(client, PENDING)
-                for _ in range(20):
+                for _ in range(8):
                     await rig.store.write(lambda tx: [tx.log.append(_an_entry(one)) for one in ids])
                     await ear.until(PENDING)
 
