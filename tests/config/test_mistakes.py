@@ -121,7 +121,8 @@ KINDS: list[tuple[str, str]] = [
     ("limits = { per_minute = 0 }", "kinds.pay.limits.per_minute: must be a whole number of at least 1"),
     (
         "limits = { per_hour = 9 }",
-        "kinds.pay.limits.per_hour: is an unknown key; known are open_per_requester, payload_bytes, per_minute",
+        "kinds.pay.limits.per_hour: is an unknown key; known are open_bytes, open_per_requester, "
+        "payload_bytes, per_minute",
     ),
     (
         "form = { properties = { a = { type = 'object' } } }",

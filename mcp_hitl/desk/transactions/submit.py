@@ -159,8 +159,13 @@ def _check_rate(asker: Asker, request: Request, now: datetime) -> None:
 
 
 def _check_open(asker: Asker, request: Request, now: datetime) -> None:
-    most = request.kind.limits.open_per_requester
-    if most is not None and asker.count_open(request.kind.name, now, most) >= most:
+    kind, size = request.kind, len(request.payload.canonical)
+    most, most_bytes = kind.limits.open_per_requester, kind.limits.open_bytes
+    number, held = asker.open(kind.name, now)
+    if most is not None and number >= most:
+        raise TooMany(f"You have {most:,} open requests of the kind {kind.name!r}. Wait until some are decided.")
+    if most_bytes is not None and held + size > most_bytes:
         raise TooMany(
-            f"You have {most:,} open requests of the kind {request.kind.name!r}. Wait until some are decided."
+            f"Your open requests of the kind {kind.name!r} have {held:,} bytes, this one has {size:,}, and together "
+            f"they may have {most_bytes:,}. Wait until some are decided, or ask for less."
         )
