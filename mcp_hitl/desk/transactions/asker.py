@@ -79,10 +79,8 @@ class Asker:
 
 def has_asked(view: View, caller: Principal, approval: Approval) -> bool:
     """Return True if an approval is the caller's: they asked for it, or for the same again and so joined it."""
-    return caller.is_requester(approval.requester) or any(
-        recorded.entry.event is Event.ASKED_AGAIN
-        and (recorded.entry.actor, recorded.entry.established) == (caller.id, caller.established.value)
-        for recorded in view.log.entries(approval.id)
+    return caller.is_requester(approval.requester) or view.log.has_entry(
+        approval.id, Event.ASKED_AGAIN.value, caller.id, caller.established.value
     )
 
 

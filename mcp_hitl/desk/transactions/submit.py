@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mcp_hitl.desk.transactions.asker import Asker
+from mcp_hitl.desk.transactions.asker import Asker, has_asked
 from mcp_hitl.desk.transactions.end import decide_by_rule
 from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import begin, is_stopped, record
@@ -20,6 +20,8 @@ from mcp_hitl.domain.values.ids import flow_id
 from mcp_hitl.domain.values.payload import Payload
 from mcp_hitl.store.transaction import Transaction
 
+MOST_ASKED = 10_000
+"""So often it is recorded that the same was asked for; after that it is answered only, or nobody could read its log."""
 _DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
@@ -54,8 +56,9 @@ def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: R
     _check_rate(asker, request, now)
     asked_before = _earlier(asker, request, request.payload.digest, now)
     if asked_before is not None:
-        tx.approvals.count_ask(asked_before.id)
-        record(tx, asked_before, AskedAgain(), now, request.requester)
+        if asked_before.asked < MOST_ASKED or not has_asked(tx, request.requester, asked_before):
+            tx.approvals.count_ask(asked_before.id)
+            record(tx, asked_before, AskedAgain(), now, request.requester)
         return tx.approvals.get(asked_before.id) or asked_before
     _check_open(asker, request, now)
     return open_approval(tx, request, now, rulebook, effects)
