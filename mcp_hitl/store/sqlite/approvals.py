@@ -41,6 +41,9 @@ class SqliteApprovals(ApprovalChanges):
             same + same,
         )
 
+    def count_progress(self, approval_id: str) -> int:
+        return loading.number(self._db, "SELECT count(*) FROM progress WHERE approval = ?", (approval_id,))
+
     def lock(self, approval_id: str) -> Approval | None:
         """The thread's `BEGIN IMMEDIATE` holds the whole file."""
         return self.get(approval_id)
