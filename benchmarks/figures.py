@@ -13,7 +13,7 @@ from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 
 ANA = Principal("os:ana", Established.OS_USER)
-_NO_LIMIT = Limits(per_minute=None, open_per_requester=None)
+_NO_LIMIT = Limits(per_minute=None, open_per_requester=None, open_bytes=None)
 UNLIMITED = Rulebook(kinds={name: replace(kind, limits=_NO_LIMIT) for name, kind in BUILT_IN.items()})
 """What is measured asks as fast as it can."""
 

@@ -21,7 +21,7 @@ ASKING = frozenset({QUESTION.name, COUNTER.name})
 """Kinds that ask the requester's own person. In either profile, their defaults are those of one person's machine."""
 _COUNTED = (("amount", "number"), ("currency", "string"))
 """Fields that the code checks in an expense. The schema must set their types."""
-_LIFTABLE = ("open_per_requester", "per_minute")
+_LIFTABLE = ("open_per_requester", "open_bytes", "per_minute")
 """Limits that a policy may lift with 'none'."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _FLOW = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")

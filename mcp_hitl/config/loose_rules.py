@@ -37,6 +37,8 @@ _NO_MATTER = frozenset(
     "title description default examples deprecated readOnly writeOnly $comment $schema $defs".split()
 )
 """Keywords that restrict nothing."""
+_ONE_CHARACTER = re.compile(r"\\.|\[\^?\]?(?:\\.|\[:\^?[a-z]+:\]|[^\]\\])*\]", re.DOTALL)
+"""An escape or a class of RE2, where `]` may come first and `[:alpha:]` has brackets of its own."""
 
 
 def check_approving(when: JsonObject, schema: JsonObject, place: str, mistakes: Mistakes) -> None:
@@ -140,11 +142,12 @@ class _Check:
 def _anchored(pattern: str) -> bool:
     """Return True if the pattern must match the whole text.
 
-    `^a|b$` ties each branch to one end, `\\$` is a dollar, and after `(?m)` a `$` is the end of any line.
+    `^a|b$` ties each branch to one end, `\\$` is a dollar, `^*` need not be there, and after `(?m)` a `$` is the end of
+    any line. A bracket that is quoted with `\\Q`, or stands in a class, encloses no branches.
     """
-    if re.search(r"\(\?[a-zA-Z]*m", pattern):
+    if re.search(r"\(\?[a-zA-Z]*m|\\Q|^\^[*+?{]", pattern):
         return False
-    bare = re.sub(r"\\.|\[(?:\\.|[^\]])+\]", "x", pattern, flags=re.DOTALL)
+    bare = _ONE_CHARACTER.sub("x", pattern)
     depth = 0
     for character in bare:
         depth += (character == "(") - (character == ")")

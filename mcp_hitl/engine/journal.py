@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 MOST_PROGRESS = 500
 """The most characters of one progress report."""
+MOST_REPORTS = 1_000
+"""The reports that are kept of one flow, its first ones: whoever looks at its approval loads all of them."""
 
 
 class Journal:
@@ -151,8 +153,9 @@ class Journal:
 
         def work(tx: Transaction, now: datetime) -> None:
             self.put(tx, place.done(None))
-            tx.approvals.add_progress(self.approval.id, progress)
-            record(tx, self.approval, Progressed(report=report_of(progress)), now)
+            if tx.approvals.count_progress(self.approval.id) < MOST_REPORTS:
+                tx.approvals.add_progress(self.approval.id, progress)
+                record(tx, self.approval, Progressed(report=report_of(progress)), now)
 
         self._later.append(work)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, OutcomeState, Status
+from mcp_hitl.domain.approvals.approval import Approval, Decision, OutcomeState, Status
 from mcp_hitl.domain.approvals.past import Earlier
 from mcp_hitl.domain.approvals.quorum import quorum_of
 from mcp_hitl.domain.approvals.seen import Seen
@@ -11,10 +11,9 @@ from mcp_hitl.domain.policy.kinds import MAX_TITLE, Kind
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.policy.principal import LOCAL
 from mcp_hitl.domain.values.canonical import JsonObject
-from mcp_hitl.domain.values.changes import changes
 from mcp_hitl.domain.values.instants import in_words, rfc3339
 from mcp_hitl.domain.values.text import as_name, indented, json_lines, one_line, persons_words, visible
-from mcp_hitl.present.differences import edit_in_words
+from mcp_hitl.present.histories import edits_in_full, edits_shape, folded_shape, history_in_brief, progress_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +52,9 @@ def shape(approval: Seen, telling: Telling) -> JsonObject:
         "quorum": {"needed": quorum.needed, "approved": quorum.approved, "rejected": quorum.rejected},
         "decisions": [_decision(decision) for decision in approval.decisions],
         "answer": approval.answer,
-        "progress": [
-            {"step": progress.step, "message": progress.message, "at": rfc3339(progress.at)}
-            for progress in approval.progress
-        ],
-        "edits": [_edit(edit) for edit in approval.edits],
+        "progress": progress_shape(approval),
+        "edits": edits_shape(approval),
+        **folded_shape(approval),
         "outcome": {
             "state": approval.outcome.state.value,
             "result": approval.outcome.result,
@@ -109,10 +106,7 @@ def summary(approval: Seen, telling: Telling) -> str:
         lines.append(f"Reason given by whoever ended it: “{one_line(approval.reason, 500)}” (not an instruction)")
     if approval.asked > 1:
         lines.append(f"Asked {approval.asked} times.")
-    for edit in approval.edits:
-        what = edit_in_words(edit, limit=200) or "(erased)"
-        lines += [f"{one_line(edit.editor, 100)} edited it:", indented(what)]
-    lines += [f"{one_line(p.step, 60)}: {one_line(p.message, 200)}" for p in approval.progress]
+    lines += history_in_brief(approval)
     if approval.outcome.error:
         lines.append(f"Error: {one_line(approval.outcome.error, 300)}")
     lines.append(next_step(approval, telling))
@@ -148,9 +142,7 @@ def review(approval: Seen, now: datetime, earlier: Earlier | None = None) -> str
             "The agent's own description of it, which may be wrong:",
             indented(one_line(approval.claim, 500)),
         ]
-    for edit in approval.edits:
-        what = edit_in_words(edit) or "(erased)"
-        parts += [f"Revision {edit.revision}, by {visible(edit.editor)}, changed:", indented(what)]
+    parts += edits_in_full(approval)
     if approval.decisions_in_force:
         parts += ["Decided so far:", indented("\n".join(_said(decision) for decision in approval.decisions_in_force))]
     if earlier and earlier.shown:
@@ -200,16 +192,6 @@ def _decision(decision: Decision) -> JsonObject:
         "at": rfc3339(decision.at),
         "looked_seconds": None if decision.looked is None else round(decision.looked.total_seconds(), 3),
         "hasty": decision.hasty,
-    }
-
-
-def _edit(edit: Edit) -> JsonObject:
-    return {
-        "revision": edit.revision,
-        "editor": edit.editor,
-        "comment": edit.comment,
-        "changes": changes(edit.before, edit.after),
-        "at": rfc3339(edit.at),
     }
 
 

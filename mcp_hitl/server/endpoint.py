@@ -4,15 +4,53 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from mcp.server.transport_security import TransportSecuritySettings
+from mcp_types import INVALID_REQUEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_hitl.desk.copies import older
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.server.app import ApprovalServer
+
+MOST_BYTES = 4 * 2**20
+"""The most bytes of one message."""
+
+
+class _TellsTheLimit:
+    """Says what to do where a message was too large; the library says only that it was.
+
+    The rest of the message is read first. Otherwise the connection ends while the client still writes, and many never
+    read why.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused, more = False, scope["type"] == "http"
+
+        async def hear() -> Message:
+            nonlocal more
+            message = await receive()
+            more = message["type"] == "http.request" and message.get("more_body", False)
+            return message
+
+        async def tell(message: Message) -> None:
+            nonlocal refused
+            refused = refused or message.get("status") == 413
+            if not refused:
+                await send(message)
+
+        await self._app(scope, hear, tell)
+        if refused:
+            while more:
+                await hear()
+            why = f"A message may have at most {MOST_BYTES:,} bytes. Nothing of it was read; send less at once."
+            error = {"jsonrpc": "2.0", "id": None, "error": {"code": INVALID_REQUEST, "message": why}}
+            await JSONResponse(error, status_code=413)(scope, hear, send)
 
 
 def http_app(server: ApprovalServer, hosts: Sequence[str], routes: Sequence[BaseRoute] = ()) -> ASGIApp:
@@ -34,10 +72,12 @@ def http_app(server: ApprovalServer, hosts: Sequence[str], routes: Sequence[Base
     named = [Origin("http", host, 80) for host in hosts]
     # Whoever hands in other routes than `Route` gets them served as well: Starlette makes no difference.
     behind = cast("list[Any]", [Route("/healthz", healthz), Route("/readyz", readyz), *routes])
-    return server.mcp.streamable_http_app(
+    app = server.mcp.streamable_http_app(
+        max_request_body_size=MOST_BYTES,
         transport_security=TransportSecuritySettings(
             allowed_hosts=[f"{one.authority}{port}" for one in named for port in ("", ":*")],
             allowed_origins=[f"{one}{port}" for one in named for port in ("", ":*")],
         ),
         custom_starlette_routes=behind,
     )
+    return _TellsTheLimit(app)

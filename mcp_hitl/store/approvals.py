@@ -22,6 +22,10 @@ class ApprovalReads(Protocol):
         """Return the newest of this requester, kind, payload (original or edited) and `status`; if pending, keyless."""
         ...
 
+    def count_progress(self, approval_id: str) -> int:
+        """Return the number of progress reports on an approval."""
+        ...
+
 
 class ApprovalChanges(ApprovalReads, Protocol):
     """Changes approvals, their decisions, edits and progress."""

@@ -53,6 +53,10 @@ class LogReads(Protocol):
         """
         ...
 
+    def has_entry(self, approval_id: str, event: str, actor: str, established: str) -> bool:
+        """Return True if an actor, identified in this way, caused an entry with this event on an approval."""
+        ...
+
     def content(self, approval_id: str) -> dict[str, str]:
         """Return the contents that are stored apart from the log for an approval: canonical JSON by digest."""
         ...

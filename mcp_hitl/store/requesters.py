@@ -23,8 +23,11 @@ class RequesterReads(Protocol):
         """Return how many of those have which status at `now`, each counted up to `most` or a little more."""
         ...
 
-    def count_open(self, requester: str, kind: str, now: datetime, most: int) -> int:
-        """Return the number of the requester's approvals of a kind that are pending and not overdue, up to `most`."""
+    def open(self, requester: str, kind: str, now: datetime) -> tuple[int, int]:
+        """Return how many of the requester's approvals of a kind are pending, and the bytes of their payloads.
+
+        What is overdue at `now` does not count. However many are open, this takes the same time.
+        """
         ...
 
     def identified_by(self, ways: Collection[str]) -> list[str]:

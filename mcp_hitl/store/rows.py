@@ -198,6 +198,11 @@ def payload_text(payload: JsonObject) -> str:
     return _compact(payload)
 
 
+def size_of(payload: JsonObject) -> int:
+    """Return the bytes of a payload, for the column `size`."""
+    return len(payload_text(payload).encode())
+
+
 @lru_cache(maxsize=256)
 def policy_text(policy: Same[Policy]) -> str:
     """Return a policy in the form of the stored copy; most approvals of a kind share one."""

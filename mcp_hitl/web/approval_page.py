@@ -10,6 +10,7 @@ from mcp_hitl.domain.policy.kinds import QUESTION
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.present.differences import differences, edit_in_words
+from mcp_hitl.present.histories import edits_of, progress_of
 from mcp_hitl.present.trails import folded
 from mcp_hitl.protocols.http.posted import posted
 from mcp_hitl.web.descriptions import (
@@ -73,7 +74,11 @@ class Approvals:
                 payload=payload,
                 lines=None if payload is None else lines(payload, kind),
                 claim_only=is_claim_only(approval),
-                edits=[(edit, differences(edit.before, edit.after), edit_in_words(edit)) for edit in approval.edits],
+                edits=[
+                    edit if isinstance(edit, int) else (edit, differences(edit.before, edit.after), edit_in_words(edit))
+                    for edit in edits_of(approval)
+                ],
+                progress=progress_of(approval),
                 decisions=decided_so_far(approval),
                 earlier=earlier_lines(earlier.shown, kind, now),
                 earlier_counts=earlier.counts,

@@ -121,7 +121,8 @@ KINDS: list[tuple[str, str]] = [
     ("limits = { per_minute = 0 }", "kinds.pay.limits.per_minute: must be a whole number of at least 1"),
     (
         "limits = { per_hour = 9 }",
-        "kinds.pay.limits.per_hour: is an unknown key; known are open_per_requester, payload_bytes, per_minute",
+        "kinds.pay.limits.per_hour: is an unknown key; known are open_bytes, open_per_requester, "
+        "payload_bytes, per_minute",
     ),
     (
         "form = { properties = { a = { type = 'object' } } }",
@@ -311,7 +312,10 @@ PAST_A_RULE: list[tuple[str, str]] = [
             f"{{ properties = {{ to = {{ pattern = '{pattern}' }} }}, required = ['to'] }}",
             "when.properties.to.pattern: must begin with ^ and end with $, or any part of the text may satisfy it",
         )
-        for pattern in ("^alice|bob$", r"^price: \$", "^a$|^b$", "^(?m)a$", "^(?im)a$")
+        for pattern in (
+            *("^alice|bob$", r"^price: \$", "^a$|^b$", "^(?m)a$", "^(?im)a$"),
+            *("^[[:alpha:](]a|b$", "^[](]a|b$", "^[^](]a|b$", r"^\Q(\Ea|b\Q)\E$", "^*ok$", "^?ok$", "^{0}ok$"),
+        )
     ),
     (
         "{ properties = { any = { type = 'array', minItems = 1, contains = { const = 1 } } }, required = ['any'] }",

@@ -105,8 +105,10 @@ def test_an_empty_file_is_what_is_there_without_any() -> None:
 
 
 def test_a_policy_lifts_what_bounds_how_many_and_how_often() -> None:
-    kinds = parse("[kinds.expense]\nlimits = { open_per_requester = 'none', per_minute = 'none' }").rulebook.kinds
-    assert kinds["expense"].limits == Limits(open_per_requester=None, per_minute=None)
+    kinds = parse(
+        "[kinds.expense]\nlimits = { open_per_requester = 'none', open_bytes = 'none', per_minute = 'none' }"
+    ).rulebook.kinds
+    assert kinds["expense"].limits == Limits(open_per_requester=None, open_bytes=None, per_minute=None)
 
 
 def test_a_table_changes_a_built_in_kind_key_by_key() -> None:

@@ -89,6 +89,26 @@ async def test_t37_a_payload_beyond_the_kinds_size_is_refused_and_nothing_is_sto
     assert await stored(desk) == (0, 0)
 
 
+async def test_t37_the_open_payloads_of_a_requester_have_so_many_bytes_together(under: Under, clock: Clock) -> None:
+    rulebook = a_rulebook(PAIR, limits=Limits(open_bytes=1_000))
+    desk = under(rulebook)
+    first = await desk.approvals.submit(AGENT, "thing", {"n": 1, "note": "x" * 480})
+    await desk.approvals.submit(AGENT, "thing", {"n": 2, "note": "ü" * 240})
+    with pytest.raises(TooMany) as refused:
+        await desk.approvals.submit(AGENT, "thing", {"n": 3})
+    assert str(refused.value) == (
+        "Your open requests of the kind 'thing' have 994 bytes, this one has 7, and together they may have 1,000. "
+        "Wait until some are decided, or ask for less."
+    )
+    assert await stored(desk) == (2, 2)
+    assert (await desk.approvals.submit(AGENT, "thing", {"n": 1, "note": "x" * 480})).id == first.id
+    assert (await desk.approvals.submit(person("other"), "thing", {"n": 3})).status is Status.PENDING
+    await desk.approvals.cancel(AGENT, first.id)
+    assert await asked(desk, 3) == "pending"
+    clock.advance(timedelta(days=7))  # with nobody there who would record what has run out
+    assert (await desk.approvals.submit(AGENT, "thing", {"n": 4, "note": "x" * 900})).status is Status.PENDING
+
+
 async def test_t37_two_accounts_of_a_person_share_a_quota(under: Under) -> None:
     desk = under(a_rulebook(PAIR, limits=Limits(open_per_requester=1)))
     await desk.approvals.submit(ANA, "thing", {"n": 1})

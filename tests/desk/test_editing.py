@@ -10,6 +10,7 @@ from desk_samples import Clock, hour, said, say, views
 from team_samples import AGENT, FINANCE, MANAGERS, PAIR, a_rulebook, edited, person, told
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.desk.transactions import edit
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.evidence.chain import content_digest
 from mcp_hitl.domain.evidence.event_names import Event
@@ -18,13 +19,24 @@ from mcp_hitl.domain.policy.principal import LOOPBACK, Established, Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.canonical import canonical, digest_of
-from mcp_hitl.domain.values.errors import AlreadyResolved, Conflict, HitlError, Invalid, NotAllowed
+from mcp_hitl.domain.values.errors import AlreadyResolved, Conflict, HitlError, Invalid, NotAllowed, TooMany
 from mcp_hitl.domain.values.instants import rfc3339
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]
 ANA, BO = person("ana"), person("bo")
 BOOK = a_rulebook(PAIR, title="Take {n}")
+
+
+async def test_t37_a_request_is_edited_so_often_and_no_more(under: Under, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edit, "MOST_EDITS", 3)
+    desk = under(BOOK)
+    now = await desk.approvals.submit(AGENT, "thing", {"n": 0})
+    for number in range(1, 4):
+        now = await edited(desk, ANA, now, {"n": number})
+    with pytest.raises(TooMany, match=r"was edited 3 times\. Reject it, and let it be asked for anew"):
+        await edited(desk, ANA, now, {"n": 4})
+    assert (await desk.approvals.get(ANA, now.id)).edits == now.edits
 
 
 async def test_an_edit_keeps_the_editors_order_and_an_order_alone_is_no_edit(desk: Desk) -> None:

@@ -236,7 +236,7 @@ ATTACKS = [
     ("INSERT INTO approvals SELECT 'apr_00000000000000000000000000', kind, title, claim, status, payload, digest, "
      "revision, requester, requested_at, expires_at, resolved_at, policy, form, dedup_key, cooldown_until, asked, "
      "answer, reason, outcome, stage_since, timed_to, next_at, escalated, flow, rule, erased_at, asked_digest, "
-     "requested_as, definition, code FROM approvals "
+     "requested_as, definition, code, size FROM approvals "
      "WHERE id = :paid", "apr_00000000000000000000000000 is stored, but no entry opened it"),
 ]  # fmt: skip
 

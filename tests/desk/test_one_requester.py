@@ -9,6 +9,7 @@ from desk_samples import AGENT, ANA, BO, Clock, hour, said, say
 from team_samples import a_kind, person
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.desk.transactions import submit
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.policy.kinds import Limits
 from mcp_hitl.domain.policy.people import People
@@ -17,6 +18,7 @@ from mcp_hitl.domain.policy.principal import LOOPBACK, Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.errors import Conflict, NotAllowed, TooMany
+from mcp_hitl.store.sqlite.log import SqliteLog
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]
@@ -80,6 +82,34 @@ async def test_t37_quotas_are_for_both_ways_together(
     for who in (first, second):
         with pytest.raises(TooMany):
             await ask(desk, who, 3)
+
+
+async def test_t37_who_joined_goes_on_with_it_and_nobody_reads_the_whole_trail(
+    under: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = under(a_machine())
+    first, second = AGENT, LOOPBACK
+    asked = await ask(desk, first)
+    await ask(desk, second)
+    await say(desk, said(ANA, asked))
+    monkeypatch.delattr(SqliteLog, "entries")
+    used = await desk.approvals.redeem(second, asked.id, asked.digest)
+    assert used.outcome.state is OutcomeState.RUNNING
+
+
+async def test_t37_what_is_asked_for_again_and_again_is_recorded_so_often_and_then_only_answered(
+    under: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit, "MOST_ASKED", 3)
+    desk = under(a_machine())
+    first, second = AGENT, LOOPBACK
+    ids = {(await ask(desk, first, dedup_key="k")).id for _ in range(9)}
+    [only] = ids
+    assert (await desk.approvals.get(first, only)).asked == 3
+    joined = [await ask(desk, second, dedup_key="k") for _ in range(5)]
+    assert {one.id for one in joined} == ids and joined[-1].asked == 4, "who joins is recorded once in any case"
+    assert len((await desk.approvals.trail(first, only)).entries) == 4
+    assert (await desk.evidence.verify()).wrong is None
 
 
 @ways

@@ -147,6 +147,13 @@ async def test_t35_a_schema_that_somebody_changed_is_found(file: Path, opened: O
     assert found.wrong is not None and found.wrong.startswith("the schema") and f"“{names}”" in found.wrong
 
 
+@pytest.mark.parametrize("script", ["UPDATE open_requests SET bytes = 0", "DELETE FROM open_requests"])
+async def test_t37_a_count_that_somebody_lowered_is_found(file: Path, opened: Opened, script: str) -> None:
+    change(file, script)
+    found = await opened(file).evidence.verify()
+    assert found.wrong is not None and "open requests that is kept for the limits is not what is there" in found.wrong
+
+
 async def test_the_tables_of_a_flow_are_no_fault(file: Path, opened: Opened) -> None:
     change(file, "CREATE TABLE letters (text TEXT); CREATE INDEX by_text ON letters (text); ANALYZE")
     assert (await opened(file).evidence.verify()).wrong is None

@@ -16,6 +16,7 @@ from mcp_hitl.domain.policy.forms import (
     fields_of,
     for_client,
 )
+from mcp_hitl.domain.values import patterns
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.patterns import matches
@@ -453,6 +454,21 @@ def test_a_client_is_shown_a_pattern_in_words_since_elicitation_has_no_such_keyw
 def test_a_pattern_that_cannot_be_matched_without_backtracking_is_refused(pattern: object) -> None:
     with pytest.raises(Invalid, match="has a pattern that RE2 does not support"):
         _form({"type": "string", "pattern": pattern})
+
+
+@pytest.mark.parametrize("pattern", [r"\pL{250}", r"(?i)(\pL\pN){30}", r"[\pL ]{60}", r"((((a{9}){9}){9}){9}){9}"])
+def test_t37_a_pattern_that_takes_much_memory_and_time_is_refused_at_once(pattern: str) -> None:
+    compiled = patterns._within.cache_info().misses  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(Invalid, match="or that is too large"):
+        _form({"type": "string", "pattern": pattern})
+    assert patterns._within.cache_info().misses == compiled + 1  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"^[\w.+-]{1,64}@([\w-]{1,63}\.){1,4}[a-z]{2,20}$", r"^\pL[\pL '-]*$", r"^\d{1,999}$"]
+)
+def test_a_pattern_of_usual_size_is_taken(pattern: str) -> None:
+    assert _form({"type": "string", "pattern": pattern})
 
 
 def test_t37_no_pattern_stalls_the_desk() -> None:

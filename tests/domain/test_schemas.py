@@ -1,12 +1,14 @@
 """Messages about a payload say what was expected and where, and never what was sent."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from impatient import seconds
 
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
-from mcp_hitl.domain.values.schemas import check_against
+from mcp_hitl.domain.values.schemas import check_against, satisfies
 
 CANARY = "canary-4711"
 
@@ -65,6 +67,48 @@ def test_after_five_mistakes_the_rest_is_counted() -> None:
         check_against(schema, [CANARY] * 12, what="payload")
     assert str(refused.value).count("must be a number") == 5
     assert str(refused.value).endswith("; and 7 more.")
+
+
+def test_t37_of_very_many_mistakes_no_more_than_a_thousand_are_looked_for() -> None:
+    read = 0
+
+    class Items(list[Any]):
+        def __getitem__(self, place: Any) -> Any:
+            nonlocal read
+            read += 1
+            return super().__getitem__(place)
+
+        def __iter__(self) -> Iterator[Any]:
+            nonlocal read
+            for item in super().__iter__():
+                read += 1
+                yield item
+
+    with pytest.raises(Invalid, match=r"; and at least 995 more\.$"):
+        check_against({"items": {"type": "number"}}, Items([CANARY] * 30_000), what="payload")
+    assert read < 2_000
+
+
+@pytest.mark.parametrize(
+    ("items", "unique"),
+    [
+        ([1, 1.0], False),
+        ([1, True], True),
+        ([0, False, "0", None], True),
+        ([{"a": 1, "b": 2}, {"b": 2, "a": 1.0}], False),
+        ([[1], [True], [[1]]], True),
+        (["é", "e\u0301"], True),
+    ],
+)
+def test_items_are_the_same_where_json_says_so(items: list[object], unique: bool) -> None:
+    assert satisfies({"uniqueItems": True}, items) is unique
+    assert satisfies({"uniqueItems": False}, items)
+
+
+def test_t37_a_long_list_of_different_objects_stalls_nothing() -> None:
+    with seconds(10):
+        assert satisfies({"uniqueItems": True}, [{"a": number} for number in range(8_000)])
+        assert satisfies({"uniqueItems": True}, [*range(12_000), "a"])
 
 
 def test_what_fits_passes() -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from impatient import seconds
 
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.strict_json import parse
@@ -35,6 +36,12 @@ def test_t03_what_two_readers_could_read_differently_is_refused(text: str | byte
     with pytest.raises(Invalid) as refused:
         parse(text, what="payload")
     assert str(refused.value).startswith(message)
+
+
+def test_t37_a_key_that_occurs_twice_among_very_many_is_found_at_once() -> None:
+    keys = [f'"k{number}": 1' for number in range(60_000)]
+    with seconds(10), pytest.raises(Invalid, match=r"payload has 'k59999' twice in one object\."):
+        parse("{" + ", ".join([*keys, keys[-1]]) + "}", what="payload")
 
 
 def test_a_mark_at_the_beginning_is_no_part_of_the_json() -> None:

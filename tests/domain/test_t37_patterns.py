@@ -1,11 +1,9 @@
 """Patterns: matched by RE2 in linear time, and in JSON Schema's dialect, wherever a schema has one."""
 
-import signal
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from impatient import seconds
 
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
@@ -27,22 +25,6 @@ PLACES: dict[str, tuple[Any, Any]] = {
 }
 
 
-@contextmanager
-def seconds(limit: float) -> Generator[None]:
-    """End the block with an error after `limit`. Python's `re` looks for signals while it matches."""
-
-    def over(*_: object) -> None:
-        raise TimeoutError("a pattern stalls the process")
-
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, limit)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def put(shape: Any, text: str) -> Any:
     """The shape with the text in each of its places."""
     if isinstance(shape, dict):
@@ -56,7 +38,6 @@ def matched(place: str, pattern: str, text: str) -> bool:
     return satisfies(put(schema, pattern), put(value, text))
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 @pytest.mark.parametrize("place", PLACES)
 def test_t37_no_pattern_stalls_the_desk_wherever_it_stands(place: str) -> None:
     with seconds(10):

@@ -21,7 +21,7 @@ from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Conflict, Invalid, NotFound, Unavailable
-from mcp_hitl.engine import claims
+from mcp_hitl.engine import claims, journal
 from mcp_hitl.engine.runner import Runner
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.process.workers import runner_of, serve
@@ -93,6 +93,26 @@ async def test_reports_are_made_once_and_bounded(rig: Rig) -> None:
     await rig.go(run)
     first, second = (await rig.look(approval_id)).progress
     assert (len(first.message), second.message) == (500, "y")
+
+
+async def test_t37_the_first_reports_of_a_flow_are_kept_and_it_goes_on(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "MOST_REPORTS", 3)
+
+    async def run(value: Any, step: Step) -> None:
+        for number in range(5):
+            await step.report(f"report {number}", "Still here")
+        await approved(step)
+
+    approval_id = await rig.submit()
+    await rig.go(run)
+    await rig.approve()
+    await rig.go(run)
+    approval = await rig.look(approval_id)
+    assert [one.step for one in approval.progress] == ["report 0", "report 1", "report 2"]
+    assert approval.outcome.state is OutcomeState.SUCCEEDED
+    assert (await rig.desk.evidence.verify()).wrong is None
 
 
 @pytest.mark.parametrize("last", ["do", "write", "report", "wait", "sleep", "return", "raise"])

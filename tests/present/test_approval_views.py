@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from samples import ID, INBOX, START, a_decision, an_approval
 
-from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
+from mcp_hitl.domain.approvals.approval import Approval, Edit, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.approvals.past import Earlier
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy.forms import FREE_TEXT
@@ -58,6 +58,26 @@ def test_an_approval_has_exactly_the_fields_of_the_interface(approval: Approval)
     ]
     assert json.loads(json.dumps(shown, allow_nan=False)) == shown
     assert shown["next"] == next_step(approval, telling())
+
+
+def test_t37_of_many_edits_and_reports_the_first_and_the_last_are_shown() -> None:
+    edits = tuple(
+        Edit(revision=n, editor=f"os:editor-{n}", comment=None, before={"n": n - 1}, after={"n": n}, at=START)
+        for n in range(2, 52)
+    )
+    progress = tuple(Progress(step=f"step {n}", message="Still here", at=START) for n in range(1_000))
+    approval = Seen(an_approval(revision=51, payload={"n": 51}, edits=edits, progress=progress))
+    shown = shape(approval, telling())
+    assert [one["revision"] for one in shown["edits"]] == [2, 3, *range(44, 52)]
+    assert [one["step"] for one in shown["progress"]] == [f"step {n}" for n in (*range(5), *range(985, 1_000))]
+    assert shown["folded"] == {"edits": 40, "progress": 980}
+    for text in (summary(approval, telling()), review(approval, START)):
+        assert len(text) < 8_000
+        assert text.index("os:editor-3") < text.index("… edited 40 more times") < text.index("os:editor-44")
+        assert "os:editor-4 " not in text and "os:editor-43" not in text
+    assert "… 980 more reports" in summary(approval, telling())
+    few = Seen(an_approval(revision=12, payload={"n": 51}, edits=edits[:11], progress=progress[:21]))
+    assert "folded" not in shape(few, telling()) and "more" not in summary(few, telling())
 
 
 def test_an_approvals_facts_are_told_as_they_are() -> None:

@@ -1,6 +1,8 @@
 """HTTP serves this machine alone: Host and Origin on every route, loopback only, and probes that tell the truth."""
 
+import json
 import subprocess
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from server.rig import GUARD_SECONDS, Rig, modern_request, reached
 from wires import PROTOCOLS, connect, content, environment, launcher
 
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.server.endpoint import MOST_BYTES
 
 pytestmark = pytest.mark.anyio
 
@@ -71,6 +74,30 @@ async def test_an_origin_that_is_not_this_machine_is_refused(rig: Rig, origin: s
         for own in ("http://localhost", "http://127.0.0.1:6274", "http://[::1]:6274"):
             response = await http.post(url, json=body, headers=headers | {"origin": own})
             assert response.status_code == 200, own
+    assert rig.rows()["approvals"] == 1
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told before", "in chunks"])
+@pytest.mark.parametrize("protocol", ["2025-06-18", "2026-07-28"])
+async def test_t37_a_message_beyond_the_limit_is_refused_with_what_it_is(rig: Rig, told: bool, protocol: str) -> None:
+    params = {"name": "submit-expense", "arguments": {"amount": 1, "description": "x" * MOST_BYTES}}
+    body, headers = modern_request("tools/call", params, "submit-expense")
+    whole = json.dumps(body).encode()
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        for start in range(0, len(whole), 65_536):
+            yield whole[start : start + 65_536]
+
+    sent = headers | {"mcp-protocol-version": protocol, "content-type": "application/json"}
+    async with reached(rig, "http") as url, httpx2.AsyncClient() as http:
+        refused = await http.post(url, content=whole if told else chunks(), headers=sent)
+        assert refused.status_code == 413
+        error = refused.json()["error"]
+        assert error["message"].startswith("A message may have at most 4,194,304 bytes.")
+        assert rig.rows()["approvals"] == 0
+        params["arguments"] = {"amount": 1, "description": "x"}
+        body, headers = modern_request("tools/call", params, "submit-expense")
+        assert (await http.post(url, json=body, headers=headers)).status_code == 200
     assert rig.rows()["approvals"] == 1
 
 

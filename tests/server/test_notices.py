@@ -1,21 +1,27 @@
 """Change notifications: on every revision, for changes by any process, and only while somebody wants them."""
 
+import socket
 import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 from mcp import Client
 from mcp.client.session import IncomingMessage
 from mcp.server.subscriptions import ResourceUpdated
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
 from mcp_types import ResourceUpdatedNotification
+from samples import START
 from server.rig import GUARD_SECONDS, MODERN, OLDER, Rig, reached
 from wires import PROTOCOLS, connect
 
+from mcp_hitl.domain.evidence.chain import Entry
+from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.principal import LOOPBACK
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.protocols.http import sockets
 
 pytestmark = pytest.mark.anyio
 
@@ -200,6 +206,50 @@ async def test_a_database_that_cannot_be_read_for_a_while_ends_no_subscription(
             async with client.listen(resource_subscriptions=[PENDING]) as stream:
                 await rig.opened()
                 assert await anext(stream) == ResourceUpdated(PENDING)
+
+
+async def test_t37_one_connection_that_reads_nothing_keeps_no_news_from_the_others(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = sockets._socket  # pyright: ignore[reportPrivateUsage]
+
+    def small(number: str) -> socket.socket:
+        one = usual(number)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return one
+
+    monkeypatch.setattr(sockets, "_socket", small)
+    ids = [f"apr_{number}" for number in range(300)]
+    ear = Ear()
+    async with reached(rig, "http") as url, httpx2.AsyncClient() as http:
+        port = int(url.split(":")[-1].removesuffix("/mcp"))
+        session = await _subscribed(http, url, [f"approvals://{one}" for one in ids])
+        async with await anyio.connect_tcp("127.0.0.1", port) as silent:
+            head = f"Host: localhost\r\nAccept: text/event-stream\r\nMcp-Session-Id: {session}\r\n\r\n"
+            await silent.send(f"GET /mcp HTTP/1.1\r\n{head}".encode())
+            assert b" 200 " in await silent.receive()
+            async with connect(url, OLDER[1], on_message=ear) as client:
+                await subscribe(client, PENDING)
+                for _ in range(8):
+                    await rig.store.write(lambda tx: [tx.log.append(_an_entry(one)) for one in ids])
+                    await ear.until(PENDING)
+
+
+async def _subscribed(http: httpx2.AsyncClient, url: str, uris: list[str]) -> str:
+    """The session of a client that has subscribed to these."""
+    headers = {"accept": "application/json, text/event-stream"}
+    about = {"protocolVersion": OLDER[1], "capabilities": {}, "clientInfo": {"name": "silent", "version": "1"}}
+    sent = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": about}
+    headers["mcp-session-id"] = (await http.post(url, json=sent, headers=headers)).headers["mcp-session-id"]
+    await http.post(url, json={"jsonrpc": "2.0", "method": "notifications/initialized"}, headers=headers)
+    for number, uri in enumerate(uris, 1):
+        sent = {"jsonrpc": "2.0", "id": number, "method": "resources/subscribe", "params": {"uri": uri}}
+        assert '"result"' in (await http.post(url, json=sent, headers=headers)).text
+    return headers["mcp-session-id"]
+
+
+def _an_entry(approval_id: str) -> Entry:
+    return Entry(approval=approval_id, event=Event.ASKED_AGAIN, revision=1, actor="local", at=START)
 
 
 async def test_one_connection_that_ends_leaves_the_others_their_news(rig: Rig) -> None:

@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from samples import an_approval
+from samples import START, an_approval
 from sqlite_utils import Database
 from store_processes import must_find_it_locked, open_at_once
 
+from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.session import Session
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.values.canonical import canonical
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.domain.values.instants import from_ms
+from mcp_hitl.store import rows
 from mcp_hitl.store.sqlite import SqliteStore, connection, files
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
 
@@ -217,6 +220,30 @@ async def test_a_session_of_an_older_file_is_local_and_was_authenticated_when_it
         since=from_ms(1000),
         until=from_ms(9000),
     )
+    await store.close()
+
+
+@anyio_test
+async def test_what_an_older_file_has_open_counts_after_the_migration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(connection, "MIGRATIONS", MIGRATIONS[:1])
+        await SqliteStore(tmp_path / "hitl.db").close()
+    ended = {"status": Status.EXPIRED, "resolved_at": START}
+    held = [an_approval(id=f"apr_{n}", payload={"text": "ü" * n}, **(ended if n > 2 else {})) for n in range(5)]
+    columns = [name for name in rows.APPROVAL.split(", ") if name not in {"definition", "code"}]
+    with closing(sqlite3.connect(tmp_path / "hitl.db")) as db:
+        for one in held:
+            values = rows.approval_row(one)[: len(columns)]
+            places = ", ".join("?" * len(columns))
+            db.execute(f"INSERT INTO approvals ({', '.join(columns)}) VALUES ({places})", values)
+        db.commit()
+    store = SqliteStore(tmp_path / "hitl.db")
+    size = sum(len(canonical(one.payload, what="payload")) for one in held[:3])
+    assert await store.read(lambda view: view.requesters.open("os:agent", "expense", START)) == (3, size)
+    assert await store.write(lambda tx: tx.approvals.resolve("apr_2", Status.CANCELLED, START))
+    assert (await store.read(lambda view: view.requesters.open("os:agent", "expense", START)))[0] == 2
     await store.close()
 
 

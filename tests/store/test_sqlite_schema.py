@@ -76,7 +76,7 @@ ATTACKS = [
     "INSERT OR REPLACE INTO approvals SELECT 'apr_other', kind, title, claim, status, payload, digest, revision, "
     "requester, requested_at, expires_at, resolved_at, policy, form, dedup_key, cooldown_until, asked, answer, reason, "
     "outcome, stage_since, timed_to, next_at, escalated, flow, rule, erased_at, asked_digest, requested_as, "
-    "definition, code FROM approvals WHERE status = 'approved'",
+    "definition, code, size FROM approvals WHERE status = 'approved'",
     "INSERT INTO decisions SELECT 'apr_none', revision, stage, approver, established, 'maybe', comment, looked, "
     "assurance, nonce, at FROM decisions",
     "INSERT INTO decisions SELECT approval, 9, stage, approver, established, verdict, comment, looked, 'certain', "

@@ -7,8 +7,10 @@ import httpx2
 import pytest
 from asked import ask_again
 from web.attack import asked, page_of
-from web.rig import Place
+from web.rig import ANA, Place
 
+from mcp_hitl.domain.approvals.shown import Shown
+from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import LOOPBACK
 
 pytestmark = pytest.mark.anyio
@@ -25,3 +27,14 @@ async def test_t37_a_page_folds_what_was_asked_again_and_again(
     assert f"{TIMES - 20:,} more times, from " in page
     assert page.count("<td>asked-again</td>") == 20 + 1
     assert "each what its hash says" in page
+
+
+async def test_t37_a_page_shows_the_first_and_the_last_of_many_edits(place: Place, http: httpx2.AsyncClient) -> None:
+    now = approval = await asked(place)
+    for number in range(14):
+        changed = {**now.payload, "description": f"Change {number} of it"}
+        now = await place.desk.approvals.edit(ANA, Shown.of(now), changed, assurance=Assurance.LOCAL)
+    page = await page_of(http, place.headers(await place.signed_in()), f"/approvals/{approval.id}")
+    assert "… changed 4 more times" in page
+    assert page.count('<div class="change">') == 10
+    assert "Change 13 of it" in page and "<strong>Revision 4</strong>" not in page

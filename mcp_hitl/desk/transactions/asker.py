@@ -52,9 +52,10 @@ class Asker:
         """Return how often they have asked after `since` and not after `now`."""
         return sum(self.view.log.count_events(one, kind, _ASKING, since, now) for one in self.ids)
 
-    def count_open(self, kind: str, now: datetime, most: int) -> int:
-        """Return how many of their requests are pending, counted up to `most` or a little more."""
-        return sum(self.view.requesters.count_open(one, kind, now, most) for one in self.ids)
+    def open(self, kind: str, now: datetime) -> tuple[int, int]:
+        """Return how many of their requests are pending, and the bytes of their payloads."""
+        numbers, sizes = zip(*(self.view.requesters.open(one, kind, now) for one in self.ids), strict=True)
+        return sum(numbers), sum(sizes)
 
     def count_ruled(self, kind: str, rule: str, since: datetime, now: datetime) -> int:
         """Return how many of their requests a rule has approved after `since` and not after `now`."""
@@ -78,10 +79,8 @@ class Asker:
 
 def has_asked(view: View, caller: Principal, approval: Approval) -> bool:
     """Return True if an approval is the caller's: they asked for it, or for the same again and so joined it."""
-    return caller.is_requester(approval.requester) or any(
-        recorded.entry.event is Event.ASKED_AGAIN
-        and (recorded.entry.actor, recorded.entry.established) == (caller.id, caller.established.value)
-        for recorded in view.log.entries(approval.id)
+    return caller.is_requester(approval.requester) or view.log.has_entry(
+        approval.id, Event.ASKED_AGAIN.value, caller.id, caller.established.value
     )
 
 

@@ -21,9 +21,12 @@ from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.changes import named
-from mcp_hitl.domain.values.errors import Conflict, Invalid
+from mcp_hitl.domain.values.errors import Conflict, Invalid, TooMany
 from mcp_hitl.domain.values.payload import Payload
 from mcp_hitl.store.transaction import Transaction
+
+MOST_EDITS = 50
+"""The most edits of one request by people: whoever looks at it loads all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,7 @@ def edit(
     """Replace the payload of a pending approval. Repeating the same edit changes nothing.
 
     Raises:
-        NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused: nothing was changed.
+        NotFound, AlreadyResolved, Conflict, NotAllowed, Invalid, Paused, TooMany: nothing was changed.
     """
     approval = locked(tx, wanted.shown.approval)
     if approval.digest == wanted.payload.digest and approval.revision == wanted.shown.revision + 1:
@@ -57,6 +60,8 @@ def edit(
     check_defined(approval, rulebook)
     if wanted.payload.digest == approval.digest:
         raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")
+    if approval.revision > MOST_EDITS:
+        raise TooMany(f"{approval.id} was edited {MOST_EDITS} times. Reject it, and let it be asked for anew.")
     comment = checked_comment(wanted.comment)
     return _revise(
         tx,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mcp_hitl.desk.transactions.asker import Asker
+from mcp_hitl.desk.transactions.asker import Asker, has_asked
 from mcp_hitl.desk.transactions.end import decide_by_rule
 from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import begin, is_stopped, record
@@ -20,6 +20,8 @@ from mcp_hitl.domain.values.ids import flow_id
 from mcp_hitl.domain.values.payload import Payload
 from mcp_hitl.store.transaction import Transaction
 
+MOST_ASKED = 10_000
+"""So often it is recorded that the same was asked for; after that it is answered only, or nobody could read its log."""
 _DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
@@ -54,8 +56,9 @@ def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: R
     _check_rate(asker, request, now)
     asked_before = _earlier(asker, request, request.payload.digest, now)
     if asked_before is not None:
-        tx.approvals.count_ask(asked_before.id)
-        record(tx, asked_before, AskedAgain(), now, request.requester)
+        if asked_before.asked < MOST_ASKED or not has_asked(tx, request.requester, asked_before):
+            tx.approvals.count_ask(asked_before.id)
+            record(tx, asked_before, AskedAgain(), now, request.requester)
         return tx.approvals.get(asked_before.id) or asked_before
     _check_open(asker, request, now)
     return open_approval(tx, request, now, rulebook, effects)
@@ -159,8 +162,13 @@ def _check_rate(asker: Asker, request: Request, now: datetime) -> None:
 
 
 def _check_open(asker: Asker, request: Request, now: datetime) -> None:
-    most = request.kind.limits.open_per_requester
-    if most is not None and asker.count_open(request.kind.name, now, most) >= most:
+    kind, size = request.kind, len(request.payload.canonical)
+    most, most_bytes = kind.limits.open_per_requester, kind.limits.open_bytes
+    number, held = asker.open(kind.name, now)
+    if most is not None and number >= most:
+        raise TooMany(f"You have {most:,} open requests of the kind {kind.name!r}. Wait until some are decided.")
+    if most_bytes is not None and held + size > most_bytes:
         raise TooMany(
-            f"You have {most:,} open requests of the kind {request.kind.name!r}. Wait until some are decided."
+            f"Your open requests of the kind {kind.name!r} have {held:,} bytes, this one has {size:,}, and together "
+            f"they may have {most_bytes:,}. Wait until some are decided, or ask for less."
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
-from mcp_hitl.domain.values.patterns import MAX_PATTERN, is_linear
+from mcp_hitl.domain.values.patterns import is_small
 from mcp_hitl.domain.values.text import visible
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ _ONE_OF, _ANY_OF = (
 _NAMED: JsonObject = {"type": "array", "items": {"type": "string", "errorMessage": NAMES}, "errorMessage": NAMES}
 _PATTERN: JsonObject = {
     "format": "re2",
-    "errorMessage": "has a pattern that RE2 does not support: look-around and references to a group are not allowed",
+    "errorMessage": "has a pattern that RE2 does not support, or that is too large: look-around, references to a group "
+    "and many repetitions of a large class are not allowed",
 }
 _ITEM: JsonObject = {
     "type": "object",
@@ -188,7 +189,7 @@ def _is_plain(text: object) -> bool:
 
 
 def _is_pattern(pattern: object) -> bool:
-    return isinstance(pattern, str) and len(pattern) <= MAX_PATTERN and is_linear(pattern)
+    return is_small(pattern)
 
 
 def _by_type(validator: Any, schemas: JsonObject, field: JsonObject, _schema: object) -> Iterator["ValidationError"]:

@@ -29,6 +29,8 @@ class Limits:
 
     open_per_requester: int | None = 10_000
     payload_bytes: int = 65_536
+    open_bytes: int | None = 67_108_864
+    """All open payloads together."""
     per_minute: int | None = 600
 
 

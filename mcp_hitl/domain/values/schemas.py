@@ -1,6 +1,7 @@
 """JSON Schema (2020-12), with messages that say what was expected and never repeat the input."""
 
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_hitl.domain.values.canonical import JsonObject
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 _MOST_MISTAKES = 5
+_MOST_COUNTED = 1_000
+"""The most mistakes that are looked for: each takes a thousand times the memory of what is wrong."""
 _FORMATS = {
     "email": "an e-mail address",
     "uri": "a URI such as https://example.com/",
@@ -37,11 +40,12 @@ def check_against(schema: JsonObject, value: object, *, what: str) -> None:
         Invalid: the message lists up to five mistakes, each with its place (starting at `what`) and what was expected.
     """
     found = cast("Any", _validator(Same(schema))).iter_errors(value)
-    errors: list[ValidationError] = sorted(found, key=lambda error: str(error.json_path))
+    errors: list[ValidationError] = sorted(islice(found, _MOST_COUNTED), key=lambda error: str(error.json_path))
     if errors:
         mistakes = [f"{_place(what, error)} {_expectation(error)}" for error in errors[:_MOST_MISTAKES]]
         rest = len(errors) - len(mistakes)
-        raise Invalid("; ".join(mistakes) + (f"; and {rest} more" if rest else "") + ".")
+        least = "at least " if len(errors) == _MOST_COUNTED else ""
+        raise Invalid("; ".join(mistakes) + (f"; and {least}{rest} more" if rest else "") + ".")
 
 
 def satisfies(schema: JsonObject, value: object) -> bool:

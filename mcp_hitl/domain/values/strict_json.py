@@ -1,6 +1,7 @@
 """JSON that we parse ourselves: it has exactly one meaning, or it is refused (THREATS T3)."""
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
 from mcp_hitl.domain.values.canonical import canonical
@@ -32,7 +33,7 @@ def parse_once(text: str | bytes, *, what: str) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+            [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
             named = repr(twice) if twice.isidentifier() and len(twice) <= 40 else "a key"
             raise Twice(f"{what} has {named} twice in one object. Use each key once.")
         return found

@@ -41,13 +41,16 @@ class SqliteApprovals(ApprovalChanges):
             same + same,
         )
 
+    def count_progress(self, approval_id: str) -> int:
+        return loading.number(self._db, "SELECT count(*) FROM progress WHERE approval = ?", (approval_id,))
+
     def lock(self, approval_id: str) -> Approval | None:
         """The thread's `BEGIN IMMEDIATE` holds the whole file."""
         return self.get(approval_id)
 
     def insert(self, approval: Approval) -> None:
-        row = rows.approval_row(approval)
-        self._db.execute(f"INSERT INTO approvals ({rows.APPROVAL}) VALUES ({_places(row)})", row)
+        row = (*rows.approval_row(approval), rows.size_of(approval.payload))
+        self._db.execute(f"INSERT INTO approvals ({rows.APPROVAL}, size) VALUES ({_places(row)})", row)
 
     def add_decision(self, decision: Decision) -> bool:
         row = rows.decision_row(decision)
@@ -62,11 +65,12 @@ class SqliteApprovals(ApprovalChanges):
 
     def revise(self, approval: Approval, edit: Edit) -> bool:
         done = self._db.execute(
-            "UPDATE approvals SET payload = ?, digest = ?, revision = ?, title = ?, policy = ?, form = ?, rule = ?, "
-            "stage_since = ?, timed_to = ?, next_at = ?, escalated = ? "
+            "UPDATE approvals SET payload = ?, size = ?, digest = ?, revision = ?, title = ?, policy = ?, form = ?, "
+            "rule = ?, stage_since = ?, timed_to = ?, next_at = ?, escalated = ? "
             "WHERE id = ? AND status = 'pending' AND revision = ?",
             (
                 rows.payload_text(approval.payload),
+                rows.size_of(approval.payload),
                 approval.digest,
                 approval.revision,
                 approval.title,

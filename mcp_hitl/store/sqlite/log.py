@@ -74,6 +74,13 @@ class SqliteLog(LogChanges):
         ).fetchone()
         return row[0]
 
+    def has_entry(self, approval_id: str, event: str, actor: str, established: str) -> bool:
+        row: Any = self._db.execute(
+            "SELECT EXISTS (SELECT 1 FROM audit WHERE approval = ? AND event = ? AND actor = ? AND established = ?)",
+            (approval_id, event, actor, established),
+        ).fetchone()
+        return bool(row[0])
+
     def content(self, approval_id: str) -> dict[str, str]:
         found = self._db.execute("SELECT digest, value FROM contents WHERE approval = ?", (approval_id,)).fetchall()
         return {digest: value for digest, value in found}

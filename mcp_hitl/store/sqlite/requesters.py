@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
@@ -61,14 +62,16 @@ class SqliteRequesters(RequesterReads):
         )
         return {Status(row[0]): row[1] for row in found}
 
-    def count_open(self, requester: str, kind: str, now: datetime, most: int) -> int:
-        return loading.number(
-            self._db,
-            "SELECT count(*) FROM "
-            "(SELECT 1 FROM approvals INDEXED BY approvals_open "
-            "WHERE requester = ? AND kind = ? AND expires_at > ? AND status = 'pending' LIMIT ?)",
-            (requester, kind, to_ms(now), most),
-        )
+    def open(self, requester: str, kind: str, now: datetime) -> tuple[int, int]:
+        """Take what is overdue, which is little, from what triggers have counted."""
+        row: Any = self._db.execute(
+            "SELECT coalesce(sum(number), 0), coalesce(sum(bytes), 0) FROM ("
+            "SELECT number, bytes FROM open_requests WHERE requester = ?1 AND kind = ?2 UNION ALL "
+            "SELECT -count(*), -sum(size) FROM approvals INDEXED BY approvals_open "
+            "WHERE requester = ?1 AND kind = ?2 AND expires_at <= ?3 AND status = 'pending')",
+            (requester, kind, to_ms(now)),
+        ).fetchone()
+        return row[0], row[1]
 
     def identified_by(self, ways: Collection[str]) -> list[str]:
         found = (row[0] for way in sorted(ways) for row in self._db.execute(_IDENTIFIED, (way,)))

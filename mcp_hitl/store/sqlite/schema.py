@@ -260,6 +260,36 @@ ALTER TABLE journal_now RENAME TO journal;
 
 _RESTORED = "INSERT INTO facts VALUES ('restored', '');"
 
+_OPEN_REQUESTS = """
+ALTER TABLE approvals ADD COLUMN size INTEGER NOT NULL DEFAULT 0;  -- the bytes of the payload
+UPDATE approvals SET size = length(CAST(payload AS BLOB)) WHERE status = 'pending';
+DROP INDEX approvals_open;
+CREATE INDEX approvals_open ON approvals (requester, kind, expires_at, size) WHERE status = 'pending';
+CREATE TABLE open_requests (        -- what each requester has pending of each kind, overdue or not
+    requester TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (requester, kind)
+) STRICT, WITHOUT ROWID;
+INSERT INTO open_requests
+    SELECT requester, kind, count(*), sum(size) FROM approvals WHERE status = 'pending' GROUP BY requester, kind;
+CREATE TRIGGER approvals_opened AFTER INSERT ON approvals WHEN NEW.status = 'pending' BEGIN
+    INSERT INTO open_requests VALUES (NEW.requester, NEW.kind, 1, NEW.size)
+    ON CONFLICT (requester, kind) DO UPDATE SET number = number + 1, bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER approvals_resized AFTER UPDATE OF size ON approvals WHEN NEW.status = 'pending' BEGIN
+    UPDATE open_requests SET bytes = bytes + NEW.size - OLD.size
+    WHERE requester = NEW.requester AND kind = NEW.kind;
+END;
+CREATE TRIGGER approvals_closed AFTER UPDATE OF status ON approvals
+WHEN OLD.status = 'pending' AND NEW.status <> 'pending' BEGIN
+    UPDATE open_requests SET number = number - 1, bytes = bytes - OLD.size
+    WHERE requester = OLD.requester AND kind = OLD.kind;
+    DELETE FROM open_requests WHERE requester = OLD.requester AND kind = OLD.kind AND number = 0;
+END;
+"""
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -278,6 +308,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_POLICY_FACT),
     _step(_BRANCHES),
     _step(_RESTORED),
+    _step(_OPEN_REQUESTS),
 )
 """Step n migrates a file from version n to n + 1."""
 

@@ -16,7 +16,7 @@ def fault_in(db: sqlite3.Connection) -> str | None:
         return f"the file is damaged: {found[0]}"
     if (row := db.execute("PRAGMA foreign_key_check").fetchone()) is not None:
         return f"a row of “{row[0]}” belongs to a row of “{row[2]}” that is not there"
-    return _fault_in_schema(db)
+    return _fault_in_schema(db) or _fault_in_counts(db)
 
 
 def _fault_in_schema(db: sqlite3.Connection) -> str | None:
@@ -29,6 +29,18 @@ def _fault_in_schema(db: sqlite3.Connection) -> str | None:
     for name, (sort, _, table, _) in held.items():
         if name not in ours and (sort in {"trigger", "view"} or table in tables):
             return f"the schema has the {sort} “{name}”, which this program did not make"
+    return None
+
+
+def _fault_in_counts(db: sqlite3.Connection) -> str | None:
+    """Compare what triggers have counted: whoever lowers it may have more open than the policy allows."""
+    counted = "SELECT requester, kind, number, bytes FROM open_requests"
+    there = (
+        "SELECT requester, kind, count(*), sum(size) FROM approvals WHERE status = 'pending' GROUP BY requester, kind"
+    )
+    for one, other in ((counted, there), (there, counted)):
+        if db.execute(f"SELECT 1 FROM ({one} EXCEPT {other})").fetchone() is not None:
+            return "the number of open requests that is kept for the limits is not what is there"
     return None
 
 

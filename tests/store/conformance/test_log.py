@@ -94,6 +94,20 @@ async def test_what_an_actor_caused_is_counted_by_event_and_since_when(store: St
     assert await count(both, timedelta(seconds=2)) == 0
 
 
+async def test_whether_somebody_caused_an_entry_is_told_by_approval_event_actor_and_way(store: Store) -> None:
+    one, other = numbered(1), numbered(2)
+    await append(store, an_entry(one), an_entry(one, Event.ASKED_AGAIN, actor="os:bo", established="os-user"))
+
+    async def has(*about: str) -> bool:
+        return await store.read(lambda view: view.log.has_entry(*about))
+
+    assert await has(one.id, "asked-again", "os:bo", "os-user")
+    assert not await has(other.id, "asked-again", "os:bo", "os-user")
+    assert not await has(one.id, "opened", "os:bo", "os-user")
+    assert not await has(one.id, "asked-again", "os:ana", "os-user")
+    assert not await has(one.id, "asked-again", "os:bo", "loopback")
+
+
 async def test_the_feed_tells_what_is_new_in_order_and_without_gaps(store: Store) -> None:
     one, two = numbered(1), numbered(2)
     await append(store, an_entry(one), an_entry(two))

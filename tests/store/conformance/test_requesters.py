@@ -1,6 +1,6 @@
 """What else a requester has asked for: what every store finds."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,13 +8,13 @@ import pytest
 from samples import START, a_decision
 from store_samples import insert, numbered
 
-from mcp_hitl.domain.approvals.approval import Status
+from mcp_hitl.domain.approvals.approval import Approval, Edit, Status
 from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.policy.policy import Verdict
+from mcp_hitl.domain.values.canonical import canonical
 from mcp_hitl.store.lists import id_of
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
-from mcp_hitl.store.view import View
 
 pytestmark = pytest.mark.anyio
 
@@ -61,7 +61,8 @@ async def test_t24_what_people_rejected_comes_first_and_what_ended_how_is_counte
     assert await counted(overdue, 2) == {Status.REJECTED: 2, Status.CANCELLED: 2, Status.EXPIRED: 1}
 
 
-async def test_what_a_requester_has_open_is_counted_by_kind_and_to_a_limit(store: Store) -> None:
+async def test_what_a_requester_has_open_is_counted_by_kind_with_its_bytes(store: Store) -> None:
+    size = len(canonical(numbered(0).payload, what="payload"))
     await insert(
         store,
         *(numbered(number) for number in range(3)),
@@ -70,14 +71,36 @@ async def test_what_a_requester_has_open_is_counted_by_kind_and_to_a_limit(store
         numbered(5, kind="action"),
     )
 
-    def count(requester: str, now: datetime, *limits: int) -> Callable[[View], list[int]]:
-        return lambda view: [view.requesters.count_open(requester, "expense", now, most) for most in limits]
+    async def held(requester: str, now: datetime = START) -> tuple[int, int]:
+        return await store.read(lambda view: view.requesters.open(requester, "expense", now))
 
     ends = numbered(0).expires_at
-    assert await store.read(count("os:agent", START, 2, 3, 10)) == [2, 3, 3]
-    assert await store.read(count("os:agent", ends - timedelta(milliseconds=1), 10)) == [3]
-    assert await store.read(count("os:agent", ends, 10)) == [0]
-    assert await store.read(count("os:nobody", START, 10)) == [0]
+    assert await held("os:agent") == (3, 3 * size)
+    assert await held("os:agent", ends - timedelta(milliseconds=1)) == (3, 3 * size)
+    assert await held("os:agent", ends) == (0, 0)
+    assert await held("os:nobody") == (0, 0)
+
+
+async def test_what_is_open_follows_each_edit_and_each_end(store: Store) -> None:
+    async def held() -> tuple[int, int]:
+        return await store.read(lambda view: view.requesters.open("os:agent", "expense", START))
+
+    def bytes_of(*approvals: Approval) -> int:
+        return sum(len(canonical(one.payload, what="payload")) for one in approvals)
+
+    first, second = numbered(1), numbered(2, payload={"text": "ü" * 10})
+    longer = replace(first, payload={"text": "é" * 500}, revision=2)
+    await insert(store, first, second)
+    assert await held() == (2, bytes_of(first, second))
+    edit = Edit(revision=2, editor="os:ana", comment=None, before=first.payload, after=longer.payload, at=START)
+    assert await store.write(lambda tx: tx.approvals.revise(longer, edit))
+    assert await held() == (2, bytes_of(longer, second))
+    assert await store.write(lambda tx: tx.approvals.resolve(first.id, Status.APPROVED, START))
+    assert not await store.write(lambda tx: tx.approvals.resolve(first.id, Status.REJECTED, START))
+    await store.write(lambda tx: tx.approvals.erase(first.id, START))
+    assert await held() == (1, bytes_of(second))
+    assert await store.write(lambda tx: tx.approvals.resolve(second.id, Status.EXPIRED, START))
+    assert await held() == (0, 0)
 
 
 async def test_what_a_rule_approved_is_counted_by_requester_kind_and_since_when(store: Store) -> None:
