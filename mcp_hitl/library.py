@@ -7,23 +7,18 @@ after a restart.
 
 from __future__ import annotations
 
-import functools
-import inspect
-import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, get_type_hints
+from typing import Any, ParamSpec
 
 import anyio
-from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema, to_jsonable_python
 
 from mcp_hitl.config.settings import load
-from mcp_hitl.config.title_templates import check_hidden, check_kept, hiding
+from mcp_hitl.config.title_templates import check_hidden, check_kept
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.approvals.seen import Seen
@@ -34,12 +29,11 @@ from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.dialect import check_dialect
 from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable
-from mcp_hitl.domain.values.schemas import check_against
-from mcp_hitl.engine.codec import marks, plain
-from mcp_hitl.engine.flow import Flow, Step
+from mcp_hitl.engine.codec import marks
+from mcp_hitl.engine.flow import Flow
 from mcp_hitl.engine.paths import path_of
-from mcp_hitl.engine.run_ends import Failed, NotApproved
 from mcp_hitl.flows.built_in import EFFECTS
+from mcp_hitl.gate import Gated
 from mcp_hitl.process.desk_views import views_of
 from mcp_hitl.process.workers import serve
 from mcp_hitl.store.opening import open_store
@@ -242,40 +236,26 @@ class Approvals:
         """
 
         def decorate(function: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[JsonObject]]:
-            if not inspect.iscoroutinefunction(function):
-                raise TypeError(f"{function.__name__}: a function behind an approval must be async")
-            name = kind or function.__name__.replace("_", "-")
-            arguments = _arguments_of(function)
-            gated = self._kinds.get(name) or Kind(name=name, schema=hiding(_schema_of(arguments)))
-            check_kept(gated, arguments.json_schema())
-            self.add(_flow_of(name, function, arguments), replace(gated, title=gated.title or title))
-            signature = inspect.signature(function, eval_str=True)
-
-            @functools.wraps(function)
-            async def ask(*args: P.args, **kwargs: P.kwargs) -> JsonObject:
-                bound = signature.bind(*args, **kwargs)
-                bound.apply_defaults()
-                try:
-                    payload = plain(_checked(arguments, bound.arguments))
-                    approval = await self.desk.approvals.submit(self.requester, name, payload)
-                    if self._wait_seconds > 0:
-                        seconds = self._wait_seconds
-                        approval = await self.desk.approvals.wait(self.requester, approval.id, seconds=seconds)
-                except HitlError as error:
-                    if self._tool_error is None:
-                        raise
-                    raise self._tool_error(str(error)) from error
-                return self.shape(
-                    approval
-                )  # without its secrets: a model reads it, and the program may have added them
-
-            # Frameworks that read signatures must see what a call really returns.
-            asked: Any = ask
-            asked.__signature__ = signature.replace(return_annotation=dict[str, Any])
-            asked.__annotations__ = {**get_type_hints(function, include_extras=True), "return": dict[str, Any]}
-            return ask
+            gated = Gated(function, kind)
+            known = self._kinds.get(gated.name) or gated.kind
+            check_kept(known, gated.schema)
+            self.add(gated.flow, replace(known, title=known.title or title))
+            return gated.asking(partial(self._ask, gated.name))
 
         return decorate
+
+    async def _ask(self, kind: str, arguments: Callable[[], JsonObject]) -> JsonObject:
+        """Request the approval of a call, and return it without its secrets, since a model reads it."""
+        try:
+            approval = await self.desk.approvals.submit(self.requester, kind, arguments())
+            if self._wait_seconds > 0:
+                seconds = self._wait_seconds
+                approval = await self.desk.approvals.wait(self.requester, approval.id, seconds=seconds)
+        except HitlError as error:
+            if self._tool_error is None:
+                raise
+            raise self._tool_error(str(error)) from error
+        return self.shape(approval)
 
     def _definer(self, kind: Kind) -> str | None:
         """Return None if the policy defined the kind, which can bring another flow; else the name of this program."""
@@ -316,69 +296,3 @@ def _over(approval: Approval) -> bool:
     carried_out = approval.flow is not None and approval.opened_by is None
     going = approval.outcome.state in {OutcomeState.NONE, OutcomeState.RUNNING}
     return not (approval.status is Status.APPROVED and carried_out and going)
-
-
-def _arguments_of(function: Callable[..., Any]) -> TypeAdapter[Any]:
-    """Return a function's parameters as a strict model."""
-    hints = get_type_hints(function, include_extras=True)
-    fields: dict[str, Any] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
-            raise TypeError(f"{function.__name__}: a function behind an approval can have named arguments only")
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[name] = (hints.get(name, Any), default)
-    model = create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
-    return TypeAdapter(model)
-
-
-class _Schemas(GenerateJsonSchema):
-    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        """Leave out pydantic's pattern for decimals as text: RE2 cannot match it, and pydantic checks them itself."""
-        made = super().decimal_schema(schema)
-        for part in made.get("anyOf", [made]):
-            part.pop("pattern", None)
-        return made
-
-
-@functools.lru_cache(maxsize=256)
-def _schema_of(arguments: TypeAdapter[Any]) -> JsonObject:
-    return arguments.json_schema(schema_generator=_Schemas)
-
-
-def _checked(arguments: TypeAdapter[Any], given: Mapping[str, Any]) -> Any:
-    """Return the arguments as the function takes them.
-
-    Raises:
-        Invalid: they do not fit; the message does not repeat what was sent.
-    """
-    try:
-        # As JSON, and strictly: what is approved is JSON, and "50000" is not 50000.
-        fitting = arguments.validate_json(json.dumps(plain(dict(given))), strict=True)
-    except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        wrong = "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found[:5])
-        raise Invalid(f"The arguments do not fit. {wrong}.") from None
-    # pydantic's `\\d` matches the digits of every script; and the policy file's schema may say less than the function.
-    check_against(_schema_of(arguments), to_jsonable_python(fitting), what="arguments")
-    return fitting
-
-
-def _flow_of(name: str, function: Callable[..., Awaitable[Any]], arguments: TypeAdapter[Any]) -> type[Flow[Any, Any]]:
-    async def act(payload: Mapping[str, Any]) -> Any:
-        try:
-            approved = _checked(arguments, payload)
-        except Invalid as error:  # the policy file's schema lets through what the function does not take
-            raise Failed(str(error)) from error
-        return to_jsonable_python(await function(**dict(approved)))
-
-    class Gated(Flow[Any, Any]):
-        kind = name
-
-        async def run(self, value: Any, step: Step) -> Any:
-            approval = await step.wait_for_approval("approval", payload=value)
-            if approval.status is not Status.APPROVED:
-                raise NotApproved(approval)
-            return await step.do("act", act, approval.payload, at_most_once=True)
-
-    Gated.__module__, Gated.__qualname__ = function.__module__, function.__qualname__  # what it is known by
-    return Gated

@@ -1,13 +1,13 @@
 """What goes on in one run of a flow: the steps that act now, and what has stopped the run."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 import anyio.lowlevel
 
 from mcp_hitl.domain.values.errors import Unavailable
-from mcp_hitl.engine.run_ends import RunStops
+from mcp_hitl.engine.run_ends import Interrupted, RunStops
 
 _CALM = 10
 """The turns of the event loop after which what the code has started must have begun its first step."""
@@ -20,20 +20,55 @@ class Activity:
         """Nothing goes on yet."""
         self.count = 0
         self._began = 0
+        self._uncut = 0
+        """The number of steps that must not be cut off."""
         self._changed = anyio.Event()
         self._stop: RunStops | Unavailable | None = None
 
-    @contextmanager
-    def step(self) -> Generator[None]:
+    @asynccontextmanager
+    async def step(self) -> AsyncGenerator[None]:
         """Wrap a step: an error that stops the flow stops it permanently, even if its code catches everything."""
         self._go(1)
         try:
             yield
         except (RunStops, Unavailable) as stop:
             self.stop(stop)
+            while self._uncut:  # a task group that this error reaches would cancel them
+                await self._changed.wait()
             raise
         finally:
             self._go(-1)
+
+    @contextmanager
+    def uncut(self) -> Generator[None]:
+        """Wrap a step that acts at most once: whatever stops the flow beside it waits until it has ended."""
+        self._uncut += 1
+        try:
+            yield
+        finally:
+            self._uncut -= 1
+            self._note()
+
+    @asynccontextmanager
+    async def run(self) -> AsyncGenerator[None]:
+        """Wrap a run: when it is cancelled from outside, stop the flow before its code begins another step."""
+        failed: Exception | None = None
+        over = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._stop_after, over)
+            try:
+                yield
+            except Exception as error:
+                failed = error
+            over.set()
+        if failed is not None:
+            raise failed
+
+    async def _stop_after(self, over: anyio.Event) -> None:
+        try:
+            await over.wait()
+        finally:
+            self.stop(Interrupted())
 
     @contextmanager
     def resting(self) -> Generator[None]:

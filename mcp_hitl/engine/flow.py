@@ -25,6 +25,7 @@ from mcp_hitl.engine.contained import contained
 from mcp_hitl.engine.journal import Journal
 from mcp_hitl.engine.pauses import Pauses
 from mcp_hitl.engine.run_ends import Failed, Place, RunStops, Unknown
+from mcp_hitl.engine.started import acting
 from mcp_hitl.engine.waits import Waits
 from mcp_hitl.store.transaction import Transaction
 
@@ -73,16 +74,17 @@ class Step:
         Raises:
             Unknown: with `at_most_once`, an earlier run was interrupted, or this one raised.
         """
-        with self._journal.activity.step():
+        async with self._journal.activity.step():
             place = await self._journal.next("do", name)
             shape = returned(action)
             if place.entry is not None:
                 return decoded(shape, _output_of(place.entry))
             await self._journal.flush()
-            call = partial(_call, action, arguments, self._journal.key(place))
+            call = partial(_call, name, action, arguments, self._journal.key(place))
             try:
                 if at_most_once:
-                    return await self._once(place, call, shape)
+                    with self._journal.activity.uncut():
+                        return await self._once(place, call, shape)
                 output = encoded(await self._retried(place, call, retries, backoff))
             except Failed as failed:
                 self._journal.write_later(place.failed(failed))
@@ -93,7 +95,7 @@ class Step:
 
     async def write(self, name: str, action: Callable[..., T], *arguments: Any) -> T:
         """Run `action(transaction, *arguments)` in the transaction that stores the step: both happen or neither."""
-        with self._journal.activity.step():
+        async with self._journal.activity.step():
             place = await self._journal.next("write", name)
             shape = returned(action)
             if place.entry is not None:
@@ -121,20 +123,20 @@ class Step:
         (`"7 days"`) must not be shorter. Every other wait opens an approval of the flow's kind, or of `kind`, which
         expires after `timeout`.
         """
-        with self._journal.activity.step():
+        async with self._journal.activity.step():
             place = await self._journal.next("wait", name)
             return await self._waits.wait_for(place, plain(payload), expires_in=timeout, kind=kind, title=title)
 
     async def report(self, step: str, message: str) -> None:
         """Report the flow's progress; the approval shows it."""
-        with self._journal.activity.step():
+        async with self._journal.activity.step():
             place = await self._journal.next("report", step)
             if place.entry is None:
                 self._journal.report_later(place, message)
 
     async def sleep(self, name: str, length: str | timedelta) -> None:
         """Continue after this length of time. Restarts do not make it longer."""
-        with self._journal.activity.step():
+        async with self._journal.activity.step():
             await self._pauses.sleep(await self._journal.next("sleep", name), length)
 
     async def _retried(self, place: Place, call: Callable[[], Awaitable[T]], retries: int, backoff: float) -> T:
@@ -193,9 +195,9 @@ def _output_of(entry: JournalEntry) -> str | None:
             raise Unknown(f"step {entry.name!r} was interrupted, and may have acted")
 
 
-async def _call(action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str) -> T:
+async def _call(name: str, action: Callable[..., Awaitable[T] | T], arguments: tuple[Any, ...], key: str) -> T:
     named = {"idempotency_key": key} if _wants_key(action) else {}
-    with contained():
+    with contained(), acting(name):
         if inspect.iscoroutinefunction(action):
             return await cast("Awaitable[T]", action(*arguments, **named))
         result = await anyio.to_thread.run_sync(lambda: action(*arguments, **named))

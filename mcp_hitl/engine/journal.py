@@ -15,10 +15,11 @@ from mcp_hitl.domain.evidence.digests import report_of
 from mcp_hitl.domain.evidence.events import Progressed
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import check_text
-from mcp_hitl.domain.values.errors import Paused
+from mcp_hitl.domain.values.errors import Invalid, Paused
 from mcp_hitl.engine.activity import Activity
 from mcp_hitl.engine.branches import ACROSS, Branches, related
 from mcp_hitl.engine.run_ends import FlowChanged, Held, Interrupted, LeaseLost, Place, Suspended
+from mcp_hitl.engine.started import action
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -71,8 +72,11 @@ class Journal:
 
         Raises:
             FlowChanged: the journal has a different step there.
+            Invalid: it began in the action of a step, which does not run again once that step is in the journal.
         """
         self.activity.go_on()
+        if (outer := action()) is not None:
+            raise Invalid(f"Step {name!r} began in the action of step {outer!r}. Call it in `run`, before or after it.")
         branch, position = self._branches.next()
         entry = self._entries.get((branch, position))
         if entry is not None and (entry.step, entry.name) != (step, name):
@@ -174,12 +178,12 @@ class Journal:
 
         await self.transact(work)
 
-    async def write_with(self, place: Place, action: Callable[[Transaction], tuple[str, T]]) -> T:
-        """Run `action` and write the entry with its output, in one transaction. Return the action's other result."""
+    async def write_with(self, place: Place, act: Callable[[Transaction], tuple[str, T]]) -> T:
+        """Run `act` and write the entry with its output, in one transaction. Return the other result of `act`."""
 
         def work(tx: Transaction, now: datetime) -> T:
             self.check_in(tx, place)
-            output, result = action(tx)
+            output, result = act(tx)
             self.put(tx, place.done(output))
             return result
 

@@ -27,6 +27,7 @@ from mcp_hitl.engine.flow import Flow, Step
 from mcp_hitl.engine.journal import Journal
 from mcp_hitl.engine.pauses import Pauses
 from mcp_hitl.engine.run_ends import Held, Interrupted, LeaseLost, NotApproved, RunStops, Suspended, Unknown
+from mcp_hitl.engine.started import tasks_end_with_it
 from mcp_hitl.engine.waits import Waits
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
@@ -93,7 +94,8 @@ class Run:
     async def carry_on(self) -> None:
         """Run the flow until it waits or ends. Stop if the lease or the database is lost."""
         try:
-            await self._conclude()
+            async with self._journal.activity.run():
+                await self._conclude()
         except LeaseLost:
             logger.info("another process continues %s", self._claimed.lease.flow)
         except Unavailable as error:
@@ -147,18 +149,22 @@ class Run:
         return {secret for payload in held for secret in secrets_in(kind.schema, payload)}
 
     async def _run(self) -> dict[str, Any] | None:
-        approval = self._claimed.approval
-        try:
-            with contained():
-                first = approval.edits[0].before if approval.edits else approval.payload
-                step = Step(self._journal, self._waits, self._pauses)
-                self._journal.begin()
-                result = _as_object(await self._make(self._flow).run(taken(self._flow.run, first), step))
-        except Exception:
+        async with tasks_end_with_it():
+            try:
+                with contained(whole=True):
+                    result = await self._run_code()
+            except Exception:
+                await self._journal.finish()
+                raise
             await self._journal.finish()
-            raise
-        await self._journal.finish()
-        return result
+            return result
+
+    async def _run_code(self) -> dict[str, Any] | None:
+        approval = self._claimed.approval
+        first = approval.edits[0].before if approval.edits else approval.payload
+        step = Step(self._journal, self._waits, self._pauses)
+        self._journal.begin()
+        return _as_object(await self._make(self._flow).run(taken(self._flow.run, first), step))
 
     def _look_again(self, tx: Transaction) -> None:
         """Release a flow whose write was interrupted; it continues from its journal after a while."""

@@ -287,7 +287,7 @@ DEATHS = range(1, 16)
 """The flow below writes so often until its three approvals are asked, decided and acted on, or less."""
 
 
-@pytest.mark.parametrize("beside", [gathered, grouped])
+@WAYS
 @pytest.mark.parametrize("n", DEATHS)
 async def test_t09_a_process_that_dies_after_any_write_leaves_every_branch_where_it_was(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, beside: Beside, n: int
