@@ -103,7 +103,9 @@ class Desk:
         """Refuse to use a database without its policy file, or a team's database with a solo policy.
 
         If it is opened with another policy file than the last time, that becomes an entry of the log, by `who`.
-        Every program calls this first. If an older copy of the database was put back, that is recorded here too.
+        Every program calls this first. It checks the clock before it writes anything: a time on record is believed, so
+        one that was written while the clock had leapt would let every process believe the leap. If an older copy of the
+        database was put back, that is recorded here too.
 
         Raises:
             NotAllowed: the database needs a policy file, or a team policy.
@@ -117,6 +119,7 @@ class Desk:
             raise NotAllowed(
                 'This database belongs to a team, but the policy has profile = "solo". Name the team policy.'
             )
+        await self.check_clock()
         known = (profile, governed, policy)
         if known != (self.rulebook.profile, self.rulebook.written, self.rulebook.digest):
             await self.store.write(partial(self._remember_policy, who=who))
