@@ -17,7 +17,7 @@ from mcp_hitl.desk.sign_in import InboxAccess
 from mcp_hitl.desk.stops import Stops
 from mcp_hitl.desk.timekeeping import Clock, told_by
 from mcp_hitl.desk.transactions.kind_effects import Effects
-from mcp_hitl.desk.transactions.log_entries import begin, record
+from mcp_hitl.desk.transactions.log_entries import GRAIN, begin, record
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.clients import Client
 from mcp_hitl.domain.approvals.seen import Seen
@@ -128,12 +128,15 @@ class Desk:
     async def check_clock(self) -> None:
         """Compare the computer's clock with the time that it has been running, and go by what people confirmed.
 
-        Until this is called, the clock is believed.
+        Until this is called, the clock is believed. While a clock that was set back catches up, the time is recorded:
+        a process that starts knows no other, and would tell an earlier one.
         """
         known, mark = await self.store.read(lambda view: (view.facts.boot(), view.facts.mark()))
         boot = self.clock.check(known, mark)
         if boot is not None:
             await self.store.write(lambda tx: tx.facts.set_boot(boot))
+        if self.clock.catches_up and self.clock() >= mark + GRAIN:
+            await self.store.write(lambda tx: begin(tx, self.clock()))
 
     def _remember_policy(self, tx: Transaction, who: Principal | None) -> None:
         tx.facts.set_profile(self.rulebook.profile)

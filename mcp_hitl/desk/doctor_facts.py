@@ -75,5 +75,5 @@ def examine(view: View, clock: Clock | None = None) -> Examination:
         clients=tuple(view.clients.all()),
         inbox=view.facts.inbox(),
         older=older(view),
-        sessions=tuple(session for session in view.sessions.all() if now < session.until),
+        sessions=tuple(session for session in view.sessions.all() if session.lasts_at(now)),
     )

@@ -138,7 +138,8 @@ def _clock(examined: Examination) -> list[Finding]:
             note(
                 "clock-behind",
                 f"The clock is {in_words(ahead)} behind the latest instant on record.",
-                "Until it catches up, time does not pass for approvals: nothing expires, and nobody is reminded.",
+                "Until it has caught up, time passes at half speed at most for approvals: they expire later, and "
+                "people are reminded later.",
                 reset,
             )
         ]
