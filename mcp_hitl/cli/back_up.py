@@ -10,7 +10,7 @@ from mcp_hitl.cli.os_user import os_user
 from mcp_hitl.cli.running import DONE, NO, run
 from mcp_hitl.cli.workspace import settings_of, workspace
 from mcp_hitl.config import Settings
-from mcp_hitl.desk.timekeeping import system_clock
+from mcp_hitl.desk.timekeeping import told_by
 from mcp_hitl.desk.transactions.restore import restored
 from mcp_hitl.store.opening import put_back
 
@@ -61,7 +61,7 @@ async def _restore(settings: Settings, file: Path) -> int:
     if not terminal.confirm(f"Replace {settings.database} by {file}? What is only in the database is lost."):
         terminal.say("Nothing was changed.")
         return NO
-    _, aside = put_back(settings.database, file, lambda tx: restored(tx, os_user(), system_clock()))
+    _, aside = put_back(settings.database, file, lambda tx: restored(tx, os_user(), told_by(None)))
     if aside is not None:
         terminal.say(f"The damaged file that was there is now {aside}.")
     async with workspace(settings) as place:

@@ -56,8 +56,6 @@ async def workspace(settings: Settings, *, reading: bool = False) -> AsyncGenera
         desk = Desk(store, effects=EFFECTS, rulebook=settings.rulebook, retention=settings.retention)
         with unwritten:
             await desk.check_policy(os_user())
-        with unwritten:
-            await desk.check_clock()
         await desk.inbox.find_inbox()
         yield Workspace(settings, store, desk, views_of(desk, inbox=_inbox(settings)), os_user())
     finally:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mcp_hitl.desk.context import Context
 from mcp_hitl.desk.transactions import restore
-from mcp_hitl.desk.transactions.log_entries import notice_older_copy
+from mcp_hitl.desk.transactions.log_entries import begin
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.store.view import View
 
@@ -34,7 +34,7 @@ class Copies:
     async def notice(self) -> None:
         """Record that an older copy was put back, if it was."""
         if await self._at.store.read(lambda view: view.log.lost()) is not None:
-            await self._at.store.write(lambda tx: notice_older_copy(tx, self._at.clock()))
+            await self._at.store.write(lambda tx: begin(tx, self._at.clock()))
 
     async def confirm(self, who: Principal) -> bool:
         """Let the older copy be used, since a person has looked. Return False if nothing was put back."""

@@ -17,7 +17,7 @@ from mcp_hitl.desk.sign_in import InboxAccess
 from mcp_hitl.desk.stops import Stops
 from mcp_hitl.desk.timekeeping import Clock, told_by
 from mcp_hitl.desk.transactions.kind_effects import Effects
-from mcp_hitl.desk.transactions.log_entries import begin, record
+from mcp_hitl.desk.transactions.log_entries import GRAIN, begin, record
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.clients import Client
 from mcp_hitl.domain.approvals.seen import Seen
@@ -103,7 +103,9 @@ class Desk:
         """Refuse to use a database without its policy file, or a team's database with a solo policy.
 
         If it is opened with another policy file than the last time, that becomes an entry of the log, by `who`.
-        Every program calls this first. If an older copy of the database was put back, that is recorded here too.
+        Every program calls this first. It checks the clock before it writes anything: a time on record is believed, so
+        one that was written while the clock had leapt would let every process believe the leap. If an older copy of the
+        database was put back, that is recorded here too.
 
         Raises:
             NotAllowed: the database needs a policy file, or a team policy.
@@ -117,6 +119,7 @@ class Desk:
             raise NotAllowed(
                 'This database belongs to a team, but the policy has profile = "solo". Name the team policy.'
             )
+        await self.check_clock()
         known = (profile, governed, policy)
         if known != (self.rulebook.profile, self.rulebook.written, self.rulebook.digest):
             await self.store.write(partial(self._remember_policy, who=who))
@@ -125,12 +128,15 @@ class Desk:
     async def check_clock(self) -> None:
         """Compare the computer's clock with the time that it has been running, and go by what people confirmed.
 
-        Until this is called, the clock is believed.
+        Until this is called, the clock is believed. While a clock that was set back catches up, the time is recorded:
+        a process that starts knows no other, and would tell an earlier one.
         """
         known, mark = await self.store.read(lambda view: (view.facts.boot(), view.facts.mark()))
         boot = self.clock.check(known, mark)
         if boot is not None:
             await self.store.write(lambda tx: tx.facts.set_boot(boot))
+        if self.clock.catches_up and self.clock() >= mark + GRAIN:
+            await self.store.write(lambda tx: begin(tx, self.clock()))
 
     def _remember_policy(self, tx: Transaction, who: Principal | None) -> None:
         tx.facts.set_profile(self.rulebook.profile)

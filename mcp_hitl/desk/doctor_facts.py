@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from mcp_hitl.desk.copies import older
 from mcp_hitl.desk.timekeeping import Clock, told_by
-from mcp_hitl.desk.transactions.log_entries import instant
+from mcp_hitl.desk.transactions.log_entries import instant, is_stopped
 from mcp_hitl.domain.approvals.clients import Acquaintance
 from mcp_hitl.domain.approvals.session import Session
 from mcp_hitl.domain.approvals.stop import Stop
@@ -48,6 +48,10 @@ class Examination:
     """The first few approvals whose action began and is carried on by nobody, or by a process that is stopped; each
     with the lock that the process held.
     """
+    unclaimed: tuple[tuple[str, str, str | None], ...] = ()
+    """The first few approvals whose action nobody carries out, though it is not stopped; each with its kind and the
+    code that carries it out.
+    """
     policy: str | None = None
     """The digest of the policy file that it was opened with last."""
     policy_change: Recorded | None = None
@@ -71,9 +75,10 @@ def examine(view: View, clock: Clock | None = None) -> Examination:
         stops=tuple(view.stops.all()),
         unsettled=tuple(view.sweeps.unsettled(_MOST_UNSETTLED)),
         silent=tuple(view.flows.silent(now)),
+        unclaimed=tuple(one for one in view.flows.unclaimed(now) if not is_stopped(view, one[1])),
         open_kinds=view.sweeps.open_kinds(),
         clients=tuple(view.clients.all()),
         inbox=view.facts.inbox(),
         older=older(view),
-        sessions=tuple(session for session in view.sessions.all() if now < session.until),
+        sessions=tuple(session for session in view.sessions.all() if session.lasts_at(now)),
     )

@@ -108,13 +108,13 @@ class InboxAccess:
         """Return the session that belongs to a cookie's secret, or None if there is none any more."""
         clock = self._at.clock()
         held, now = await self._at.store.read(lambda view: (view.sessions.get(digest(secret)), instant(view, clock)))
-        return held if held is not None and now < held.until else None
+        return held if held is not None and held.lasts_at(now) else None
 
     async def lasts(self, session: Session) -> bool:
         """Return True if a session is still valid: not expired, and not signed out by any process."""
         clock = self._at.clock()
         held, now = await self._at.store.read(lambda view: (view.sessions.get(session.digest), instant(view, clock)))
-        return held is not None and now < held.until
+        return held is not None and held.lasts_at(now)
 
     async def sign_out(self, session: Session) -> None:
         """End a session."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mcp_hitl.domain.values.clock import SETTLING, Boot, believed
+from mcp_hitl.domain.values.clock import SETTLING, Boot, believed, present
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 
 Clock = Callable[[], datetime]
@@ -43,7 +43,8 @@ class Timekeeper:
     """Tells the time, and remembers when the computer was started by a clock that was believed.
 
     A clock that leaps ahead while the computer runs is not believed until a person confirms it (THREATS T44): the time
-    goes on as if it had not leapt.
+    goes on as if it had not leapt. While a clock that was set back catches up, the time goes on at half speed: if it
+    stood still, nothing that takes a minute would ever end.
     """
 
     def __init__(self, wall: Clock, running: Callable[[], timedelta] | None = None, boot_id: str | None = None) -> None:
@@ -56,6 +57,8 @@ class Timekeeper:
         self._boot_id = boot_id
         self._booted: datetime | None = None
         """When the computer was started; None as long as nothing is known, and then the clock is believed."""
+        self._latest: tuple[datetime, timedelta] | None = None
+        """The latest time told, and how long the computer had been running then."""
 
     def __call__(self) -> datetime:
         """Return the present time."""
@@ -63,30 +66,50 @@ class Timekeeper:
         if self._running is None or self._booted is None:
             return wall
         running = self._running()
-        now = believed(wall, self._booted + running)
+        expected = self._booted + running
+        now = believed(wall, expected)
         self._booted = max(self._booted, now - running)
-        return now
+        return from_ms(to_ms(now if self._boot_id is None else self._onward(now, expected, running)))
 
     def check(self, known: Boot | None, mark: datetime) -> Boot | None:
         """Go by what the database knows of this start of the computer. Return what it should know instead, or None.
 
-        `mark` is the latest recorded time: a clock that only comes up to it has not leapt.
+        `mark` is the latest recorded time: a clock that only comes up to it has not leapt, and one that is behind it
+        was set back.
         """
         if self._running is None or (running := self._running()) < SETTLING:
             return None
         wall = self.wall()
+        recorded = min(mark, present(wall, mark))
         if known is not None and known.id == self._boot_id:
             self._booted = known.at
-        self._booted = max(self._booted or wall - running, min(mark, wall) - running)
+        self._booted = max(self._booted or wall - running, recorded - running)
+        if self._latest is None or self._latest[0] < recorded:
+            self._latest = recorded, running
         self()
         return self._news(known)
+
+    @property
+    def catches_up(self) -> bool:
+        """True while the clock is behind the time, because it was set back."""
+        return self._latest is not None and self.wall() < self._latest[0]
 
     def confirm(self) -> Boot | None:
         """Believe the clock as it is. Return what the database should know of the computer's start."""
         if self._running is None:
             return None
-        self._booted = self.wall() - self._running()
+        self._booted, self._latest = self.wall() - self._running(), None
         return self._news(None)
+
+    def _onward(self, clock: datetime, expected: datetime, running: timedelta) -> datetime:
+        """Return the clock's time, or one to which the time has gone on while the clock, which was set back, is behind.
+
+        It is never later than `expected`, which goes back when a person resets the clock.
+        """
+        latest, since = self._latest or (clock, running)
+        now = present(clock, min(latest + (running - since) / 2, expected))
+        self._latest = now, running
+        return now
 
     def _news(self, known: Boot | None) -> Boot | None:
         if self._boot_id is None or self._booted is None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from mcp_hitl.desk.transactions.end import end
-from mcp_hitl.desk.transactions.log_entries import begin, record
+from mcp_hitl.desk.transactions.log_entries import begin, instant, record
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.approvals.quorum import quorum_of
 from mcp_hitl.domain.approvals.schedule import Timed, TimedEvent, due
@@ -16,6 +16,7 @@ from mcp_hitl.domain.values.errors import Unavailable, Unreadable
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
+from mcp_hitl.store.view import View
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,10 @@ class Timers:
         return done
 
     async def _due(self) -> list[str]:
-        return await self._store.read(lambda view: view.sweeps.due(self._clock(), _AT_ONCE + len(self._left_out)))
+        return await self._store.read(self._due_in)
+
+    def _due_in(self, view: View) -> list[str]:
+        return view.sweeps.due(instant(view, self._clock()), _AT_ONCE + len(self._left_out))
 
     async def _pass_time(self, approval_id: str) -> bool:
         try:

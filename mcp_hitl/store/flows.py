@@ -31,6 +31,13 @@ class FlowReads(Protocol):
         """
         ...
 
+    def unclaimed(self, now: datetime, flow_id: str | None = None) -> list[tuple[str, str, str | None]]:
+        """Return `(approval, kind, code)` of actions, or of this flow, approved a minute ago and claimed by nobody.
+
+        Only the first few.
+        """
+        ...
+
     def holders(self) -> list[str]:
         """Return the names of the locks under which flows are claimed, each once."""
         ...

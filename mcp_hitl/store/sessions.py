@@ -31,7 +31,10 @@ class SessionChanges(SessionReads, Protocol):
         ...
 
     def take_link(self, digest: str, now: datetime) -> Principal | None:
-        """Use up a link, and return the principal whom it signs in; None if it does not exist any more."""
+        """Use up a link, and return the principal whom it signs in.
+
+        Return None if it does not exist any more, or reaches further than `LINK_REACH`.
+        """
         ...
 
     def add(self, session: Session) -> None:

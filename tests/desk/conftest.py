@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from computers import Computer
 from desk_samples import LONG, RULEBOOK, Clock, WatchedStore
 
 from mcp_hitl.desk import Desk
@@ -63,3 +64,11 @@ async def foreign(tmp_path: Path, clock: Clock) -> AsyncGenerator[Desk]:
     store = SqliteStore(tmp_path / "foreign.db")
     yield Desk(store, effects=EFFECTS, rulebook=RULEBOOK, clock=clock)
     await store.close()
+
+
+@pytest.fixture
+async def computer(tmp_path: Path) -> AsyncGenerator[Computer]:
+    """A computer with a new database."""
+    computer = Computer(tmp_path / "hitl.db")
+    yield computer
+    await computer.store.close()

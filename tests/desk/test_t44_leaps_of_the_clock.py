@@ -1,70 +1,23 @@
 """A clock that leaps ahead while its computer runs expires nothing until a person has confirmed it."""
 
-from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
-from desk_samples import AGENT, ANA, RULEBOOK, said, say
+from computers import Computer
+from desk_samples import AGENT, ANA, said, say
 from samples import START
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.doctor_facts import examine
-from mcp_hitl.desk.timekeeping import Timekeeper
-from mcp_hitl.doctor.findings.state import Found, state_findings
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.clock import LEAP
 from mcp_hitl.domain.values.instants import rfc3339
-from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.process.workers import timers_of
-from mcp_hitl.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 DAY, YEARS = timedelta(days=1), timedelta(days=3650)
-
-
-class Computer:
-    """A computer whose clock can be set, and whose processes come and go."""
-
-    def __init__(self, database: Path) -> None:
-        self.store = SqliteStore(database)
-        self.wall, self.running, self.boot = START, DAY, "first"
-
-    def timekeeper(self) -> Timekeeper:
-        """The clock as a new process reads it."""
-        return Timekeeper(lambda: self.wall, lambda: self.running, self.boot)
-
-    async def process(self) -> Desk:
-        """The desk of a process that was started just now."""
-        desk = Desk(self.store, effects=EFFECTS, rulebook=RULEBOOK, clock=self.timekeeper())
-        await desk.check_clock()
-        return desk
-
-    def passes(self, span: timedelta) -> None:
-        """Time passes, whether the computer is awake or asleep."""
-        self.wall += span
-        self.running += span
-
-    def is_off(self, span: timedelta) -> None:
-        """It is switched off for so long, and started again."""
-        self.wall += span
-        self.running, self.boot = timedelta(hours=1), f"{self.boot}-again"
-
-    async def found(self) -> set[str]:
-        """What doctor says about the clock."""
-        seen = await self.store.read(lambda view: examine(view, self.timekeeper()))
-        codes = {one.code for one in state_findings(Found(seen), RULEBOOK)}
-        return {code for code in codes if code.startswith("clock")}
-
-
-@pytest.fixture
-async def computer(tmp_path: Path) -> AsyncGenerator[Computer]:
-    """A computer with a new database."""
-    computer = Computer(tmp_path / "hitl.db")
-    yield computer
-    await computer.store.close()
 
 
 async def status(desk: Desk, approval_id: str) -> Status:
@@ -93,6 +46,18 @@ async def test_t44_a_clock_that_is_ahead_for_three_seconds_expires_nothing(compu
     await say(old, said(ANA, approval))
     times = [recorded.entry.at for recorded in await old.evidence.entries()]
     assert times == sorted(times) and times[-1] <= computer.wall
+
+
+async def test_t44_what_a_process_writes_when_it_starts_does_not_make_a_leap_believed(computer: Computer) -> None:
+    old = await computer.process()
+    approval = await old.approvals.submit(AGENT, "action", {"n": 1})
+    computer.wall += YEARS
+    computer.rulebook = replace(computer.rulebook, written=True, digest="sha256:another")
+    for desk in (await computer.process(), old, await computer.process()):
+        await desk.check_clock()
+        assert await status(desk, approval.id) is Status.PENDING
+    assert [one.entry.event for one in await old.evidence.entries()] == [Event.OPENED, Event.POLICY_CHANGED]
+    assert await old.read(lambda view: view.facts.mark()) == START
 
 
 async def test_t44_time_goes_on_though_the_clock_is_not_believed(computer: Computer) -> None:

@@ -239,8 +239,10 @@ EXAMINED = Examination(
         ({"stops": (Stop(None, "os:bo", START), Stop("expense", "os:bo", START))}, [], ["stopped", "stopped"]),
         ({"unsettled": ("apr_1", "apr_2")}, [], ["outcome-unknown"]),
         ({"open_kinds": {"expense": 1, "publish": 2}}, [], ["unknown-kinds"]),
+        ({"unclaimed": (("apr_1", "expense", None),)}, [], ["action-waits"]),
+        ({"unclaimed": (("apr_1", "expense", "other"), ("apr_2", "publish", "p"))}, [], ["action-waits"] * 2),
     ],
-    ids="nothing drift behind ahead governed team stopped unknown kinds".split(),
+    ids="nothing drift behind ahead governed team stopped unknown kinds waits changed".split(),
 )
 def test_what_the_database_tells(change: dict[str, Any], unsafe: list[str], notes: list[str]) -> None:
     findings = state_findings(Found(replace(EXAMINED, **change)), Rulebook())

@@ -12,6 +12,9 @@ import anyio
 import pytest
 
 from mcp_hitl import Approvals, Assurance, Established, Flow, Kind, OutcomeState, Principal, Status, Step
+from mcp_hitl.desk.doctor_facts import examine
+from mcp_hitl.doctor.findings.finding import Finding
+from mcp_hitl.doctor.findings.state import Found, state_findings
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Conflict, NotAllowed
@@ -153,6 +156,49 @@ async def test_t06_what_an_earlier_version_asked_can_be_rejected_or_cancelled_an
             with anyio.fail_after(20):
                 await later.outcome(anew["id"])
             assert programs.did == ["shop 2"]
+
+
+async def test_t46_what_nobody_carries_out_since_its_program_was_changed_is_found_and_settled(
+    programs: Programs,
+) -> None:
+    shop, refund = programs.shop()
+    later, _ = programs.shop("Give {amount} back")
+    counted(later)
+    async with shop.running():
+        asked = await refund(1)
+    async with Approvals(programs.database).running() as inbox:
+        await approve(inbox, asked)
+    async with later.running():
+        await look_for_work(later)
+        assert await waiting(later) == []  # it was approved just now
+        with pytest.raises(Conflict, match="nothing to reconcile"):
+            await later.desk.decisions.reconcile(ANA, asked["id"], False, assurance=Assurance.LOCAL)
+    resolved_earlier(programs.database, 61_000)
+    async with later.running():
+        [finding] = await waiting(later)
+        assert "another definition or another flow" in finding.what
+        assert finding.mend[0].command == ("reconcile", asked["id"], "--failed")
+        settled = await later.desk.decisions.reconcile(ANA, asked["id"], False, assurance=Assurance.LOCAL)
+        assert settled.outcome.state is OutcomeState.FAILED
+        assert await waiting(later) == []
+    async with shop.running():
+        assert (await shop.outcome(asked["id"])).outcome.state is OutcomeState.FAILED
+        resolved_earlier(programs.database, -61_000)  # as the log says
+        assert (await shop.desk.evidence.verify()).wrong is None
+    assert programs.did == []
+
+
+def resolved_earlier(database: Path, ms: int) -> None:
+    """Let so much time pass since what was approved."""
+    with closing(sqlite3.connect(database)) as db, db:
+        db.execute("UPDATE approvals SET resolved_at = resolved_at - ?", (ms,))
+
+
+async def waiting(program: Approvals) -> list[Finding]:
+    """What doctor finds of approved actions that nobody carries out, under the policy of this program."""
+    desk = program.desk
+    seen = await desk.store.read(lambda view: examine(view, desk.clock))
+    return [one for one in state_findings(Found(seen), desk.rulebook) if one.code == "action-waits"]
 
 
 async def test_t06_an_equal_request_does_not_join_one_of_another_definition(programs: Programs) -> None:

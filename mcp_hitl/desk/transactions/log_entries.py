@@ -26,12 +26,12 @@ def begin(tx: Transaction, clock: datetime) -> datetime:
     mark = tx.facts.mark()
     if clock >= mark + GRAIN:
         tx.facts.remember(clock)
-    now = _in_order(tx, present(clock, mark))
+    now = in_order(tx, present(clock, mark))
     notice_older_copy(tx, now)
     return now
 
 
-def _in_order(tx: Transaction, now: datetime) -> datetime:
+def in_order(tx: Transaction, now: datetime) -> datetime:
     """Return the instant of the next entry: the times of the log run backwards only where an entry says so."""
     newest = tx.log.newest()
     if newest is None or now >= newest:
@@ -76,7 +76,7 @@ def notice_older_copy(tx: Transaction, now: datetime) -> None:
     lost = tx.log.lost()
     if lost is not None and tx.facts.restored() != lost[0]:
         tx.facts.set_restored(lost[0])
-        record(tx, None, Restored(known=lost[0], head=lost[1]), now)
+        record(tx, None, Restored(known=lost[0], head=lost[1]), in_order(tx, now))
 
 
 def locked(tx: Transaction, approval_id: str) -> Approval:

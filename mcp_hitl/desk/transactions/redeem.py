@@ -89,7 +89,7 @@ def reconcile(
     """Record the true outcome of an action whose outcome is unknown, as reported by an approver who has checked.
 
     So it is, too, if the process died in the middle of a flow and no other carries it on: `is_held` says of a lock
-    whether a living process holds it.
+    whether a living process holds it. And so it is if no process claims the flow, since none that runs has its code.
 
     Raises:
         NotFound, Conflict: there is nothing to reconcile.
@@ -99,9 +99,12 @@ def reconcile(
     now = begin(tx, clock)
     check_is_an_approver(approval, person, assurance, rulebook, "say whether it happened")
     outcome = _outcome(succeeded, None)
-    abandoned = approval.flow is not None and _is_abandoned(tx, approval, now, is_held)
-    open_states = (OutcomeState.UNKNOWN, *((OutcomeState.RUNNING,) if abandoned or not approval.flow else ()))
-    if not tx.approvals.set_outcome(approval.id, outcome, was=open_states):
+    unclaimed = approval.flow is not None and bool(tx.flows.unclaimed(now, approval.flow))
+    abandoned = approval.flow is not None and (unclaimed or _is_abandoned(tx, approval, now, is_held))
+    open_states = [OutcomeState.UNKNOWN]
+    open_states += [OutcomeState.RUNNING] if abandoned or not approval.flow else []
+    open_states += [OutcomeState.NONE] if unclaimed and approval.opened_by is None else []
+    if not tx.approvals.set_outcome(approval.id, outcome, was=tuple(open_states)):
         raise Conflict(
             f"The outcome of {approval.id} is {approval.outcome.state.value}, so there is nothing to reconcile."
         )

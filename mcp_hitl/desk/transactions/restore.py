@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from mcp_hitl.desk.transactions.log_entries import begin, record
+from mcp_hitl.desk.timekeeping import Timekeeper
+from mcp_hitl.desk.transactions.log_entries import begin, in_order, record
 from mcp_hitl.desk.transactions.sign_out import shut_out
 from mcp_hitl.domain.evidence.events import RestoreConfirmed, Restored
 from mcp_hitl.domain.policy.principal import Principal
@@ -10,12 +11,14 @@ from mcp_hitl.domain.values.clock import present
 from mcp_hitl.store.transaction import Transaction
 
 
-def restored(tx: Transaction, who: Principal, clock: datetime) -> None:
+def restored(tx: Transaction, who: Principal, clock: Timekeeper) -> None:
     """Record in a copy that a person puts it back. What was approved in it is held until it is confirmed.
 
     Who had signed out since the copy was made would be signed in again, so everybody has to sign in anew.
     """
-    now, lost = present(clock, tx.facts.mark()), tx.log.lost()
+    mark, lost = tx.facts.mark(), tx.log.lost()
+    clock.check(tx.facts.boot(), mark)
+    now = in_order(tx, present(clock(), mark))
     tx.facts.set_restored(lost[0] if lost else 0)
     record(tx, None, Restored(known=lost and lost[0], head=lost and lost[1]), now, who)
     shut_out(tx, who, now)

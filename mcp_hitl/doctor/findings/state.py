@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from mcp_hitl.desk.doctor_facts import Examination
+from mcp_hitl.doctor.findings.actions import action_findings
 from mcp_hitl.doctor.findings.finding import Finding, Mend, listed, note, unsafe
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.policy.rulebook import Rulebook
@@ -50,8 +51,7 @@ def state_findings(found: Found, rulebook: Rulebook) -> list[Finding]:
         *_older_copy(examined),
         *_clock(examined),
         *_stops(examined),
-        *_unsettled(examined),
-        *_silent(examined, found.alive),
+        *action_findings(examined, found.alive, rulebook),
         *_unknown(examined, rulebook),
         _ANCHOR,
     ]
@@ -138,7 +138,8 @@ def _clock(examined: Examination) -> list[Finding]:
             note(
                 "clock-behind",
                 f"The clock is {in_words(ahead)} behind the latest instant on record.",
-                "Until it catches up, time does not pass for approvals: nothing expires, and nobody is reminded.",
+                "Until it has caught up, time passes at half speed at most for approvals: they expire later, and "
+                "people are reminded later.",
                 reset,
             )
         ]
@@ -156,53 +157,6 @@ def _stops(examined: Examination) -> list[Finding]:
         )
         for stop in examined.stops
     ]
-
-
-def _unsettled(examined: Examination) -> list[Finding]:
-    if not examined.unsettled:
-        return []
-    return [
-        note(
-            "outcome-unknown",
-            "We don't know whether some approved actions happened: the process ended in the middle.",
-            "They are not tried again, and keep this state until a person checks and records the outcome.",
-            *(
-                Mend("once you have found out (or --failed)", command=("reconcile", visible(approval), "--succeeded"))
-                for approval in examined.unsettled
-            ),
-        )
-    ]
-
-
-def _silent(examined: Examination, alive: frozenset[str]) -> list[Finding]:
-    stopped = [(approval, holder) for approval, holder in examined.silent if holder in alive]
-    abandoned = [approval for approval, holder in examined.silent if holder not in alive]
-    findings: list[Finding] = []
-    if stopped:
-        locks = listed(dict.fromkeys(holder for _, holder in stopped))
-        findings.append(
-            note(
-                "process-stopped",
-                f"A process began approved actions and does not answer, but lives. It holds the lock {locks}.",
-                "Nobody else carries these actions on while it lives. Let it go on, or kill it: then the actions are "
-                "carried on, or become unknown.",
-                *(Mend("look at", command=("show", visible(approval))) for approval, _ in stopped),
-            )
-        )
-    if abandoned:
-        findings.append(
-            note(
-                "action-abandoned",
-                "A process ended in the middle of approved actions, and no other process carries them on.",
-                "A server that has their kinds does, as soon as it runs. If there will be none, find out whether they "
-                "happened, and record it.",
-                *(
-                    Mend("once you have found out (or --failed)", command=("reconcile", visible(one), "--succeeded"))
-                    for one in abandoned
-                ),
-            )
-        )
-    return findings
 
 
 def _unknown(examined: Examination, rulebook: Rulebook) -> list[Finding]:

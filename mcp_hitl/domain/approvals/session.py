@@ -6,9 +6,12 @@ from enum import Enum
 
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
+from mcp_hitl.domain.values.clock import BELIEVABLE
 
 LINK_LIFE = timedelta(minutes=10)
 """A sign-in link can be opened once within this time."""
+LINK_REACH = LINK_LIFE + BELIEVABLE
+"""A link that reaches further was made while the clock was far ahead, and is void."""
 SESSION_LIFE = timedelta(days=7)
 
 
@@ -37,3 +40,7 @@ class Session:
     authenticated_at: datetime
     since: datetime
     until: datetime
+
+    def lasts_at(self, now: datetime) -> bool:
+        """Return True if the session is valid at `now`. One that began while the clock was far ahead is not."""
+        return now < self.until and self.since - now <= BELIEVABLE

@@ -31,8 +31,8 @@ class Shown:
         return Shown(approval.id, approval.revision, approval.digest, stage_of(approval), nonce, at)
 
     def looked(self, now: datetime) -> timedelta | None:
-        """Return how long it has been on screen (THREATS T18)."""
-        return None if self.at is None else max(timedelta(0), now - self.at)
+        """Return how long it has been on screen (THREATS T18); None if the clock was set back meanwhile."""
+        return None if self.at is None or now < self.at else now - self.at
 
     def as_json(self) -> list[Any]:
         """Return it as a list that can be sealed into a page, or into the state of a form."""

@@ -2,16 +2,18 @@
 
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from mcp_hitl.domain.approvals.approval import OutcomeState
+from mcp_hitl.domain.approvals.approval import OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import LEASE, NOBODY, FlowState, JournalEntry, Lease, StepState
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.flows import FlowChanges
 from mcp_hitl.store.unreadable import reading
 
 _MOST_SILENT = 5
+_A_WHILE = timedelta(minutes=1)
+"""So long, a process that runs would have claimed what was approved."""
 _RUN_OUT = "(lease_until <= ? OR lease_until > ?)"
 _LATEST = 253_402_300_799_999
 """The last millisecond that an instant can have; whoever wrote a later one must not stop the other flows."""
@@ -45,6 +47,14 @@ class SqliteFlows(FlowChanges):
             f"WHERE state = 'runnable' AND holder IS NOT NULL AND {_RUN_OUT} AND outcome ->> 'state' = ? "
             "AND flows.id = coalesce(?, flows.id) ORDER BY flows.id LIMIT ?",
             (to_ms(now), to_ms(now + LEASE), OutcomeState.RUNNING.value, flow_id, _MOST_SILENT),
+        ).fetchall()
+
+    def unclaimed(self, now: datetime, flow_id: str | None = None) -> list[tuple[str, str, str | None]]:
+        return self._db.execute(
+            "SELECT approval, flows.kind, code FROM flows JOIN approvals ON approvals.id = flows.approval "
+            f"WHERE state = 'runnable' AND holder IS NULL AND {_RUN_OUT} AND status = ? AND resolved_at <= ? "
+            "AND flows.id = coalesce(?, flows.id) ORDER BY flows.id LIMIT ?",
+            (to_ms(now), to_ms(now + LEASE), Status.APPROVED.value, to_ms(now - _A_WHILE), flow_id, _MOST_SILENT),
         ).fetchall()
 
     def holders(self) -> list[str]:

@@ -4,7 +4,7 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from mcp_hitl.domain.approvals.session import Session
+from mcp_hitl.domain.approvals.session import LINK_REACH, Session
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.instants import from_ms, to_ms
@@ -38,8 +38,8 @@ class SqliteSessions(SessionChanges):
 
     def take_link(self, digest: str, now: datetime) -> Principal | None:
         row: Any = self._db.execute(
-            "DELETE FROM sign_in_links WHERE digest = ? AND until > ? RETURNING principal, established",
-            (digest, to_ms(now)),
+            "DELETE FROM sign_in_links WHERE digest = ? AND until > ? AND until <= ? RETURNING principal, established",
+            (digest, to_ms(now), to_ms(now + LINK_REACH)),
         ).fetchone()
         return None if row is None else Principal(row[0], Established(row[1]))
 

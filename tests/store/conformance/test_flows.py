@@ -8,6 +8,7 @@ import anyio
 import pytest
 from samples import START, an_approval
 
+from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.flow import LEASE, FlowState, JournalEntry, Lease, StepState
 from mcp_hitl.domain.values.ids import approval_id
 from mcp_hitl.store.store import Store
@@ -196,6 +197,22 @@ async def test_t06_a_flow_is_runnable_only_for_the_code_that_its_approval_names(
     assert held is not None and await store.write(lambda tx: tx.flows.leave(held, FlowState.DONE))
     assert await store.read(lambda view: view.flows.next_wake({"expense": "sha256:other"})) is None
     assert await store.read(lambda view: view.flows.next_wake({"expense": "sha256:mine"})) == START
+
+
+async def test_t46_an_approved_flow_that_nobody_claims_for_a_minute_is_found(store: Store) -> None:
+    lease = await a_flow(store, code="sha256:mine")
+
+    async def found(now: datetime, flow: str | None = None) -> list[tuple[str, str, str | None]]:
+        return await store.read(lambda view: view.flows.unclaimed(now, flow))
+
+    soon, later = START + timedelta(seconds=59), START + timedelta(seconds=60)
+    assert await found(later) == []  # nobody has approved it
+    await store.write(lambda tx: tx.approvals.resolve(lease.approval, Status.APPROVED, START))
+    waits = [(lease.approval, "expense", "sha256:mine")]
+    assert (await found(soon), await found(later), await found(later, "flw_1")) == ([], waits, waits)
+    assert await found(later, "flw_2") == []
+    await store.write(lambda tx: tx.flows.claim("flw_1", later, later + LEASE, "flows-1"))
+    assert await found(later) == await found(later + 2 * LEASE) == []
 
 
 async def test_a_sleeper_is_woken_earlier_by_an_approval_that_it_waits_for_too(store: Store) -> None:
