@@ -42,8 +42,11 @@ def connect(path: Path, sort: type[C] = sqlite3.Connection) -> C:
     return db
 
 
-def prepare(path: Path) -> None:
-    """Create the file if it is missing, and bring its schema to this program's version.
+def prepare(path: Path) -> sqlite3.Connection:
+    """Create the file if it is missing, and bring its schema to this program's version. Return a connection to it.
+
+    It stays open: if it is the only one, closing it would remove the log that a crash has left, and with it the sign
+    that this is not the file which that log continues.
 
     Raises:
         Unavailable: it cannot be created, is not ours (then it is not changed), or belongs to a newer version.
@@ -59,11 +62,14 @@ def prepare(path: Path) -> None:
         _use_wal(db)
         if version_of(db) < len(MIGRATIONS):
             migrate(db)
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
         check_version(db)
-    except sqlite3.Error as error:
-        raise Unavailable(f"The database {path} cannot be used: {error}. {what_next(error)}") from error
-    finally:
+    except BaseException as error:
         db.close()
+        if isinstance(error, sqlite3.Error):
+            raise Unavailable(f"The database {path} cannot be used: {error}. {what_next(error)}") from error
+        raise
+    return db
 
 
 def scrub(path: Path) -> bool:
@@ -86,6 +92,7 @@ def _refuse_what_is_not_ours(path: Path) -> None:
     try:
         if not path.is_file() or path.stat().st_size == 0:
             return
+        refuse_second_name(path)
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as db:
             db.execute("BEGIN")  # one snapshot: another process may be making it ours between two looks
             whose = int(db.execute("PRAGMA application_id").fetchone()[0])

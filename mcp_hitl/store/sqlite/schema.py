@@ -260,6 +260,11 @@ ALTER TABLE journal_now RENAME TO journal;
 
 _RESTORED = "INSERT INTO facts VALUES ('restored', '');"
 
+_TURNS = """
+CREATE TABLE turns (mark TEXT NOT NULL) STRICT;  -- one row: what `footing` reads, with the number of commits
+INSERT INTO turns VALUES ('mcp-hitl ' || lower(hex(randomblob(16))) || ' 00000000000000000000');
+"""
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -278,6 +283,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_POLICY_FACT),
     _step(_BRANCHES),
     _step(_RESTORED),
+    _step(_TURNS),
 )
 """Step n migrates a file from version n to n + 1."""
 
