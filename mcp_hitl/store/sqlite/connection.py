@@ -93,14 +93,24 @@ def _refuse_what_is_not_ours(path: Path) -> None:
         if not path.is_file() or path.stat().st_size == 0:
             return
         refuse_second_name(path)
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as db:
-            db.execute("BEGIN")  # one snapshot: another process may be making it ours between two looks
-            whose = int(db.execute("PRAGMA application_id").fetchone()[0])
-            fresh = not (whose or version_of(db) or db.execute("SELECT 1 FROM sqlite_schema").fetchone())
+        try:
+            whose, fresh = _whose(path, "ro")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+            whose, fresh = _whose(path, "rw")  # a crash has left a change half made, and SQLite undoes it first
     except (OSError, sqlite3.Error) as error:
         raise Unavailable(f"The database {path} cannot be opened: {error}. It was not changed.") from error
     if whose != APPLICATION_ID and not fresh:
         raise Unavailable(f"{path} is another program's database. It was not changed; name another file.")
+
+
+def _whose(path: Path, mode: str) -> tuple[int, bool]:
+    """Return the id of the program that made a database, and True if there is nothing in it."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)) as db:
+        db.execute("BEGIN")  # one snapshot: another process may be making it ours between two looks
+        whose = int(db.execute("PRAGMA application_id").fetchone()[0])
+        return whose, not (whose or version_of(db) or db.execute("SELECT 1 FROM sqlite_schema").fetchone())
 
 
 def version_of(db: sqlite3.Connection) -> int:
