@@ -49,6 +49,8 @@ class Footing:
         self._file = _shared[self._key].descriptor
         self._log_path = str(beside(path, "-wal"))
         self._log: int | None = None
+        self._lost = False
+        """True once a commit went to a log without a header."""
         self._page = self._root = 0
         """The size of a page, and the number of the one with the mark; 0 until they are known."""
         self._salts, self._next = b"", _HEADER
@@ -66,13 +68,14 @@ class Footing:
         return False
 
     def check_committed(self) -> None:
-        """Refuse to report a commit to a log that nobody can read after a restart.
+        """Refuse to report a commit that wrote something to a log that nobody can read after a restart.
 
         Raises:
             Uncertain: nobody can say whether the change will be found.
         """
         with suppress(OSError):
             if _is_broken(self._header()):
+                self._lost = True
                 raise Uncertain(f"{_BROKEN} It is not known whether this change was kept: look before you repeat it.")
 
     def close(self) -> None:
@@ -84,7 +87,9 @@ class Footing:
     def _looks_older(self, *, anew: bool = False) -> bool:
         header = self._header()
         if _is_broken(header):
-            raise Unavailable(f"{_BROKEN} Nothing was changed.")
+            if self._lost:
+                raise Unavailable(f"{_BROKEN} Nothing was changed.")
+            return False  # a crash may leave it so; SQLite takes it for empty until it writes to it
         if header and (anew or self._root == 0):
             self._find_page()
         first = self._first_in_log(header[16:24]) if header and self._root else None

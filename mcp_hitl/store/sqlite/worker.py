@@ -163,7 +163,8 @@ class DatabaseThread(threading.Thread):
             self._place.check()
             return
         head, told = self._tx.head_to_keep(), self._is_mixed and self._tx.log.lost() is None
-        if self._db.total_changes != self._changes_before:
+        changed = self._db.total_changes != self._changes_before
+        if changed:
             self._db.execute(COUNT)
         commit(self._db)
         if head is not None:
@@ -171,7 +172,8 @@ class DatabaseThread(threading.Thread):
         if self._committed is not None:
             self._committed()
         self._place.check_committed()
-        self._footing.check_committed()
+        if changed:
+            self._footing.check_committed()
         if told:
             settle(self._db)
 
