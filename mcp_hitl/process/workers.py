@@ -13,6 +13,7 @@ from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.engine.clock_check import ClockCheck
 from mcp_hitl.engine.eraser import Eraser
+from mcp_hitl.engine.older_copies import OlderCopies
 from mcp_hitl.engine.run import AnyFlow, Make, new
 from mcp_hitl.engine.runner import Runner, load_flows
 from mcp_hitl.engine.timers import Timers
@@ -56,7 +57,8 @@ async def serve(desk: Desk, flows: Flows | None = None, *, make: Make = new) -> 
 
     `flows` are flows by kind; `make` returns the instance of a flow for one run.
     """
-    workers: list[Worker] = [ClockCheck(desk), timers_of(desk), runner_of(desk, flows, make=make), Eraser(desk)]
+    runner = runner_of(desk, flows, make=make)
+    workers: list[Worker] = [ClockCheck(desk), OlderCopies(desk), timers_of(desk), runner, Eraser(desk)]
     async with desk.open(), working(desk.feed, workers):
         yield desk
 

@@ -17,8 +17,8 @@ from mcp_hitl.domain.approvals.approval import Approval, OutcomeState
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Established, Principal
-from mcp_hitl.domain.values.errors import Paused
-from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.domain.values.errors import Paused, Unavailable
+from mcp_hitl.store.sqlite import SqliteStore, copies
 
 ANA = Principal("os:ana", Established.OS_USER)
 
@@ -142,6 +142,24 @@ def test_a_damaged_database_is_set_aside(database: Path, tmp_path: Path) -> None
     assert aside.read_bytes().startswith(b"No database any more.")
     with pytest.raises(Paused):
         redeem(database, ready)
+
+
+def test_a_damaged_database_is_where_it_was_if_the_copy_cannot_be_put_there(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approved(database)
+    assert run(database, "backup", str(tmp_path / "copy.db")).returncode == 0
+    damaged = b"No database any more. " * 100
+    database.write_bytes(damaged)
+
+    def full(path: Path, draft: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(copies, "_replace", full)
+    with pytest.raises(Unavailable, match=r"disk is full\. Nothing was changed\.$"):
+        copies.put_back(database, tmp_path / "copy.db", lambda tx: None)
+    assert database.read_bytes() == damaged and not [*tmp_path.glob("*damaged*")]
 
 
 @pytest.mark.parametrize("content", [b"", b"Notes, and no database. " * 99, None, b"another"])

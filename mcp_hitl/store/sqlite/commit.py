@@ -40,6 +40,12 @@ def undo(db: sqlite3.Connection) -> None:
             db.execute("ROLLBACK")
 
 
+def settle(db: sqlite3.Connection) -> None:
+    """Write what is in the log to the file, if possible: the database has noted that an older copy was put there."""
+    with suppress(sqlite3.Error):
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
 def _overwritten(db: sqlite3.Connection) -> bool:
     """Commit something that changes nothing in place of what failed. Return False if that fails too."""
     try:

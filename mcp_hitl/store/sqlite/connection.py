@@ -42,8 +42,11 @@ def connect(path: Path, sort: type[C] = sqlite3.Connection) -> C:
     return db
 
 
-def prepare(path: Path) -> None:
-    """Create the file if it is missing, and bring its schema to this program's version.
+def prepare(path: Path) -> sqlite3.Connection:
+    """Create the file if it is missing, and bring its schema to this program's version. Return a connection to it.
+
+    It stays open: if it is the only one, closing it would remove the log that a crash has left, and with it the sign
+    that this is not the file which that log continues.
 
     Raises:
         Unavailable: it cannot be created, is not ours (then it is not changed), or belongs to a newer version.
@@ -59,11 +62,14 @@ def prepare(path: Path) -> None:
         _use_wal(db)
         if version_of(db) < len(MIGRATIONS):
             migrate(db)
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
         check_version(db)
-    except sqlite3.Error as error:
-        raise Unavailable(f"The database {path} cannot be used: {error}. {what_next(error)}") from error
-    finally:
+    except BaseException as error:
         db.close()
+        if isinstance(error, sqlite3.Error):
+            raise Unavailable(f"The database {path} cannot be used: {error}. {what_next(error)}") from error
+        raise
+    return db
 
 
 def scrub(path: Path) -> bool:
@@ -86,14 +92,25 @@ def _refuse_what_is_not_ours(path: Path) -> None:
     try:
         if not path.is_file() or path.stat().st_size == 0:
             return
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as db:
-            db.execute("BEGIN")  # one snapshot: another process may be making it ours between two looks
-            whose = int(db.execute("PRAGMA application_id").fetchone()[0])
-            fresh = not (whose or version_of(db) or db.execute("SELECT 1 FROM sqlite_schema").fetchone())
+        refuse_second_name(path)
+        try:
+            whose, fresh = _whose(path, "ro")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+            whose, fresh = _whose(path, "rw")  # a crash has left a change half made, and SQLite undoes it first
     except (OSError, sqlite3.Error) as error:
         raise Unavailable(f"The database {path} cannot be opened: {error}. It was not changed.") from error
     if whose != APPLICATION_ID and not fresh:
         raise Unavailable(f"{path} is another program's database. It was not changed; name another file.")
+
+
+def _whose(path: Path, mode: str) -> tuple[int, bool]:
+    """Return the id of the program that made a database, and True if there is nothing in it."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)) as db:
+        db.execute("BEGIN")  # one snapshot: another process may be making it ours between two looks
+        whose = int(db.execute("PRAGMA application_id").fetchone()[0])
+        return whose, not (whose or version_of(db) or db.execute("SELECT 1 FROM sqlite_schema").fetchone())
 
 
 def version_of(db: sqlite3.Connection) -> int:

@@ -65,7 +65,12 @@ def put_back(path: Path, copy: Path, work: Callable[[SqliteTransaction], T]) -> 
             _take(copy, draft)
             result = _changed(draft, kept_head(path), work)
             aside = _set_aside_if_damaged(path)
-            _replace(path, draft)
+            try:
+                _replace(path, draft)
+            except BaseException:
+                if aside is not None:
+                    _rename(aside, path)
+                raise
     except (OSError, sqlite3.Error) as error:
         raise Unavailable(f"{copy} could not be put back: {error}. Nothing was changed.") from error
     return result, aside
@@ -118,10 +123,15 @@ def _set_aside_if_damaged(path: Path) -> Path | None:
         if getattr(cause, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise
     aside = beside(path, f".damaged-{secrets.token_hex(4)}")
+    _rename(path, aside)
+    return aside
+
+
+def _rename(path: Path, new: Path) -> None:
+    """Rename a database, with what is beside it."""
     for suffix in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):
-            beside(path, suffix).rename(beside(aside, suffix))
-    return aside
+            beside(path, suffix).replace(beside(new, suffix))
 
 
 def _replace(path: Path, draft: Path) -> None:

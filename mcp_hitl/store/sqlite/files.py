@@ -6,6 +6,7 @@ already keeps other users out.
 
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,9 +34,32 @@ def make_private(path: Path) -> None:
                 file.chmod(0o600)
 
 
+def open_plain(path: Path | str, flags: int) -> int:
+    """Return a descriptor of a file. What is no file is not opened: on a pipe that would wait for ever.
+
+    Raises:
+        OSError: it cannot be opened, or is no file.
+    """
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0), 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path} is no file; remove it")
+    return descriptor
+
+
 def key_file(database: Path) -> Path:
     """Return where the key of a database is."""
     return database.with_name(database.name + ".key")
+
+
+def read_key(database: Path) -> bytes:
+    """Return what is in the file with the key.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with os.fdopen(open_plain(key_file(database), os.O_RDONLY), "rb") as file:
+        return file.read()
 
 
 def shared_key(database: Path) -> bytes:
@@ -57,7 +81,7 @@ def shared_key(database: Path) -> bytes:
             pass
         finally:
             draft.unlink()
-    key = path.read_bytes()
+    key = read_key(database)
     if len(key) != _KEY_BYTES:
         raise OSError(f"{path} does not have a key of {_KEY_BYTES} bytes; remove it, and a new one is created")
     return key

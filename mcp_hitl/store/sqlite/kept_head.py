@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
+from mcp_hitl.store.sqlite.files import open_plain
 from mcp_hitl.store.sqlite.place import beside
 
 logger = logging.getLogger(__name__)
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 Head = tuple[int, str]
 
 _LINE = re.compile(rb"(\d{20} (sha256:[0-9a-f]{64})) ([0-9a-f]{8})\n")
+_OWN = getattr(os, "O_NOFOLLOW", 0)
+"""What a symlink leads to is another's, and is not written."""
 _MOST = 256
 _TRIES = 3
 """Another process may be writing it at this very moment."""
@@ -75,7 +78,7 @@ class KeptHead:
             os.close(self._open.pop(flags))
             descriptor = None
         if descriptor is None:
-            descriptor = self._open[flags] = os.open(self._path, flags, 0o600)
+            descriptor = self._open[flags] = open_plain(self._path, flags | _OWN)
         os.lseek(descriptor, 0, os.SEEK_SET)
         return descriptor
 

@@ -81,10 +81,15 @@ else:
     def _is_locked(path: Path) -> bool:
         # Shared: those who look at once do not see each other. Who takes it meanwhile tries again within a second.
         try:
-            with path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # what is no file might be waited for
         except FileNotFoundError:
             return False
         except OSError:
             return True
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(file)
         return False

@@ -22,6 +22,8 @@ class SqliteLog(LogChanges):
         """Use `db`. `kept` is the head that was kept beside the file before the transaction began."""
         self._db = db
         self.kept: tuple[int, str] | None = None
+        self.is_mixed = False
+        """True if an older copy was written over the file, and its log was not."""
         self._facts = facts
         self._head: tuple[int, str] | None = None
         self._newest: datetime | None = None
@@ -56,7 +58,9 @@ class SqliteLog(LogChanges):
     def lost(self) -> tuple[int, str] | None:
         if self._contained != self.kept and self.kept is not None and self.hash_at(self.kept[0]) == self.kept[1]:
             self._contained = self.kept
-        return None if self._contained == self.kept else self.kept
+        if self._contained != self.kept:
+            return self.kept
+        return self.head() if self.is_mixed and self._facts.restored() is None else None
 
     def hash_at(self, seq: int) -> str | None:
         row: Any = self._db.execute("SELECT hash FROM audit WHERE seq = ?", (seq,)).fetchone()
@@ -95,7 +99,7 @@ class SqliteLog(LogChanges):
         self._head, self._newest = (seq, digest), entry.at
 
     def accept_loss(self) -> None:
-        self.kept = None
+        self.kept, self.is_mixed = None, False
 
     def _recorded(self, where: str, values: tuple[Any, ...]) -> list[Recorded]:
         found = self._db.execute(f"SELECT {rows.ENTRY} FROM audit {where}", values)

@@ -3,12 +3,13 @@
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.connection import APPLICATION_ID, BUSY_SECONDS, check_version, version_of
+from mcp_hitl.store.sqlite.footing import Footing
 from mcp_hitl.store.sqlite.kept_head import kept_head
 from mcp_hitl.store.sqlite.place import beside, refuse_second_name
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
@@ -53,7 +54,11 @@ def _has_log(path: Path) -> bool:
 def _snapshot(path: Path, how: str, work: Callable[[View], T]) -> T:
     try:
         refuse_second_name(path)
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS)) as db:
+        with ExitStack() as ends:
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS)
+            footing = Footing(path, db)
+            ends.callback(footing.close)
+            ends.enter_context(closing(db))
             db.isolation_level = None
             db.execute("PRAGMA query_only = ON")
             view = SqliteTransaction(db)
@@ -64,6 +69,7 @@ def _snapshot(path: Path, how: str, work: Callable[[View], T]) -> T:
             check_version(db)
             if version_of(db) < len(MIGRATIONS):
                 raise Unavailable(f"The database {path} is older than this program; its next use brings it up to date.")
+            view.log.is_mixed = footing.is_older()
             return work(view)
     except (OSError, sqlite3.Error) as error:
         raise Unavailable(f"The database {path} cannot be read: {error}.") from error

@@ -290,6 +290,11 @@ WHEN OLD.status = 'pending' AND NEW.status <> 'pending' BEGIN
 END;
 """
 
+_COMMITS = """
+CREATE TABLE commits (mark TEXT NOT NULL) STRICT;  -- one row: what `footing` reads, with the number of commits
+INSERT INTO commits VALUES ('mcp-hitl ' || lower(hex(randomblob(16))) || ' 00000000000000000000');
+"""
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -309,6 +314,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_BRANCHES),
     _step(_RESTORED),
     _step(_OPEN_REQUESTS),
+    _step(_COMMITS),
 )
 """Step n migrates a file from version n to n + 1."""
 

@@ -12,8 +12,9 @@ import anyio
 import anyio.to_thread
 
 from mcp_hitl.domain.values.errors import Unavailable
-from mcp_hitl.store.sqlite.connection import connect, prepare, scrub
+from mcp_hitl.store.sqlite.connection import prepare, scrub
 from mcp_hitl.store.sqlite.files import shared_key
+from mcp_hitl.store.sqlite.footing import share, unshare
 from mcp_hitl.store.sqlite.place import Place
 from mcp_hitl.store.sqlite.surveys import Surveys
 from mcp_hitl.store.sqlite.worker import DatabaseThread
@@ -42,8 +43,8 @@ class SqliteStore:
         """
         self._place = Place(path)
         self.path = self._place.path
-        prepare(self.path)
-        self._watch = connect(self.path)
+        self._watch = prepare(self.path)
+        self._shared: tuple[int, int] | None = share(self.path)
         self._data_version()  # from now on the log and its index last as long as we do
         self._place.remember()
         self._check_at = 0.0
@@ -127,6 +128,9 @@ class SqliteStore:
         if self._locks is not None:
             self._locks.close()
         self._watch.close()
+        if self._shared is not None:
+            unshare(self._shared)
+            self._shared = None
 
     def shared_key(self) -> bytes:
         """See `Store.shared_key`. It is in a file next to the database."""

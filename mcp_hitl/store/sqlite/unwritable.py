@@ -8,7 +8,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_hitl.domain.values.errors import Unavailable
-from mcp_hitl.store.sqlite.files import key_file
+from mcp_hitl.store.sqlite.files import read_key
 from mcp_hitl.store.sqlite.read_only import look
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -76,7 +76,7 @@ class UnwritableStore:
     def shared_key(self) -> bytes:
         """See `Store.shared_key`."""
         try:
-            return key_file(self.path).read_bytes()
+            return read_key(self.path)
         except OSError as error:
             raise Unavailable(f"The key file next to the database cannot be read: {error}.") from error
 

@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite import connection
-from mcp_hitl.store.sqlite.commit import commit, undo
+from mcp_hitl.store.sqlite.commit import commit, settle, undo
 from mcp_hitl.store.sqlite.connection import check_version, connect
 from mcp_hitl.store.sqlite.errors import is_busy, told, unavailable
+from mcp_hitl.store.sqlite.footing import COUNT, Footing
 from mcp_hitl.store.sqlite.kept_head import Head, KeptHead
 from mcp_hitl.store.sqlite.place import Place
 from mcp_hitl.store.sqlite.transaction import SqliteTransaction
@@ -51,6 +52,9 @@ class DatabaseThread(threading.Thread):
         self._place = place
         self._kept = KeptHead(place.path)
         self._kept_before: Head | None = None
+        self._footing = Footing(place.path, self._db)
+        self._changes_before = 0
+        self._is_mixed = False
         self._db.execute(f"PRAGMA busy_timeout = {_SLICE_MS}")
         if not writes:
             self._db.execute("PRAGMA query_only = ON")
@@ -101,6 +105,7 @@ class DatabaseThread(threading.Thread):
                 self._run_together(batch)
         self._kept.close()
         self._db.close()
+        self._footing.close()
 
     def _next_batch(self) -> tuple[list[tuple[_Work, _Caller]], bool]:
         batch: list[tuple[_Work, _Caller]] = []
@@ -146,6 +151,8 @@ class DatabaseThread(threading.Thread):
                 if not is_busy(error) or time.monotonic() >= until:
                     raise
         self._tx.forget()
+        self._changes_before = self._db.total_changes
+        self._tx.log.is_mixed = self._is_mixed = self._footing.is_older()
         if self._writes:
             self._place.check()
 
@@ -155,13 +162,20 @@ class DatabaseThread(threading.Thread):
             self._db.execute("ROLLBACK" if failed else "COMMIT")
             self._place.check()
             return
-        head = self._tx.head_to_keep()
+        head, told = self._tx.head_to_keep(), self._is_mixed and self._tx.log.lost() is None
+        changed = self._db.total_changes != self._changes_before
+        if changed:
+            self._db.execute(COUNT)
         commit(self._db)
         if head is not None:
             self._kept.keep(head, after=self._kept_before)
         if self._committed is not None:
             self._committed()
         self._place.check_committed()
+        if changed:
+            self._footing.check_committed()
+        if told:
+            settle(self._db)
 
     def _run_one(self, work: _Work, apart: bool) -> _Result:
         """Return the result of one piece of work. If it fails and runs `apart`, only its own changes are undone."""
