@@ -8,6 +8,8 @@ from functools import cache
 from itertools import groupby
 from typing import cast
 
+from mcp_hitl.domain.values.alphabets import apart, look
+
 _INVISIBLE_LETTERS = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f\U00016fe4\U0001d159")
 """Letters, marks and symbols that Unicode does not list as format characters but that print as nothing."""
 _VARIATION_SELECTORS = (range(0xFE00, 0xFE0F), range(0xE0100, 0xE01F0), range(0x180B, 0x1810))
@@ -28,12 +30,13 @@ def visible(text: str, *, keep: str = "") -> str:
 
     These are controls (ANSI sequences begin with one), bidirectional and zero-width characters, tags, blanks that
     look like nothing or like a plain space, unassigned and private characters, and combining marks that strike through
-    or enclose, that are on anything but a letter, or that are more than three in a row. `keep` names characters to
-    leave alone, such as a line feed where the layout handles lines.
+    or enclose, that are on anything but a letter, or that are more than three in a row. So are the letters and digits
+    that do not belong into a word, see `alphabets.apart`. `keep` names characters to leave alone, such as a line feed
+    where the layout handles lines.
     """
     if text.isascii() and text.isprintable():
         return text
-    return _suspects(keep).sub(lambda found: _escaped(found, keep), text)
+    return apart(_suspects(keep).sub(lambda found: _escaped(found, keep), text))
 
 
 def _escaped(found: re.Match[str], keep: str) -> str:
@@ -102,8 +105,8 @@ def as_name(name: str) -> str:
 
 
 def look_alike(one: str, other: str) -> bool:
-    """Return True if two different texts look the same: one of them has letters apart from their marks."""
-    return one != other and unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other)
+    """Return True if two different texts look the same, such as one with letters of another alphabet."""
+    return one != other and look(one) == look(other)
 
 
 @cache
@@ -156,7 +159,7 @@ def has_twins(value: object) -> bool:
     """Return True if an object in it has two names that look the same (THREATS T25)."""
     if isinstance(value, dict):
         held = cast("dict[str, object]", value)
-        names = {unicodedata.normalize("NFKC", name) for name in held}
+        names = {look(name) for name in held}
         return len(names) < len(held) or any(map(has_twins, held.values()))
     return isinstance(value, list) and any(map(has_twins, cast("list[object]", value)))
 
