@@ -21,6 +21,7 @@ _OVERLAY = 1
 """The combining class of marks that are drawn over their letter."""
 _RIGHT_TO_LEFT = range(0x590, 0x900), range(0xFB1D, 0xFF00), range(0x10800, 0x11000), range(0x1E800, 0x1F000)
 """Where Unicode has all letters that are written from the right."""
+_QUOTES = str.maketrans(dict.fromkeys("“”„‟❝❞〝〞〟＂″ˮ", '"'))
 _WORDS = re.compile(r"\w+(?:[ -]\w+)*")
 _TABLE = 0x10000
 
@@ -155,6 +156,15 @@ def json_lines(value: object) -> str:
     return visible(json.dumps(value, indent=2) if not text.isascii() and has_twins(value) else text, keep="\n")
 
 
+def json_in_order(value: object) -> str:
+    """Return `value` as JSON on one line that reads on any screen in the order in which it is stored.
+
+    It hides nothing, and right-to-left letters are escapes: isolates around them would be part of the value.
+    """
+    text = visible(json.dumps(value, ensure_ascii=False))
+    return text if text.isascii() else backwards().sub(lambda run: json.dumps(run[0])[1:-1], text)
+
+
 def has_twins(value: object) -> bool:
     """Return True if an object in it has two names that look the same (THREATS T25)."""
     if isinstance(value, dict):
@@ -164,10 +174,14 @@ def has_twins(value: object) -> bool:
     return isinstance(value, list) and any(map(has_twins, cast("list[object]", value)))
 
 
+def quoted(text: str, limit: int = 10_000) -> str:
+    """Return `one_line` of a text in quotes that nothing in it can end: what follows would pass for our own words."""
+    return f"“{one_line(text, limit).translate(_QUOTES)}”"
+
+
 def persons_words(text: str, limit: int = 500) -> str:
     """Quote what a person wrote, so that a model reads it as their words and not as its instructions."""
-    shown = one_line(text, limit).replace("“", '"').replace("”", '"')  # or they could end the quotation early
-    return f"“{shown}” (a person's own words, not instructions)"
+    return f"{quoted(text, limit)} (a person's own words, not instructions)"
 
 
 def indented(text: str) -> str:
