@@ -11,6 +11,7 @@ from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.present.differences import differences, edit_in_words
 from mcp_hitl.present.trails import folded
+from mcp_hitl.present.warnings import is_claim_only, warning_of
 from mcp_hitl.protocols.http.posted import posted
 from mcp_hitl.web.descriptions import (
     asked_by,
@@ -18,7 +19,6 @@ from mcp_hitl.web.descriptions import (
     deciders,
     earlier_lines,
     is_brief,
-    is_claim_only,
     lines,
     row,
     state,
@@ -72,6 +72,7 @@ class Approvals:
                 brief=payload is not None and is_brief(payload),
                 payload=payload,
                 lines=None if payload is None else lines(payload, kind),
+                warnings=warning_of(approval),
                 claim_only=is_claim_only(approval),
                 edits=[(edit, differences(edit.before, edit.after), edit_in_words(edit)) for edit in approval.edits],
                 decisions=decided_so_far(approval),
