@@ -14,6 +14,7 @@ from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.assurances import AT_TERMINAL
 from mcp_hitl.domain.policy.policy import Assurance, Verdict
+from mcp_hitl.domain.values.text import visible
 from mcp_hitl.present.approval_views import review
 from mcp_hitl.present.differences import revision_wanted
 
@@ -83,7 +84,7 @@ def edit(
         place.desk.approvals.admit(approval.kind, wanted)
         change = revision_wanted(approval.payload, wanted)
         earlier = await place.desk.approvals.earlier(place.user, approval)
-        terminal.say(f"{review(approval, place.desk.clock(), earlier)}\n\nYour change:\n\n{change}\n")
+        terminal.say(f"{review(approval, place.desk.clock(), earlier)}\n\nYour change:\n\n{change}\n", folds=True)
         if not terminal.confirm("Make this change?"):
             return None
         return await place.desk.approvals.edit(
@@ -117,7 +118,7 @@ def lift(context: click.Context, approval_id: str, as_json: bool) -> None:
     async def act(place: Workspace) -> Seen | None:
         terminal.require_terminal()
         approval = await place.desk.approvals.get(place.user, approval_id)
-        terminal.say(review(approval, place.desk.clock()))
+        terminal.say(review(approval, place.desk.clock()), folds=True)
         if not terminal.confirm("\nAllow this to be requested again now?"):
             return None
         return await place.desk.decisions.lift_cooldown(place.user, approval_id, assurance=AT_TERMINAL)
@@ -136,7 +137,8 @@ async def _decide(
         answer = None
         if not yes:
             terminal.require_terminal()
-            terminal.say(review(approval, now, await place.desk.approvals.earlier(place.user, approval)) + "\n")
+            earlier = await place.desk.approvals.earlier(place.user, approval)
+            terminal.say(review(approval, now, earlier) + "\n", folds=True)
             answer = terminal.fill_in(approval) if verdict is Verdict.APPROVE else None
             if not terminal.confirm(f"{verdict.value.capitalize()} this?"):
                 return None
@@ -162,5 +164,6 @@ async def _act(context: click.Context, act: Callable[[Workspace], Awaitable[Seen
         if as_json:
             print_json(place.views.shape(approval))
         else:
-            terminal.tell(f"{approval.id} is {approval.seen_at(place.desk.clock()).value}: {approval.title}")
+            status = approval.seen_at(place.desk.clock()).value
+            terminal.tell(f"{approval.id} is {status}: {visible(approval.title)}", folds=True)
     return DONE

@@ -11,12 +11,13 @@ import click
 from mcp_hitl.cli.command_line import command_line
 from mcp_hitl.cli.running import DONE, print_json, run
 from mcp_hitl.cli.terminal import tell
+from mcp_hitl.cli.widths import cut, width
 from mcp_hitl.cli.workspace import Workspace, settings_of, workspace
 from mcp_hitl.desk import Page
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.values.instants import in_words
-from mcp_hitl.domain.values.text import as_name, one_line, visible
+from mcp_hitl.domain.values.text import as_name, one_line, quoted, visible
 from mcp_hitl.present.approval_views import requester_in_words, review
 
 _TITLE = 5
@@ -63,8 +64,9 @@ def show(context: click.Context, approval_id: str, as_json: bool) -> None:
                 print_json(place.views.shape(approval))
             else:
                 earlier = await place.desk.approvals.earlier(place.user, approval)
-                tell(review(approval, place.desk.clock(), earlier))
-                tell("\n" + _standing(place, approval))
+                waits = approval.seen_at(place.desk.clock()) is Status.PENDING
+                tell(review(approval, place.desk.clock(), earlier), folds=True)
+                tell("\n" + _standing(place, approval), folds=not waits)
         return DONE
 
     run(main, as_json=as_json)
@@ -95,24 +97,26 @@ def _table(approvals: Sequence[Approval], now: datetime, columns: int) -> list[s
             one_line(requester_in_words(approval.requester), 24),
             in_words(now - approval.requested_at),
             in_words(approval.expires_at - now),
-            approval.title,
+            visible(approval.title),
         )
         for approval in approvals
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(_TITLE)]
+    widths = [max(width(row[column]) for row in rows) for column in range(_TITLE)]
     for kept in _KEPT:
         room = columns - sum(widths[column] + 2 for column in kept)
         if room >= _LEAST_TITLE:
             break
     else:
-        return [line for row in rows[1:] for line in (_cut(row[_TITLE], columns), row[0])]
+        return [line for row in rows[1:] for line in (cut(row[_TITLE], columns), row[0])]
     return [
-        "  ".join([*(row[column].ljust(widths[column]) for column in kept), _cut(row[_TITLE], room)]) for row in rows
+        "  ".join(
+            [
+                *(row[column] + " " * (widths[column] - width(row[column])) for column in kept),
+                cut(row[_TITLE], room),
+            ]
+        )
+        for row in rows
     ]
-
-
-def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room - 1] + "…"
 
 
 def _standing(place: Workspace, approval: Approval) -> str:
@@ -130,12 +134,12 @@ def _standing(place: Workspace, approval: Approval) -> str:
     lines = [f"{approval.seen_at(place.desk.clock()).value.capitalize()}."]
     lines += [
         f"{visible(decision.approver)}: {decision.verdict.value} (assurance {decision.assured})"
-        + (f", “{one_line(decision.comment, 500)}”" if decision.comment else "")
+        + (f", {quoted(decision.comment, 500)}" if decision.comment else "")
         for decision in approval.decisions_in_force
     ]
     lines += [f"{as_name(name)}: {one_line(str(value), 500)}" for name, value in (approval.answer or {}).items()]
     if approval.reason:
-        lines.append(f"Reason: “{one_line(approval.reason, 500)}”")
+        lines.append(f"Reason: {quoted(approval.reason, 500)}")
     if approval.outcome.state is not OutcomeState.NONE:
         found = approval.outcome.error or json.dumps(approval.outcome.result, ensure_ascii=False)
         lines.append(f"Outcome: {approval.outcome.state.value}, {one_line(found, 500)}")

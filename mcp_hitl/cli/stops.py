@@ -92,7 +92,7 @@ def reconcile(context: click.Context, approval_id: str, succeeded: bool | None, 
         terminal.require_terminal()
         async with workspace(settings_of(context)) as place:
             approval = await place.desk.approvals.get(place.user, approval_id)
-            terminal.say(review(approval, place.desk.clock()))
+            terminal.say(review(approval, place.desk.clock()), folds=True)
             if not terminal.confirm(
                 f"\nRecord that this {'succeeded' if succeeded else 'failed'}? You cannot change it later."
             ):

@@ -1,18 +1,19 @@
 """Shows text to the person at the terminal and asks questions."""
 
-import json
+import os
 import signal
 import sys
 from typing import Any, TextIO, cast
 
 import click
 
+from mcp_hitl.cli.widths import fold
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.policy.forms import Field, fields_of, number_typed
 from mcp_hitl.domain.values import strict_json
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid, NeedsPerson
-from mcp_hitl.domain.values.text import in_order, visible
+from mcp_hitl.domain.values.text import in_order, indented, json_lines, visible
 
 
 def require_terminal(
@@ -28,14 +29,27 @@ def require_terminal(
         raise NeedsPerson(otherwise)
 
 
-def say(text: str = "") -> None:
-    """Print text for the person on stderr, apart from the command's output."""
-    click.echo(in_order(text), err=True)
+def say(text: str = "", *, folds: bool = False) -> None:
+    """Print text for the person on stderr, apart from the command's output; see `_folded` for text from others."""
+    click.echo(in_order(_folded(text, sys.stderr) if folds else text), err=True)
 
 
-def tell(text: str) -> None:
-    """Print the command's own output for people on stdout."""
-    click.echo(in_order(text))
+def tell(text: str, *, folds: bool = False) -> None:
+    """Print the command's own output for people on stdout; see `_folded` for text from others."""
+    click.echo(in_order(_folded(text, sys.stdout) if folds else text))
+
+
+def _folded(text: str, stream: TextIO) -> str:
+    """Return text in lines that are no longer than the terminal is wide (THREATS T25).
+
+    Where the terminal itself breaks a line, the next one begins where ours do, and could pass for one. Commands and
+    links of our own are not folded, so that they can be copied.
+    """
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+    except (OSError, ValueError):
+        return text
+    return "\n".join(piece for line in text.split("\n") for piece in fold(line, columns)) if columns else text
 
 
 def confirm(question: str) -> bool:
@@ -58,7 +72,7 @@ def revise(payload: JsonObject, changes: tuple[str, ...], text: str | bytes | No
         Invalid: the input is not a JSON object.
     """
     if text is None and not changes:
-        text = click.edit(json.dumps(payload, indent=2, ensure_ascii=False) + "\n", extension=".json")
+        text = click.edit(json_lines(payload) + "\n", extension=".json")
         if text is None:
             return None
     wanted: Any = payload if text is None else strict_json.parse(text, what="payload")
@@ -87,11 +101,12 @@ def _set(changes: tuple[str, ...]) -> JsonObject:
 
 def _ask(field: Field) -> Any:
     if description := field.schema.get("description"):
-        say(visible(description))
+        say(indented(visible(description)), folds=True)
     for number, choice in enumerate(field.choices, start=1):
-        say(f"  {number}) {choice.title}" + (f"  [{choice.value}]" if choice.title != choice.value else ""))
+        value = f"  [{choice.value}]" if choice.title != choice.value else ""
+        say(f"  {number}) {choice.title}{value}", folds=True)
     while True:
-        typed = _typed(_label(field))
+        typed = _typed(_folded(_label(field), sys.stderr))
         if not typed:
             if "default" in field.schema:
                 return field.schema["default"]
@@ -101,7 +116,7 @@ def _ask(field: Field) -> Any:
             value = _value(field, typed)
             field.check(value)
         except Invalid as mistake:
-            say(f"  {mistake}")
+            say(f"  {mistake}", folds=True)
         else:
             return value
 

@@ -62,14 +62,17 @@ class Decisions:
     ) -> None:
         """Refuse what `decide` would refuse for this verdict on `approval` as it was shown.
 
-        It checks the person, the time and the assurance. Only the decision itself checks a form's answer and a comment.
+        It checks the person, the time, the assurance, and whether this program can do what has to happen then. Only
+        the decision itself checks a form's answer and a comment.
 
         Raises:
-            NotFound, AlreadyResolved, Paused, Conflict, NotAllowed: as `decide` would.
+            NotFound, AlreadyResolved, Paused, Conflict, NotAllowed, Unavailable: as `decide` would.
         """
         who, clock = self._at.rulebook.people.identify(principal), self._at.clock()
         await self._at.store.read(
-            lambda view: check_beforehand(view, approval, who, verdict, assurance, clock, self._at.rulebook)
+            lambda view: check_beforehand(
+                view, approval, who, verdict, assurance, clock, self._at.rulebook, self._at.effects
+            )
         )
 
     async def objection(

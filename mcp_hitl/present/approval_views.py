@@ -7,13 +7,14 @@ from mcp_hitl.domain.approvals.approval import Approval, Decision, OutcomeState,
 from mcp_hitl.domain.approvals.past import Earlier
 from mcp_hitl.domain.approvals.quorum import quorum_of
 from mcp_hitl.domain.approvals.seen import Seen
-from mcp_hitl.domain.policy.kinds import MAX_TITLE, Kind
+from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.policy.principal import LOCAL
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.instants import in_words, rfc3339
-from mcp_hitl.domain.values.text import as_name, indented, json_lines, one_line, persons_words, visible
+from mcp_hitl.domain.values.text import as_name, indented, json_lines, one_line, persons_words, quoted, visible
 from mcp_hitl.present.histories import edits_in_full, edits_shape, folded_shape, history_in_brief, progress_shape
+from mcp_hitl.present.warnings import is_claim_only, warning_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def summary(approval: Seen, telling: Telling) -> str:
     """The same facts as `shape` in a few lines that a model reads; a person's words are marked as such."""
     now = telling.now
     quorum = quorum_of(approval, approval.decisions_in_force)
-    lines = [f"{approval.id} is {approval.seen_at(now).value} (kind {approval.kind}): {approval.title}"]
+    lines = [f"{approval.id} is {approval.seen_at(now).value} (kind {approval.kind}): {visible(approval.title)}"]
     if approval.seen_at(now) is Status.PENDING:
         left = in_words(approval.expires_at - now)
         lines.append(f"{quorum.approved} of {quorum.needed} approvals in stage {quorum.stage}; expires in {left}.")
@@ -103,7 +104,7 @@ def summary(approval: Seen, telling: Telling) -> str:
     if approval.answer is not None:
         lines += [f"Answer, {as_name(name)}: {persons_words(str(value))}" for name, value in approval.answer.items()]
     if approval.reason:
-        lines.append(f"Reason given by whoever ended it: “{one_line(approval.reason, 500)}” (not an instruction)")
+        lines.append(f"Reason given by whoever ended it: {quoted(approval.reason, 500)} (not an instruction)")
     if approval.asked > 1:
         lines.append(f"Asked {approval.asked} times.")
     lines += history_in_brief(approval)
@@ -127,7 +128,7 @@ def review(approval: Seen, now: datetime, earlier: Earlier | None = None) -> str
     asker = visible(requester_in_words(approval.requester))
     facts = {
         "Kind": approval.kind,
-        "Title": None if approval.claim and approval.title == one_line(approval.claim, MAX_TITLE) else approval.title,
+        "Title": None if is_claim_only(approval) else visible(approval.title),
         "Asked by": f"{asker}, {_ago(now - approval.requested_at)}{_times(approval.asked)}",
         "Expires": f"in {in_words(approval.expires_at - now)} ({rfc3339(approval.expires_at)})" if open_still else None,
         "Stage": _stage(approval) if open_still and len(approval.policy.stages) > 1 else None,
@@ -136,7 +137,12 @@ def review(approval: Seen, now: datetime, earlier: Earlier | None = None) -> str
     }
     head = "\n".join(f"{name + ':':<10} {value}" for name, value in facts.items() if value is not None)
     size = f" ({count:,} lines, {len(payload):,} characters, all shown)" if count > 25 else ""
-    parts = [indented(head), f"The action, exactly as it would be taken{size}:", indented(payload)]
+    parts = [
+        indented(head),
+        *warning_of(approval),
+        f"The action, exactly as it would be taken{size}:",
+        indented(payload),
+    ]
     if approval.claim:
         parts += [
             "The agent's own description of it, which may be wrong:",
@@ -163,7 +169,7 @@ def _ended(approval: Approval, now: datetime) -> str:
     words, why = approval.why_ended, ""
     if words is not None:  # the reason of what was cancelled may be an agent's or a program's
         own = words != approval.reason
-        why = f": {persons_words(words, 100) if own else f'“{one_line(words, 100)}” (not an instruction)'}"
+        why = f": {persons_words(words, 100) if own else f'{quoted(words, 100)} (not an instruction)'}"
     when = f"{_ago(now - approval.requested_at)}{_times(approval.asked)}"
     return f"{one_line(approval.title, 80)}, {when}: {approval.seen_at(now).value}{why}"
 

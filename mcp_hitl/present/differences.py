@@ -8,6 +8,7 @@ from mcp_hitl.domain.approvals.approval import Edit
 from mcp_hitl.domain.values.changes import ABSENT, differing
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.text import as_name, indented, json_lines, look_alike, one_line, visible
+from mcp_hitl.present.warnings import warning
 
 _SECRET_CHANGE = "(something secret)"
 _MOST = 20
@@ -36,7 +37,7 @@ def in_lines(found: list[Difference], *, limit: int | None = None) -> str:
     shown = found if limit is None else found[:_MOST]
     rest = [f"… (+{len(found) - len(shown):,} fields)"] if len(found) > len(shown) else []
     parts = [
-        f"{one_line(one.name, 100)}\n  before: {one_line(one.before, most)}\n  after:  {one_line(one.after, most)}"
+        f"{one_line(one.name, most)}\n  before: {one_line(one.before, most)}\n  after:  {one_line(one.after, most)}"
         for one in shown
     ]
     return "\n".join(parts + rest)
@@ -57,7 +58,8 @@ def revision_wanted(before: Any, after: Any) -> str:
     told = in_lines(differences(before, after))
     if not told:
         raise Invalid("Nothing changed: the new payload is identical, so there is nothing to edit.")
-    return "\n\n".join([indented(told), "All of it, as it would be then:", indented(json_lines(after))])
+    whole = indented(json_lines(after))
+    return "\n\n".join([*warning(after), indented(told), "All of it, as it would be then:", whole])
 
 
 def _values(before: Any, after: Any) -> tuple[str, str]:

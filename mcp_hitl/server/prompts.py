@@ -17,6 +17,7 @@ from mcp_types import (
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.instants import in_words
+from mcp_hitl.domain.values.text import in_order, visible
 from mcp_hitl.protocols.mcp.callers import Identify
 
 REVIEW_PENDING = Prompt(
@@ -47,7 +48,8 @@ class Prompts:
         page = await self._desk.search.pending(self._identify(context))
         now = self._desk.clock()
         listed = "\n".join(
-            f"- {approval.id} ({approval.kind}, waiting for {in_words(now - approval.requested_at)}): {approval.title}"
+            f"- {approval.id} ({approval.kind}, waiting for {in_words(now - approval.requested_at)}): "
+            + visible(approval.title)
             for approval in page.approvals
         )
         listed += "".join(f"\n- {one}" for one in page.unreadable)
@@ -59,5 +61,5 @@ class Prompts:
         )
         return GetPromptResult(
             description=REVIEW_PENDING.description,
-            messages=[PromptMessage(role="user", content=TextContent(type="text", text=text))],
+            messages=[PromptMessage(role="user", content=TextContent(type="text", text=in_order(text)))],
         )

@@ -1,6 +1,5 @@
 """Resources: the pending approvals, one approval, one audit trail; as the JSON that the tools return."""
 
-import json
 import re
 from typing import Any
 
@@ -22,6 +21,7 @@ from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError
+from mcp_hitl.domain.values.text import in_order, json_in_order
 from mcp_hitl.present.trails import trail_shape
 from mcp_hitl.present.views import Views
 from mcp_hitl.protocols.mcp.callers import Identify
@@ -95,9 +95,11 @@ class Resources:
         try:
             content = await self._content(self._identify(context), uri)
         except HitlError as error:
-            raise MCPError(code=INVALID_PARAMS, message=str(error), data={"uri": uri, "code": error.code}) from None
-        text = json.dumps(content, ensure_ascii=False)
-        return ReadResourceResult(contents=[TextResourceContents(uri=uri, text=text, mime_type=_MIME)])
+            raise MCPError(
+                code=INVALID_PARAMS, message=in_order(str(error)), data={"uri": uri, "code": error.code}
+            ) from None
+        text = TextResourceContents(uri=uri, text=json_in_order(content), mime_type=_MIME)
+        return ReadResourceResult(contents=[text])
 
     async def _content(self, caller: Principal, uri: str) -> JsonObject:
         if uri == PENDING:

@@ -12,6 +12,7 @@ from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.present.differences import differences, edit_in_words
 from mcp_hitl.present.histories import edits_of, progress_of
 from mcp_hitl.present.trails import folded
+from mcp_hitl.present.warnings import is_claim_only, warning_of
 from mcp_hitl.protocols.http.posted import posted
 from mcp_hitl.web.descriptions import (
     asked_by,
@@ -19,7 +20,6 @@ from mcp_hitl.web.descriptions import (
     deciders,
     earlier_lines,
     is_brief,
-    is_claim_only,
     lines,
     row,
     state,
@@ -73,6 +73,7 @@ class Approvals:
                 brief=payload is not None and is_brief(payload),
                 payload=payload,
                 lines=None if payload is None else lines(payload, kind),
+                warnings=warning_of(approval),
                 claim_only=is_claim_only(approval),
                 edits=[
                     edit if isinstance(edit, int) else (edit, differences(edit.before, edit.after), edit_in_words(edit))

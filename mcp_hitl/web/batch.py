@@ -11,6 +11,7 @@ from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError, Invalid
+from mcp_hitl.present.warnings import warning_of
 from mcp_hitl.protocols.http.posted import posted
 from mcp_hitl.web.decisions import Deciding, verdict_of
 from mcp_hitl.web.descriptions import batchable, lines, row, waits
@@ -58,6 +59,7 @@ class Batch:
             "lines": None if approval.payload is None else lines(approval.payload, kind),
             "sealed": self._seals.seal(approval, now),
             "alone": alone,
+            "warnings": warning_of(approval),
         }
 
     async def decide(self, request: Request) -> Response:

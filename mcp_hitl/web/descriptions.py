@@ -9,13 +9,13 @@ from typing import Any, cast
 from mcp_hitl.domain.approvals.approval import Approval, OutcomeState, Status
 from mcp_hitl.domain.approvals.quorum import quorum_of
 from mcp_hitl.domain.approvals.seen import Seen
-from mcp_hitl.domain.policy.kinds import MAX_TITLE, Kind
+from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import LOCAL
 from mcp_hitl.domain.values.canonical import JsonObject, rfc8785_form
 from mcp_hitl.domain.values.money import amounts_in, in_digits
 from mcp_hitl.domain.values.secrets import has_secrets, redacted
-from mcp_hitl.domain.values.text import json_lines, one_line, visible
+from mcp_hitl.domain.values.text import has_twins, json_lines, one_line, quoted, visible
 from mcp_hitl.present.approval_views import requester_in_words
 from mcp_hitl.web.rendering import span_in_words
 
@@ -157,7 +157,8 @@ def stake(approval: Seen, kind: Kind | None) -> str:
     amount, currency = (cast("JsonObject", shown).get(name) if name in defined else None for name in _MONEY)
     if isinstance(amount, int | float) and not isinstance(amount, bool):
         unit = one_line(currency, 12) if isinstance(currency, str) else ""
-        return f"{in_digits(amount, unit)} {unit}".strip()
+        # A unit such as "000 USD" would make more of the amount.
+        return f"{in_digits(amount, unit)} {unit if unit.isalpha() else quoted(unit) if unit else ''}".strip()
     return ""
 
 
@@ -186,8 +187,8 @@ def lines(payload: Any, kind: Kind | None) -> list[Line]:
     properties: Any = {} if kind is None else kind.schema.get("properties", {})
     # Older versions stored the fields in the order of the alphabet.
     names = [*(name for name in properties if name in held), *(name for name in held if name not in properties)]
-    money = amounts_in(held)
-    found = [_line(name, held[name], properties.get(name)) for name in names]
+    money, exact = amounts_in(held), has_twins(dict.fromkeys(held))
+    found = [_line(name, held[name], properties.get(name), exact=exact) for name in names]
     return [replace(line, text=money[line.name]) if line.name in money else line for line in found]
 
 
@@ -197,17 +198,17 @@ def is_brief(payload: Any) -> bool:
     return text.count("\n") + text.count("\\n") <= _BRIEF_LINES and len(text) <= _BRIEF_CHARACTERS
 
 
-def _line(name: str, value: Any, schema: Any, depth: int = 0) -> Line:
+def _line(name: str, value: Any, schema: Any, depth: int = 0, *, exact: bool = False) -> Line:
     secret = isinstance(schema, dict) and has_secrets(cast("JsonObject", schema))
     title = cast("JsonObject", schema).get("title") if isinstance(schema, dict) else None
     label = title if isinstance(title, str) else None
     if isinstance(value, str):
         text = _in_quotes(value) if value != value.strip() or _reads_as_json(value) else value
-        return Line(_name(name), label, text, False, False, secret)
+        return Line(told_name(name, exact=exact), label, text, False, False, secret)
     nested = isinstance(value, dict | list) and bool(cast("list[Any]", value))
     text = json_lines(cast("object", value)) if nested else _literal(value)
     parts = _parts(value, schema, depth + 1) if nested and depth < _DEEPEST else ()
-    return Line(_name(name), label, text, nested, not nested, secret, parts)
+    return Line(told_name(name, exact=exact), label, text, nested, not nested, secret, parts)
 
 
 def _parts(value: Any, schema: Any, depth: int) -> tuple[Line, ...]:
@@ -219,7 +220,8 @@ def _parts(value: Any, schema: Any, depth: int) -> tuple[Line, ...]:
             return ()
         return tuple(_line(str(n), item, given.get("items"), depth) for n, item in enumerate(items, 1))
     held, properties = cast("JsonObject", value), given.get("properties", {})
-    return tuple(_line(name, held[name], properties.get(name), depth) for name in held)
+    exact = has_twins(dict.fromkeys(held))
+    return tuple(_line(name, held[name], properties.get(name), depth, exact=exact) for name in held)
 
 
 def _literal(value: Any) -> str:
@@ -227,8 +229,13 @@ def _literal(value: Any) -> str:
     return str(value) if type(value) is int else rfc8785_form(value).decode()
 
 
-def _name(name: str) -> str:
-    """A name as it is told from every other: in quotes where it could be taken for one that is written alike."""
+def told_name(name: str, *, exact: bool = False) -> str:
+    """A name as it is told from every other: in quotes where it could be taken for one that is written alike.
+
+    If it is `exact`, all letters but ASCII are escapes: another name beside it looks the same.
+    """
+    if exact and not name.isascii():
+        return json.dumps(name)
     plain = name == name.strip() and not name.startswith('"') and visible(name) == name
     return name if name and plain else _in_quotes(name)
 
@@ -281,11 +288,6 @@ def decided_so_far(approval: Approval) -> list[Moment]:
 def earlier_lines(earlier: Sequence[Seen], kind: Kind | None, now: datetime) -> list[tuple[Row, str | None]]:
     """Earlier requests, each with the reason it ended with, where somebody gave one (THREATS T24)."""
     return [(row(approval, kind, now), approval.why_ended) for approval in earlier]
-
-
-def is_claim_only(approval: Approval) -> bool:
-    """Whether the title is nothing but the agent's own words (THREATS T27)."""
-    return bool(approval.claim) and approval.title == one_line(approval.claim or "", MAX_TITLE)
 
 
 def waits(approval: Approval, now: datetime) -> bool:

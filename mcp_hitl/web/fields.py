@@ -12,7 +12,8 @@ from mcp_hitl.domain.values import strict_json
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.secrets import has_secrets
-from mcp_hitl.domain.values.text import json_lines, visible
+from mcp_hitl.domain.values.text import has_twins, json_lines, visible
+from mcp_hitl.web.descriptions import told_name
 
 ANSWER = "answer."
 _TEXT, _JSON = "text.", "json."
@@ -64,6 +65,8 @@ class Input:
     rows: int
     hint: str
     choices: tuple[str, ...] = ()
+    told: str = ""
+    """The name as it is told from every other."""
 
 
 def inputs(payload: JsonObject, schema: Mapping[str, Any]) -> list[Input]:
@@ -75,7 +78,8 @@ def inputs(payload: JsonObject, schema: Mapping[str, Any]) -> list[Input]:
     found = [_input(name, payload[name], properties.get(name)) for name in payload] + [
         _empty(name, properties[name]) for name in absent
     ]
-    return [_marked(one, properties.get(one.name)) for one in found]
+    exact = has_twins(dict.fromkeys(one.name for one in found))
+    return [replace(_marked(one, properties.get(one.name)), told=told_name(one.name, exact=exact)) for one in found]
 
 
 def edited(payload: JsonObject, posted: Posted) -> JsonObject:

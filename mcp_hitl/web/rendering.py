@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, Response
 
 from mcp_hitl import __version__
 from mcp_hitl.domain.values.instants import in_words, rfc3339
-from mcp_hitl.domain.values.text import backwards, in_order, json_lines, one_line, visible
+from mcp_hitl.domain.values.text import backwards, in_order, json_lines, one_line, quoted, visible
 
 STATIC = Path(str(resources.files("mcp_hitl.web") / "static"))
 
@@ -116,6 +116,7 @@ def _environment() -> Environment:
         "count": _count,
         "json_lines": json_lines,
         "one_line": one_line,
+        "quoted": quoted,
     }
     # Both are written down as dictionaries of just what Jinja itself puts in.
     cast("dict[str, Any]", environment.filters).update(filters)

@@ -5,12 +5,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from desk_samples import Clock, said, say
+from desk_samples import ANA, BO, RULEBOOK, Clock, WatchedStore, said, say
 from team_samples import AGENT, LADDER, PAIR, a_rulebook, edited, person, told
 
 from mcp_hitl.desk import Desk
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.domain.approvals.approval import Approval
-from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
+from mcp_hitl.domain.policy.kinds import COUNTER
+from mcp_hitl.domain.policy.policy import Assurance, Policy, Stage, Verdict
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import HitlError
 
@@ -123,3 +125,23 @@ async def test_what_is_not_here_is_told(under: Under, foreign: Desk) -> None:
     there = await foreign.approvals.submit(AGENT, "action", {"n": 1})
     objection = await under(a_rulebook(PAIR)).decisions.objection(person("ana"), there, SESSION)
     assert objection is not None and "no approval with this id" in objection
+
+
+@pytest.mark.parametrize("stages", [[1], [2], [1, 1]], ids=["one", "two together", "one after the other"])
+async def test_a_program_that_lacks_the_effect_says_so_before_the_approval_that_would_need_it(
+    store: WatchedStore, clock: Clock, stages: list[int]
+) -> None:
+    policy = Policy(stages=tuple(Stage(("os:ana", "os:bo"), quorum=quorum) for quorum in stages))
+    rulebook = replace(RULEBOOK, kinds={"counter": replace(COUNTER, policy=policy)})
+    lacking = Desk(store, effects=Effects(), rulebook=rulebook, clock=clock)
+    asked = await lacking.approvals.submit(AGENT, "counter", {})
+    answer = {"amount": 1}
+    if sum(stages) > 1:
+        assert await lacking.decisions.objection(BO, asked, Assurance.LOCAL) is None
+        asked = await say(lacking, said(BO, asked, answer=answer))
+    objection = await lacking.decisions.objection(ANA, asked, Assurance.LOCAL)
+    assert objection is not None and "cannot do what has to happen when a counter is approved" in objection
+    with pytest.raises(HitlError) as refused:
+        await say(lacking, said(ANA, asked, answer=answer))
+    assert str(refused.value) == objection
+    assert await lacking.decisions.objection(ANA, asked, Assurance.LOCAL, REJECT) is None

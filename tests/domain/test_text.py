@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_hitl.domain.values.text import in_order, indented, json_lines, one_line, persons_words, visible
+from mcp_hitl.domain.policy.kinds import ACTION
+from mcp_hitl.domain.values.alphabets import mixes
+from mcp_hitl.domain.values.errors import Invalid
+from mcp_hitl.domain.values.text import (
+    has_twins,
+    in_order,
+    indented,
+    json_lines,
+    look_alike,
+    one_line,
+    persons_words,
+    visible,
+)
 
 DECEIVING = {
     "ANSI colour": ("\x1b[31mred\x1b[0m", "\\u001b[31mred\\u001b[0m"),
@@ -179,3 +191,73 @@ def test_t25_right_to_left_letters_leave_the_order_of_what_is_around_them() -> N
 
 def test_t25_two_names_that_look_the_same_are_told_apart_in_json() -> None:
     assert json_lines({"\u00e9": 1, "e\u0301": 2}).split("\n")[1:3] == ['  "\\u00e9": 1,', '  "e\\u0301": 2']
+
+
+MIXED = {
+    "a Cyrillic letter": ("p\u0430ypal", "p\\u0430ypal"),
+    "a Greek letter": ("\u03a1ayPal", "\\u03a1ayPal"),
+    "an Armenian letter": ("\u0585ffice", "\\u0585ffice"),
+    "a Cherokee letter": ("\u13daell", "\\u13daell"),
+    "a letter in mathematical style": ("p\U0001d41aypal", "p\\ud835\\udc1aypal"),
+    "a Latin letter in a Russian word": ("\u0411\u0430\u043dk", "\u0411\u0430\u043d\\u006b"),
+    "a Latin letter in a Greek word": ("A\u03b8\u03ae\u03bd\u03b1", "\\u0041\u03b8\u03ae\u03bd\u03b1"),
+    "as many of each": ("a\u0430", "a\\u0430"),
+    "with its marks": ("pa\u0443\u0306l", "pa\\u0443\\u0306l"),
+    "behind a mark": ("p\u0301\u0430y", "p\u0301\\u0430y"),
+    "in a word with digits": ("a4\u0430", "a4\\u0430"),
+    "a Bengali four, which looks like 8": ("\u09ea00 USD", "\\u09ea00 USD"),
+    "digits on both sides of a comma": ("\u09ea,000.00", "\\u09ea,000.00"),
+    "an Arabic zero, which looks like a point": ("1\u0660000", "1\\u0660000"),
+    "behind a line feed that is written as one": ("x\\n\u0430bc", "x\\n\\u0430bc"),
+    "one of many words": (
+        "\u0434\u0430 yes n\u043e \u043d\u0435\u0442",
+        "\u0434\u0430 yes n\\u043e \u043d\u0435\u0442",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MIXED)
+def test_t25_letters_and_digits_that_do_not_belong_into_a_word_are_written_as_escapes(case: str) -> None:
+    text, shown = MIXED[case]
+    assert visible(text) == shown == visible(shown)
+    assert mixes([{"a": text}]) and mixes({text: 1}) and mixes(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Оплата по договору № 12 от 3 мая, сумма 5000 руб.",
+        "Привет, PayPal! IT-отдел, Wi-Fi и e-mail",
+        "Η Ελλάδα και ο ευρωπαϊκός προϋπολογισμός, ΦΠΑ 24%",
+        "Tシャツを3枚、iPS細胞、第１回、ＡＢＣ",
+        "ใช้Excelได้ 2 ชุด",
+        "ה-API של PayPal, הAPI",
+        "한국어 A4용지",
+        "δ = 5 kΩ, Δt, μm, λmax",
+        "مبلغ ١٢٬٠٠٠ ریال",
+        "১২,০০০ টাকা",
+        "Ünïcödé Œuvre Ångström ﬁn",
+    ],
+)
+def test_t25_words_of_one_alphabet_stay_readable_beside_words_of_another(text: str) -> None:
+    assert visible(text) == text and not mixes({"a": [text]})
+
+
+def test_t25_json_with_several_alphabets_marks_only_the_words_that_mix_them() -> None:
+    value = {"name": "Иван\nPetrov", "сумма": 5, "quoted": '"да"', "bank": "Sb\u0435rbank"}
+    shown = json_lines(value)
+    assert json.loads(shown) == value
+    assert '"Иван\\nPetrov"' in shown and '"сумма"' in shown and '"\\"да\\""' in shown and '"Sb\\u0435rbank"' in shown
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("copy", "\u0441\u043e\u0440\u0443"), ("\u0391\u0392", "AB"), ("\u00e9", "e\u0301"), ("\u0451", "\u00eb")],
+)
+def test_t25_names_of_two_alphabets_that_look_the_same_are_told_apart(one: str, other: str) -> None:
+    shown = json_lines({one: 1, other: 2})
+    assert shown.isascii() and json.loads(shown) == {one: 1, other: 2}
+    assert look_alike(one, other) and has_twins([{"a": {one: 1, other: 2}}])
+    with pytest.raises(Invalid, match="look the same"):
+        ACTION.admit({one: 1, other: 2})
+    assert not has_twins({"id": 1, "сумма": 2, "name": 3, "имя": 4})

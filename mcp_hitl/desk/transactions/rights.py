@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import check_open, check_running, instant
 from mcp_hitl.domain.approvals.approval import Approval
-from mcp_hitl.domain.approvals.quorum import stage_of
+from mcp_hitl.domain.approvals.quorum import is_last_approval, stage_of
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
@@ -158,11 +159,12 @@ def check_beforehand(
     assurance: Assurance,
     clock: datetime,
     rulebook: Rulebook,
+    effects: Effects,
 ) -> None:
     """Refuse what `decide` would refuse for this verdict on the shown approval, apart from the comment and the answer.
 
     Raises:
-        NotFound, AlreadyResolved, Paused, Conflict, NotAllowed: as `decide` would.
+        NotFound, AlreadyResolved, Paused, Conflict, NotAllowed, Unavailable: as `decide` would.
     """
     approval = view.approvals.get(shown.id)
     if approval is None:
@@ -171,6 +173,8 @@ def check_beforehand(
     check_running(view, approval.kind)
     check_shown(approval, Shown.of(shown))
     check_may_decide(approval, approver, verdict, assurance, rulebook)
+    if verdict is Verdict.APPROVE and is_last_approval(approval):
+        effects.of(approval.kind)
 
 
 def _check_assurance(policy: Policy, assurance: Assurance) -> None:

@@ -44,6 +44,12 @@ def stage_of(approval: Approval) -> int:
     return quorum_of(approval, approval.decisions_in_force).stage
 
 
+def is_last_approval(approval: Approval) -> bool:
+    """Return True if one more approval in the present stage is all that is missing."""
+    quorum = quorum_of(approval, approval.decisions_in_force)
+    return quorum.stage == len(approval.policy.stages) and quorum.approved + 1 >= quorum.needed
+
+
 def resolve(approval: Approval, decisions: Sequence[Decision], now: datetime) -> Status | None:
     """Return the status that `decisions` on the current revision give a pending approval at `now`; None if still open.
 

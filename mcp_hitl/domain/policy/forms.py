@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from mcp_hitl.domain.policy.form_schema import NAMES, REQUIRED, VALUES, check_shape, refused
+from mcp_hitl.domain.values.alphabets import look
 from mcp_hitl.domain.values.canonical import JsonObject, canonical, read_back
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.schemas import check_against
@@ -169,9 +170,10 @@ def check_answer(form: JsonObject, answer: object) -> JsonObject:
 def for_client(form: JsonObject, protocol: str) -> JsonObject | None:
     """Return the form as a client on `protocol` can show it, or None if it cannot (several choices on 2025-06-18).
 
-    Titles and descriptions have deceptive characters escaped (THREATS T25); names and values stay as they are.
+    Titles and descriptions have deceptive characters escaped and right-to-left letters isolated (THREATS T25). Names
+    and values stay as they are; those that need it have a title for that.
     """
-    shown = {name: _readable(schema) for name, schema in form["properties"].items()}
+    shown = {name: _titled(name) | _readable(schema) for name, schema in form["properties"].items()}
     if protocol == OLDEST_PROTOCOL:
         if any(schema["type"] == "array" for schema in shown.values()):
             return None
@@ -201,7 +203,7 @@ def _check_enum_names(field: Field) -> None:
 
 def _check_choices(field: Field) -> None:
     """Refuse options that a person or this program could mix up, and fewer than have to be chosen."""
-    titles = {choice.title for choice in field.choices}
+    titles = {look(" ".join(choice.title.split())) for choice in field.choices}
     values = {choice.value for choice in field.choices}
     if len(values) < len(field.choices):
         raise refused(field.name, VALUES)
@@ -257,6 +259,11 @@ def _enforced(schema: JsonObject) -> JsonObject:
     return schema | {"uniqueItems": True} if schema["type"] == "array" else schema
 
 
+def _titled(name: str) -> JsonObject:
+    """Return a title for a name that does not read in its order, for a field that has no title."""
+    return {} if _told(name) == name else {"title": _told(name)}
+
+
 def _readable(schema: JsonObject) -> JsonObject:
     shown: JsonObject = {k: _told(v) if k in {"title", "description"} else v for k, v in schema.items()}
     for keyword in ("oneOf", "anyOf"):
@@ -264,10 +271,15 @@ def _readable(schema: JsonObject) -> JsonObject:
             shown[keyword] = [option | {"title": _told(option["title"])} for option in shown[keyword]]
     if pattern := shown.pop("pattern", None):  # no keyword of elicitation
         shown["description"] = f"{shown.get('description', '')} Must match the pattern {_told(pattern)}".strip()
+    plain: list[str] = shown.get("enum", [])
+    if "enumNames" not in shown and any(_told(value) != value for value in plain):
+        options = [{"const": value, "title": _told(value)} for value in shown.pop("enum")]
+        # Without a type, these are the items of a list, of which several can be chosen.
+        shown["oneOf" if "type" in shown else "anyOf"] = options
     if "enumNames" in shown:
         shown["enumNames"] = [_told(name) for name in shown["enumNames"]]
     if "items" in shown:
-        shown["items"] = {"type": "string"} | _readable(shown["items"])
+        shown["items"] = {"type": "string"} | _readable({k: v for k, v in shown["items"].items() if k != "type"})
         if "anyOf" in shown["items"]:
             del shown["items"]["type"]
     return shown

@@ -14,7 +14,7 @@ from mcp_hitl.domain.policy.assurances import IN_FORM
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid, NeedsPerson
-from mcp_hitl.domain.values.text import indented, visible
+from mcp_hitl.domain.values.text import in_order, indented, visible
 from mcp_hitl.present.approval_views import review
 from mcp_hitl.protocols.mcp.call import Call, Outcome
 from mcp_hitl.protocols.mcp.form_elicitation import Answered, ask
@@ -134,8 +134,12 @@ def _form(approval: Approval, comment: str | None) -> JsonObject:
 
 
 def comment_field(proposed: str | None) -> JsonObject:
-    """Return the field for the person's comment, with the one that the agent proposes as a default."""
-    if proposed and visible(proposed, keep="\n") == proposed:  # what would deceive the eye stands in the message alone
+    """Return the field for the person's comment, with the one that the agent proposes as a default.
+
+    What would deceive the eye stands in the message alone, and so does what a client could lay out in another order.
+    """
+    in_one_direction = (proposed or "") in (in_order(proposed or ""), in_order(proposed or "")[1:-1])
+    if proposed and visible(proposed, keep="\n") == proposed and in_one_direction:
         return _OUR_FIELDS[COMMENT] | {"default": proposed}
     return _OUR_FIELDS[COMMENT]
 

@@ -12,6 +12,7 @@ from mcp_hitl.domain.values.errors import AlreadyResolved, Invalid
 from mcp_hitl.domain.values.money import as_json
 from mcp_hitl.domain.values.text import indented, visible
 from mcp_hitl.flows import counter
+from mcp_hitl.present.warnings import warning
 from mcp_hitl.protocols.mcp.call import Call, Outcome
 from mcp_hitl.protocols.mcp.form_elicitation import Answered, ask
 from mcp_hitl.protocols.mcp.page_elicitation import send
@@ -35,7 +36,8 @@ async def ask_human(call: Call, arguments: Question) -> Outcome:
             return sent
         call = sent
     lead = "An AI agent asks you this, in its own words:"
-    shown = await _ask(call, question, f"{lead}\n\n{indented(visible(arguments.question, keep=chr(10)))}")
+    asks = [lead, indented(visible(arguments.question, keep="\n")), *warning(arguments.question, question.form)]
+    shown = await _ask(call, question, "\n\n".join(asks))
     return shown if isinstance(shown, InputRequiredResult) else call.reply(shown)
 
 
