@@ -35,10 +35,12 @@ from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.dialect import check_dialect
 from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable
 from mcp_hitl.domain.values.schemas import check_against
+from mcp_hitl.engine import codec
 from mcp_hitl.engine.codec import marks, plain
 from mcp_hitl.engine.flow import Flow, Step
 from mcp_hitl.engine.paths import path_of
 from mcp_hitl.engine.run_ends import Failed, NotApproved
+from mcp_hitl.engine.secrecy import check_hides
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.process.desk_views import views_of
 from mcp_hitl.process.workers import serve
@@ -257,6 +259,7 @@ class Approvals:
                 bound.apply_defaults()
                 try:
                     payload = plain(_checked(arguments, bound.arguments))
+                    check_hides(self._kinds[name], bound.arguments)
                     approval = await self.desk.approvals.submit(self.requester, name, payload)
                     if self._wait_seconds > 0:
                         seconds = self._wait_seconds
@@ -358,6 +361,7 @@ def _checked(arguments: TypeAdapter[Any], given: Mapping[str, Any]) -> Any:
         found = error.errors(include_input=False, include_url=False, include_context=False)
         wrong = "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found[:5])
         raise Invalid(f"The arguments do not fit. {wrong}.") from None
+    codec.check_kept(dict(given), dict(fitting))
     # pydantic's `\\d` matches the digits of every script; and the policy file's schema may say less than the function.
     check_against(_schema_of(arguments), to_jsonable_python(fitting), what="arguments")
     return fitting
