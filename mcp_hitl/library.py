@@ -104,6 +104,7 @@ class Approvals:
             effects=EFFECTS,
             rulebook=rulebook,
             retention=settings.retention,
+            vouched=True,
         )
         raised: Exception | None = None
         try:
