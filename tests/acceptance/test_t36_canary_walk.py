@@ -308,7 +308,7 @@ COMMANDS: dict[str, list[str] | None] = {
     "show": ["ID", "--json"],
     "audit list": ["ID", "--json"],
     "pending": [],
-    "audit export": ["-"],
+    "audit export": ["EXPORT"],
     "audit head": [],
     "audit verify": [],
     "doctor": ["--json"],
@@ -346,9 +346,14 @@ async def test_t36_no_command_tells_somebody_who_does_not_decide_a_secret(
     async with full_desk(tmp_path, monkeypatch) as (_, ids):
         pass
     (tmp_path / "guess.json").write_text('{"n": "guess", "pin": "guess"}')
-    told = Told()
+    told, exported = Told(), tmp_path / "export.jsonl"
     for end, id_ in [*ids.items()][::EVERY]:
-        names = {"ID": id_, "POLICY": str(tmp_path / "policy.toml"), "GUESS": str(tmp_path / "guess.json")}
+        names = {
+            "ID": id_,
+            "EXPORT": str(exported),
+            "POLICY": str(tmp_path / "policy.toml"),
+            "GUESS": str(tmp_path / "guess.json"),
+        }
         for command, arguments in COMMANDS.items():
             if arguments is None or ("ID" not in arguments and end != ENDS[0]):
                 continue
@@ -357,6 +362,7 @@ async def test_t36_no_command_tells_somebody_who_does_not_decide_a_secret(
             done = await anyio.to_thread.run_sync(partial(run, tmp_path / "hitl.db", *policy, *words))
             assert "Traceback" not in done.stderr
             told.append((f"{command} of {end}", done.stdout + done.stderr))
+    told.append(("the export", await anyio.Path(exported).read_text(encoding="utf-8")))
     assert leaks(told) == []
 
 
