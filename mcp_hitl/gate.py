@@ -18,9 +18,10 @@ from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.schemas import check_against
-from mcp_hitl.engine.codec import plain
+from mcp_hitl.engine.codec import check_kept, plain
 from mcp_hitl.engine.flow import Flow, Step
 from mcp_hitl.engine.run_ends import Failed, NotApproved
+from mcp_hitl.engine.secrecy import check_hides
 
 P = ParamSpec("P")
 
@@ -56,16 +57,22 @@ class Gated(Generic[P]):
         return _flow_of(self.name, self._function, self._arguments)
 
     def asking(
-        self, ask: Callable[[Callable[[], JsonObject]], Awaitable[JsonObject]]
+        self, ask: Callable[[Callable[[Kind], JsonObject]], Awaitable[JsonObject]]
     ) -> Callable[P, Awaitable[JsonObject]]:
-        """Return the function that asks instead. `ask` gets what returns the checked arguments of the call."""
+        """Return the function that asks instead. `ask` gets what returns the checked arguments, for a kind."""
         signature = inspect.signature(self._function, eval_str=True)
 
         @functools.wraps(self._function)
         async def asked(*args: P.args, **kwargs: P.kwargs) -> JsonObject:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            return await ask(lambda: plain(_checked(self._arguments, bound.arguments)))
+
+            def payload(kind: Kind) -> JsonObject:
+                made = plain(_checked(self._arguments, bound.arguments))
+                check_hides(kind, bound.arguments)
+                return made
+
+            return await ask(payload)
 
         # Frameworks that read signatures must see what a call really returns.
         told: Any = asked
@@ -114,6 +121,7 @@ def _checked(arguments: TypeAdapter[Any], given: Mapping[str, Any]) -> Any:
         found = error.errors(include_input=False, include_url=False, include_context=False)
         wrong = "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found[:5])
         raise Invalid(f"The arguments do not fit. {wrong}.") from None
+    check_kept(dict(given), dict(fitting))
     # pydantic's `\\d` matches the digits of every script; and the policy file's schema may say less than the function.
     check_against(_schema_of(arguments), to_jsonable_python(fitting), what="arguments")
     return fitting

@@ -96,6 +96,7 @@ class Approvals:
             effects=EFFECTS,
             rulebook=rulebook,
             retention=settings.retention,
+            vouched=True,
         )
         raised: Exception | None = None
         try:
@@ -243,10 +244,10 @@ class Approvals:
 
         return decorate
 
-    async def _ask(self, kind: str, arguments: Callable[[], JsonObject]) -> JsonObject:
+    async def _ask(self, kind: str, arguments: Callable[[Kind], JsonObject]) -> JsonObject:
         """Request the approval of a call, and return it without its secrets, since a model reads it."""
         try:
-            approval = await self.desk.approvals.submit(self.requester, kind, arguments())
+            approval = await self.desk.approvals.submit(self.requester, kind, arguments(self._kinds[kind]))
             if self._wait_seconds > 0:
                 seconds = self._wait_seconds
                 approval = await self.desk.approvals.wait(self.requester, approval.id, seconds=seconds)

@@ -34,6 +34,8 @@ def check_secrets(schema: JsonObject, place: str, mistakes: Mistakes) -> None:
     reached = {path for path, _ in walk(schema, along=HIDING)}
     hidden: list[Path] = []
     for path, part in walk(schema):
+        if not isinstance(part.get("writeOnly", False), bool):
+            mistakes.add(inside(place, *path, "writeOnly"), "must be true or false, otherwise it hides nothing")
         if part.get("writeOnly") is not True or any(path[: len(one)] == one for one in hidden):
             continue
         if path in reached:

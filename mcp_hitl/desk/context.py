@@ -26,8 +26,14 @@ from mcp_hitl.store.view import View
 class Context:
     """Where the parts of one desk work."""
 
-    def __init__(self, store: Store, rulebook: Rulebook, clock: Timekeeper, effects: Effects) -> None:
-        """Share `store`, `rulebook`, `clock` and `effects`, and one change feed."""
+    def __init__(
+        self, store: Store, rulebook: Rulebook, clock: Timekeeper, effects: Effects, *, vouched: bool = False
+    ) -> None:
+        """Share `store`, `rulebook`, `clock` and `effects`, and one change feed.
+
+        With `vouched`, nothing but a program's word says who acts, and the record says so.
+        """
+        self._vouched = vouched
         self.store = store
         self.rulebook = rulebook
         self.clock = clock
@@ -60,8 +66,9 @@ class Context:
         return self.see(who, await self.store.write(work), self.clock())
 
     def who(self, principal: Principal) -> Principal:
-        """Return the principal under their main id."""
-        return self.rulebook.people.identify(principal)
+        """Return the principal under their main id, as the record names them."""
+        who = self.rulebook.people.identify(principal)
+        return who.as_told if self._vouched else who
 
     def kind(self, name: str) -> Kind:
         """Return a kind by its name.

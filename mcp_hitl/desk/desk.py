@@ -47,14 +47,16 @@ class Desk:
         rulebook: Rulebook | None = None,
         retention: timedelta | None = None,
         clock: Clock | None = None,
+        vouched: bool = False,
     ) -> None:
         """Serve the approvals in `store` by `rulebook`. `effects` is what kinds do when they are approved.
 
         `retention` is how long contents are kept after an approval has ended; None keeps them forever. `clock`
-        is the computer's, unless something else is given.
+        is the computer's, unless something else is given. With `vouched`, the record says of everybody who acts here
+        that a program named them.
         """
         self.clock = told_by(clock)
-        self._at = at = Context(store, rulebook or Rulebook(), self.clock, effects)
+        self._at = at = Context(store, rulebook or Rulebook(), self.clock, effects, vouched=vouched)
         self.store = store
         self.retention = retention
         self.effects = effects

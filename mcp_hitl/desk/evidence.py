@@ -108,6 +108,7 @@ class Evidence:
                 f"This program does not know the tables in which these kinds keep contents: {', '.join(unknown)}. "
                 "Nothing was erased. Erase with mcp-hitl."
             )
+        who = who and self._at.who(who)
         erased, after = 0, ""
         until = self._at.clock() - older_than
         while page := await self._at.store.read(partial(_erasable, until=until, after=after)):

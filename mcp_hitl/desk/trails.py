@@ -9,7 +9,10 @@ from mcp_hitl.store.view import View
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """The audit entries of one approval, oldest first, and whether each has its own hash and is in its own place."""
+    """The audit entries of one approval, oldest first, and whether each has its own hash and is in its own place.
+
+    If the chain lacks its newest known head, its end was cut off, and nobody knows what stood there (THREATS T35).
+    """
 
     entries: list[Recorded]
     verified: bool
@@ -18,7 +21,7 @@ class Trail:
 def trail_of(view: View, approval_id: str) -> Trail:
     """Return the trail of an approval that exists."""
     entries = view.log.entries(approval_id)
-    return Trail(entries, bool(entries) and _in_place(view, entries))
+    return Trail(entries, bool(entries) and _in_place(view, entries) and view.log.lost() is None)
 
 
 def _in_place(view: View, entries: Sequence[Recorded]) -> bool:

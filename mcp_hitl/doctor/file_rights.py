@@ -50,7 +50,9 @@ else:
                 continue  # not there, or hidden from us; opening it tells
             if stat.S_ISDIR(found.st_mode) != (role is Role.FOLDER):
                 continue  # named by mistake; opening it tells
-            group = 0 if _own_group(found.st_gid) else stat.S_IRGRP | stat.S_IWGRP
+            # With an access list, the group's bits are the most that anybody in the list has.
+            own = _own_group(found.st_gid) and not _has_list(path)
+            group = 0 if own else stat.S_IRGRP | stat.S_IWGRP
             # In a sticky folder others cannot replace our files, but they can still put new ones beside them.
             direct = role is not Role.FOLDER or not found.st_mode & stat.S_ISVTX or _holds(path, named)
             yield Access(
@@ -62,6 +64,13 @@ else:
                 read=bool(found.st_mode & (stat.S_IROTH | group & stat.S_IRGRP)),
                 write=direct and bool(found.st_mode & (stat.S_IWOTH | group & stat.S_IWGRP)),
             )
+
+    def _has_list(path: Path) -> bool:
+        """Return True if an access list names further accounts or groups (Linux)."""
+        try:
+            return sys.platform == "linux" and "system.posix_acl_access" in os.listxattr(path)
+        except OSError:
+            return False  # a file system without such lists
 
     def _holds(folder: Path, named: list[tuple[Role, Path]]) -> bool:
         """Return True if one of our files is directly in the folder."""

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.flow import JournalEntry, StepState
 from mcp_hitl.domain.values.errors import HitlError
-from mcp_hitl.engine.codec import decoded, encoded, plain, returned, told
+from mcp_hitl.engine.codec import decoded, returned, stored, told
 from mcp_hitl.engine.contained import contained
 from mcp_hitl.engine.journal import Journal
 from mcp_hitl.engine.pauses import Pauses
@@ -85,11 +85,10 @@ class Step:
                 if at_most_once:
                     with self._journal.activity.uncut():
                         return await self._once(place, call, shape)
-                output = encoded(await self._retried(place, call, retries, backoff))
+                output, result = stored(shape, await self._retried(place, call, retries, backoff))
             except Failed as failed:
-                self._journal.write_later(place.failed(failed))
+                self._journal.write_later(place.failed(self._journal.secrecy.hide(str(failed))))
                 raise
-            result = decoded(shape, output)
             self._journal.write_later(place.done(output))
             return result
 
@@ -102,8 +101,7 @@ class Step:
                 return decoded(shape, place.entry.output)
 
             def act(tx: Transaction) -> tuple[str, T]:
-                output = encoded(action(tx, *arguments))
-                return output, decoded(shape, output)
+                return stored(shape, action(tx, *arguments))
 
             return await self._journal.write_with(place, act)
 
@@ -125,7 +123,7 @@ class Step:
         """
         async with self._journal.activity.step():
             place = await self._journal.next("wait", name)
-            return await self._waits.wait_for(place, plain(payload), expires_in=timeout, kind=kind, title=title)
+            return await self._waits.wait_for(place, payload, expires_in=timeout, kind=kind, title=title)
 
     async def report(self, step: str, message: str) -> None:
         """Report the flow's progress; the approval shows it."""
@@ -167,12 +165,12 @@ class Step:
     async def _acted(self, place: Place, call: Callable[[], Awaitable[T]], shape: TypeAdapter[T]) -> tuple[str, T]:
         """Run a claimed step. Return its result, as JSON and as the flow gets it."""
         try:
-            output = encoded(await call())
-            return output, decoded(shape, output)
+            return stored(shape, await call())
         except Failed:
             raise
         except Exception as error:
-            raise Unknown(f"step {place.name!r} raised {told(error)}, and may have acted") from error
+            words = told(error, self._journal.secrecy.hide)
+            raise Unknown(f"step {place.name!r} raised {words}, and may have acted") from error
         except anyio.get_cancelled_exc_class():
             # By a time limit around the step, or because we stop: then nobody sees this, and the claim says it.
             self._journal.activity.stop(Unknown(f"step {place.name!r} was cancelled, and may have acted"))

@@ -19,6 +19,7 @@ from mcp_hitl.domain.values.errors import Invalid, Paused
 from mcp_hitl.engine.activity import Activity
 from mcp_hitl.engine.branches import ACROSS, Branches, related
 from mcp_hitl.engine.run_ends import FlowChanged, Held, Interrupted, LeaseLost, Place, Suspended
+from mcp_hitl.engine.secrecy import Secrecy
 from mcp_hitl.engine.started import action
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
@@ -48,6 +49,7 @@ class Journal:
         """Run under `lease` with the existing `entries`; `approval` is the one that started the flow."""
         self.lease = lease
         self.approval = approval
+        self.secrecy = Secrecy(rulebook, approval)
         self._store = store
         self._entries = {(entry.branch, entry.position): entry for entry in entries}
         self._branches = Branches(self._entries)
@@ -153,6 +155,7 @@ class Journal:
     def report_later(self, place: Place, message: str) -> None:
         """Record progress, together with the next entry."""
         check_text(message, "message")
+        message = self.secrecy.hide(message)
         progress = Progress(step=place.name[:100], message=message[:MOST_PROGRESS], at=self._clock())
 
         def work(tx: Transaction, now: datetime) -> None:

@@ -19,7 +19,6 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.canonical import canonical
 from mcp_hitl.domain.values.errors import HitlError, NotAllowed, Unavailable
 from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id
-from mcp_hitl.domain.values.secrets import secrets_in, without
 from mcp_hitl.domain.values.text import one_line
 from mcp_hitl.engine.codec import taken, told
 from mcp_hitl.engine.contained import contained
@@ -130,23 +129,14 @@ class Run:
             error = _alone(raised)
             if not isinstance(error, HitlError | NotApproved):
                 # A traceback repeats what the error says: the values that pydantic refused, or a secret of the payload.
-                trace = None if isinstance(error, ValidationError) or self._secrets() else error
-                told_of_it = without(self._secrets(), told(error))
+                trace = None if isinstance(error, ValidationError) or self._journal.secrecy else error
+                told_of_it = told(error, self._journal.secrecy.hide)
                 logger.warning("the flow of %s failed: %s", self._claimed.approval.id, told_of_it, exc_info=trace)
             return Outcome(OutcomeState.FAILED, None, self._in_words(error))
 
     def _in_words(self, error: Exception) -> str:
         """Return an error as the approval shows it, to everybody: no secret of the payload may stand in it."""
-        return without(self._secrets(), in_words(error))
-
-    def _secrets(self) -> set[str]:
-        """Return what is secret in any revision of the payload (THREATS T36)."""
-        approval = self._claimed.approval
-        kind = self._rulebook.kinds.get(approval.kind)
-        if kind is None or not kind.has_secrets:
-            return set()
-        held = [approval.payload, *(part for edit in approval.edits for part in (edit.before, edit.after))]
-        return {secret for payload in held for secret in secrets_in(kind.schema, payload)}
+        return in_words(error, self._journal.secrecy.hide)
 
     async def _run(self) -> dict[str, Any] | None:
         async with tasks_end_with_it():
@@ -205,7 +195,8 @@ class Run:
                 raise
             # What it came to cannot be recorded; that it ran can, and a person finds out the rest.
             self._journal.drop_held_back()
-            text = f"it ended as {outcome.state.value}, but that could not be recorded: {told(error)}"
+            words = told(error, self._journal.secrecy.hide)
+            text = f"it ended as {outcome.state.value}, but that could not be recorded: {words}"
             await self._finish(Outcome(OutcomeState.UNKNOWN, None, text))
 
     def _take_back(self, tx: Transaction, approval_id: str, now: datetime) -> None:
@@ -233,7 +224,7 @@ def _as_object(result: object) -> dict[str, Any] | None:
     return {"value": plain}
 
 
-def in_words(error: BaseException) -> str:
-    """Return an error as the approval shows it."""
+def in_words(error: BaseException, hide: Callable[[str], str] = str) -> str:
+    """Return an error as the approval shows it; `hide` takes secrets out of it."""
     ours = isinstance(error, HitlError | NotApproved | Unknown)
-    return one_line(str(error) if ours else told(error), MOST_ERROR)
+    return one_line(hide(str(error)) if ours else told(error, hide), MOST_ERROR)

@@ -69,9 +69,9 @@ class Place:
         """Return the journal entry for a step that acted, with this result."""
         return self._made(StepState.DONE, output)
 
-    def failed(self, why: Failed) -> JournalEntry:
-        """Return the journal entry for a step that certainly did not act."""
-        return self._made(StepState.FAILED, one_line(str(why), MOST_WHY))
+    def failed(self, why: str) -> JournalEntry:
+        """Return the journal entry for a step that certainly did not act, for this reason."""
+        return self._made(StepState.FAILED, one_line(why, MOST_WHY))
 
     def _made(self, state: StepState, output: str | None) -> JournalEntry:
         return JournalEntry(self.position, self.step, self.name, state, output, self.branch)

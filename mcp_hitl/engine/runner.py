@@ -5,7 +5,9 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from typing import cast
 
+from mcp_hitl.config.title_templates import check_kept
 from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import instant, is_stopped
 from mcp_hitl.desk.transactions.redeem import check_valid
@@ -16,6 +18,7 @@ from mcp_hitl.domain.evidence.events import RESOLVING
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed, Unreadable
 from mcp_hitl.engine.claims import Claims, Taking
+from mcp_hitl.engine.codec import marks
 from mcp_hitl.engine.flow import Flow
 from mcp_hitl.engine.run import AnyFlow, Claimed, Make, Run, in_words
 from mcp_hitl.engine.waits import start
@@ -129,7 +132,7 @@ def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[s
     """Return the flow of each kind that has one: the one in `given`, or else the one imported from the kind's path.
 
     Raises:
-        Invalid: it cannot be imported, or is not a flow.
+        Invalid: it cannot be imported, is not a flow, or the kind would show what it takes as a secret.
     """
     flows = dict(given)
     for kind in rulebook.kinds.values():
@@ -142,7 +145,9 @@ def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[s
                 raise Invalid(f"{where} cannot be imported: {in_words(error)}") from None
             if not (isinstance(found, type) and issubclass(found, Flow)):
                 raise Invalid(f"{where} is not a Flow: it must be a class that derives from mcp_hitl.Flow.")
-            flows[kind.name] = found
+            flow = cast("type[AnyFlow]", found)
+            check_kept(kind, marks(flow.run))
+            flows[kind.name] = flow
     return flows
 
 

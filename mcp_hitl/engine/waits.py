@@ -19,9 +19,11 @@ from mcp_hitl.domain.values.durations import duration
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed
 from mcp_hitl.domain.values.instants import in_words
 from mcp_hitl.domain.values.payload import Payload, payload_of
+from mcp_hitl.engine.codec import plain
 from mcp_hitl.engine.journal import Journal
 from mcp_hitl.engine.pauses import Pauses
 from mcp_hitl.engine.run_ends import Place, Suspended
+from mcp_hitl.engine.secrecy import check_hides
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -97,10 +99,20 @@ class Waits:
         first = place.entry.output == self._journal.approval.id if place.entry is not None else not self._adopted
         self._adopted = self._adopted or first
         span = duration(expires_in) if isinstance(expires_in, str) else expires_in
-        wait = _Wait(place, payload, span, kind, title, first, self._journal.went_on(place))
+        wait = _Wait(place, plain(payload), span, kind, title, first, self._journal.went_on(place))
         self._check(wait)
+        asked = self._rulebook.kinds.get(kind or self._journal.approval.kind)
+        if asked is not None and place.entry is None:
+            check_hides(asked, payload)
         if wait.first and self._journal.approval.status is not Status.PENDING:
             return self._resolved(wait)
+        approval = await self._waited(wait)
+        self._journal.secrecy.add(approval)
+        return approval
+
+    async def _waited(self, wait: _Wait) -> Approval:
+        """Return the approval of this place when it is resolved."""
+        place = wait.place
         approval, released = await self._found(wait), False
         if approval is None:
             released = self._journal.alone

@@ -3,7 +3,9 @@
 import json
 import os
 import sqlite3
+import struct
 import subprocess
+import sys
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -326,3 +328,25 @@ def test_a_group_that_is_our_account_alone_is_not_others(
         if one.path == os.path.realpath(database)
     ]
     assert (access.ours, access.trusted, access.read, access.write) == (True, True, not alone, not alone)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="access lists are read on Linux alone")
+def test_t17_an_account_that_only_an_access_list_names_is_found_and_the_command_mends_it(database: Path) -> None:
+    """The mode looks as if a group of our own could write."""
+    policy = database.with_name("policy.toml")
+    policy.write_text('profile = "solo"\n')
+    policy.chmod(0o600)
+    entries = [(1, 6, -1), (2, 6, 65534), (4, 0, -1), (16, 6, -1), (32, 0, -1)]  # we and nobody may read and write
+    listed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    try:
+        os.setxattr(policy, "system.posix_acl_access", listed)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+
+    def found() -> list[str]:
+        told = json.loads(run(database, "--config", str(policy), "doctor", "--json").stdout)
+        return [one["code"] for one in told["findings"] if one["code"] == "policy-writable"]
+
+    assert found() == ["policy-writable"]
+    policy.chmod(policy.stat().st_mode & ~0o022)
+    assert found() == []

@@ -147,3 +147,11 @@ async def test_t43_somebody_who_hides_the_hold_in_the_file_is_found(tmp_path: Pa
         db.execute("UPDATE facts SET value = '' WHERE name = 'restored'")
     assert (await desk.evidence.verify()).wrong == "the stored state of a restored copy is not the one in the log"
     await desk.store.close()
+
+
+async def test_t35_no_trail_counts_as_verified_while_the_end_of_the_log_is_missing(tmp_path: Path) -> None:
+    ready = await used_and_put_back(tmp_path / "hitl.db")
+    desk = at(tmp_path / "hitl.db")
+    assert not (await desk.approvals.trail(AGENT, ready.id)).verified
+    await desk.copies.confirm(ANA)
+    assert (await desk.approvals.trail(AGENT, ready.id)).verified

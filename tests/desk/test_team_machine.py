@@ -220,6 +220,8 @@ class TeamMachine(RuleBasedStateMachine):
                 expected = "conflict"
             elif verdict == "approve" and (name in one.editors or any(by == name for _, by, _ in one.said)):
                 expected = "not_allowed"
+            elif verdict == "approve" and "bo" in one.people(1, "approve") and not self._bo_is_in:
+                expected = "not_allowed"
         words = said(person(account), self._shown(id_), Verdict(verdict))
         got, _ = self._run(say(self.desk, replace(words, revision=one.revision + 1) if stale == 0 else words))
         assert got == (expected or "done")

@@ -6,14 +6,20 @@ from datetime import datetime
 from mcp_hitl.desk.transactions.asker import has_asked
 from mcp_hitl.desk.transactions.decide import checked_comment
 from mcp_hitl.desk.transactions.log_entries import begin, check_running, locked, record
-from mcp_hitl.desk.transactions.rights import check_defined, check_is_an_approver, check_not_rejected, check_ruled
+from mcp_hitl.desk.transactions.rights import (
+    check_approved,
+    check_defined,
+    check_is_an_approver,
+    check_not_rejected,
+    check_ruled,
+)
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import ENDED_AS, FlowState
 from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.evidence.events import Started, result_of
 from mcp_hitl.domain.policy.kinds import Kind
-from mcp_hitl.domain.policy.policy import Assurance, Verdict
-from mcp_hitl.domain.policy.principal import Established, Principal
+from mcp_hitl.domain.policy.policy import Assurance
+from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.clock import latest
 from mcp_hitl.domain.values.errors import Conflict, NotAllowed
@@ -147,19 +153,9 @@ def check_valid(view: View, approval: Approval, clock: datetime, rulebook: Ruleb
                 f"{approval.id} was valid for {in_words(valid_for)}, until {rfc3339(until)}. Ask for a new approval."
             )
     check_not_rejected(approval, rulebook)
-    rights = rulebook.rights(approval.kind, approval.payload)
-    for decision in approval.decisions_in_force:
-        if decision.stage == POLICY_STAGE:
-            check_ruled(approval, rulebook)
-        elif decision.verdict is Verdict.APPROVE:
-            approver = Principal(decision.approver, Established(decision.established))
-            everybody = approval.policy.stages[decision.stage - 1].everybody
-            if not approval.policy.admits(everybody, approver, rights):
-                person = rulebook.people.person(decision.approver)
-                since = "whose right was withdrawn" if person == decision.approver else f"who counts as {person}"
-                raise NotAllowed(
-                    f"{approval.id} was approved by {decision.approver}, {since} since. Ask for a new approval."
-                )
+    if any(decision.stage == POLICY_STAGE for decision in approval.decisions_in_force):
+        check_ruled(approval, rulebook)
+    check_approved(approval, rulebook, "Ask for a new approval.")
 
 
 def _is_abandoned(tx: Transaction, approval: Approval, now: datetime, is_held: Callable[[str], bool]) -> bool:

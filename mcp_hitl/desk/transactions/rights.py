@@ -6,11 +6,11 @@ from datetime import datetime
 from mcp_hitl.desk.transactions.kind_effects import Effects
 from mcp_hitl.desk.transactions.log_entries import check_open, check_running, instant
 from mcp_hitl.domain.approvals.approval import Approval
-from mcp_hitl.domain.approvals.quorum import is_last_approval, stage_of
+from mcp_hitl.domain.approvals.quorum import POLICY_STAGE, is_last_approval, stage_of
 from mcp_hitl.domain.approvals.shown import Shown
 from mcp_hitl.domain.policy.people import People
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
-from mcp_hitl.domain.policy.principal import LOCAL, Principal
+from mcp_hitl.domain.policy.principal import LOCAL, Established, Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.errors import Conflict, NotAllowed, NotFound
@@ -97,6 +97,7 @@ def check_may_decide(
     _check_counts(approval, approver, verdict, stage, rulebook.people)
     if verdict is Verdict.APPROVE:
         check_not_rejected(approval, rulebook)
+        check_approved(approval, rulebook, "Edit it, so that it is decided anew, or reject it.")
     return stage
 
 
@@ -126,6 +127,24 @@ def check_ruled(approval: Approval, rulebook: Rulebook) -> None:
             f"{approval.id} was approved by the policy's rule {visible(approval.rule or '?')}, which does not approve "
             "it any more. Ask for a new approval."
         )
+
+
+def check_approved(approval: Approval, rulebook: Rulebook, instead: str) -> None:
+    """Refuse what somebody approved who has lost the right since (THREATS T21); `instead` says what can be done.
+
+    Raises:
+        NotAllowed: the message names the person.
+    """
+    rights = rulebook.rights(approval.kind, approval.payload)
+    for decision in approval.decisions_in_force:
+        if decision.stage == POLICY_STAGE or decision.verdict is Verdict.REJECT:
+            continue
+        approver = Principal(decision.approver, Established(decision.established))
+        everybody = approval.policy.stages[decision.stage - 1].everybody
+        if not approval.policy.admits(everybody, approver, rights):
+            person = rulebook.people.person(decision.approver)
+            since = "whose right was withdrawn" if person == decision.approver else f"who counts as {person}"
+            raise NotAllowed(f"{approval.id} was approved by {decision.approver}, {since} since. {instead}")
 
 
 def check_is_an_approver(

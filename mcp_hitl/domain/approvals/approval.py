@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from mcp_hitl.domain.policy.policy import Assurance, Policy, Verdict
-from mcp_hitl.domain.policy.principal import Established
+from mcp_hitl.domain.policy.principal import VOUCHED
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.ids import starter_of
 
@@ -72,7 +72,7 @@ class Decision:
     @property
     def assured(self) -> str:
         """The assurance in words, and who vouches for it if nobody but a program does."""
-        vouched = ", as a program says" if self.established == Established.PROGRAM else ""
+        vouched = ", as a program says" if self.established in VOUCHED else ""
         return f"{self.assurance.value}{vouched}"
 
     @property

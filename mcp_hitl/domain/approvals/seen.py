@@ -28,14 +28,15 @@ class Audience(StrEnum):
 def as_seen_by(audience: Audience, approval: Approval, kind: Kind | None) -> Seen:
     """Return what `audience` sees: fields that the kind's schema marks `writeOnly` are for approvers (THREATS T36).
 
-    A holder sees them in the answer to the very call that hands the payload over, and in no later one.
+    A holder sees them in the answer to the very call that hands the payload over, and in no later one. Earlier
+    revisions they do not hold: an editor may have typed something into one that nobody approved.
 
     If the kind is not known here, any field may be one, so all of the payload is hidden.
     """
-    if audience in {Audience.APPROVER, Audience.HOLDER} or not hides(kind):
+    if audience is Audience.APPROVER or not hides(kind):
         return Seen(approval)
     schema = None if kind is None else kind.schema
-    payload = _hidden(schema, approval.payload)
+    payload = approval.payload if audience is Audience.HOLDER else _hidden(schema, approval.payload)
     edits = tuple(_without_secrets(schema, edit) for edit in approval.edits)
     return Seen(replace(approval, payload=None if payload == REDACTED else payload, edits=edits))
 

@@ -1,6 +1,6 @@
 """Who is acting, and how we know. This never comes from a tool argument."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 LOCAL = "local"
@@ -18,10 +18,23 @@ class Established(StrEnum):
     """Somebody opened a link that was made at this machine and that works once."""
     PROGRAM = "program"
     """A program that uses this package names the principal."""
+    PROGRAM_OS_USER = "program-os-user"
+    """A program that uses this package says that this is the user who runs a process."""
+    PROGRAM_LOOPBACK = "program-loopback"
+    """A program that uses this package says that somebody on this machine asked it."""
+    PROGRAM_SIGN_IN_LINK = "program-sign-in-link"
+    """A program that uses this package says that somebody opened a sign-in link."""
 
 
-AT_THIS_MACHINE = frozenset({Established.OS_USER, Established.LOOPBACK, Established.SIGN_IN_LINK})
+_SAID = {
+    Established.OS_USER: Established.PROGRAM_OS_USER,
+    Established.LOOPBACK: Established.PROGRAM_LOOPBACK,
+    Established.SIGN_IN_LINK: Established.PROGRAM_SIGN_IN_LINK,
+}
+AT_THIS_MACHINE = frozenset({*_SAID, *_SAID.values()})
 """Whoever was identified so is at this machine, and may be the same person as anybody else here."""
+VOUCHED = frozenset({Established.PROGRAM, *_SAID.values()})
+"""Nothing but a program's word says who it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +43,11 @@ class Principal:
 
     id: str
     established: Established
+
+    @property
+    def as_told(self) -> "Principal":
+        """This principal as the record names them if nothing but a program's word says who they are (THREATS T17)."""
+        return replace(self, established=_SAID.get(self.established, self.established))
 
     @property
     def is_local(self) -> bool:

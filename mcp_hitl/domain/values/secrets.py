@@ -1,13 +1,17 @@
 """Fields that a kind's schema marks `writeOnly`: shown to the approvers, and nowhere else (THREATS T36)."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from mcp_hitl.domain.values.subschemas import walk
+from mcp_hitl.domain.values.text import visible
 
 REDACTED = "[redacted]"
 HIDING = frozenset({"properties", "items"})
 """The keywords along which a mark takes effect."""
+_LONG_LINE = 8
+"""A line of a secret of several lines, such as a key, is a secret too if it has that many characters."""
 
 
 def has_secrets(schema: Mapping[str, Any]) -> bool:
@@ -44,10 +48,27 @@ def secrets_in(schema: Mapping[str, Any], payload: Any) -> set[str]:
 
 
 def without(secrets: Iterable[str], text: str) -> str:
-    """Return a text in which none of the secrets stands any more."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, REDACTED)
+    """Return a text in which none of the secrets stands any more. Cut it afterwards: half a secret is not found."""
+    for form in sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True):
+        text = text.replace(form, REDACTED)
     return text
+
+
+def _forms(secret: str) -> set[str]:
+    """Return how a secret may stand in a text: as it is, line by line, and as Python, JSON and we quote it."""
+    lines = [line for line in secret.splitlines() if len(line) >= _LONG_LINE]
+    return {
+        form
+        for part in (secret, *lines)
+        for form in (
+            part,
+            visible(part),
+            repr(part)[1:-1],
+            repr(part.encode(errors="replace"))[2:-1],
+            json.dumps(part)[1:-1],
+            json.dumps(part, ensure_ascii=False)[1:-1],
+        )
+    }
 
 
 def _leaves(value: Any) -> Iterator[str]:

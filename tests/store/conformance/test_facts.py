@@ -28,3 +28,10 @@ async def test_where_the_inbox_is_is_kept(store: Store, where: Origin | None) ->
     assert await store.read(lambda view: view.facts.inbox()) is None
     await store.write(lambda tx: tx.facts.set_inbox(where))
     assert await store.read(lambda view: view.facts.inbox()) == where
+
+
+async def test_the_digest_of_the_policy_file_is_kept_and_the_last_one_counts(store: Store, other: Store) -> None:
+    assert await store.read(lambda view: view.facts.policy()) is None
+    for digest in ("sha256:1", "sha256:2"):
+        await store.write(lambda tx, digest=digest: tx.facts.set_policy(digest))
+        assert await other.read(lambda view: view.facts.policy()) == digest

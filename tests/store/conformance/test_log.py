@@ -1,12 +1,13 @@
 """The log: what every store promises of it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from samples import START
 from store_samples import an_entry, append, insert, numbered
 
-from mcp_hitl.domain.evidence.chain import genesis
+from mcp_hitl.domain.evidence.chain import NOWHERE, Entry, genesis
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.store.store import Store
@@ -119,3 +120,18 @@ async def test_the_feed_tells_what_is_new_in_order_and_without_gaps(store: Store
         [(3, one.id, Event.APPROVED)],
         [],
     ]
+
+
+async def test_the_latest_entry_of_an_event_is_the_newest_that_concerns_no_approval(store: Store) -> None:
+    changed = Event.POLICY_CHANGED.value
+    assert await store.read(lambda view: view.log.latest(changed)) is None
+
+    def apart(event: Event, **data: str) -> Entry:
+        return replace(an_entry(numbered(1), event, revision=0, data=data), approval=NOWHERE)
+
+    first, second = (apart(Event.POLICY_CHANGED, policy=digest) for digest in ("sha256:1", "sha256:2"))
+    of_one = an_entry(numbered(1), Event.POLICY_CHANGED, data={"policy": "sha256:3"})
+    await append(store, first, second, apart(Event.PAUSED), of_one)
+    latest = await store.read(lambda view: view.log.latest(changed))
+    assert latest is not None and (latest.seq, latest.entry, latest.intact) == (2, second, True)
+    assert await store.read(lambda view: view.log.latest(Event.RESUMED.value)) is None
