@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
@@ -35,18 +36,33 @@ MOST_PER_CONNECTION = 1_000
 _PAUSE_AFTER_FAILURE = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Subscriptions:
     """The subscriptions of one connection. Each belongs to the principal who made it, and nobody else ends it."""
 
     session: ServerSession
     uris: dict[Principal, set[str]] = field(default_factory=dict[Principal, set[str]])
+    untold: dict[str, None] = field(default_factory=dict[str, None])
+    """What changed and the client was not told yet, in order. A client that does not read is told of each once."""
+    telling: bool = False
+    """Whether `tell` runs."""
 
     def count(self) -> int:
         return sum(map(len, self.uris.values()))
 
     def wants(self, uri: str) -> bool:
         return any(uri in uris for uris in self.uris.values())
+
+    async def tell(self) -> None:
+        """Send what was not told yet, and what comes to it meanwhile."""
+        while self.untold:
+            uri = next(iter(self.untold))
+            del self.untold[uri]
+            try:
+                await self.session.send_resource_updated(uri)
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                logger.debug("a connection closed before a notification was sent")
+        self.telling = False
 
 
 class Notices:
@@ -113,6 +129,10 @@ class Notices:
 
     async def run(self) -> None:
         """Send notifications until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            await self._run(tasks)
+
+    async def _run(self, tasks: TaskGroup) -> None:
         while True:
             await self._next_stir()
             try:
@@ -120,7 +140,7 @@ class Notices:
                     async with self._desk.feed.listen(ANY, self._note):
                         while self._anybody():
                             self._following.set()
-                            await self._send()
+                            await self._send(tasks)
                             await self._next_stir()
             except Unavailable as error:
                 logger.warning("the change feed cannot be read: %s", error)
@@ -150,14 +170,13 @@ class Notices:
         await self._stirred.wait()
         self._stirred = anyio.Event()
 
-    async def _send(self) -> None:
+    async def _send(self, tasks: TaskGroup) -> None:
         changed, self._changed = self._changed, {}
         uris = dict.fromkeys(uri for approval_id in changed for uri in uris_of(approval_id))
         for uri in uris:
             await self._bus.publish(ResourceUpdated(uri))
         for subscriptions in list(self._connections.values()):
-            for uri in [uri for uri in uris if subscriptions.wants(uri)]:
-                try:
-                    await subscriptions.session.send_resource_updated(uri)
-                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    logger.debug("a connection closed before a notification was sent")
+            subscriptions.untold |= {uri: None for uri in uris if subscriptions.wants(uri)}
+            if subscriptions.untold and not subscriptions.telling:
+                subscriptions.telling = True
+                tasks.start_soon(subscriptions.tell)  # by itself: a client that does not read keeps no other waiting
