@@ -62,6 +62,8 @@ async def http(settings: Settings, host: str, port: int) -> int:
         )
     started, ended = False, REFUSED
     async with workspace(settings) as place:
+        if port:
+            await place.desk.inbox.spend_port(port)
         server = _server(place, always(LOOPBACK))
         async with serve(place.desk), ending_without(place.store), anyio.create_task_group() as tasks:
 

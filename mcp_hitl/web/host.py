@@ -135,7 +135,7 @@ async def _sockets(desk: Desk, kept: _KeptPort) -> list[socket.socket]:
     sockets = kept.take(await desk.inbox.last_inbox())
     if not sockets:
         await desk.inbox.begin_anew()
-        sockets = shared(LOCALHOST)
+        sockets = shared(LOCALHOST, but=await desk.inbox.spent_ports())
     return sockets
 
 

@@ -260,6 +260,8 @@ ALTER TABLE journal_now RENAME TO journal;
 
 _RESTORED = "INSERT INTO facts VALUES ('restored', '');"
 
+_SPENT_PORTS = "INSERT INTO facts VALUES ('spent-ports', '');"
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -278,6 +280,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_POLICY_FACT),
     _step(_BRANCHES),
     _step(_RESTORED),
+    _step(_SPENT_PORTS),
 )
 """Step n migrates a file from version n to n + 1."""
 

@@ -28,3 +28,10 @@ async def test_where_the_inbox_is_is_kept(store: Store, where: Origin | None) ->
     assert await store.read(lambda view: view.facts.inbox()) is None
     await store.write(lambda tx: tx.facts.set_inbox(where))
     assert await store.read(lambda view: view.facts.inbox()) == where
+
+
+async def test_the_ports_that_were_used_are_kept_in_order(store: Store, other: Store) -> None:
+    assert await store.read(lambda view: view.facts.spent_ports()) == ()
+    for ports in ((3, 1, 2), (2,), ()):
+        await store.write(lambda tx, ports=ports: tx.facts.set_spent_ports(ports))
+        assert await other.read(lambda view: view.facts.spent_ports()) == ports
