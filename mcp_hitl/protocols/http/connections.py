@@ -49,6 +49,10 @@ class Connection(H11Protocol):
         super().handle_events()
         self._watch()
 
+    def _should_upgrade(self) -> bool:
+        """We speak nothing but HTTP, whatever is installed; who asks for more is answered as if it had not."""
+        return False
+
     def pause_writing(self) -> None:
         """Wait until the client has taken what it was sent, but not for long."""
         super().pause_writing()

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.protocols.http.connections import Connection
+from mcp_hitl.protocols.http.headers import SafeHeaders
 from mcp_hitl.protocols.http.loopback import OnLoopback
 from mcp_hitl.protocols.http.sockets import close, listening
 
@@ -42,8 +43,10 @@ class Listener:
         self.address = Origin("http", host, port)
         """Where it listens; the port is known once `run` has taken one."""
         config = uvicorn.Config(
-            OnLoopback(app, lambda: self.address),
+            SafeHeaders(OnLoopback(app, lambda: self.address)),
             http=Connection,
+            ws="none",
+            proxy_headers=False,
             log_level="warning",
             access_log=False,
             server_header=False,
