@@ -103,7 +103,11 @@ async def test_t30_the_inbox_never_begins_anew_where_it_was_although_no_other_po
     free = [first.port, second.port]
     listening = sockets.listening
 
+    tries = 0
+
     def last_free(host: str, port: int) -> list[socket.socket]:
+        nonlocal tries
+        tries += 1
         for one in free:
             with suppress(OSError):
                 return listening(host, one)
@@ -125,10 +129,12 @@ async def test_t30_the_inbox_never_begins_anew_where_it_was_although_no_other_po
             tasks.start_soon(partial(host_inbox, desk, inbox, ready=note))
             await eventually(lambda: "no port" in caplog.text or ready.is_set())
             assert found == []
+            await eventually(lambda: tries > 5)
             with socket.create_server(("127.0.0.1", 0)) as other:
                 free.append(other.getsockname()[1])
             with anyio.fail_after(GUARD_SECONDS):
                 await ready.wait()
+            assert [one.levelname for one in caplog.records if "no port of this machine" in one.message] == ["ERROR"]
             assert found[0].port == free[-1], "it has gone on trying, and has left none of the others taken"
             tasks.cancel_scope.cancel()
     finally:
