@@ -1,6 +1,7 @@
 """Starts the servers. Only this module of the command line loads the MCP SDK."""
 
 import asyncio
+import errno
 import logging
 import os
 import sys
@@ -62,6 +63,8 @@ async def http(settings: Settings, host: str, port: int) -> int:
         )
     started, ended = False, REFUSED
     async with workspace(settings) as place:
+        if port:
+            await place.desk.inbox.spend_port(port)
         server = _server(place, always(LOOPBACK))
         async with serve(place.desk), ending_without(place.store), anyio.create_task_group() as tasks:
 
@@ -90,7 +93,23 @@ async def serve_http(
         asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, listener.stop)
 
     with on_signals(stop):
-        return await listener.run()
+        served = await listener.run()
+    if listener.refusal:
+        click.echo(f"mcp-hitl: {_why_not(listener.refusal, host, port)}", err=True)
+    return served
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    """Say why nobody can listen there, and what to do."""
+    if error.errno == errno.EADDRINUSE and port == 0:
+        return "No port of this machine is free, so nothing is served. End programs that hold ports, and try again."
+    if error.errno == errno.EADDRINUSE:
+        why = f"Port {port} is taken by another program"
+    elif error.errno == errno.EACCES:
+        why = f"Your account may not use port {port}"
+    else:
+        why = f"Port {port} of {host} cannot be used ({error.strerror})"
+    return f"{why}, so nothing is served. Choose another port with --port; 0 takes a free one."
 
 
 def how_to_sign_in(settings: Settings) -> str:

@@ -22,6 +22,8 @@ from mcp_hitl.store.transaction import Transaction
 INBOX = "inbox"
 """The name of the lock that the process serving the inbox holds."""
 _BYTES = 32
+_MOST_SPENT = 10_000
+"""Ports that are remembered, of the 28,000 or more from which a system chooses: each start after a gap spends one."""
 _ENTERING = frozenset({Event.SIGNED_IN, Event.SIGNED_OUT})
 
 
@@ -140,8 +142,25 @@ class InboxAccess:
 
     async def announce_inbox(self, address: Origin) -> None:
         """Record the inbox's address for all processes; only the process that has taken the inbox may do this."""
-        await self._at.store.write(lambda tx: tx.facts.set_inbox(address))
+
+        def work(tx: Transaction) -> None:
+            tx.facts.set_inbox(address)
+            _spend(tx, address.port)
+
+        await self._at.store.write(work)
         self.address = address
+
+    async def spend_port(self, port: int) -> None:
+        """Record that we are served at a port where the inbox is not, and shall never be (THREATS T30)."""
+        await self._at.store.write(lambda tx: _spend(tx, port))
+
+    async def spent_ports(self) -> frozenset[int]:
+        """Return the ports at which the inbox may not begin anew.
+
+        Whoever has had one in a gap may have left something there, such as a service worker, and can take every other
+        port of the machine so that only that one is free.
+        """
+        return frozenset(await self._at.store.read(lambda view: view.facts.spent_ports()))
 
     async def begin_anew(self) -> None:
         """End every session and void every link, and never use the recorded address again (THREATS T30).
@@ -174,6 +193,11 @@ class InboxAccess:
 
     def _shut_out(self, tx: Transaction, who: Principal | None) -> int:
         return shut_out(tx, who, begin(tx, self._at.clock()))
+
+
+def _spend(tx: Transaction, port: int) -> None:
+    others = [one for one in tx.facts.spent_ports() if one != port]
+    tx.facts.set_spent_ports([*others, port][-_MOST_SPENT:])
 
 
 def digest(secret: str) -> str:

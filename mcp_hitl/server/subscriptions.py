@@ -42,15 +42,27 @@ class _Subscriptions:
 
     session: ServerSession
     uris: dict[Principal, set[str]] = field(default_factory=dict[Principal, set[str]])
-    changed: dict[str, None] = field(default_factory=dict[str, None])
-    """What it was not told yet, each once: no more than it has subscribed to, however slowly it reads."""
+    untold: dict[str, None] = field(default_factory=dict[str, None])
+    """What changed and the client was not told yet, in order. A client that does not read is told of each once."""
     telling: bool = False
+    """Whether `tell` runs."""
 
     def count(self) -> int:
         return sum(map(len, self.uris.values()))
 
     def wants(self, uri: str) -> bool:
         return any(uri in uris for uris in self.uris.values())
+
+    async def tell(self) -> None:
+        """Send what was not told yet, and what comes to it meanwhile."""
+        while self.untold:
+            uri = next(iter(self.untold))
+            del self.untold[uri]
+            try:
+                await self.session.send_resource_updated(uri)
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                logger.debug("a connection closed before a notification was sent")
+        self.telling = False
 
 
 class Notices:
@@ -164,20 +176,7 @@ class Notices:
         for uri in uris:
             await self._bus.publish(ResourceUpdated(uri))
         for subscriptions in list(self._connections.values()):
-            subscriptions.changed.update({uri: None for uri in uris if subscriptions.wants(uri)})
-            if subscriptions.changed and not subscriptions.telling:
+            subscriptions.untold |= {uri: None for uri in uris if subscriptions.wants(uri)}
+            if subscriptions.untold and not subscriptions.telling:
                 subscriptions.telling = True
-                tasks.start_soon(_tell, subscriptions)
-
-
-async def _tell(subscriptions: _Subscriptions) -> None:
-    """Tell one connection what changed, until it knows all of it. One that reads nothing keeps no other waiting."""
-    try:
-        while subscriptions.changed:
-            uri = next(iter(subscriptions.changed))
-            del subscriptions.changed[uri]  # first: what changes while this is sent is told once more
-            await subscriptions.session.send_resource_updated(uri)
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-        logger.debug("a connection closed before a notification was sent")
-    finally:
-        subscriptions.telling = False
+                tasks.start_soon(subscriptions.tell)  # by itself: a client that does not read keeps no other waiting

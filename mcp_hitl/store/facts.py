@@ -1,5 +1,6 @@
 """Reads the facts of the database itself; changes the facts of the database itself."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -53,6 +54,10 @@ class FactReads(Protocol):
         """Return the inbox's address, as recorded by the process that served it last."""
         ...
 
+    def spent_ports(self) -> tuple[int, ...]:
+        """Return the ports at which this database was served, the latest last: the inbox is never there again."""
+        ...
+
 
 class FactChanges(FactReads, Protocol):
     """Changes the facts of the database itself."""
@@ -83,4 +88,8 @@ class FactChanges(FactReads, Protocol):
 
     def set_inbox(self, address: Origin | None) -> None:
         """Record the inbox's address, or None if there is no inbox."""
+        ...
+
+    def set_spent_ports(self, ports: Sequence[int]) -> None:
+        """Record the ports at which this database was served, the latest last."""
         ...

@@ -7,20 +7,19 @@ import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values.errors import HitlError
-from mcp_hitl.protocols.http.headers import SafeHeaders
 from mcp_hitl.web.approval_page import Approvals
 from mcp_hitl.web.audit_page import EvidencePages
 from mcp_hitl.web.batch import Batch
 from mcp_hitl.web.decisions import Deciding
 from mcp_hitl.web.door import Door
 from mcp_hitl.web.edits import Editing
-from mcp_hitl.web.errors import not_served, refused
+from mcp_hitl.web.errors import nobody_there, not_served, refused
 from mcp_hitl.web.lists import Lists
 from mcp_hitl.web.live import Live
 from mcp_hitl.web.page_seals import Seals
@@ -68,8 +67,8 @@ class Inbox:
                 Route("/inbox/identity", self._door.identity),
                 Route("/assets/{digest}/{file}", asset),
             ],
-            middleware=[Middleware(SafeHeaders), Middleware(Door, desk=desk, witnesses=witnesses)],
-            exception_handlers={HitlError: refused, HTTPException: not_served},
+            middleware=[Middleware(Door, desk=desk, witnesses=witnesses)],
+            exception_handlers={HitlError: refused, HTTPException: not_served, ClientDisconnect: nobody_there},
         )
 
     @asynccontextmanager

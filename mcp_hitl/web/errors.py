@@ -29,6 +29,11 @@ def refused(request: Request, error: Exception) -> Response:
     return JSONResponse({"code": error.code, "message": readable(str(error))}, status_code=status)
 
 
+def nobody_there(request: Request, error: Exception) -> Response:
+    """The answer to whoever has left before all of the request was there, or whom we have left: nobody gets it."""
+    return Response(status_code=400)
+
+
 def not_served(request: Request, error: Exception) -> Response:
     """The answer where there is no such page, or no such way to use it."""
     status = getattr(error, "status_code", 404)

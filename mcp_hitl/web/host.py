@@ -1,5 +1,6 @@
 """One inbox for all processes on a database: the first serves it, another takes over when that one ends."""
 
+import errno
 import logging
 import secrets
 import socket
@@ -25,6 +26,10 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """How often a process looks whether the inbox has been left."""
+_NO_PORT = (
+    "There is no inbox yet: no port of this machine is free for it. End programs that hold ports; it is tried again "
+    "every second."
+)
 _ANSWER_SECONDS = 3.0
 _MOST_ANSWERED = 10_000
 
@@ -42,6 +47,7 @@ async def host_inbox(
     until that one has said where.
     """
     with _KeptPort(inbox.key) as kept:
+        told: int | None = None
         while True:
             with suppress(Unavailable):
                 if not desk.inbox.take_inbox():
@@ -52,7 +58,11 @@ async def host_inbox(
                     try:
                         await _host(desk, inbox, await _sockets(desk, kept), ready)
                     except OSError as error:
-                        logger.error("no port can be had for the inbox: %s", error)
+                        if told != error.errno:  # once, and not every second
+                            logger.error(
+                                "%s", _NO_PORT if error.errno == errno.EADDRINUSE else f"No inbox yet: {error}."
+                            )
+                        told = error.errno
                     finally:
                         desk.inbox.leave_inbox()
             await anyio.sleep(LOOK_SECONDS)
@@ -135,7 +145,7 @@ async def _sockets(desk: Desk, kept: _KeptPort) -> list[socket.socket]:
     sockets = kept.take(await desk.inbox.last_inbox())
     if not sockets:
         await desk.inbox.begin_anew()
-        sockets = shared(LOCALHOST)
+        sockets = shared(LOCALHOST, but=await desk.inbox.spent_ports())
     return sockets
 
 

@@ -95,7 +95,7 @@ async def test_what_ended_the_streams_of_a_listener_ends_none_of_the_next() -> N
             with socket.create_connection(address, timeout=GUARD_SECONDS) as client:
                 client.send(_REQUEST)
                 heard = b""
-                while b"open" not in heard:
+                while b"data: open\r\n\r\n" not in heard:
                     got = await anyio.to_thread.run_sync(client.recv, 1_000)
                     assert got
                     heard += got

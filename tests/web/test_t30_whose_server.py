@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import anyio.to_thread
 import pytest
 from inboxes import stranger
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 from web.attack import asked, visitor
 from web.rig import Place, lunches, person, serving
 
@@ -44,6 +44,84 @@ async def test_t30_an_open_page_gives_nothing_to_whoever_has_its_port_now(
                 assert sent.cookies == []
             assert await page.evaluate("window.same") == 1
             assert (await moved.now(approval)).decisions == ()
+
+
+@pytest.mark.parametrize("how", ["a link", "a key", "a new tab", "the middle button", "a search", "a batch", "reload"])
+async def test_t30_an_open_page_is_not_left_for_whoever_has_its_port_now(
+    chromium: Browser, tmp_path: Path, how: str
+) -> None:
+    async with AsyncExitStack() as browsing:
+        async with serving(tmp_path / "hitl.db") as first:
+            await asked(first)
+            page = await browsing.enter_async_context(visitor(chromium, first))
+            await page.get_by_role("checkbox").check()
+            await page.get_by_label("Search").fill("what I look for")
+            await page.evaluate("window.same = 1")
+        with stranger(first.origin.port, lambda _: (200, {"page": "0" * 64})) as sent:
+            await page.wait_for_event("response", lambda one: "/inbox/identity" in one.url)
+            await _leave(page, how)
+            await expect(page.locator("#news")).to_contain_text("so it was not left")
+            assert {urlsplit(path).path for path in sent} == {"/inbox/identity"}
+            assert sent.cookies == []
+        assert await page.evaluate("window.same") == 1 and len(page.context.pages) == 1
+
+
+async def _leave(page: Page, how: str) -> None:
+    """Do what leads away from a list."""
+    history = page.get_by_role("link", name="History")
+    match how:
+        case "a link":
+            await history.click()
+        case "a key":
+            await page.locator("tbody a").focus()
+            await page.keyboard.press("Enter")
+        case "a new tab":
+            await history.click(modifiers=["ControlOrMeta"])
+        case "the middle button":
+            await history.click(button="middle")
+        case "a search":
+            await page.get_by_label("Search").press("Enter")
+        case "a batch":
+            await page.get_by_role("button", name="Look at them together").click()
+        case _:  # as the news has it that come in the very moment
+            await page.evaluate("""() => {
+                const button = Object.assign(document.createElement("button"), {textContent: "Show it"});
+                button.dataset.reload = "";
+                document.querySelector("main").append(button);
+                button.click();
+            }""")
+
+
+async def test_t30_a_page_is_left_in_every_way_once_its_server_has_proved_itself(
+    chromium: Browser, place: Place
+) -> None:
+    approval = await asked(place)
+    async with person(chromium, place) as page:
+        history = page.get_by_role("link", name="History")
+        for click in (
+            lambda: history.click(modifiers=["ControlOrMeta"]),
+            lambda: history.click(modifiers=["Shift"]),
+        ):
+            async with page.context.expect_page() as opening:
+                await click()
+            other = await opening.value
+            await other.wait_for_url("**/history")
+            await other.close()
+        async with page.context.expect_page() as opening:
+            await page.get_by_role("link", name="Numbers").click(button="middle")
+        await (await opening.value).wait_for_url("**/numbers")
+        assert page.url == place.address + "/"
+        await page.get_by_label("Search").fill("mallory & co")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/?text=mallory+%26+co&kind=&requester=")
+        await page.get_by_role("link", name="Clear").click()
+        await page.get_by_role("checkbox").check()
+        await page.get_by_role("button", name="Look at them together").click()
+        await page.wait_for_url(f"**/batch?id={approval.id}")
+        await page.get_by_role("link", name="Evidence").click()
+        async with page.expect_download() as saving:
+            await page.get_by_role("link", name="Export", exact=True).click()
+        assert (await saving.value).suggested_filename == "audit.jsonl"
 
 
 async def test_t30_no_other_page_of_the_same_origin_speaks_to_the_pages_of_a_session(

@@ -1,10 +1,15 @@
 """Connections that hold a place without asking anything are ended; those that wait for an answer are not."""
 
+import select
+import socket
+
 import anyio
+import anyio.to_thread
 import pytest
 from anyio.abc import SocketStream
 from starlette.types import Receive, Scope, Send
-from web.test_listening import listening
+from web.rig import GUARD_SECONDS
+from web.test_listening import MORE_THAN_FITS, listening
 
 from mcp_hitl.protocols.http.connections import Connection
 
@@ -117,3 +122,68 @@ async def test_t37_there_are_so_many_connections_and_no_more(monkeypatch: pytest
             listener.stop()
         for client in held:
             await client.aclose()
+
+
+@pytest.mark.parametrize("rest", [_POST, _POST + b"x" * 10])
+async def test_t37_a_request_that_came_behind_another_one_and_does_not_arrive_is_ended(
+    rest: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connection, "seconds", 0.2)
+    app = Waiting()
+    app.answer.set()
+    async with listening(app) as (listener, address, _), await anyio.connect_tcp(*address) as client:
+        await client.send(_GET + rest)  # both at once: no more comes in when the second has its turn
+        assert b"ended" in await until(client, b"ended")
+        await ended(client)
+        listener.stop()
+
+
+class Pouring:
+    """An application whose answer is more than a machine keeps for a client that does not read."""
+
+    def __init__(self, parts: int) -> None:
+        """The answer comes in so many parts."""
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for more in reversed(range(self._parts)):
+            part = bytes(MORE_THAN_FITS // self._parts)
+            await send({"type": "http.response.body", "body": part, "more_body": bool(more)})
+
+
+async def hung_up(client: socket.socket) -> None:
+    """Wait until the other end has given the connection up, without reading what it has sent."""
+    watched = select.poll()
+    watched.register(client, 0)
+    assert await anyio.to_thread.run_sync(watched.poll, GUARD_SECONDS * 1000), "it is still held"
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="this system tells nothing of a connection without reading")
+@pytest.mark.parametrize("parts", [1, 1_000])
+async def test_t37_a_client_that_does_not_take_its_answer_is_ended(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "seconds", 0.3)
+    async with listening(Pouring(parts)) as (listener, address, _):
+        with socket.create_connection(address, timeout=GUARD_SECONDS) as client:
+            client.send(_GET)
+            await hung_up(client)
+        listener.stop()
+
+
+async def test_t37_a_client_that_takes_its_answer_slowly_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "seconds", 1.0)
+    async with listening(Pouring(1_000)) as (listener, address, _), await anyio.connect_tcp(*address) as client:
+        await client.send(_GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        since, count = anyio.current_time(), 0
+        while True:
+            try:
+                count += len(await client.receive())
+            except anyio.EndOfStream:
+                break
+            if anyio.current_time() - since < 2 * Connection.seconds:
+                with anyio.move_on_after(0.002):
+                    await anyio.sleep_forever()
+        assert count > MORE_THAN_FITS
+        listener.stop()

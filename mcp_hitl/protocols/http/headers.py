@@ -1,4 +1,4 @@
-"""What every answer of the inbox says to the browser: run nothing but our own, be framed by nobody, tell nobody."""
+"""What every answer says to the browser: run nothing but our own, be framed by nobody, tell nobody."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

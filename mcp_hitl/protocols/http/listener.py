@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
 from collections.abc import Callable, Generator, Sequence
@@ -14,11 +13,9 @@ from starlette.types import ASGIApp
 
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.protocols.http.connections import Connection
+from mcp_hitl.protocols.http.headers import SafeHeaders
 from mcp_hitl.protocols.http.loopback import OnLoopback
 from mcp_hitl.protocols.http.sockets import close, listening
-
-logger = logging.getLogger("uvicorn.error")
-"""The server's own logger: it is set up to write to the terminal."""
 
 _DRAIN_SECONDS = 1
 
@@ -42,14 +39,18 @@ class Listener:
         self.address = Origin("http", host, port)
         """Where it listens; the port is known once `run` has taken one."""
         config = uvicorn.Config(
-            OnLoopback(app, lambda: self.address),
+            SafeHeaders(OnLoopback(app, lambda: self.address)),
             http=Connection,
+            ws="none",
+            proxy_headers=False,
             log_level="warning",
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_DRAIN_SECONDS,
         )
         self._http = _Http(config, lambda: ready(self.address))
+        self.refusal: OSError | None = None
+        """Why the address could not be taken."""
         self._sockets = list(sockets)
         self._over = False
 
@@ -58,7 +59,7 @@ class Listener:
         try:
             sockets = self._sockets or listening(self.address.host, self.address.port)
         except OSError as error:
-            logger.error(error)
+            self.refusal = error
             self._over = True
             return False
         self.address = replace(self.address, port=sockets[0].getsockname()[1])

@@ -11,12 +11,14 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 LOCALHOST = "localhost"
 _NUMBERS = {LOCALHOST: ("127.0.0.1", "::1")}
 _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _ATTEMPTS = 20
+_ATTEMPTS_BUT = 100
+"""With a third of all ports refused, as many fail once in 10^47 times."""
 _WAITING = 100
 
 
@@ -35,13 +37,25 @@ def listening(host: str, port: int) -> list[socket.socket]:
     return _taken(host, port)
 
 
-def shared(host: str) -> list[socket.socket]:
+def shared(host: str, *, but: Container[int] = ()) -> list[socket.socket]:
     """Return sockets that listen on a free port of every number of `host`, which this account's processes can `keep`.
 
+    It is none of the ports `but`.
+
     Raises:
-        OSError: there is none.
+        OSError: there is no other.
     """
-    found = listening(host, 0)
+    refused: list[socket.socket] = []
+    try:
+        for _ in range(_ATTEMPTS_BUT):
+            found = listening(host, 0)
+            if found[0].getsockname()[1] not in but:
+                break
+            refused += found  # and stay taken, so that another is found
+        else:
+            raise OSError(errno.EADDRINUSE, "every port that is free was used before")
+    finally:
+        close(refused)
     for one in found:
         _share(one)
     return found

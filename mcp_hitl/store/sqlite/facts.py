@@ -1,6 +1,7 @@
 """The statements on the facts of the database itself."""
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -62,6 +63,9 @@ class SqliteFacts(FactChanges):
         except ValueError:  # none is recorded, or something that leads nowhere
             return None
 
+    def spent_ports(self) -> tuple[int, ...]:
+        return tuple(int(port) for port in self._fact("spent-ports").split() if port.isdecimal())
+
     def remember(self, now: datetime) -> None:
         self._set_fact("clock", str(to_ms(now)))
         self._mark = None
@@ -83,6 +87,9 @@ class SqliteFacts(FactChanges):
 
     def set_inbox(self, address: Origin | None) -> None:
         self._set_fact("inbox", "" if address is None else str(address))
+
+    def set_spent_ports(self, ports: Sequence[int]) -> None:
+        self._set_fact("spent-ports", " ".join(map(str, ports)))
 
     @reading
     def _fact(self, name: str) -> str:

@@ -295,6 +295,8 @@ CREATE TABLE commits (mark TEXT NOT NULL) STRICT;  -- one row: what `footing` re
 INSERT INTO commits VALUES ('mcp-hitl ' || lower(hex(randomblob(16))) || ' 00000000000000000000');
 """
 
+_SPENT_PORTS = "INSERT INTO facts VALUES ('spent-ports', '');"
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -315,6 +317,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_RESTORED),
     _step(_OPEN_REQUESTS),
     _step(_COMMITS),
+    _step(_SPENT_PORTS),
 )
 """Step n migrates a file from version n to n + 1."""
 

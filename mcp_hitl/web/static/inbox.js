@@ -4,3 +4,4 @@ import "./signing_in.js"; // first: the code of a link leaves the address before
 import "./settling.js";
 import "./live.js";
 import "./keys.js";
+import "./leaving.js";

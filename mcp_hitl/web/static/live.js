@@ -15,7 +15,7 @@ function follow() {
     let news;
     try {
       const response = await fetch(`/changes?after=${document.body.dataset.seq}`);
-      if (response.status === 401) return location.reload();
+      if (response.status === 401) return (await proven()) && location.reload();
       if (!response.ok) return;
       news = await response.json();
     } catch {

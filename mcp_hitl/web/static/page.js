@@ -20,6 +20,6 @@ export function tell(text, action) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = action;
-  button.addEventListener("click", () => location.reload());
+  button.dataset.reload = "";
   news.append(button);
 }

@@ -35,3 +35,10 @@ async def test_the_digest_of_the_policy_file_is_kept_and_the_last_one_counts(sto
     for digest in ("sha256:1", "sha256:2"):
         await store.write(lambda tx, digest=digest: tx.facts.set_policy(digest))
         assert await other.read(lambda view: view.facts.policy()) == digest
+
+
+async def test_the_ports_that_were_used_are_kept_in_order(store: Store, other: Store) -> None:
+    assert await store.read(lambda view: view.facts.spent_ports()) == ()
+    for ports in ((3, 1, 2), (2,), ()):
+        await store.write(lambda tx, ports=ports: tx.facts.set_spent_ports(ports))
+        assert await other.read(lambda view: view.facts.spent_ports()) == ports
