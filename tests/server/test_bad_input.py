@@ -219,6 +219,7 @@ POISON: dict[str, bytes] = {
     "an unknown method": b'{"jsonrpc":"2.0","id":4711,"method":"approvals/approve"}',
     "arguments that are a list": _raw("[]"),
     "an answer to nothing": b'{"jsonrpc":"2.0","id":99,"result":{"action":"accept","content":{}}}',
+    "nine megabytes": _raw('{"title":"x","details":{"a":"' + "y" * 9_000_000 + '"}}'),
     "two megabytes": _raw('{"title":"x","details":{"a":"' + "y" * 2_000_000 + '"}}'),
 }
 

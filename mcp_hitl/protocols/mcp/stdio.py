@@ -19,6 +19,8 @@ from mcp_hitl.protocols.mcp.shutdown import GRACE_SECONDS, Unanswered
 logger = logging.getLogger(__name__)
 
 _READ = 65_536
+MOST_BYTES = 4 * 1024 * 1024
+"""The longest message that is read, as over HTTP."""
 _AHEAD = 64
 """The most lines read ahead of serving; after that the client has to wait before it can write more."""
 
@@ -117,16 +119,19 @@ class _Lines:
         await self._finish()
 
     def _read(self) -> None:
-        held = bytearray()
+        held, too_long = bytearray(), False
         while chunk := self._next_chunk():
             held += chunk
-            if b"\n" not in chunk:
-                continue
-            *whole, rest = held.split(b"\n")
-            held = bytearray(rest)
+            *whole, rest = held.split(b"\n") if b"\n" in chunk else (held,)
             for line in whole:
+                if too_long or len(line) > MOST_BYTES:
+                    logger.warning("a message of the client was not read: it has more than %d bytes", MOST_BYTES)
+                    too_long = False
+                    continue
                 self._room.acquire()
                 self._call(self._lines.put_nowait, line.decode(errors="replace"))
+            too_long = too_long or len(rest) > MOST_BYTES
+            held = bytearray() if too_long else bytearray(rest) if whole else held
         self._call(self.end)
 
     def _next_chunk(self) -> bytes:
