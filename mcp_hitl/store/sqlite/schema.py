@@ -290,6 +290,8 @@ WHEN OLD.status = 'pending' AND NEW.status <> 'pending' BEGIN
 END;
 """
 
+_TURNS = "ALTER TABLE journal ADD COLUMN turn INTEGER;  -- the order in which steps ended; null: never handed over yet"
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -309,6 +311,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_BRANCHES),
     _step(_RESTORED),
     _step(_OPEN_REQUESTS),
+    _step(_TURNS),
 )
 """Step n migrates a file from version n to n + 1."""
 
