@@ -1,7 +1,8 @@
 """What goes on in one run of a flow: the steps that act now, and what has stopped the run."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -47,15 +48,19 @@ class Activity:
             yield
         finally:
             self._uncut -= 1
-            self._note()
+            self.note()
 
     @asynccontextmanager
-    async def run(self) -> AsyncGenerator[None]:
-        """Wrap a run: when it is cancelled from outside, stop the flow before its code begins another step."""
+    async def run(self, beside: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGenerator[None]:
+        """Wrap a run: when it is cancelled from outside, stop the flow before its code begins another step.
+
+        `beside` runs until the flow stops.
+        """
         failed: Exception | None = None
         over = anyio.Event()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._stop_after, over)
+            tasks.start_soon(beside)
             try:
                 yield
             except Exception as error:
@@ -82,7 +87,7 @@ class Activity:
     def stop(self, stop: RunStops | Unavailable) -> RunStops | Unavailable:
         """Stop the flow permanently, even if its code catches the error. Return the first error, which counts."""
         self._stop = self._stop or stop
-        self._note()
+        self.note()
         return self._stop
 
     def go_on(self) -> None:
@@ -90,10 +95,33 @@ class Activity:
         if self._stop is not None:
             raise self._stop
 
-    async def calm(self) -> None:
-        """Return when no step goes on and none begins for some turns of the event loop, or the flow has stopped."""
+    @property
+    def stopped(self) -> bool:
+        """True if something has stopped the flow."""
+        return self._stop is not None
+
+    async def change(self) -> None:
+        """Return when a step begins or ends, or the flow stops, or somebody tells it with `note`."""
+        await self._changed.wait()
+
+    async def rest(self) -> None:
+        """Return when no step has begun for some turns of the event loop, or the flow has stopped.
+
+        Then the flow's code has done what it does after the end of a step, in all its tasks.
+        """
         turns = 0
         while turns < _CALM and self._stop is None:
+            began = self._began
+            await anyio.lowlevel.checkpoint()
+            turns = turns + 1 if began == self._began else 0
+
+    async def calm(self, unless: Callable[[], bool]) -> None:
+        """Return when no step goes on and none begins for some turns of the event loop, or the flow has stopped.
+
+        Return at once when `unless` becomes true.
+        """
+        turns = 0
+        while turns < _CALM and self._stop is None and not unless():
             began = self._began
             if self.count:
                 await self._changed.wait()
@@ -108,8 +136,9 @@ class Activity:
     def _go(self, more: int) -> None:
         self.count += more
         self._began += more > 0
-        self._note()
+        self.note()
 
-    def _note(self) -> None:
+    def note(self) -> None:
+        """Wake those who wait for a change."""
         self._changed.set()
         self._changed = anyio.Event()

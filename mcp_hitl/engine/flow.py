@@ -74,36 +74,42 @@ class Step:
         Raises:
             Unknown: with `at_most_once`, an earlier run was interrupted, or this one raised.
         """
-        async with self._journal.activity.step():
-            place = await self._journal.next("do", name)
+        async with self._journal.step("do", name) as place:
             shape = returned(action)
             if place.entry is not None:
+                await self._journal.end(place)
                 return decoded(shape, _output_of(place.entry))
             await self._journal.flush()
             call = partial(_call, name, action, arguments, self._journal.key(place))
             try:
                 if at_most_once:
                     with self._journal.activity.uncut():
-                        return await self._once(place, call, shape)
+                        result = await self._once(place, call, shape)
+                    await self._journal.end(place)
+                    return result
                 output, result = stored(shape, await self._retried(place, call, retries, backoff))
             except Failed as failed:
+                await self._journal.end(place)
                 self._journal.write_later(place.failed(self._journal.secrecy.hide(str(failed))))
                 raise
+            await self._journal.end(place)
             self._journal.write_later(place.done(output))
             return result
 
     async def write(self, name: str, action: Callable[..., T], *arguments: Any) -> T:
         """Run `action(transaction, *arguments)` in the transaction that stores the step: both happen or neither."""
-        async with self._journal.activity.step():
-            place = await self._journal.next("write", name)
+        async with self._journal.step("write", name) as place:
             shape = returned(action)
             if place.entry is not None:
+                await self._journal.end(place)
                 return decoded(shape, place.entry.output)
 
             def act(tx: Transaction) -> tuple[str, T]:
                 return stored(shape, action(tx, *arguments))
 
-            return await self._journal.write_with(place, act)
+            result = await self._journal.write_with(place, act)
+            await self._journal.end(place)
+            return result
 
     # The time is the approval's deadline, not this call's.
     async def wait_for_approval(
@@ -121,21 +127,20 @@ class Step:
         (`"7 days"`) must not be shorter. Every other wait opens an approval of the flow's kind, or of `kind`, which
         expires after `timeout`.
         """
-        async with self._journal.activity.step():
-            place = await self._journal.next("wait", name)
+        async with self._journal.step("wait", name) as place:
             return await self._waits.wait_for(place, payload, expires_in=timeout, kind=kind, title=title)
 
     async def report(self, step: str, message: str) -> None:
         """Report the flow's progress; the approval shows it."""
-        async with self._journal.activity.step():
-            place = await self._journal.next("report", step)
+        async with self._journal.step("report", step) as place:
+            await self._journal.end(place)
             if place.entry is None:
                 self._journal.report_later(place, message)
 
     async def sleep(self, name: str, length: str | timedelta) -> None:
         """Continue after this length of time. Restarts do not make it longer."""
-        async with self._journal.activity.step():
-            await self._pauses.sleep(await self._journal.next("sleep", name), length)
+        async with self._journal.step("sleep", name) as place:
+            await self._pauses.sleep(place, length)
 
     async def _retried(self, place: Place, call: Callable[[], Awaitable[T]], retries: int, backoff: float) -> T:
         for attempt in range(retries + 1):
@@ -155,7 +160,7 @@ class Step:
         await self._journal.write(place.claimed(), check=place)
         output, result = await self._acted(place, call, shape)
         try:
-            await self._journal.write(place.done(output))
+            await self._journal.write(self._journal.done(place, output))
         except (RunStops, HitlError):
             raise
         except Exception as error:

@@ -1,36 +1,33 @@
 """The journal of one flow while a process runs it. Every write depends on the lease."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
 
-from mcp_hitl.desk.transactions.log_entries import begin, instant, is_stopped, record
+from mcp_hitl.desk.transactions.log_entries import begin, instant, is_stopped
 from mcp_hitl.desk.transactions.redeem import check_usable
-from mcp_hitl.domain.approvals.approval import Approval, Progress
+from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease
-from mcp_hitl.domain.evidence.digests import report_of
-from mcp_hitl.domain.evidence.events import Progressed
 from mcp_hitl.domain.policy.rulebook import Rulebook
-from mcp_hitl.domain.values.canonical import check_text
 from mcp_hitl.domain.values.errors import Invalid, Paused
 from mcp_hitl.engine.activity import Activity
 from mcp_hitl.engine.branches import ACROSS, Branches, related
+from mcp_hitl.engine.reports import reported
 from mcp_hitl.engine.run_ends import FlowChanged, Held, Interrupted, LeaseLost, Place, Suspended
 from mcp_hitl.engine.secrecy import Secrecy
 from mcp_hitl.engine.started import action
+from mcp_hitl.engine.turns import Turns
+from mcp_hitl.engine.unwritten import Unwritten
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
 
 T = TypeVar("T")
-
-MOST_PROGRESS = 500
-"""The most characters of one progress report."""
-MOST_REPORTS = 1_000
-"""The reports that are kept of one flow, its first ones: whoever looks at its approval loads all of them."""
 
 
 class Journal:
@@ -55,10 +52,11 @@ class Journal:
         self._branches = Branches(self._entries)
         self._clock = clock
         self._rulebook = rulebook
-        self._later: list[Callable[[Transaction, datetime], None]] = []
+        self._later = Unwritten(lease)
         self._relied_on: list[tuple[str, Approval]] = []
         self._waited_for = [entry.output for entry in entries if entry.step == "wait" and entry.output is not None]
         self.activity = Activity()
+        self.turns = Turns(entries, self.activity, self._branches)
 
     def begin(self) -> None:
         """Make this task the flow's own."""
@@ -69,13 +67,26 @@ class Journal:
         """True if the step that goes on is the only one, and nothing has run side by side in this run."""
         return self.activity.count == 1 and self._branches.none
 
-    async def next(self, step: str, name: str) -> Place:
-        """Return the place of the next step.
+    @asynccontextmanager
+    async def step(self, step: str, name: str) -> AsyncGenerator[Place]:
+        """Wrap the next step. What it returns or raises is handed to the flow's code.
 
         Raises:
             FlowChanged: the journal has a different step there.
             Invalid: it began in the action of a step, which does not run again once that step is in the journal.
         """
+        async with self.activity.step():
+            place = await self._next(step, name)
+            try:
+                await self.turns.begin(place)
+                yield place
+            except anyio.get_cancelled_exc_class():
+                self._later.give_up(place)
+                raise
+            finally:
+                self.turns.left(place)
+
+    async def _next(self, step: str, name: str) -> Place:
         self.activity.go_on()
         if (outer := action()) is not None:
             raise Invalid(f"Step {name!r} began in the action of step {outer!r}. Call it in `run`, before or after it.")
@@ -125,7 +136,7 @@ class Journal:
     @property
     def held_back(self) -> bool:
         """True if some entries are still waiting to be written."""
-        return bool(self._later)
+        return self._later.urgent
 
     def key(self, place: Place) -> str:
         """Return the idempotency key of a step."""
@@ -148,23 +159,38 @@ class Journal:
         """
         await self._store.read(lambda view: self.check_in(view, place))
 
+    async def end(self, place: Place, at: datetime | None = None) -> None:
+        """Wait until the flow's code may get the end of this step, which ended at this time, or now.
+
+        Its turn is written with the next entry, before anything else acts; if nothing has run side by side, nothing
+        need wait for that.
+        """
+        noted = place.turn is not None
+        await self.turns.end(place, at or self._clock())
+        if place.turn is not None and not noted and place.noted is not None:
+            self._later.mark(replace(place.noted, turn=place.turn), urgent=not self.turns.alone)
+
+    def done(self, place: Place, output: str | None) -> JournalEntry:
+        """Return the entry of a step that is written now. Its turn goes with it if nothing runs beside it."""
+        if self.turns.alone:
+            self.turns.number(place)
+        else:
+            place.noted = place.done(output)
+        return place.done(output)
+
     def write_later(self, entry: JournalEntry) -> None:
         """Write an entry together with the next one, before anything else acts."""
-        self._later.append(lambda tx, now: self.put(tx, entry))
+        self._later.add(lambda tx, now: self.put(tx, entry))
 
     def report_later(self, place: Place, message: str) -> None:
         """Record progress, together with the next entry."""
-        check_text(message, "message")
-        message = self.secrecy.hide(message)
-        progress = Progress(step=place.name[:100], message=message[:MOST_PROGRESS], at=self._clock())
+        report = reported(self.approval, place.name, self.secrecy.hide(message), self._clock())
 
         def work(tx: Transaction, now: datetime) -> None:
             self.put(tx, place.done(None))
-            if tx.approvals.count_progress(self.approval.id) < MOST_REPORTS:
-                tx.approvals.add_progress(self.approval.id, progress)
-                record(tx, self.approval, Progressed(report=report_of(progress)), now)
+            report(tx, now)
 
-        self._later.append(work)
+        self._later.add(work)
 
     async def flush(self) -> None:
         """Write the entries that are waiting to be written."""
@@ -187,18 +213,18 @@ class Journal:
         def work(tx: Transaction, now: datetime) -> T:
             self.check_in(tx, place)
             output, result = act(tx)
-            self.put(tx, place.done(output))
+            self.put(tx, self.done(place, output))
             return result
 
         return await self.transact(work)
 
     async def transact(self, work: Callable[[Transaction, datetime], T]) -> T:
         """Run `work` in a transaction, after the waiting entries. It completes even if the caller is cancelled."""
-        later, self._later = self._later, []  # other steps may put off more while this is written
+        later = self._later.take(cancelled=not self.activity.stopped)
 
         def everything(tx: Transaction) -> T:
             now = begin(tx, self._clock())
-            for earlier in later:
+            for earlier, _ in later:
                 earlier(tx, now)
             return work(tx, now)
 
@@ -210,17 +236,16 @@ class Journal:
             self.activity.stop(Interrupted())
             raise
         except Exception:
-            self._later = later + self._later
+            self._later.put_back(later)
             raise
 
     def drop_held_back(self) -> None:
         """Discard the waiting entries, because they cannot be written."""
-        self._later = []
+        self._later.take(cancelled=False)
 
     def write_held_back(self, tx: Transaction, now: datetime) -> None:
         """Write the waiting entries in this transaction."""
-        for earlier in self._later:
-            earlier(tx, now)
+        self._later.write(tx, now)
 
     def check_in(self, view: View, place: Place, *approvals: Approval) -> None:
         """Make the check of `check` in this view, for these approvals too."""

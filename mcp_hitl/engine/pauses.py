@@ -21,8 +21,10 @@ _LOOK_SECONDS = 1.0
 class _Pause:
     """One branch that waits."""
 
-    def __init__(self, is_over: Callable[[View, datetime], bool], wake_at: datetime | None) -> None:
-        self.is_over, self.wake_at = is_over, wake_at
+    def __init__(
+        self, place: Place, is_over: Callable[[View, datetime], bool], wake_at: datetime | None = None
+    ) -> None:
+        self.place, self.is_over, self.wake_at = place, is_over, wake_at
         self.over = False
 
 
@@ -35,7 +37,16 @@ class Pauses:
         self._paused: list[_Pause] = []
         self._looking = anyio.Lock()
 
-    async def until_resolved(self, approval_id: str) -> None:
+    async def given_up(self, place: Place) -> None:
+        """Wait until the flow's code cancels this step, as it did in an earlier run.
+
+        Raises:
+            FlowChanged: it does not.
+        """
+        with self._journal.turns.cancelled_again():
+            await self._pause(_Pause(place, lambda view, now: False))
+
+    async def until_resolved(self, place: Place, approval_id: str) -> None:
         """Return when the approval is resolved.
 
         Raises:
@@ -46,7 +57,7 @@ class Pauses:
             approval = view.approvals.get(approval_id)
             return approval is None or approval.status is not Status.PENDING
 
-        await self._pause(_Pause(is_over, None))
+        await self._pause(_Pause(place, is_over))
 
     async def sleep(self, place: Place, length: str | timedelta) -> None:
         """Return at the time in the journal; if there is none, store the time first.
@@ -54,12 +65,15 @@ class Pauses:
         Raises:
             Suspended: nothing else goes on in this run, so the flow was released.
         """
+        if place.given_up:
+            await self.given_up(place)
         wake_at = from_ms(int(place.entry.output)) if place.entry is not None and place.entry.output else None
         if wake_at is None:
             span = duration(length) if isinstance(length, str) else length
 
             def work(tx: Transaction, now: datetime) -> datetime:
-                self._journal.put(tx, place.done(str(to_ms(now + span))))
+                self._journal.put(tx, entry := place.done(str(to_ms(now + span))))
+                place.noted = entry
                 if self._journal.alone:
                     self._journal.leave(tx, FlowState.SLEEPING, now + span)
                 return now + span
@@ -68,13 +82,14 @@ class Pauses:
             wake_at = await self._journal.transact(work)
             if alone:
                 raise Suspended
-        elif wake_at <= self._journal.now():
-            return
         until = wake_at
-        await self._pause(_Pause(lambda view, now: now >= until, until))
+        if place.turn is None and until > self._journal.now():
+            await self._pause(_Pause(place, lambda view, now: now >= until, until))
+        await self._journal.end(place, until)
 
     async def _pause(self, pause: _Pause) -> None:
         self._paused.append(pause)
+        self._journal.turns.not_yet(pause.place)
         try:
             with self._journal.activity.resting():
                 while not pause.over:
@@ -84,12 +99,15 @@ class Pauses:
 
     async def _look(self, pause: _Pause) -> None:
         with anyio.move_on_after(_LOOK_SECONDS):
-            await self._journal.activity.calm()
+            await self._journal.activity.calm(lambda: pause.over)
         async with self._looking:
             self._journal.activity.go_on()
             if pause.over:
                 return
             paused, idle = list(self._paused), self._journal.activity.count == 0
+            if idle and all(one.place.given_up for one in paused):
+                await self._journal.turns.look_out()
+                return
 
             def look(view: View, now: datetime) -> list[_Pause]:
                 return [one for one in paused if one.is_over(view, now)]
@@ -106,5 +124,6 @@ class Pauses:
             over = await (self._journal.transact(rest) if idle else self._journal.look(look))
             for one in over:
                 one.over = True
+                self._journal.turns.finding(one.place)
             if idle and not over:
                 raise Suspended

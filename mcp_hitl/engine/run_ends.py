@@ -5,6 +5,8 @@ from mcp_hitl.domain.approvals.flow import JournalEntry, StepState
 from mcp_hitl.domain.values.text import one_line
 from mcp_hitl.present.approval_views import verdict_line
 
+PAUSES = ("wait", "sleep")
+"""The steps in which a flow only waits."""
 MOST_WHY = 500
 """The most characters of a step's error."""
 
@@ -55,11 +57,22 @@ class LeaseLost(RunStops):
 
 
 class Place:
-    """The place of a step: its branch and position, its operation, its name, and its journal entry if there is one."""
+    """The place of a step: its branch and position, its operation, its name, and its journal entry if there is one.
+
+    `turn` is the number of its end, once the flow's code gets it.
+    """
 
     def __init__(self, branch: str, position: int, step: str, name: str, entry: JournalEntry | None) -> None:
         """Make a place in a journal."""
         self.branch, self.position, self.step, self.name, self.entry = branch, position, step, name, entry
+        self.turn = None if entry is None else entry.turn
+        self.noted = entry
+        """Its entry that the journal has, once this run has written it, too, if its turn comes later."""
+
+    @property
+    def given_up(self) -> bool:
+        """True if it is a wait or a sleep that the flow's code cancelled in an earlier run: it never ends."""
+        return self.entry is not None and self.step in PAUSES and self.entry.state is StepState.FAILED
 
     def claimed(self) -> JournalEntry:
         """Return the journal entry for a step that is about to act."""
@@ -74,4 +87,4 @@ class Place:
         return self._made(StepState.FAILED, one_line(why, MOST_WHY))
 
     def _made(self, state: StepState, output: str | None) -> JournalEntry:
-        return JournalEntry(self.position, self.step, self.name, state, output, self.branch)
+        return JournalEntry(self.position, self.step, self.name, state, output, self.branch, self.turn)

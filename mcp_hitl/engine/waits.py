@@ -100,12 +100,14 @@ class Waits:
         self._adopted = self._adopted or first
         span = duration(expires_in) if isinstance(expires_in, str) else expires_in
         wait = _Wait(place, plain(payload), span, kind, title, first, self._journal.went_on(place))
+        if place.given_up:
+            await self._pauses.given_up(place)
         self._check(wait)
         asked = self._rulebook.kinds.get(kind or self._journal.approval.kind)
         if asked is not None and place.entry is None:
             check_hides(asked, payload)
         if wait.first and self._journal.approval.status is not Status.PENDING:
-            return self._resolved(wait)
+            return await self._resolved(wait)
         approval = await self._waited(wait)
         self._journal.secrecy.add(approval)
         return approval
@@ -113,6 +115,7 @@ class Waits:
     async def _waited(self, wait: _Wait) -> Approval:
         """Return the approval of this place when it is resolved."""
         place = wait.place
+        self._journal.turns.finding(place)
         approval, released = await self._found(wait), False
         if approval is None:
             released = self._journal.alone
@@ -120,8 +123,9 @@ class Waits:
         if approval.status is Status.PENDING:
             if released:
                 raise Suspended
-            await self._pauses.until_resolved(approval.id)
+            await self._pauses.until_resolved(place, approval.id)
             approval = await self._journal.transact(partial(self._reach, wait, approval.id))
+        await self._journal.end(place, approval.resolved_at)
         if approval.status is Status.APPROVED:
             self._journal.rely_on(place, approval)
         return approval
@@ -176,7 +180,8 @@ class Waits:
             approval = locked(tx, known)
         else:
             approval = self._adopt(tx, wait, now) if wait.first else self._open(tx, wait, now)
-            self._journal.put(tx, wait.place.done(approval.id))
+            self._journal.put(tx, entry := wait.place.done(approval.id))
+            wait.place.noted = entry
         if approval.status is Status.PENDING and release:
             self._journal.leave(tx, FlowState.WAITING)
         self._check_usable(tx, wait, approval)
@@ -188,11 +193,13 @@ class Waits:
         if approval.status is Status.APPROVED and not wait.went_on:
             self._journal.check_in(view, wait.place, approval)
 
-    def _resolved(self, wait: _Wait) -> Approval:
+    async def _resolved(self, wait: _Wait) -> Approval:
         """Return the approval that started the flow, in the state in which the claim found it."""
         approval = self._journal.approval
         if wait.place.entry is None:
             self._admitted(approval, wait.payload)
+        await self._journal.end(wait.place, approval.resolved_at)
+        if wait.place.entry is None:
             self._journal.write_later(wait.place.done(approval.id))
         if approval.status is Status.APPROVED:
             if self._refused is not None and not wait.went_on:

@@ -93,3 +93,7 @@ class FlowChanges(FlowReads, Protocol):
     def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:
         """Write a step, or complete a claimed one. Return False if somebody else has the flow, or the step is done."""
         ...
+
+    def mark_journal(self, lease: Lease, entry: JournalEntry) -> bool:
+        """Set the state and the turn of a step that is in the journal. Return False if somebody else has the flow."""
+        ...

@@ -8,7 +8,7 @@ import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import anyio
 import pytest
 from acceptance.flow_worker import Side, carry_on
+from acceptance.race_worker import race_on
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.flows.built_in import EFFECTS
@@ -31,6 +32,7 @@ REPEATED_KILLS = 100 if SOAK else 6
 PATIENCE = 60.0
 """Seconds until a worker that does not end fails the test."""
 MOST_STARTS = 60
+Work = Callable[[Path, int, int | None, Side], None]
 
 # A fork server that has imported everything: a process of its own for each worker costs little.
 processes = multiprocessing.get_context("forkserver")
@@ -42,8 +44,9 @@ processes.set_forkserver_preload(
 class Trial:
     """One flow, and the processes that carry it on and are killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, work: Work = carry_on) -> None:
         self.folder = folder
+        self._work = work
         self.starts = 0
         self.kills = 0
         self._settled: Counter[str] = Counter()
@@ -51,7 +54,7 @@ class Trial:
     def start(self, n: int | None = None, side: Side = "before", *, kill_after: float | None = None) -> bool:
         """Run a worker that is killed at its write `n`, or from outside after that many seconds; whether it ended."""
         self.starts += 1
-        worker = processes.Process(target=carry_on, args=(self.folder, self.starts, n, side), daemon=True)
+        worker = processes.Process(target=self._work, args=(self.folder, self.starts, n, side), daemon=True)
         worker.start()
         worker.join(PATIENCE if kill_after is None else kill_after)
         if kill_after is not None and worker.is_alive():
@@ -217,3 +220,21 @@ def test_t09_killed_from_outside_at_any_moment(tmp_path: Path, seed: int) -> Non
     else:
         trial.finish()
     trial.check()
+
+
+def test_t09_kill_9_at_every_write_does_not_change_whose_answer_was_first(tmp_path: Path) -> None:
+    sides: tuple[Side, Side] = ("before", "after")
+    n, ended = 1, False
+    while not ended:
+        for side in sides:
+            trial = Trial(tmp_path / f"{n} {side}", race_on)
+            trial.folder.mkdir()
+            ended = trial.start(n, side) or trial.start()
+            told = set((trial.folder / "notes").read_text().splitlines())
+            [returned] = trial.rows("SELECT outcome ->> '$.result.value' FROM approvals WHERE payload ->> 'for' = 'a'")
+            assert told == set(returned), f"killed {side} write {n}"
+            assert trial.rows("SELECT 1 FROM approvals WHERE status = 'pending'") == []
+            assert trial.evidence() is None
+            ended = trial.kills == 0
+        n += 1
+    assert n > 10

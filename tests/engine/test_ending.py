@@ -21,7 +21,7 @@ from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Conflict, Invalid, NotFound, Unavailable
-from mcp_hitl.engine import claims, journal
+from mcp_hitl.engine import claims, reports
 from mcp_hitl.engine.runner import Runner
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.process.workers import runner_of, serve
@@ -98,7 +98,7 @@ async def test_reports_are_made_once_and_bounded(rig: Rig) -> None:
 async def test_t37_the_first_reports_of_a_flow_are_kept_and_it_goes_on(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "MOST_REPORTS", 3)
+    monkeypatch.setattr(reports, "MOST_REPORTS", 3)
 
     async def run(value: Any, step: Step) -> None:
         for number in range(5):

@@ -38,7 +38,7 @@ class StepState(StrEnum):
     """The step was about to act; we don't know whether it did."""
     DONE = "done"
     FAILED = "failed"
-    """The step certainly did not act; its output says why."""
+    """The step certainly did not act; its output says why. A wait or a sleep: the flow's code cancelled it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,8 @@ class JournalEntry:
     output: str | None = None
     branch: str = ""
     """What ran side by side has branches of its own; see `engine/branches.py`."""
+    turn: int | None = None
+    """The number of its end, in the order in which the flow's code got them; None until then, or in old journals."""
 
 
 LEASE = timedelta(seconds=30)

@@ -74,7 +74,8 @@ class SqliteFlows(FlowChanges):
 
     def journal(self, flow_id: str) -> list[JournalEntry]:
         found = self._db.execute(
-            "SELECT position, step, name, state, output, branch FROM journal WHERE flow = ? ORDER BY branch, position",
+            "SELECT position, step, name, state, output, branch, turn FROM journal WHERE flow = ? "
+            "ORDER BY branch, position",
             (flow_id,),
         )
         return [_entry(row) for row in found]
@@ -148,9 +149,11 @@ class SqliteFlows(FlowChanges):
 
     def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:
         done = self._db.execute(
-            "INSERT INTO journal (flow, branch, position, step, name, state, output) SELECT ?, ?, ?, ?, ?, ?, ? "
+            "INSERT INTO journal (flow, branch, position, step, name, state, output, turn) "
+            "SELECT ?, ?, ?, ?, ?, ?, ?, ? "
             "WHERE EXISTS (SELECT 1 FROM flows WHERE id = ? AND epoch = ? AND state = 'runnable') "
-            "ON CONFLICT (flow, branch, position) DO UPDATE SET state = excluded.state, output = excluded.output "
+            "ON CONFLICT (flow, branch, position) DO UPDATE "
+            "SET state = excluded.state, output = excluded.output, turn = excluded.turn "
             "WHERE journal.state = 'claimed'",
             (
                 lease.flow,
@@ -160,16 +163,25 @@ class SqliteFlows(FlowChanges):
                 entry.name,
                 entry.state.value,
                 entry.output,
+                entry.turn,
                 lease.flow,
                 lease.epoch,
             ),
         )
         return done.rowcount == 1
 
+    def mark_journal(self, lease: Lease, entry: JournalEntry) -> bool:
+        done = self._db.execute(
+            "UPDATE journal SET state = ?, turn = ? WHERE flow = ? AND branch = ? AND position = ? "
+            "AND EXISTS (SELECT 1 FROM flows WHERE id = ? AND epoch = ? AND state = 'runnable')",
+            (entry.state.value, entry.turn, lease.flow, entry.branch, entry.position, lease.flow, lease.epoch),
+        )
+        return done.rowcount == 1
+
 
 @reading
 def _entry(row: Any) -> JournalEntry:
-    return JournalEntry(row[0], row[1], row[2], StepState(row[3]), row[4], row[5])
+    return JournalEntry(row[0], row[1], row[2], StepState(row[3]), row[4], row[5], row[6])
 
 
 def _of_code(kinds: Collection[str]) -> str:

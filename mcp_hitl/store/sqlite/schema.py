@@ -297,6 +297,8 @@ INSERT INTO commits VALUES ('mcp-hitl ' || lower(hex(randomblob(16))) || ' 00000
 
 _SPENT_PORTS = "INSERT INTO facts VALUES ('spent-ports', '');"
 
+_TURNS = "ALTER TABLE journal ADD COLUMN turn INTEGER;  -- the order in which steps ended; null: never handed over yet"
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -318,6 +320,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_OPEN_REQUESTS),
     _step(_COMMITS),
     _step(_SPENT_PORTS),
+    _step(_TURNS),
 )
 """Step n migrates a file from version n to n + 1."""
 

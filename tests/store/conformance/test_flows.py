@@ -263,6 +263,20 @@ async def test_a_claimed_step_is_finished_once_and_a_finished_one_stays(store: S
     assert await store.read(lambda view: view.flows.journal("flw_1")) == [done, next_failed]
 
 
+async def test_who_has_a_flow_marks_a_step_that_is_done_with_its_turn(store: Store) -> None:
+    await a_flow(store)
+    lost, held = await claimed(store), await claimed(store, now=LATER, until=MUCH_LATER)
+    assert lost is not None and held is not None
+    done = JournalEntry(0, "wait", "people", StepState.DONE, "apr_1", "0.0/")
+    turned, given_up = replace(done, turn=7), replace(done, state=StepState.FAILED)
+    assert await store.write(lambda tx: tx.flows.mark_journal(held, turned)) is False
+    assert await store.write(lambda tx: tx.flows.write_journal(held, done)) is True
+    assert await store.write(lambda tx: tx.flows.mark_journal(lost, turned)) is False
+    for entry in (turned, given_up):
+        assert await store.write(lambda tx, one=entry: tx.flows.mark_journal(held, one)) is True
+        assert await store.read(lambda view: view.flows.journal("flw_1")) == [entry]
+
+
 async def test_only_a_flow_that_stopped_as_unknown_is_settled(store: Store) -> None:
     await a_flow(store)
     held = await claimed(store)
