@@ -27,7 +27,7 @@ class RaceFlow(Flow[dict[str, Any], str]):
     notes: Path
 
     async def run(self, value: dict[str, Any], step: Step) -> str:
-        """Ask, cancel who is late, tell, rest."""
+        """Ask, cancel who is late, tell, and rest so long that who is late could be approved."""
         order: list[str] = []
         async with anyio.create_task_group() as tasks:
 
@@ -40,7 +40,7 @@ class RaceFlow(Flow[dict[str, Any], str]):
             for name in "abc":
                 tasks.start_soon(one, name)
         await step.do("tell", self.tell, "".join(order))
-        await step.sleep("rest", timedelta(milliseconds=1))
+        await step.sleep("rest", timedelta(milliseconds=100))
         return "".join(order)
 
     def tell(self, who: str) -> None:
