@@ -66,9 +66,11 @@ async def test_sixty_are_two_pages_and_searches_and_filters_narrow_them(chromium
     async with person(chromium, place) as page:
         await expect(page.locator("#total")).to_have_text("61")
         await expect(page.locator("tbody tr")).to_have_count(50)
-        await page.get_by_role("link", name="More").click()
+        async with page.expect_navigation():
+            await page.get_by_role("link", name="More").click()
         await expect(page.locator("tbody tr")).to_have_count(11)
-        await page.get_by_role("link", name="From the start").click()
+        async with page.expect_navigation():
+            await page.get_by_role("link", name="From the start").click()
         await expect(page.locator("tbody tr")).to_have_count(50)
         await page.keyboard.press("/")
         await page.keyboard.type("newsletter")
@@ -77,16 +79,19 @@ async def test_sixty_are_two_pages_and_searches_and_filters_narrow_them(chromium
         assert "text=newsletter" in page.url
         await lunches(place, 1, first=61)
         await expect(page.locator("#news")).to_contain_text("It may fit your search")
-        await page.get_by_role("link", name="Clear").click()
+        async with page.expect_navigation():
+            await page.get_by_role("link", name="Clear").click()
         await page.get_by_label("Kind").select_option("action")
-        await page.get_by_role("button", name="Find").click()
+        async with page.expect_navigation():
+            await page.get_by_role("button", name="Find").click()
         await expect(page.locator("tbody tr")).to_have_count(1)
         await lunches(place, 1, first=62)
         await place.desk.approvals.submit(BOT, "action", {"send": "another"}, claim="Another letter")
         await expect(page.locator("tbody tr")).to_have_count(2)  # what does not fit the filter stays away
         await page.get_by_label("Kind").select_option("")
         await page.get_by_label("Asked by").select_option("os:bot")
-        await page.get_by_role("button", name="Find").click()
+        async with page.expect_navigation():
+            await page.get_by_role("button", name="Find").click()
         await expect(page.locator("tbody tr")).to_have_count(2)
         await page.goto(f"{place.address}/?text=nowhere")
         await expect(page.get_by_text("Nothing that is pending fits this search.")).to_be_visible()
@@ -141,12 +146,14 @@ async def test_the_history_finds_by_ending_and_people_and_the_numbers_count_it(c
         await expect(page.locator("tbody tr")).to_have_count(3)
         for ending, what in (("approved", "Lunch 1"), ("rejected", "Lunch 2"), ("cancelled", "Lunch 3")):
             await page.get_by_label("Ended").select_option(ending)
-            await page.get_by_role("button", name="Find").click()
+            async with page.expect_navigation():
+                await page.get_by_role("button", name="Find").click()
             await expect(page.locator("tbody tr")).to_have_count(1)
             assert await titles(page) == [what]
         await page.goto(f"{place.address}/history")
         await page.get_by_label("Decided by").fill("os:ana")
-        await page.get_by_role("button", name="Find").click()
+        async with page.expect_navigation():
+            await page.get_by_role("button", name="Find").click()
         await expect(page.locator("tbody tr")).to_have_count(2)
         await page.get_by_role("link", name="Numbers").click()
         row = page.get_by_role("row", name=re.compile("^expense"))

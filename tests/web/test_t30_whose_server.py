@@ -115,6 +115,7 @@ async def test_t30_a_page_is_left_in_every_way_once_its_server_has_proved_itself
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/?text=mallory+%26+co&kind=&requester=")
         await page.get_by_role("link", name="Clear").click()
+        await page.wait_for_url(f"{place.address}/")
         await page.get_by_role("checkbox").check()
         await page.get_by_role("button", name="Look at them together").click()
         await page.wait_for_url(f"**/batch?id={approval.id}")
