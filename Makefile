@@ -56,7 +56,7 @@ $(NODE_TESTS)/node_modules: $(NODE_TESTS)/package-lock.json
 lock:  ## pin the newest versions that fit: locks/run.txt for running, locks/dev.txt for what tests need beside it
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
 	$(COMPILE) --upgrade --group build pyproject.toml --output-file locks/run.txt
-	$(COMPILE) --upgrade --group build --group dev pyproject.toml --constraint locks/run.txt --output-file locks/dev.txt
+	$(COMPILE) --upgrade --group build --group dev --extra postgres pyproject.toml --constraint locks/run.txt --output-file locks/dev.txt
 	rm -r $(VENV)-lock
 
 $(READY): locks/run.txt pyproject.toml

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from mcp_hitl.store.sqlite import SqliteStore, worker
+from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.sqlite import session as worker
 from mcp_hitl.store.sqlite.connection import connect
+from mcp_hitl.store.sqlite.database import SqliteDatabase
 
 Statement = tuple[str, Any]
 
@@ -19,7 +21,7 @@ def recorded() -> Generator[list[list[Statement]]]:
     """A store opened in this block keeps what it runs: its transactions of both threads, in the order they ended."""
     ended: list[list[Statement]] = []
 
-    class Recording(sqlite3.Connection):
+    class Recording(SqliteDatabase):
         def __init__(self, *args: Any, **named: Any) -> None:
             super().__init__(*args, **named)
             self.present: list[Statement] = []
@@ -33,7 +35,7 @@ def recorded() -> Generator[list[list[Statement]]]:
                 self.present = []
             return cursor
 
-    def open_recording(path: Path) -> sqlite3.Connection:
+    def open_recording(path: Path) -> SqliteDatabase:
         return connect(path, Recording)
 
     with mock.patch.object(worker, "connect", open_recording):

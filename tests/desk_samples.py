@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -167,9 +166,6 @@ class WatchedStore:
 
     async def changed(self) -> None:
         await self._store.changed()
-
-    async def back_up(self, file: Path) -> tuple[int, str]:
-        return await self._store.back_up(file)
 
     def gone(self) -> str | None:
         return self._store.gone()

@@ -127,7 +127,7 @@ def terminal(
         os.close(screen)
 
 
-def at_terminal(database: Path, *arguments: str, columns: int = 100) -> AbstractContextManager[Terminal]:
+def at_terminal(database: Path | str, *arguments: str, columns: int = 100) -> AbstractContextManager[Terminal]:
     """`mcp-hitl` on `database`, at a terminal."""
     return terminal(warm("--db", str(database), *arguments), columns=columns)
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import click
 
 from mcp_hitl.cli import terminal
@@ -12,7 +14,7 @@ from mcp_hitl.cli.workspace import settings_of, workspace
 from mcp_hitl.config import Settings
 from mcp_hitl.desk.timekeeping import told_by
 from mcp_hitl.desk.transactions.restore import restored
-from mcp_hitl.store.opening import put_back
+from mcp_hitl.store.opening import back_up, put_back
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -27,8 +29,9 @@ def backup(context: click.Context, file: Path) -> None:
     """
 
     async def main() -> int:
-        async with workspace(settings_of(context)) as place:
-            seq, head = await place.desk.copies.back_up(file)
+        settings = settings_of(context)
+        async with workspace(settings):
+            seq, head = await anyio.to_thread.run_sync(back_up, settings.database, file)
         click.echo(f"{seq} {head}")
         click.echo(f"Copied to {file}. It has every payload in it: keep it private.", err=True)
         return DONE

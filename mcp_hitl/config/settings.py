@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from mcp_hitl.config.location import Location
+from mcp_hitl.config.location import SCHEMES, Location
 from mcp_hitl.domain.policy.assurances import LINK, SignIn
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Invalid
@@ -65,8 +65,10 @@ def _location(named: str) -> Location:
         if not os.path.isabs(str(usual)):
             raise Invalid(f"There is no home folder for this user. Name the database with --db or {DATABASE}.")
         return usual
+    if named.startswith(SCHEMES):
+        return Location(named)
     if "://" in named:
-        raise Invalid("The database must be the path of a file. PostgreSQL is not supported yet.")
+        raise Invalid("The database must be the path of a file, or a URL that begins with postgresql://.")
     try:
         return Location(os.path.abspath(_expanded(named)))
     except OSError:

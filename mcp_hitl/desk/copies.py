@@ -1,6 +1,4 @@
-"""Copies of the database: made, and put back."""
-
-from pathlib import Path
+"""Older copies of the database that were put back in its place."""
 
 from mcp_hitl.desk.context import Context
 from mcp_hitl.desk.transactions import restore
@@ -10,19 +8,11 @@ from mcp_hitl.store.view import View
 
 
 class Copies:
-    """The part of the desk that knows of copies of its database."""
+    """The part of the desk that knows whether its database is an older copy."""
 
     def __init__(self, at: Context) -> None:
         """Work where `at` says."""
         self._at = at
-
-    async def back_up(self, file: Path) -> tuple[int, str]:
-        """Write a consistent copy to `file`, which must not exist. Return the number of its entries and their head.
-
-        Raises:
-            Invalid: the file exists, or cannot be written.
-        """
-        return await self._at.store.back_up(file)
 
     async def older(self) -> int | None:
         """Return the last entry that is known, if an older copy without it was put back and nobody has confirmed that.

@@ -1,11 +1,13 @@
 """Opens or looks at the database that a setting names. Only this module chooses between databases."""
 
+import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
 from mcp_hitl.config.location import Location
-from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.domain.values.errors import Invalid, Unavailable
 from mcp_hitl.domain.values.text import visible
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
@@ -20,9 +22,14 @@ def open_store(location: Location) -> Store:
     Raises:
         Unavailable: it cannot be opened or created, is another program's, or belongs to a newer version.
     """
+    if location.file is None:
+        _check_library()
+        from mcp_hitl.store.postgres import PostgresStore
+
+        return PostgresStore(location.written)
     from mcp_hitl.store.sqlite import SqliteStore
 
-    return SqliteStore(_file_of(location))
+    return SqliteStore(location.file)
 
 
 def open_to_read(location: Location, unopened: Unavailable) -> Store:
@@ -31,10 +38,11 @@ def open_to_read(location: Location, unopened: Unavailable) -> Store:
     Raises:
         Unavailable: it cannot be read either; this is `unopened`.
     """
+    if (file := location.file) is None:
+        raise unopened
     from mcp_hitl.store.sqlite.errors import cannot_write
     from mcp_hitl.store.sqlite.unwritable import UnwritableStore
 
-    file = _file_of(location)
     try:
         if cannot_write(unopened.__cause__) and file.exists():
             return UnwritableStore(file)
@@ -50,13 +58,34 @@ def glance(location: Location, work: Callable[[View], T]) -> T | None:
         Unavailable: it cannot be read, is another program's, or is older or newer than this program.
     """
     # Imported late: only `doctor` looks this way.
+    if (file := location.file) is None:
+        _check_library()
+        from mcp_hitl.store.postgres.looking import look
+
+        return look(location.written, work)
     from mcp_hitl.store.sqlite import read_only
 
-    file = _file_of(location)
     try:
         return read_only.glance(file, work) if file.exists() else None
     except OSError as error:
         raise Unavailable(f"{visible(str(location))} cannot be reached: {error.strerror}.") from error
+
+
+def back_up(location: Location, file: Path) -> tuple[int, str]:
+    """Write a consistent copy of a database to `file`, which must not exist, whoever uses the database meanwhile.
+
+    Return the number of its entries and their head.
+
+    Raises:
+        Invalid: the file exists, or cannot be made; or another program does this for such a database.
+        Unavailable: the database cannot be read.
+    """
+    if (place := location.file) is None:
+        raise Invalid("This database is on a PostgreSQL server. Back it up with pg_dump; docs/deploy.md says how.")
+    # Imported late: few processes ever make a copy.
+    from mcp_hitl.store.sqlite import copies
+
+    return copies.back_up(Path(os.path.realpath(place)), file)
 
 
 def put_back(location: Location, copy: Path, work: Callable[[Transaction], T]) -> tuple[T, Path | None]:
@@ -68,19 +97,28 @@ def put_back(location: Location, copy: Path, work: Callable[[Transaction], T]) -
         Invalid: `copy` is no intact copy of a database of ours.
         Unavailable: the database is in use, or cannot be written. Nothing was changed.
     """
+    if (file := location.file) is None:
+        raise Invalid("This database is on a PostgreSQL server. Restore it with pg_restore; docs/deploy.md says how.")
     from mcp_hitl.store.sqlite.copies import put_back
 
-    return put_back(_file_of(location), copy, work)
+    return put_back(file, copy, work)
 
 
 def is_held(location: Location, name: str) -> bool:
     """Return True if a process holds the lock `name`. The database need not be open, and nothing is created."""
+    if (file := location.file) is None:
+        _check_library()
+        from mcp_hitl.store.postgres.looking import is_held
+
+        return is_held(location.written, name)
     from mcp_hitl.store.sqlite.locks import held_beside
 
-    return held_beside(_file_of(location), name)
+    return held_beside(file, name)
 
 
-def _file_of(location: Location) -> Path:
-    if location.file is None:
-        raise Unavailable("The database must be the path of a file. PostgreSQL is not supported yet.")
-    return location.file
+def _check_library() -> None:
+    if find_spec("psycopg") is None:
+        raise Unavailable(
+            "A database on a PostgreSQL server needs the extra “postgres”: install mcp-hitl[postgres], "
+            "for example with “uv tool install 'mcp-hitl[postgres]'”."
+        )

@@ -188,6 +188,11 @@ def outcome_text(outcome: Outcome) -> str:
     return json.dumps({"state": outcome.state.value, "result": outcome.result, "error": outcome.error})
 
 
+def without_result(text: str) -> str:
+    """Return a stored outcome without what it says, as it is after erasing."""
+    return outcome_text(Outcome(_outcome_of(text).state, None, None))
+
+
 def json_or_null(value: JsonObject | None) -> str | None:
     """Return an optional object as it is stored, with its fields in order, since forms are read from top to bottom."""
     return None if value is None else json.dumps(value, ensure_ascii=False)

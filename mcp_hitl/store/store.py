@@ -6,7 +6,6 @@ its changes are undone.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from mcp_hitl.store.transaction import Transaction
@@ -45,15 +44,6 @@ class Store(Protocol):
 
     async def scrub(self) -> bool:
         """Remove all traces of erased contents from the files. Return False if that cannot be done now."""
-        ...
-
-    async def back_up(self, file: Path) -> tuple[int, str]:
-        """Write a consistent copy to `file`. Return the `seq` and hash of its newest audit entry.
-
-        Raises:
-            Invalid: the file exists, or cannot be made.
-            Unavailable: the database cannot be copied this way.
-        """
         ...
 
     async def changed(self) -> None:

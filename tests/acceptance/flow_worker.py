@@ -118,9 +118,6 @@ class Mortal:
     async def changed(self) -> None:
         await self._store.changed()
 
-    async def back_up(self, file: Path) -> tuple[int, str]:
-        return await self._store.back_up(file)
-
     def gone(self) -> str | None:
         return self._store.gone()
 

@@ -105,6 +105,7 @@ async def approve(page: Page, description: str) -> None:
     await page.get_by_role("button", name="Approve").click()
     await expect(page.get_by_role("heading", name="How it ended")).to_be_visible()
     await page.get_by_role("link", name="Pending").first.click()
+    await page.wait_for_url(re.compile(r"^http://localhost:\d+/$"))
 
 
 def port_of(address: str) -> int:

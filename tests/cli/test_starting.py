@@ -97,11 +97,12 @@ def test_the_databases_file_is_its_owners_alone(database: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
-        ({"MCP_HITL_DB": "postgresql://localhost/hitl"}, "PostgreSQL is not supported yet."),
+        ({"MCP_HITL_DB": "mysql://localhost/hitl"}, "or a URL that begins with postgresql://."),
+        ({"MCP_HITL_DB": "postgresql://127.0.0.1:1/hitl"}, "cannot be reached"),
         ({"MCP_HITL_CONFIG": "policy.toml"}, "There is no policy file at policy.toml."),
         ({"MCP_HITL_KEY": "short"}, "at least 32 bytes"),
     ],
-    ids=["postgresql", "policy file", "short key"],
+    ids=["another scheme", "a server that is away", "policy file", "short key"],
 )
 @pytest.mark.parametrize("command", [("pending",), ()], ids=["pending", "stdio"])
 def test_a_setting_that_cannot_be_followed_is_refused_in_a_sentence(

@@ -36,8 +36,9 @@ def test_a_policy_file_that_is_missing_or_mistaken_is_refused(tmp_path: Path) ->
 def test_the_command_line_goes_before_the_environment_and_a_server_is_no_file(tmp_path: Path) -> None:
     location = load({DATABASE: "x.db"}, database=str(tmp_path / "y.db")).database
     assert (str(location), location.file) == (str(tmp_path / "y.db"), tmp_path / "y.db")
-    with pytest.raises(Invalid, match="PostgreSQL is not supported yet"):
-        load({DATABASE: "postgresql://x"})
+    assert load({DATABASE: "postgresql://x"}).database == Location("postgresql://x")
+    with pytest.raises(Invalid, match=r"the path of a file, or a URL that begins with postgresql://"):
+        load({DATABASE: "mysql://x"})
     assert Location("postgresql://x").file is None
 
 

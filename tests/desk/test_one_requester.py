@@ -18,7 +18,7 @@ from mcp_hitl.domain.policy.principal import LOOPBACK, Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.errors import Conflict, NotAllowed, TooMany
-from mcp_hitl.store.sqlite.log import SqliteLog
+from mcp_hitl.store.sql.log import SqlLog
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]
@@ -92,7 +92,7 @@ async def test_t37_who_joined_goes_on_with_it_and_nobody_reads_the_whole_trail(
     asked = await ask(desk, first)
     await ask(desk, second)
     await say(desk, said(ANA, asked))
-    monkeypatch.delattr(SqliteLog, "entries")
+    monkeypatch.delattr(SqlLog, "entries")
     used = await desk.approvals.redeem(second, asked.id, asked.digest)
     assert used.outcome.state is OutcomeState.RUNNING
 

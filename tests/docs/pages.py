@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 PEOPLE = '[people]\nfinance = ["ana", "bo"]\nmanagers = ["cy"]\n'
 """What pieces of policies on the pages take for granted."""
-LANGUAGES = {"python", "toml", "json", "sh", "text"}
+LANGUAGES = {"python", "toml", "json", "sh", "sql", "text"}
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _SAVED = re.compile(r"Save (?:this|it) as\s+`([\w.-]+\.(?:py|toml|json))`")

@@ -22,6 +22,8 @@ ELSEWHERE = {
 """Lines of `sh` that are not run here, by how they begin, and why."""
 
 BY_ANOTHER_TEST = {
+    ("docs/deploy.md", "sh"): "test_deploy_page.py",
+    ("docs/deploy.md", "sql"): "test_deploy_page.py",
     ("docs/reference/flows.md", "python"): "test_library_pages.py",
     ("docs/reference/library.md", "python"): "test_library_pages.py",
     ("docs/how-to/decide-in-your-own-program.md", "python"): "test_library_pages.py",

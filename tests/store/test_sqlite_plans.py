@@ -8,9 +8,9 @@ from samples import START, an_approval
 
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.values.ids import approval_id
+from mcp_hitl.store.sql.loading import progress_of
+from mcp_hitl.store.sql.transaction import SqlTransaction
 from mcp_hitl.store.sqlite.connection import connect, prepare
-from mcp_hitl.store.sqlite.loading import progress_of
-from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 from mcp_hitl.store.view import View
 
 FEW, MANY = 10, 1_000
@@ -43,7 +43,7 @@ def work_for(path: Path, question: Callable[[View], object], asked: int, *, ende
 
     prepare(path)
     db = connect(path)
-    tx = SqliteTransaction(db)
+    tx = SqlTransaction(db)
     for number in range(asked):
         id = approval_id(START, number)
         tx.approvals.insert(an_approval(id=id, digest=f"sha256:of-{number}"))

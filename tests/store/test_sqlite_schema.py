@@ -13,6 +13,7 @@ from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.evidence.chain import Entry
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.ids import approval_id
+from mcp_hitl.store import rows
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.transaction import Transaction
 
@@ -72,7 +73,8 @@ ATTACKS = [
     "UPDATE approvals SET resolved_at = 1 WHERE status = 'pending'",
     "UPDATE approvals SET next_at = NULL WHERE status = 'pending'",  # time would forget it
     "UPDATE approvals SET revision = 0",
-    "INSERT OR REPLACE INTO approvals SELECT * FROM approvals WHERE status = 'approved'",
+    f"INSERT OR REPLACE INTO approvals ({rows.APPROVAL}) SELECT {rows.APPROVAL} FROM approvals "
+    "WHERE status = 'approved'",
     "INSERT OR REPLACE INTO approvals SELECT 'apr_other', kind, title, claim, status, payload, digest, revision, "
     "requester, requested_at, expires_at, resolved_at, policy, form, dedup_key, cooldown_until, asked, answer, reason, "
     "outcome, stage_since, timed_to, next_at, escalated, flow, rule, erased_at, asked_digest, requested_as, "

@@ -12,18 +12,22 @@ from samples import START, an_approval
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.approvals.search import Sought
 from mcp_hitl.domain.values.ids import approval_id
+from mcp_hitl.store.sql.transaction import SqlTransaction
 from mcp_hitl.store.sqlite.connection import connect, prepare
-from mcp_hitl.store.sqlite.transaction import SqliteTransaction
+from mcp_hitl.store.sqlite.database import SqliteDatabase
 
-Work = Callable[[SqliteTransaction], object]
+Work = Callable[[SqlTransaction], object]
 
 
 class Explained:
     """A connection that notes the plan of each statement."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: SqliteDatabase) -> None:
         self._db = db
         self.plans: list[str] = []
+
+    def fetched(self, sql: str, values: Any = ()) -> list[Any]:
+        return self.execute(sql, values).fetchall()
 
     def execute(self, sql: str, values: Any = ()) -> sqlite3.Cursor:
         self.plans.append(" | ".join(str(row[3]) for row in self._db.execute(f"EXPLAIN QUERY PLAN {sql}", values)))
@@ -31,11 +35,11 @@ class Explained:
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Generator[sqlite3.Connection]:
+def db(tmp_path: Path) -> Generator[SqliteDatabase]:
     """A database with one pending and one approved approval."""
     prepare(tmp_path / "hitl.db")
     with closing(connect(tmp_path / "hitl.db")) as db:
-        tx = SqliteTransaction(db)
+        tx = SqlTransaction(db)
         tx.approvals.insert(an_approval(id=approval_id(START, 1)))
         tx.approvals.insert(an_approval(id=approval_id(START, 2), status=Status.APPROVED, resolved_at=START))
         yield db
@@ -78,26 +82,26 @@ CASES: dict[str, tuple[Work, list[str]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_search_goes_by_its_indexes_and_no_table_is_gone_through(db: sqlite3.Connection, case: str) -> None:
+def test_every_search_goes_by_its_indexes_and_no_table_is_gone_through(db: SqliteDatabase, case: str) -> None:
     work, indexes = CASES[case]
     explained = Explained(db)
-    work(SqliteTransaction(explained))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    work(SqlTransaction(explained))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     plan = " | ".join(explained.plans)
     used = {word for part in plan.split(" | ") for word in part.split() if word.startswith(("approvals_", "sqlite_"))}
     assert used == set(indexes)
     assert "SCAN approvals" not in plan and "SCAN decisions" not in plan and "AUTOMATIC" not in plan
 
 
-def test_the_pages_of_the_history_come_in_order_without_sorting(db: sqlite3.Connection) -> None:
+def test_the_pages_of_the_history_come_in_order_without_sorting(db: SqliteDatabase) -> None:
     explained = Explained(db)
-    SqliteTransaction(explained).lists.sift_past(  # type: ignore[arg-type]
+    SqlTransaction(explained).lists.sift_past(  # type: ignore[arg-type]
         START, Sought(), before=None, limit=9, most=9
     )
     assert "MERGE (UNION ALL)" in explained.plans[0] and "TEMP B-TREE" not in explained.plans[0]
 
 
-def test_a_first_page_looks_at_its_own_rows_alone(db: sqlite3.Connection) -> None:
-    tx = SqliteTransaction(db)
+def test_a_first_page_looks_at_its_own_rows_alone(db: SqliteDatabase) -> None:
+    tx = SqlTransaction(db)
     for number in range(10, 2_010):
         tx.approvals.insert(an_approval(id=approval_id(START, number), status=Status.APPROVED, resolved_at=START))
 

@@ -8,9 +8,9 @@ import anyio
 import pytest
 
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.store.sql.transaction import SqlTransaction
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.sqlite.connection import connect
-from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 from mcp_hitl.store.view import View
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +22,7 @@ async def test_cancelling_ends_a_statement_that_would_never_end(tmp_path: Path) 
     begun = threading.Event()
 
     def look(view: View) -> None:
-        assert isinstance(view, SqliteTransaction)
+        assert isinstance(view, SqlTransaction)
         begun.set()
         view.execute(ENDLESS)
 

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.store.batches import BUSY_SECONDS
+from mcp_hitl.store.sqlite.database import SqliteDatabase
 from mcp_hitl.store.sqlite.errors import is_busy, what_next
 from mcp_hitl.store.sqlite.files import make_private
 from mcp_hitl.store.sqlite.place import refuse_second_name
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
 
-C = TypeVar("C", bound=sqlite3.Connection)
-
-BUSY_SECONDS = 30.0
-"""How long a write waits for another process. Each client of one person starts its own process."""
+C = TypeVar("C", bound=SqliteDatabase)
 
 _SCRUB_MS = 250
 
@@ -23,7 +22,7 @@ APPLICATION_ID = int.from_bytes(b"HITL", "big")
 """`file` and this program recognise our files by it (https://www.sqlite.org/pragma.html#pragma_application_id)."""
 
 
-def connect(path: Path, sort: type[C] = sqlite3.Connection) -> C:
+def connect(path: Path, sort: type[C] = SqliteDatabase) -> C:
     """Return a connection of type `sort`, for the thread that uses it first.
 
     Raises:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from mcp_hitl.domain.values.errors import Invalid, Unavailable
+from mcp_hitl.store.sql.transaction import SqlTransaction
 from mcp_hitl.store.sqlite.connection import APPLICATION_ID, check_version, connect, migrate
 from mcp_hitl.store.sqlite.errors import is_busy
 from mcp_hitl.store.sqlite.files import make_private
 from mcp_hitl.store.sqlite.kept_head import Head, kept_head
 from mcp_hitl.store.sqlite.place import beside, refuse_second_name
-from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def back_up(path: Path, file: Path) -> Head:
             with closing(connect(path)) as source, closing(connect(draft)) as copy:
                 source.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, whatever it is opened with
-                head = SqliteTransaction(copy).log.head()
+                head = SqlTransaction(copy).log.head()
             draft.replace(file)
         return head
     except BaseException as error:
@@ -49,7 +49,7 @@ def back_up(path: Path, file: Path) -> Head:
         raise
 
 
-def put_back(path: Path, copy: Path, work: Callable[[SqliteTransaction], T]) -> tuple[T, Path | None]:
+def put_back(path: Path, copy: Path, work: Callable[[SqlTransaction], T]) -> tuple[T, Path | None]:
     """Replace what is in the database at `path` by `copy`, in which `work` has changed what it has to, in one step.
 
     Return what `work` returned; and where the file is now that was there before, if it was too damaged to be replaced.
@@ -95,10 +95,10 @@ def _take(copy: Path, draft: Path) -> None:
         raise Invalid(f"{copy} {wrong}. Nothing was changed.")
 
 
-def _changed(draft: Path, kept: Head | None, work: Callable[[SqliteTransaction], T]) -> T:
+def _changed(draft: Path, kept: Head | None, work: Callable[[SqlTransaction], T]) -> T:
     with closing(connect(draft)) as db:
         migrate(db)
-        tx = SqliteTransaction(db)
+        tx = SqlTransaction(db)
         tx.log.kept = kept
         db.execute("BEGIN IMMEDIATE")
         result = work(tx)

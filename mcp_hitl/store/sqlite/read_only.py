@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
-from mcp_hitl.store.sqlite.connection import APPLICATION_ID, BUSY_SECONDS, check_version, version_of
+from mcp_hitl.store.batches import BUSY_SECONDS
+from mcp_hitl.store.sql.transaction import SqlTransaction
+from mcp_hitl.store.sqlite.connection import APPLICATION_ID, check_version, version_of
+from mcp_hitl.store.sqlite.database import SqliteDatabase
 from mcp_hitl.store.sqlite.footing import Footing
 from mcp_hitl.store.sqlite.kept_head import kept_head
 from mcp_hitl.store.sqlite.place import beside, refuse_second_name
 from mcp_hitl.store.sqlite.schema import MIGRATIONS
-from mcp_hitl.store.sqlite.transaction import SqliteTransaction
 from mcp_hitl.store.view import View
 
 T = TypeVar("T")
@@ -55,13 +57,14 @@ def _snapshot(path: Path, how: str, work: Callable[[View], T]) -> T:
     try:
         refuse_second_name(path)
         with ExitStack() as ends:
-            db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS)
+            there = f"{path.absolute().as_uri()}?{how}"
+            db = sqlite3.connect(there, uri=True, timeout=BUSY_SECONDS, factory=SqliteDatabase)
             footing = Footing(path, db)
             ends.callback(footing.close)
             ends.enter_context(closing(db))
             db.isolation_level = None
             db.execute("PRAGMA query_only = ON")
-            view = SqliteTransaction(db)
+            view = SqlTransaction(db)
             view.log.kept = kept_head(Path(os.path.realpath(path)))
             db.execute("BEGIN")
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:

@@ -258,6 +258,11 @@ DROP TABLE journal;
 ALTER TABLE journal_now RENAME TO journal;
 """
 
+_OUTCOME_STATE = """
+ALTER TABLE approvals ADD COLUMN outcome_state TEXT
+    GENERATED ALWAYS AS (CASE WHEN json_valid(outcome) THEN outcome ->> 'state' END) VIRTUAL;
+"""
+
 _RESTORED = "INSERT INTO facts VALUES ('restored', '');"
 
 _OPEN_REQUESTS = """
@@ -321,6 +326,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_COMMITS),
     _step(_SPENT_PORTS),
     _step(_TURNS),
+    _step(_OUTCOME_STATE),
 )
 """Step n migrates a file from version n to n + 1."""
 

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,12 +13,14 @@ import anyio
 import anyio.to_thread
 
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.store.batches import Batches
 from mcp_hitl.store.sqlite.connection import prepare, scrub
 from mcp_hitl.store.sqlite.files import shared_key
 from mcp_hitl.store.sqlite.footing import share, unshare
 from mcp_hitl.store.sqlite.place import Place
-from mcp_hitl.store.sqlite.surveys import Surveys
-from mcp_hitl.store.sqlite.worker import DatabaseThread
+from mcp_hitl.store.sqlite.session import SqliteSession
+from mcp_hitl.store.sqlite.survey import SqliteSurvey
+from mcp_hitl.store.surveys import Surveys
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
 
@@ -52,10 +55,10 @@ class SqliteStore:
         self._commits: int = 0
         self._commits_seen: int = 0
         self._sleeper: tuple[asyncio.AbstractEventLoop, anyio.Event] | None = None
-        self._writer = DatabaseThread(self._place, writes=True, committed=self._announce)
-        self._reader = DatabaseThread(self._place, writes=False)
+        self._writer = Batches(SqliteSession(self._place, writes=True, committed=self._announce), writes=True)
+        self._reader = Batches(SqliteSession(self._place, writes=False), writes=False)
         self._locks: Locks | None = None
-        self._surveys = Surveys(self._place)
+        self._surveys = Surveys(partial(SqliteSurvey, self._place))
 
     async def read(self, work: Callable[[View], T]) -> T:
         """See `Store.read`."""
@@ -72,11 +75,6 @@ class SqliteStore:
     async def scrub(self) -> bool:
         """See `Store.scrub`."""
         return self.gone() is None and await anyio.to_thread.run_sync(scrub, self.path)
-
-    async def back_up(self, file: Path) -> tuple[int, str]:
-        """See `Store.back_up`."""
-        self._place.check()
-        return await anyio.to_thread.run_sync(self._copy, file)
 
     async def changed(self) -> None:
         """See `Store.changed`. It sees this process's commits at once, and others' within `WATCH_SECONDS`."""
@@ -146,12 +144,6 @@ class SqliteStore:
 
             self._locks = Locks(self.path)
         return self._locks
-
-    def _copy(self, file: Path) -> tuple[int, str]:
-        # Imported late: few processes ever make a copy.
-        from mcp_hitl.store.sqlite.copies import back_up
-
-        return back_up(self.path, file)
 
     def _announce(self) -> None:
         self._commits += 1

@@ -44,10 +44,6 @@ class UnwritableStore:
         """See `Store.scrub`."""
         return False
 
-    async def back_up(self, file: Path) -> tuple[int, str]:
-        """See `Store.back_up`."""
-        _refuse()
-
     async def changed(self) -> None:
         """See `Store.changed`. Nobody can commit."""
         await anyio.sleep_forever()

@@ -3,13 +3,16 @@
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
+import postgres
 import pytest
 
+from mcp_hitl.store.postgres import PostgresStore
 from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.store import Store
 
 BACKENDS: dict[str, Callable[[Path], Store]] = {
     "sqlite": lambda folder: SqliteStore(folder / "hitl.db"),
+    "postgres": lambda folder: PostgresStore(postgres.database_of(folder)),
 }
 
 

@@ -1,6 +1,5 @@
 """The statements on the audit log."""
 
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -11,14 +10,16 @@ from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store import rows
 from mcp_hitl.store.facts import FactReads
 from mcp_hitl.store.log import LogChanges
+from mcp_hitl.store.sql.database import Database, places
 
+NEWEST = "SELECT seq, hash, at FROM audit ORDER BY seq DESC LIMIT 1"
 _INSERT = f"INSERT INTO audit ({rows.ENTRY}) VALUES ({', '.join('?' for _ in rows.ENTRY.split(', '))})"
 
 
-class SqliteLog(LogChanges):
-    """`LogChanges` on SQLite."""
+class SqlLog(LogChanges):
+    """`LogChanges` in statements that every database understands."""
 
-    def __init__(self, db: sqlite3.Connection, facts: FactReads) -> None:
+    def __init__(self, db: Database, facts: FactReads) -> None:
         """Use `db`. `kept` is the head that was kept beside the file before the transaction began."""
         self._db = db
         self.kept: tuple[int, str] | None = None
@@ -27,6 +28,8 @@ class SqliteLog(LogChanges):
         self._facts = facts
         self._head: tuple[int, str] | None = None
         self._newest: datetime | None = None
+        self.appended: tuple[int, str] | None = None
+        """The newest entry that this transaction has appended, if it is known to count."""
         self._contained: tuple[int, str] | None = None
         """A kept head that is in the chain. Both are remembered within one transaction."""
 
@@ -46,9 +49,8 @@ class SqliteLog(LogChanges):
 
     def head(self) -> tuple[int, str]:
         if self._head is None:
-            row: Any = self._db.execute("SELECT seq, hash, at FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
-            self._head = (0, genesis(self._facts.database_id())) if row is None else (row[0], row[1])
-            self._newest = None if row is None else from_ms(row[2])
+            self.remember_head(self._db.execute(NEWEST).fetchone())
+        assert self._head is not None
         return self._head
 
     def newest(self) -> datetime | None:
@@ -56,10 +58,11 @@ class SqliteLog(LogChanges):
         return self._newest
 
     def lost(self) -> tuple[int, str] | None:
-        if self._contained != self.kept and self.kept is not None and self.hash_at(self.kept[0]) == self.kept[1]:
-            self._contained = self.kept
-        if self._contained != self.kept:
-            return self.kept
+        kept = self.kept
+        if kept not in (None, self._contained) and (kept == self.head() or self.hash_at(kept[0]) == kept[1]):
+            self._contained = kept
+        if self._contained != kept:
+            return kept
         return self.head() if self.is_mixed and self._facts.restored() is None else None
 
     def hash_at(self, seq: int) -> str | None:
@@ -73,7 +76,7 @@ class SqliteLog(LogChanges):
     def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime, now: datetime) -> int:
         row: Any = self._db.execute(
             "SELECT count(*) FROM audit JOIN approvals ON approvals.id = audit.approval "
-            f"WHERE actor = ? AND at > ? AND at <= ? AND kind = ? AND event IN ({', '.join('?' * len(events))})",
+            f"WHERE actor = ? AND at > ? AND at <= ? AND kind = ? AND event IN ({places(events)})",
             (actor, to_ms(since), to_ms(now), kind, *events),
         ).fetchone()
         return row[0]
@@ -96,15 +99,22 @@ class SqliteLog(LogChanges):
         data = canonical(entry.data, what="data")
         digest = hash_of(seq, entry, previous, data)
         self._db.execute(_INSERT, (seq, *rows.entry_row(entry), data.decode(), previous, digest))
-        self._head, self._newest = (seq, digest), entry.at
+        self._head = self.appended = (seq, digest)
+        self._newest = entry.at
 
     def accept_loss(self) -> None:
         self.kept, self.is_mixed = None, False
+        self._db.accept_place()
 
     def _recorded(self, where: str, values: tuple[Any, ...]) -> list[Recorded]:
         found = self._db.execute(f"SELECT {rows.ENTRY} FROM audit {where}", values)
         return [rows.recorded_of(row) for row in found]
 
+    def remember_head(self, row: Any) -> None:
+        """Take `row` for what `NEWEST` finds, until `forget`."""
+        self._head = (0, genesis(self._facts.database_id())) if row is None else (row[0], row[1])
+        self._newest = None if row is None else from_ms(row[2])
+
     def forget(self) -> None:
         """Forget what was remembered."""
-        self._head = self._contained = None
+        self._head = self._contained = self.appended = None

@@ -1,19 +1,19 @@
 """The statements about connected clients."""
 
-import sqlite3
 from datetime import datetime
 from typing import Any
 
 from mcp_hitl.domain.approvals.clients import MOST_CLIENTS, Acquaintance, Client, Transport
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.clients import ClientChanges
+from mcp_hitl.store.sql.database import Database
 from mcp_hitl.store.unreadable import reading
 
 
-class SqliteClients(ClientChanges):
-    """`ClientChanges` on SQLite."""
+class SqlClients(ClientChanges):
+    """`ClientChanges` in statements that every database understands."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         """Use `db`."""
         self._db = db
 
@@ -25,13 +25,14 @@ class SqliteClients(ClientChanges):
         return [_acquaintance(row) for row in found]
 
     def meet(self, client: Client, now: datetime) -> None:
-        seen = to_ms(now)
+        seen = (to_ms(now), to_ms(now))
         self._db.execute(
             "INSERT INTO clients (name, version, protocol, transport, forms, url, first_seen, last_seen) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (name, version, protocol, transport, forms, url) "
-            "DO UPDATE SET last_seen = max(last_seen, excluded.last_seen)",
-            (client.name, client.version, client.protocol, client.transport, client.forms, client.url, seen, seen),
+            "DO UPDATE SET last_seen = "
+            "CASE WHEN clients.last_seen > excluded.last_seen THEN clients.last_seen ELSE excluded.last_seen END",
+            (client.name, client.version, client.protocol, client.transport, int(client.forms), int(client.url), *seen),
         )
         self._db.execute(
             "DELETE FROM clients WHERE rowid NOT IN "

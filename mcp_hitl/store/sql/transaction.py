@@ -4,23 +4,24 @@ Every statement on a path for a waiting caller is in the method that runs it.
 """
 
 import re
-import sqlite3
 
 from mcp_hitl.domain.values.errors import Invalid
-from mcp_hitl.store.sqlite.approvals import SqliteApprovals
-from mcp_hitl.store.sqlite.clients import SqliteClients
-from mcp_hitl.store.sqlite.facts import SqliteFacts
-from mcp_hitl.store.sqlite.flows import SqliteFlows
-from mcp_hitl.store.sqlite.lists import SqliteLists
-from mcp_hitl.store.sqlite.log import SqliteLog
-from mcp_hitl.store.sqlite.requesters import SqliteRequesters
-from mcp_hitl.store.sqlite.sessions import SqliteSessions
-from mcp_hitl.store.sqlite.stops import SqliteStops
-from mcp_hitl.store.sqlite.sweeps import SqliteSweeps
+from mcp_hitl.store.sql.approvals import SqlApprovals
+from mcp_hitl.store.sql.clients import SqlClients
+from mcp_hitl.store.sql.database import Database
+from mcp_hitl.store.sql.facts import SqlFacts
+from mcp_hitl.store.sql.flows import SqlFlows
+from mcp_hitl.store.sql.lists import SqlLists
+from mcp_hitl.store.sql.log import SqlLog
+from mcp_hitl.store.sql.requesters import SqlRequesters
+from mcp_hitl.store.sql.sessions import SqlSessions
+from mcp_hitl.store.sql.stops import SqlStops
+from mcp_hitl.store.sql.sweeps import SqlSweeps
 from mcp_hitl.store.statement import Statement
 
 _CONTROL = re.compile(
-    r"(?> \s | \ufeff | ; | --[^\n]* | /\*.*?\*/ )*+ (BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b",
+    r"(?> \s | \ufeff | ; | --[^\n]* | /\*.*?\*/ )*+ "
+    r"(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE\s+TRANSACTION)\b",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 """Matches statements that begin or end a transaction, also after text that SQLite skips
@@ -28,22 +29,22 @@ _CONTROL = re.compile(
 """
 
 
-class SqliteTransaction:
+class SqlTransaction:
     """The view and transaction that the desk's work gets."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         """Use `db`; its thread begins and commits."""
         self._db = db
-        self.approvals = SqliteApprovals(db)
-        self.lists = SqliteLists(db)
-        self.requesters = SqliteRequesters(db)
-        self.sweeps = SqliteSweeps(db)
-        self.stops = SqliteStops(db)
-        self.facts = SqliteFacts(db)
-        self.flows = SqliteFlows(db)
-        self.sessions = SqliteSessions(db)
-        self.clients = SqliteClients(db)
-        self.log = SqliteLog(db, self.facts)
+        self.approvals = SqlApprovals(db)
+        self.lists = SqlLists(db)
+        self.requesters = SqlRequesters(db)
+        self.sweeps = SqlSweeps(db)
+        self.stops = SqlStops(db)
+        self.facts = SqlFacts(db)
+        self.flows = SqlFlows(db)
+        self.sessions = SqlSessions(db)
+        self.clients = SqlClients(db)
+        self.log = SqlLog(db, self.facts)
 
     def head_to_keep(self) -> tuple[int, str] | None:
         """Return the head to keep beside the file once this is committed; None if an older one must not be lost."""
@@ -57,7 +58,7 @@ class SqliteTransaction:
 
     def execute(self, statement: str | Statement, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """See `View.execute`."""
-        text = statement if isinstance(statement, str) else statement.sqlite
+        text = statement if isinstance(statement, str) else getattr(statement, self._db.words.name)
         if control := _CONTROL.match(text):
             raise Invalid(f"An action cannot use {control[1].upper()}: it already runs inside a transaction.")
         self.forget()

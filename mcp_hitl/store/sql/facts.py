@@ -1,26 +1,26 @@
 """The statements on the facts of the database itself."""
 
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.values.clock import Boot
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.facts import FactChanges
+from mcp_hitl.store.sql.database import Database
 from mcp_hitl.store.unreadable import reading
 
 
-class SqliteFacts(FactChanges):
-    """`FactChanges` on SQLite."""
+class SqlFacts(FactChanges):
+    """`FactChanges` in statements that every database understands."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         """Use `db`."""
         self._db = db
+        self._all: dict[str, str] | None = None
         self._mark: datetime | None = None
-        """Remembered within one transaction."""
+        """Both remembered within one transaction: there are few, and each transaction needs several."""
 
     @reading
     def mark(self) -> datetime:
@@ -29,10 +29,7 @@ class SqliteFacts(FactChanges):
         return self._mark
 
     def fault(self) -> str | None:
-        # Imported late: only who verifies asks.
-        from mcp_hitl.store.sqlite.soundness import fault_in
-
-        return fault_in(self._db)
+        return self._db.words.fault(self._db)
 
     def database_id(self) -> str:
         return self._fact("database")
@@ -93,12 +90,18 @@ class SqliteFacts(FactChanges):
 
     @reading
     def _fact(self, name: str) -> str:
-        row: Any = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return row[0]
+        if self._all is None:
+            self._all = dict(self._db.execute("SELECT name, value FROM facts"))
+        return self._all[name]
 
     def _set_fact(self, name: str, value: str) -> None:
         self._db.execute("UPDATE facts SET value = ? WHERE name = ?", (value, name))
+        self._all = None
+
+    def remember_all(self, facts: dict[str, str]) -> None:
+        """Take these for the facts until `forget`."""
+        self._all = facts
 
     def forget(self) -> None:
         """Forget what was remembered."""
-        self._mark = None
+        self._all = self._mark = None

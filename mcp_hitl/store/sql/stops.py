@@ -1,19 +1,20 @@
 """The statements on the emergency stop."""
 
-import sqlite3
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from mcp_hitl.domain.approvals.stop import Stop
 from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.store.sql.database import Database
 from mcp_hitl.store.stops import StopChanges
 from mcp_hitl.store.unreadable import reading
 
 
-class SqliteStops(StopChanges):
-    """`StopChanges` on SQLite."""
+class SqlStops(StopChanges):
+    """`StopChanges` in statements that every database understands."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         """Use `db`."""
         self._db = db
         self._stopped: frozenset[str] | None = None
@@ -39,6 +40,10 @@ class SqliteStops(StopChanges):
     def resume(self, kind: str | None) -> bool:
         self._stopped = None
         return self._db.execute("DELETE FROM pauses WHERE kind = ?", (kind or "",)).rowcount == 1
+
+    def remember_stopped(self, kinds: Iterable[str]) -> None:
+        """Take these for the kinds that are paused, until `forget`."""
+        self._stopped = frozenset(kinds)
 
     def forget(self) -> None:
         """Forget what was remembered."""

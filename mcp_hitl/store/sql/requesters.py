@@ -1,6 +1,5 @@
 """The statements on what else a requester has asked for."""
 
-import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
@@ -10,21 +9,23 @@ from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.store.lists import Listed
 from mcp_hitl.store.requesters import RequesterReads
-from mcp_hitl.store.sqlite import loading
+from mcp_hitl.store.sql import loading
+from mcp_hitl.store.sql.database import Database
 
 _OTHERS = "requester = ?1 AND kind = ?2 AND id <> ?3"
 _RANK = (
     "CASE WHEN status <> 'rejected' THEN 2 "
-    f"ELSE EXISTS (SELECT 1 FROM decisions WHERE approval = approvals.id AND stage = {POLICY_STAGE}) END"
+    f"WHEN EXISTS (SELECT 1 FROM decisions WHERE approval = approvals.id AND stage = {POLICY_STAGE}) THEN 1 ELSE 0 END"
 )
 _REJECTED = (
     "SELECT id FROM (SELECT id FROM approvals WHERE id IN (SELECT id FROM approvals INDEXED BY approvals_ending "
     f"WHERE {_OTHERS} AND status = 'rejected' ORDER BY id DESC LIMIT 1000) ORDER BY {_RANK}, id DESC LIMIT ?4)"
+    " AS rejected"
 )
-_NEWEST = f"SELECT id FROM (SELECT id FROM approvals WHERE {_OTHERS} ORDER BY id DESC LIMIT ?4)"
+_NEWEST = f"SELECT id FROM (SELECT id FROM approvals WHERE {_OTHERS} ORDER BY id DESC LIMIT ?4) AS newest"
 _EACH_ENDING = " UNION ALL ".join(
     "SELECT * FROM (SELECT status, expires_at FROM approvals INDEXED BY approvals_ending "
-    f"WHERE {_OTHERS} AND status = '{status.value}' LIMIT ?5)"
+    f"WHERE {_OTHERS} AND status = '{status.value}' LIMIT ?5) AS {status.value}"
     for status in Status
 )
 
@@ -40,10 +41,10 @@ SELECT one FROM found WHERE one IS NOT NULL
 """Jumps from one id to the next: there are few, and each may have asked for very much."""
 
 
-class SqliteRequesters(RequesterReads):
-    """`RequesterReads` on SQLite."""
+class SqlRequesters(RequesterReads):
+    """`RequesterReads` in statements that every database understands."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         """Use `db`."""
         self._db = db
 
@@ -57,7 +58,7 @@ class SqliteRequesters(RequesterReads):
     def count_earlier(self, requester: str, kind: str, but: str, now: datetime, most: int) -> dict[Status, int]:
         found = self._db.execute(
             "SELECT CASE WHEN status = 'pending' AND expires_at <= ?4 THEN 'expired' ELSE status END, count(*) "
-            f"FROM ({_EACH_ENDING}) GROUP BY 1",
+            f"FROM ({_EACH_ENDING}) AS found GROUP BY 1",
             (requester, kind, but, to_ms(now), most),
         )
         return {Status(row[0]): row[1] for row in found}
@@ -68,10 +69,10 @@ class SqliteRequesters(RequesterReads):
             "SELECT coalesce(sum(number), 0), coalesce(sum(bytes), 0) FROM ("
             "SELECT number, bytes FROM open_requests WHERE requester = ?1 AND kind = ?2 UNION ALL "
             "SELECT -count(*), -sum(size) FROM approvals INDEXED BY approvals_open "
-            "WHERE requester = ?1 AND kind = ?2 AND expires_at <= ?3 AND status = 'pending')",
+            "WHERE requester = ?1 AND kind = ?2 AND expires_at <= ?3 AND status = 'pending') AS open",
             (requester, kind, to_ms(now)),
         ).fetchone()
-        return row[0], row[1]
+        return int(row[0]), int(row[1])
 
     def identified_by(self, ways: Collection[str]) -> list[str]:
         found = (row[0] for way in sorted(ways) for row in self._db.execute(_IDENTIFIED, (way,)))

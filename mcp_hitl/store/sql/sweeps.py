@@ -1,22 +1,22 @@
 """The statements of sweeps. Some read whole tables, which no statement for a waiting caller does."""
 
-import sqlite3
 from datetime import datetime
 
 from mcp_hitl.domain.approvals.approval import OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.store.lists import Listed
-from mcp_hitl.store.sqlite import loading
+from mcp_hitl.store.sql import loading
+from mcp_hitl.store.sql.database import Database
 from mcp_hitl.store.sweeps import SweepReads
 
 _GOES_ON = (FlowState.RUNNABLE.value, FlowState.WAITING.value, FlowState.SLEEPING.value)
 
 
-class SqliteSweeps(SweepReads):
-    """`SweepReads` on SQLite."""
+class SqlSweeps(SweepReads):
+    """`SweepReads` in statements that every database understands."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         """Use `db`."""
         self._db = db
 
@@ -40,8 +40,7 @@ class SqliteSweeps(SweepReads):
 
     def unsettled(self, limit: int) -> list[str]:
         found = self._db.execute(
-            "SELECT id FROM approvals WHERE status = 'approved' "
-            "AND CASE WHEN json_valid(outcome) THEN outcome ->> 'state' END = ? ORDER BY id LIMIT ?",
+            "SELECT id FROM approvals WHERE status = 'approved' AND outcome_state = ? ORDER BY id LIMIT ?",
             (OutcomeState.UNKNOWN.value, limit),
         )
         return [row[0] for row in found]
@@ -49,7 +48,7 @@ class SqliteSweeps(SweepReads):
     def open_kinds(self) -> dict[str, int]:
         found = self._db.execute(
             "SELECT kind, count(*) FROM (SELECT kind, id FROM approvals WHERE status = 'pending' "
-            "UNION SELECT kind, approval FROM flows WHERE state IN (?, ?, ?)) GROUP BY kind ORDER BY kind",
+            "UNION SELECT kind, approval FROM flows WHERE state IN (?, ?, ?)) AS open GROUP BY kind ORDER BY kind",
             _GOES_ON,
         )
         return {row[0]: row[1] for row in found}

@@ -1,6 +1,5 @@
 """The statements on sign-in links and sessions."""
 
-import sqlite3
 from datetime import datetime
 from typing import Any
 
@@ -9,15 +8,16 @@ from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Established, Principal
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.sessions import SessionChanges
+from mcp_hitl.store.sql.database import Database
 from mcp_hitl.store.unreadable import reading
 
 _COLUMNS = "digest, token_digest, principal, established, assurance, authenticated_at, since, until"
 
 
-class SqliteSessions(SessionChanges):
-    """`SessionChanges` on SQLite."""
+class SqlSessions(SessionChanges):
+    """`SessionChanges` in statements that every database understands."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         """Use `db`."""
         self._db = db
 

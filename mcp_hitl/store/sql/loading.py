@@ -1,8 +1,7 @@
 """Loads approvals with their decisions, edits and progress."""
 
-import sqlite3
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, Progress
@@ -13,37 +12,26 @@ from mcp_hitl.domain.values.payload import arranged_like
 from mcp_hitl.domain.values.text import visible
 from mcp_hitl.store import rows
 from mcp_hitl.store.lists import Listed
+from mcp_hitl.store.sql.database import Database, Words
 from mcp_hitl.store.unreadable import FAULTS
 
 T = TypeVar("T")
 
-_WHOLE = (
-    f"{rows.APPROVAL}, "
-    f"(SELECT json_group_array(json_array(rowid, {rows.DECISION}, "
-    "(SELECT value FROM contents WHERE contents.approval = decisions.approval AND digest = comment))) "
-    "FROM decisions WHERE decisions.approval = approvals.id), "
-    "(SELECT json_group_array(json_array(rowid, step, message, at)) "
-    "FROM progress WHERE progress.approval = approvals.id)"
+_DECISIONS = (
+    f"rowid, {rows.DECISION}, "
+    "(SELECT value FROM contents WHERE contents.approval = decisions.approval AND digest = comment)"
 )
-"""Selects an approval with its decisions and progress in one statement, since this is the most frequent query."""
 
 
-def fetched(db: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> list[Any]:
-    """Return the rows of a statement. Bytes that are no text come as lone surrogates: one row hides no other."""
-    try:
-        return db.execute(statement, values).fetchall()
-    except sqlite3.OperationalError as error:
-        if "decode" not in str(error):
-            raise
-    db.text_factory = _leniently
-    try:
-        return db.execute(statement, values).fetchall()
-    finally:
-        db.text_factory = str
-
-
-def _leniently(held: bytes) -> str:
-    return held.decode(errors="surrogateescape")
+@cache
+def _whole(words: Words) -> str:
+    """Select an approval with its decisions and progress in one statement, since this is the most frequent query."""
+    return (
+        f"SELECT {rows.APPROVAL}, "
+        f"(SELECT {words.rows_as_list.format(_DECISIONS)} FROM decisions WHERE decisions.approval = approvals.id), "
+        f"(SELECT {words.rows_as_list.format('rowid, step, message, at')} FROM progress "
+        "WHERE progress.approval = approvals.id) FROM approvals"
+    )
 
 
 def each(mapping: Callable[[Any], T], row: Any) -> T | Unreadable:
@@ -54,27 +42,27 @@ def each(mapping: Callable[[Any], T], row: Any) -> T | Unreadable:
         return error
 
 
-def one(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> Approval | None:
-    row: Any = next(iter(fetched(db, f"SELECT {_WHOLE} FROM approvals {where}", values)), None)
+def one(db: Database, where: str, values: tuple[Any, ...]) -> Approval | None:
+    row: Any = next(iter(db.fetched(f"{_whole(db.words)} {where}", values)), None)
     return None if row is None else _approval(db, row)
 
 
-def every_one(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[Listed]:
-    found = fetched(db, f"SELECT {_WHOLE} FROM approvals {where}", values)
+def every_one(db: Database, where: str, values: tuple[Any, ...]) -> list[Listed]:
+    found = db.fetched(f"{_whole(db.words)} {where}", values)
     return [each(partial(_approval, db), row) for row in found]
 
 
-def number(db: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> int:
+def number(db: Database, statement: str, values: tuple[Any, ...]) -> int:
     row: Any = db.execute(statement, values).fetchone()
     return row[0]
 
 
-def _approval(db: sqlite3.Connection, row: Any) -> Approval:
+def _approval(db: Database, row: Any) -> Approval:
     *_, decisions, progress = row
     try:
         edits = () if row[7] == 1 else _edits(db, row[0], read_back(row[5]))
         return rows.approval_of(row, decisions_of(decisions), edits, progress_of(progress))
-    except (Unreadable, sqlite3.OperationalError, *FAULTS) as error:
+    except (Unreadable, *FAULTS) as error:
         why = error.why if isinstance(error, Unreadable) else repr(error)
         raise Unreadable(visible(row[0])[:60], why, row[0]) from error
 
@@ -90,11 +78,11 @@ def progress_of(text: str) -> tuple[Progress, ...]:
 
 
 def _listed(text: str) -> list[Any]:
-    """Return the rows in order; SQLite does not guarantee the order of aggregated rows."""
+    """Return the rows in order; no database promises the order of aggregated rows."""
     return [] if text == "[]" else sorted(read_back(text))
 
 
-def _edits(db: sqlite3.Connection, approval_id: str, payload: Any) -> tuple[Edit, ...]:
+def _edits(db: Database, approval_id: str, payload: Any) -> tuple[Edit, ...]:
     """The edits, whose contents are kept in canonical form, with their fields in the present payload's order."""
     found = db.execute(
         "SELECT revision, editor, comment, before, after, at, established FROM edits "
@@ -115,7 +103,7 @@ def _edits(db: sqlite3.Connection, approval_id: str, payload: Any) -> tuple[Edit
     )
 
 
-def _kept(db: sqlite3.Connection, approval_id: str, digest: str | None) -> Any:
+def _kept(db: Database, approval_id: str, digest: str | None) -> Any:
     if digest is None:
         return None
     row: Any = db.execute(

@@ -14,8 +14,9 @@ from samples import START, an_approval
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.domain.values.ids import approval_id
-from mcp_hitl.store.sqlite import SqliteStore, connection
-from mcp_hitl.store.sqlite.worker import MOST_TOGETHER
+from mcp_hitl.store import batches
+from mcp_hitl.store.batches import MOST_TOGETHER
+from mcp_hitl.store.sqlite import SqliteStore
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
 
@@ -271,7 +272,7 @@ async def test_an_answer_that_cannot_be_handed_over_keeps_none_of_the_others(
 async def test_a_file_that_stays_locked_is_said_to_be_and_nothing_is_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(batches, "BUSY_SECONDS", 0.05)
     store = SqliteStore(tmp_path / "hitl.db")
     with closing(sqlite3.connect(store.path, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")

@@ -1,7 +1,5 @@
 """The statements for lists, searches and statistics. Each reads a limited number of rows."""
 
-import json
-import sqlite3
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,8 @@ from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Unreadable
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.lists import Listed, ListReads
-from mcp_hitl.store.sqlite import loading
+from mcp_hitl.store.sql import loading
+from mcp_hitl.store.sql.database import Database, Rows, places
 from mcp_hitl.store.unreadable import reading
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ SELECT kind, status, ended_at - requested_at, ended_at, rule IS NOT NULL AND EXI
 """
 _GIVEN = f"""
 SELECT kind, approver, verdict, at - requested_at, looked FROM ({_ENDED}) AS ended
-CROSS JOIN decisions ON approval = ended.id AND stage <> {POLICY_STAGE}
+CROSS JOIN decisions WHERE approval = ended.id AND stage <> {POLICY_STAGE}
 """
 """CROSS JOIN makes SQLite keep this order. If it began with the decisions, it would read all of them."""
 
@@ -69,10 +68,10 @@ SELECT name FROM found WHERE name IS NOT NULL AND EXISTS (
 """Returns each value once. It uses the index to go from value to value, however many rows have each."""
 
 
-class SqliteLists(ListReads):
-    """`ListReads` on SQLite."""
+class SqlLists(ListReads):
+    """`ListReads` in statements that every database understands."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         """Use `db`."""
         self._db = db
 
@@ -83,7 +82,7 @@ class SqliteLists(ListReads):
     def count_pending(self, now: datetime, *, kind: str | None, most: int) -> int:
         where, values = _open(now, kind)
         return loading.number(
-            self._db, f"SELECT count(*) FROM (SELECT 1 FROM approvals {where} LIMIT ?)", (*values, most)
+            self._db, f"SELECT count(*) FROM (SELECT 1 FROM approvals {where} LIMIT ?) AS open", (*values, most)
         )
 
     def sift_pending(self, now: datetime, sought: Sought, *, after: str | None, limit: int, most: int) -> Sifted:
@@ -114,7 +113,7 @@ class SqliteLists(ListReads):
         found = self._db.execute(_GIVEN, {"since": to_ms(since), "now": to_ms(now)})
         return [loading.each(_given, row) for row in found]
 
-    def _sift(self, candidates: sqlite3.Cursor, sought: Sought, order: str, limit: int, most: int) -> Sifted:
+    def _sift(self, candidates: Rows, sought: Sought, order: str, limit: int, most: int) -> Sifted:
         """Check at most `most` candidates, in their order, until enough are found."""
         found: list[str] = []
         seen, characters = 0, 0
@@ -140,12 +139,11 @@ class SqliteLists(ListReads):
         if sought.words:
             texts = ", id, title, claim, requester, payload"
             if sought.open_kinds is not None:
-                texts = texts.replace("payload", "iif(kind IN (SELECT value FROM json_each(?)), payload, NULL)")
-                kinds = [json.dumps(sorted(sought.open_kinds))]
-        return loading.fetched(
-            self._db,
-            f"SELECT id{texts} FROM approvals WHERE id IN (SELECT value FROM json_each(?)) {where} ORDER BY id {order}",
-            (*kinds, json.dumps(ids), *values),
+                texts = texts.replace("payload", f"CASE WHEN kind IN ({places(sought.open_kinds)}) THEN payload END")
+                kinds = sorted(sought.open_kinds)
+        return self._db.fetched(
+            f"SELECT id{texts} FROM approvals WHERE id IN ({places(ids)}) {where} ORDER BY id {order}",
+            (*kinds, *ids, *values),
         )
 
     def _distinct(self, column: str, index: str, now: datetime, limit: int) -> list[str]:
@@ -160,17 +158,17 @@ def _open(now: datetime, kind: str | None) -> tuple[str, tuple[Any, ...]]:
 
 
 def _conditions(sought: Sought) -> tuple[str, list[str]]:
-    """Return the conditions for a chunk. `+` makes SQLite use the ids, not an index that would read far more rows."""
+    """Return the conditions for a chunk. `|| ''` makes a database use the ids, not an index with far more rows."""
     where: list[str] = []
     values: list[str] = []
     if sought.status is Status.EXPIRED:
-        where.append("AND +status IN ('expired', 'pending')")  # of what is pending, only the overdue is looked at
+        where.append("AND status || '' IN ('expired', 'pending')")  # of what is pending, only the overdue is looked at
     elif sought.status is not None:
-        where.append("AND +status = ?")
+        where.append("AND status || '' = ?")
         values.append(sought.status.value)
     for column, value in (("kind", sought.kind), ("requester", sought.requester)):
         if value is not None:
-            where.append(f"AND +{column} = ?")
+            where.append(f"AND {column} || '' = ?")
             values.append(value)
     if sought.approver is not None:
         where.append("AND EXISTS (SELECT 1 FROM decisions WHERE approval = approvals.id AND approver = ?)")

@@ -1,6 +1,5 @@
 """The statements about flows and their journal. Every write depends on the epoch of the lease."""
 
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +8,7 @@ from mcp_hitl.domain.approvals.approval import OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import LEASE, NOBODY, FlowState, JournalEntry, Lease, StepState
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.flows import FlowChanges
+from mcp_hitl.store.sql.database import Database, places
 from mcp_hitl.store.unreadable import reading
 
 _MOST_SILENT = 5
@@ -19,10 +19,10 @@ _LATEST = 253_402_300_799_999
 """The last millisecond that an instant can have; whoever wrote a later one must not stop the other flows."""
 
 
-class SqliteFlows(FlowChanges):
-    """`FlowChanges` on SQLite."""
+class SqlFlows(FlowChanges):
+    """`FlowChanges` in statements that every database understands."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         """Use `db`."""
         self._db = db
 
@@ -34,8 +34,8 @@ class SqliteFlows(FlowChanges):
         self, now: datetime, kinds: Mapping[str, str | None], limit: int, alive: Sequence[str] = ()
     ) -> list[str]:
         found = self._db.execute(
-            f"SELECT id FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}) AND {_RUN_OUT} "
-            f"AND (holder IS NULL OR holder NOT IN ({_places(alive)})) "
+            f"SELECT id FROM flows WHERE state = 'runnable' AND kind IN ({places(kinds)}) AND {_RUN_OUT} "
+            f"AND (holder IS NULL OR holder NOT IN ({places(alive)})) "
             f"AND {_of_code(kinds)} ORDER BY lease_until, id LIMIT ?",
             (*kinds, to_ms(now), to_ms(now + LEASE), *alive, *kinds.values(), limit),
         )
@@ -44,7 +44,7 @@ class SqliteFlows(FlowChanges):
     def silent(self, now: datetime, flow_id: str | None = None) -> list[tuple[str, str]]:
         return self._db.execute(
             "SELECT flows.approval, holder FROM flows JOIN approvals ON approvals.id = flows.approval "
-            f"WHERE state = 'runnable' AND holder IS NOT NULL AND {_RUN_OUT} AND outcome ->> 'state' = ? "
+            f"WHERE state = 'runnable' AND holder IS NOT NULL AND {_RUN_OUT} AND outcome_state = ? "
             "AND flows.id = coalesce(?, flows.id) ORDER BY flows.id LIMIT ?",
             (to_ms(now), to_ms(now + LEASE), OutcomeState.RUNNING.value, flow_id, _MOST_SILENT),
         ).fetchall()
@@ -66,8 +66,8 @@ class SqliteFlows(FlowChanges):
     def next_wake(self, kinds: Mapping[str, str | None]) -> datetime | None:
         row: Any = self._db.execute(
             f"SELECT min(at) FROM (SELECT min(wake_at) AS at FROM flows WHERE state = 'sleeping' UNION ALL "
-            f"SELECT min(lease_until) FROM flows WHERE state = 'runnable' AND kind IN ({_places(kinds)}) "
-            f"AND {_of_code(kinds)})",
+            f"SELECT min(lease_until) FROM flows WHERE state = 'runnable' AND kind IN ({places(kinds)}) "
+            f"AND {_of_code(kinds)}) AS next",
             (*kinds, *kinds.values()),
         ).fetchone()
         return None if row[0] is None else from_ms(max(0, min(row[0], _LATEST)))
@@ -98,7 +98,7 @@ class SqliteFlows(FlowChanges):
 
     def disown(self, holder: str, but: Sequence[str]) -> None:
         self._db.execute(
-            f"UPDATE flows SET holder = ? WHERE state = 'runnable' AND holder = ? AND id NOT IN ({_places(but)})",
+            f"UPDATE flows SET holder = ? WHERE state = 'runnable' AND holder = ? AND id NOT IN ({places(but)})",
             (NOBODY, holder, *but),
         )
 
@@ -150,7 +150,7 @@ class SqliteFlows(FlowChanges):
     def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:
         done = self._db.execute(
             "INSERT INTO journal (flow, branch, position, step, name, state, output, turn) "
-            "SELECT ?, ?, ?, ?, ?, ?, ?, ? "
+            "SELECT ?, ?, ?, ?, ?, ?, ?, CAST(? AS BIGINT) "
             "WHERE EXISTS (SELECT 1 FROM flows WHERE id = ? AND epoch = ? AND state = 'runnable') "
             "ON CONFLICT (flow, branch, position) DO UPDATE "
             "SET state = excluded.state, output = excluded.output, turn = excluded.turn "
@@ -186,8 +186,4 @@ def _entry(row: Any) -> JournalEntry:
 
 def _of_code(kinds: Collection[str]) -> str:
     code = "(SELECT code FROM approvals WHERE approvals.id = flows.approval)"
-    return f"({code} IS NULL OR {code} IN ({_places(kinds)}))"
-
-
-def _places(values: Collection[object]) -> str:
-    return ", ".join("?" * len(values))
+    return f"({code} IS NULL OR {code} IN ({places(kinds)}))"

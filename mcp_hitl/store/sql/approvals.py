@@ -1,6 +1,5 @@
 """The statements on single approvals, their decisions, edits and progress."""
 
-import sqlite3
 from datetime import datetime
 from typing import Any
 
@@ -11,13 +10,14 @@ from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.domain.values.same_object import Same
 from mcp_hitl.store import rows
 from mcp_hitl.store.approvals import ApprovalChanges
-from mcp_hitl.store.sqlite import loading
+from mcp_hitl.store.sql import loading
+from mcp_hitl.store.sql.database import Database, places
 
 
-class SqliteApprovals(ApprovalChanges):
-    """`ApprovalChanges` on SQLite."""
+class SqlApprovals(ApprovalChanges):
+    """`ApprovalChanges` in statements that every database understands."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         """Use `db`."""
         self._db = db
 
@@ -37,7 +37,7 @@ class SqliteApprovals(ApprovalChanges):
             "SELECT id FROM approvals INDEXED BY approvals_equal "
             f"WHERE requester = ? AND kind = ? AND digest = ? AND status = ? {keyless} UNION ALL "
             "SELECT id FROM approvals INDEXED BY approvals_asked "
-            f"WHERE requester = ? AND kind = ? AND asked_digest = ? AND status = ? {keyless}))",
+            f"WHERE requester = ? AND kind = ? AND asked_digest = ? AND status = ? {keyless}) AS equal)",
             same + same,
         )
 
@@ -50,12 +50,12 @@ class SqliteApprovals(ApprovalChanges):
 
     def insert(self, approval: Approval) -> None:
         row = (*rows.approval_row(approval), rows.size_of(approval.payload))
-        self._db.execute(f"INSERT INTO approvals ({rows.APPROVAL}, size) VALUES ({_places(row)})", row)
+        self._db.execute(f"INSERT INTO approvals ({rows.APPROVAL}, size) VALUES ({places(row)})", row)
 
     def add_decision(self, decision: Decision) -> bool:
         row = rows.decision_row(decision)
         done = self._db.execute(
-            f"INSERT INTO decisions ({rows.DECISION}) VALUES ({_places(row)}) "
+            f"INSERT INTO decisions ({rows.DECISION}) VALUES ({places(row)}) "
             "ON CONFLICT (approval, revision, stage, approver) DO NOTHING",
             row,
         )
@@ -139,7 +139,7 @@ class SqliteApprovals(ApprovalChanges):
         if was is None:
             where, states = "", ()
         else:
-            where, states = f"AND outcome ->> 'state' IN ({_places(was)})", tuple(state.value for state in was)
+            where, states = f"AND outcome_state IN ({places(was)})", tuple(state.value for state in was)
         done = self._db.execute(
             f"UPDATE approvals SET outcome = ? WHERE id = ? {where}",
             (rows.outcome_text(outcome), approval_id, *states),
@@ -159,11 +159,13 @@ class SqliteApprovals(ApprovalChanges):
         )
 
     def erase(self, approval_id: str, at: datetime) -> None:
+        row: Any = self._db.execute("SELECT outcome FROM approvals WHERE id = ?", (approval_id,)).fetchone()
+        if row is None:
+            return
         self._db.execute(
             "UPDATE approvals SET payload = 'null', title = '(erased)', claim = NULL, form = NULL, answer = NULL, "
-            "reason = NULL, outcome = json_set(outcome, '$.result', NULL, '$.error', NULL), "
-            "erased_at = ? WHERE id = ?",
-            (to_ms(at), approval_id),
+            "reason = NULL, outcome = ?, erased_at = ? WHERE id = ?",
+            (rows.without_result(row[0]), to_ms(at), approval_id),
         )
         self._db.execute("DELETE FROM contents WHERE approval = ?", (approval_id,))
         self._db.execute("DELETE FROM progress WHERE approval = ?", (approval_id,))
@@ -184,7 +186,3 @@ class SqliteApprovals(ApprovalChanges):
             "INSERT INTO contents (approval, digest, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             (approval_id, digest, text),
         )
-
-
-def _places(row: tuple[Any, ...]) -> str:
-    return ", ".join("?" * len(row))

@@ -1,0 +1,67 @@
+"""Connects to the server, and says which database that is."""
+
+import hashlib
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.store.postgres.errors import in_a_line
+
+SCHEMA = "mcp_hitl"
+CHANNEL = "mcp_hitl"
+"""The channel of `NOTIFY`."""
+LOCK = int.from_bytes(hashlib.sha256(b"mcp_hitl").digest()[:8], "big", signed=True)
+"""The advisory lock that each write takes first: one transaction at a time, so the log has one order."""
+OLDEST = 140_000
+
+_DEFAULTS: dict[str, Any] = {
+    "application_name": "mcp-hitl",
+    "connect_timeout": 5,
+    # A server that is gone without a word is noticed within about 10 seconds.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+class Address(NamedTuple):
+    """Where a database is, for the library; and whether statements may be prepared there."""
+
+    url: str
+    prepares: bool = True
+
+
+def connect(address: Address) -> psycopg.Connection[Any]:
+    """Return a connection on which each statement is a transaction unless one was begun.
+
+    Raises:
+        psycopg.Error: there is none.
+    """
+    given = conninfo_to_dict(address.url)
+    defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
+    db = psycopg.connect(address.url, autocommit=True, prepare_threshold=5 if address.prepares else None, **defaults)
+    if db.info.server_version < OLDEST:
+        version = db.info.server_version // 10_000
+        db.close()
+        raise Unavailable(f"The server runs PostgreSQL {version}. It must be 14 or newer.")
+    return db
+
+
+def without_password(url: str) -> str:
+    """Return where a database is, for people."""
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.Error:
+        return "postgresql://…"
+    where = given.get("host") or given.get("hostaddr") or "localhost"
+    port = f":{given['port']}" if given.get("port") else ""
+    user = f"{given['user']}@" if given.get("user") else ""
+    return f"postgresql://{user}{where}{port}/{given.get('dbname') or ''}"
+
+
+def cannot_connect(url: str, error: psycopg.Error) -> Unavailable:
+    """Return the error for a server that cannot be reached."""
+    return Unavailable(f"The database {without_password(url)} cannot be reached: {in_a_line(error)}.")

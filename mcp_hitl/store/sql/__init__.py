@@ -1,0 +1,1 @@
+"""The statements that every database of ours understands, and the few words in which the databases differ."""
