@@ -12,7 +12,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from mcp_hitl.store.postgres.connection import Address
 from mcp_hitl.store.postgres.migrating import prepare
 
 _FAST = ("-c", "fsync=off", "-c", "max_connections=400", "-c", "shared_buffers=64MB")
@@ -118,7 +117,7 @@ def empty_database() -> str:
 
 @cache
 def _template() -> str:
-    prepare(Address(server().create("ours")))
+    prepare(server().create("ours"))
     return "ours"
 
 

@@ -1,7 +1,7 @@
 """Connects to the server, and says which database that is."""
 
 import hashlib
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -27,22 +27,15 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-class Address(NamedTuple):
-    """Where a database is, for the library; and whether statements may be prepared there."""
-
-    url: str
-    prepares: bool = True
-
-
-def connect(address: Address) -> psycopg.Connection[Any]:
+def connect(address: str) -> psycopg.Connection[Any]:
     """Return a connection on which each statement is a transaction unless one was begun.
 
     Raises:
         psycopg.Error: there is none.
     """
-    given = conninfo_to_dict(address.url)
+    given = conninfo_to_dict(address)
     defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
-    db = psycopg.connect(address.url, autocommit=True, prepare_threshold=5 if address.prepares else None, **defaults)
+    db = psycopg.connect(address, autocommit=True, **defaults)
     if db.info.server_version < OLDEST:
         version = db.info.server_version // 10_000
         db.close()

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from mcp_hitl.store.postgres.connection import Address, cannot_connect, connect
+from mcp_hitl.store.postgres.connection import cannot_connect, connect
 
 _BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_try_advisory_xact_lock({key})"
 _HELD = (
@@ -24,7 +24,7 @@ _HELD = (
 class Locks:
     """The locks of one store, each on a connection of its own."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: str) -> None:
         """Hold nothing yet."""
         self._address = address
         self._held: dict[str, psycopg.Connection[Any]] = {}
@@ -44,7 +44,7 @@ class Locks:
             try:
                 return self._take(name)
             except psycopg.Error as error:
-                raise cannot_connect(self._address.url, error) from error
+                raise cannot_connect(self._address, error) from error
 
     def hold_one_of(self, name: str) -> str:
         """See `Store.hold_one_of`."""
@@ -70,7 +70,7 @@ class Locks:
             try:
                 return self._spare_one().execute(look).fetchone() is not None
             except psycopg.Error as error:
-                raise cannot_connect(self._address.url, error) from error
+                raise cannot_connect(self._address, error) from error
 
     def close(self) -> None:
         """Release all locks."""

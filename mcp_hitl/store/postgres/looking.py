@@ -8,7 +8,7 @@ import psycopg
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.batches import BUSY_SECONDS
-from mcp_hitl.store.postgres.connection import Address, cannot_connect, connect, without_password
+from mcp_hitl.store.postgres.connection import cannot_connect, connect, without_password
 from mcp_hitl.store.postgres.locks import Locks
 from mcp_hitl.store.postgres.migrating import version_of
 from mcp_hitl.store.postgres.schema import MIGRATIONS
@@ -24,7 +24,7 @@ def look(url: str, work: Callable[[View], T]) -> T | None:
     Raises:
         Unavailable: the server cannot be reached, or the schema is older or newer than this program.
     """
-    address = Address(url)
+    address = url
     try:
         with connect(address) as db:
             version = version_of(db)
@@ -50,7 +50,7 @@ def is_held(url: str, name: str) -> bool:
     Raises:
         Unavailable: the server cannot be reached.
     """
-    locks = Locks(Address(url))
+    locks = Locks(url)
     try:
         return locks.is_held(name)
     finally:

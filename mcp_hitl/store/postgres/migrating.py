@@ -5,12 +5,12 @@ from typing import Any
 import psycopg
 
 from mcp_hitl.domain.values.errors import Unavailable
-from mcp_hitl.store.postgres.connection import LOCK, SCHEMA, Address, cannot_connect, connect
+from mcp_hitl.store.postgres.connection import LOCK, SCHEMA, cannot_connect, connect
 from mcp_hitl.store.postgres.errors import in_a_line
 from mcp_hitl.store.postgres.schema import MIGRATIONS
 
 
-def prepare(address: Address) -> None:
+def prepare(address: str) -> None:
     """Create the schema if it is missing, and bring it to this program's version, one process at a time.
 
     Raises:
@@ -21,7 +21,7 @@ def prepare(address: Address) -> None:
             if version_of(db) < len(MIGRATIONS):
                 _migrate(db)
     except psycopg.OperationalError as error:
-        raise cannot_connect(address.url, error) from error
+        raise cannot_connect(address, error) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise Unavailable(
             f"The schema {SCHEMA} must be created or brought up to date, and this role may not ({in_a_line(error)}). "

@@ -11,7 +11,7 @@ from psycopg.pq import TransactionStatus
 
 from mcp_hitl.domain.values.errors import Unavailable, Uncertain
 from mcp_hitl.store.postgres import errors
-from mcp_hitl.store.postgres.connection import CHANNEL, LOCK, SCHEMA, Address, cannot_connect, connect
+from mcp_hitl.store.postgres.connection import CHANNEL, LOCK, SCHEMA, cannot_connect, connect
 from mcp_hitl.store.postgres.database import PostgresDatabase
 from mcp_hitl.store.postgres.schema import MIGRATIONS
 from mcp_hitl.store.sql.log import NEWEST
@@ -44,7 +44,7 @@ _TELL_AND_COMMIT = f"NOTIFY {CHANNEL}; COMMIT"
 class Known:
     """What the connections of one store know together about the database."""
 
-    address: Address
+    address: str
     database: str | None = None
     """Its id, from the first transaction on."""
     head: Head | None = None
@@ -69,7 +69,7 @@ class PostgresSession:
         try:
             self._connect()
         except psycopg.Error as error:
-            raise cannot_connect(known.address.url, error) from error
+            raise cannot_connect(known.address, error) from error
 
     @property
     def since(self) -> float | None:

@@ -12,7 +12,6 @@ import anyio.to_thread
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.batches import Batches
-from mcp_hitl.store.postgres.connection import Address
 from mcp_hitl.store.postgres.locks import Locks
 from mcp_hitl.store.postgres.migrating import prepare
 from mcp_hitl.store.postgres.session import Known, PostgresSession
@@ -38,7 +37,7 @@ class PostgresStore:
         Raises:
             Unavailable: the server cannot be reached, is too old, or the schema belongs to a newer version.
         """
-        address = Address(url)
+        address = url
         prepare(address)
         known = Known(address)
         self._commits = 0

@@ -13,7 +13,7 @@ import psycopg
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.batches import BUSY_SECONDS
-from mcp_hitl.store.postgres.connection import CHANNEL, SCHEMA, Address, connect
+from mcp_hitl.store.postgres.connection import CHANNEL, SCHEMA, connect
 from mcp_hitl.store.postgres.errors import in_a_line
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Watched(Protocol):
 class Watch(threading.Thread):
     """Listens to `NOTIFY`; where that does not arrive, looks once a second."""
 
-    def __init__(self, address: Address, *, heard: Callable[[], None], sessions: Collection[Watched]) -> None:
+    def __init__(self, address: str, *, heard: Callable[[], None], sessions: Collection[Watched]) -> None:
         """Call `heard`, from this thread, whenever somebody may have committed."""
         super().__init__(name="mcp-hitl watch", daemon=True)
         self._address = address
