@@ -194,11 +194,12 @@ async def test_a_decision_made_elsewhere_closes_the_open_form(rig: Rig, protocol
     withdrawn = anyio.Event()
 
     async def elsewhere(_: ElicitRequestFormParams) -> ElicitResult:
-        await rig.decide(approval.id, Verdict.REJECT)
-        try:
+        try:  # the form may be closed before the decision's own call has returned
+            await rig.decide(approval.id, Verdict.REJECT)
             await anyio.sleep_forever()
-        finally:
+        except anyio.get_cancelled_exc_class():
             withdrawn.set()
+            raise
         raise AssertionError
 
     async with connect(rig.server.mcp, protocol, person=Person(elsewhere)) as client:

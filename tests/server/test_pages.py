@@ -129,11 +129,12 @@ async def test_a_decision_on_the_page_closes_the_request_that_the_client_has_not
     withdrawn = anyio.Event()
 
     async def at_the_page(_: ElicitRequestURLParams) -> ElicitResult:
-        await rig.decide(approval.id)
-        try:
+        try:  # the page may be closed before the decision's own call has returned
+            await rig.decide(approval.id)
             await anyio.sleep_forever()
-        finally:
+        except anyio.get_cancelled_exc_class():
             withdrawn.set()
+            raise
         raise AssertionError
 
     ear, person = Ear(), Person(DECLINE, at_the_page)

@@ -228,12 +228,13 @@ async def test_a_decision_made_elsewhere_closes_the_open_form_and_is_the_result(
     withdrawn = anyio.Event()
 
     async def answered_elsewhere(_: ElicitRequestFormParams) -> ElicitResult:
-        [waiting] = (await rig.elsewhere.search.pending(rig.desk_principal)).approvals
-        await rig.decide(waiting.id, answer={"answer": "from the terminal"})
-        try:
+        try:  # the form may be closed before the decision's own call has returned
+            [waiting] = (await rig.elsewhere.search.pending(rig.desk_principal)).approvals
+            await rig.decide(waiting.id, answer={"answer": "from the terminal"})
             await anyio.sleep_forever()
-        finally:
+        except anyio.get_cancelled_exc_class():
             withdrawn.set()
+            raise
         raise AssertionError
 
     async with connect(target, protocol, person=Person(answered_elsewhere)) as client:
