@@ -73,11 +73,13 @@ class SqlLog(LogChanges):
         found = self._recorded("WHERE approval = ? AND event = ? ORDER BY seq DESC LIMIT 1", (NOWHERE, event))
         return found[0] if found else None
 
-    def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime, now: datetime) -> int:
+    def count_events(
+        self, actors: Sequence[str], kind: str, events: Sequence[str], since: datetime, now: datetime
+    ) -> int:
         row: Any = self._db.execute(
             "SELECT count(*) FROM audit JOIN approvals ON approvals.id = audit.approval "
-            f"WHERE actor = ? AND at > ? AND at <= ? AND kind = ? AND event IN ({places(events)})",
-            (actor, to_ms(since), to_ms(now), kind, *events),
+            f"WHERE actor IN ({places(actors)}) AND at > ? AND at <= ? AND kind = ? AND event IN ({places(events)})",
+            (*actors, to_ms(since), to_ms(now), kind, *events),
         ).fetchone()
         return row[0]
 
