@@ -9,8 +9,8 @@ from mcp_hitl.store.lists import Listed
 class SweepReads(Protocol):
     """Finds approvals that something has to be done about, whoever they belong to."""
 
-    def every(self, after: str, limit: int) -> list[Listed]:
-        """Return all approvals after the id `after`, in order of id."""
+    def every(self, after: str, limit: int, last: str | None = None) -> list[Listed]:
+        """Return the approvals after the id `after`, up to `last` if that is given, in order of id."""
         ...
 
     def due(self, now: datetime, limit: int) -> list[str]:

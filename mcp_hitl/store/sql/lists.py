@@ -1,6 +1,6 @@
 """The statements for lists, searches and statistics. Each reads a limited number of rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from mcp_hitl.domain.approvals.search import Sifted, Sought
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Unreadable
 from mcp_hitl.domain.values.instants import from_ms, to_ms
-from mcp_hitl.store.lists import Listed, ListReads
+from mcp_hitl.store.lists import Listed, ListReads, id_of
 from mcp_hitl.store.sql import loading
 from mcp_hitl.store.sql.database import Database, Rows, places
 from mcp_hitl.store.unreadable import reading
@@ -84,6 +84,10 @@ class SqlLists(ListReads):
         return loading.number(
             self._db, f"SELECT count(*) FROM (SELECT 1 FROM approvals {where} LIMIT ?) AS open", (*values, most)
         )
+
+    def those(self, ids: Sequence[str]) -> dict[str, Listed]:
+        found = loading.every_one(self._db, f"WHERE id IN ({places(ids)})", tuple(ids)) if ids else []
+        return {id_of(one): one for one in found}
 
     def sift_pending(self, now: datetime, sought: Sought, *, after: str | None, limit: int, most: int) -> Sifted:
         kind = "" if sought.kind is None else "AND kind = :kind"

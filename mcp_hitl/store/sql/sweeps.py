@@ -20,8 +20,10 @@ class SqlSweeps(SweepReads):
         """Use `db`."""
         self._db = db
 
-    def every(self, after: str, limit: int) -> list[Listed]:
-        return loading.every_one(self._db, "WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+    def every(self, after: str, limit: int, last: str | None = None) -> list[Listed]:
+        if last is None:
+            return loading.every_one(self._db, "WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        return loading.every_one(self._db, "WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", (after, last, limit))
 
     def due(self, now: datetime, limit: int) -> list[str]:
         found = self._db.execute(
