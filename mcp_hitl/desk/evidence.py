@@ -93,11 +93,12 @@ class Evidence:
                 "Nothing was erased. Erase with mcp-hitl."
             )
         who = who and self._at.who(who)
-        erased, after = 0, ""
+        erased, after = 0, None
         until = self._at.clock() - older_than
         while page := await self._at.store.read(partial(_erasable, until=until, after=after)):
             after = page[-1]
-            erased += await self._at.store.write(partial(self._erase, page=page, who=who, older_than=older_than))
+            ids = [approval_id for _, approval_id in page]
+            erased += await self._at.store.write(partial(self._erase, page=ids, who=who, older_than=older_than))
         if not await self._at.store.scrub() and erased:
             logger.warning(
                 "the database is being read, so its files keep traces of the erased contents until the next erasure"
@@ -179,5 +180,5 @@ def _payloads(approval: Approval) -> frozenset[str]:
     return frozenset({approval.digest, approval.asked_digest} | edited)
 
 
-def _erasable(view: View, *, until: datetime, after: str) -> list[str]:
+def _erasable(view: View, *, until: datetime, after: tuple[int, str] | None) -> list[tuple[int, str]]:
     return view.sweeps.erasable(until, after, _ERASED_TOGETHER)

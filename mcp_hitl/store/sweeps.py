@@ -17,8 +17,11 @@ class SweepReads(Protocol):
         """Return the pending approvals that have timed events due at `now`, longest due first."""
         ...
 
-    def erasable(self, until: datetime, after: str, limit: int) -> list[str]:
-        """Return the ids of approvals resolved by `until` and not erased, after the id `after`, in order of id."""
+    def erasable(self, until: datetime, after: tuple[int, str] | None, limit: int) -> list[tuple[int, str]]:
+        """Return the places, the last part of which is the id, of approvals resolved by `until` and not erased.
+
+        They come after the place `after`, in the order in which they were resolved.
+        """
         ...
 
     def unsettled(self, limit: int) -> list[str]:

@@ -84,7 +84,8 @@ class SqlLog(LogChanges):
         return genesis(self._facts.database_id()) if seq == 0 else row and row[0]
 
     def latest(self, event: str) -> Recorded | None:
-        found = self._recorded("WHERE approval = ? AND event = ? ORDER BY seq DESC LIMIT 1", (NOWHERE, event))
+        apart = f"INDEXED BY audit_apart WHERE approval = '{NOWHERE}'"
+        found = self._recorded(f"{apart} AND event = ? ORDER BY seq DESC LIMIT 1", (event,))
         return found[0] if found else None
 
     def count_events(
@@ -99,7 +100,8 @@ class SqlLog(LogChanges):
 
     def has_entry(self, approval_id: str, event: str, actor: str, established: str) -> bool:
         row: Any = self._read(
-            "SELECT EXISTS (SELECT 1 FROM audit WHERE approval = ? AND event = ? AND actor = ? AND established = ?)",
+            "SELECT EXISTS (SELECT 1 FROM audit INDEXED BY audit_approval "
+            "WHERE approval = ? AND event = ? AND actor = ? AND established = ?)",
             (approval_id, event, actor, established),
         ).fetchone()
         return bool(row[0])
