@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
@@ -126,6 +127,18 @@ class Desk:
         if known != (self.rulebook.profile, self.rulebook.written, self.rulebook.digest):
             await self.store.write(partial(self._remember_policy, who=who))
         await self.copies.notice()
+
+    async def go_by(self, rulebook: Rulebook) -> None:
+        """Go by another policy from now on, and record it as `check_policy` does; nobody is named as who changed it.
+
+        One that may not be used with this database has a mistake then, so nothing is decided by either.
+        """
+        self.rulebook, before = rulebook, self.rulebook
+        if rulebook.mistake is None:
+            try:
+                await self.check_policy()
+            except NotAllowed as error:
+                self.rulebook = replace(before, mistake=str(error))
 
     async def check_clock(self) -> None:
         """Compare the computer's clock with the time that it has been running, and go by what people confirmed.
