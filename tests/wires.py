@@ -93,7 +93,7 @@ def unmeasured(**variables: str) -> dict[str, str]:
 
 @contextmanager
 def http_server(
-    database: Path,
+    database: Path | str,
     *arguments: str,
     variables: Mapping[str, str] | None = None,
     start: Callable[..., list[str]] = warm,
