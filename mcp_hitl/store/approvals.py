@@ -1,5 +1,6 @@
 """Finds single approvals; changes approvals, their decisions, edits and progress."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
@@ -18,12 +19,11 @@ class ApprovalReads(Protocol):
         """Return the requester's approval of this kind with this deduplication key, in any status."""
         ...
 
-    def latest_equal(self, requester: str, kind: str, digest: str, status: Status) -> Approval | None:
-        """Return the newest of this requester, kind, payload (original or edited) and `status`; if pending, keyless."""
-        ...
+    def equal(self, requesters: Collection[str], kind: str, digest: str) -> list[Approval]:
+        """Return what each of these requesters has asked with this kind and payload (original or edited).
 
-    def count_progress(self, approval_id: str) -> int:
-        """Return the number of progress reports on an approval."""
+        That is their newest which is pending, without a deduplication key, and their newest which was rejected.
+        """
         ...
 
 
@@ -75,8 +75,8 @@ class ApprovalChanges(ApprovalReads, Protocol):
         """Allow the payload of a rejected approval to be requested again."""
         ...
 
-    def add_progress(self, approval_id: str, progress: Progress) -> None:
-        """Record a flow's progress report."""
+    def add_progress(self, approval_id: str, progress: Progress, most: int) -> bool:
+        """Record a flow's progress report. Return False if the approval has `most` of them."""
         ...
 
     def erase(self, approval_id: str, at: datetime) -> None:

@@ -90,8 +90,8 @@ class FlowChanges(FlowReads, Protocol):
         """End a flow that nobody will carry on, and let nobody write to it. Return False if its state is not `was`."""
         ...
 
-    def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:
-        """Write a step, or complete a claimed one. Return False if somebody else has the flow, or the step is done."""
+    def write_journal(self, lease: Lease, entries: Sequence[JournalEntry]) -> bool:
+        """Write steps, or complete claimed ones. Return False if somebody else has the flow, or one of them is done."""
         ...
 
     def mark_journal(self, lease: Lease, entry: JournalEntry) -> bool:

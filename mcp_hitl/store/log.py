@@ -18,6 +18,10 @@ class LogReads(Protocol):
         """Return the audit entries after `after`, in order."""
         ...
 
+    def by_approval(self, after: Recorded | None, limit: int) -> list[Recorded]:
+        """Return the audit entries of approvals behind `after`, in the order of the approvals' ids, then in order."""
+        ...
+
     def news(self, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
         """Return `(seq, approval id, event)` of the audit entries after `after`, in order."""
         ...
@@ -46,8 +50,10 @@ class LogReads(Protocol):
         """Return the newest entry with this event that concerns no particular approval."""
         ...
 
-    def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime, now: datetime) -> int:
-        """Return how many entries with one of these events an actor caused on approvals of a kind after `since`.
+    def count_events(
+        self, actors: Sequence[str], kind: str, events: Sequence[str], since: datetime, now: datetime
+    ) -> int:
+        """Return how many entries with one of these events these actors caused on approvals of a kind after `since`.
 
         Entries after `now` do not count: they are from a clock that was ahead.
         """
@@ -57,8 +63,15 @@ class LogReads(Protocol):
         """Return True if an actor, identified in this way, caused an entry with this event on an approval."""
         ...
 
-    def content(self, approval_id: str) -> dict[str, str]:
-        """Return the contents that are stored apart from the log for an approval: canonical JSON by digest."""
+    def contents(self, after: str, last: str) -> dict[str, dict[str, str]]:
+        """Return the contents stored apart from the log for the approvals after the id `after` up to `last`.
+
+        By approval: canonical JSON by digest.
+        """
+        ...
+
+    def contents_of(self, approval_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the same for these approvals."""
         ...
 
 

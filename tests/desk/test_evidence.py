@@ -19,8 +19,9 @@ from desk_samples import Clock, hour, said, say, views
 from team_samples import AGENT, FINANCE, PAIR, a_kind, a_rulebook, edited, person, told
 
 from mcp_hitl.desk import Desk
-from mcp_hitl.desk.evidence import FORMAT, Finding
+from mcp_hitl.desk.evidence import FORMAT
 from mcp_hitl.desk.exports import verify_export
+from mcp_hitl.desk.verifying import Finding
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.evidence.chain import Recorded, content_digest, hash_of
 from mcp_hitl.domain.evidence.event_names import Event
@@ -297,7 +298,7 @@ async def test_t35_a_head_that_was_kept_long_ago_is_still_in_the_chain(history: 
 async def test_t35_an_attack_far_into_a_long_log_is_placed_too(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_hitl.desk.evidence._PAGE", 4)
+    monkeypatch.setattr("mcp_hitl.desk.verifying.ENTRIES", 4)
     assert await history.verify(history.head) is None
     history.attack("UPDATE audit SET event = 'invented' WHERE seq = 23")
     assert await history.verify() == "entry 23 was changed: it cannot be read"

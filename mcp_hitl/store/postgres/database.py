@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import count, islice
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -54,10 +54,6 @@ class Rows:
     def fetchall(self) -> list[Any]:
         """Return the rows that are left."""
         return list(self._left)
-
-    def fetchmany(self, size: int) -> list[Any]:
-        """Return the next `size` rows."""
-        return list(islice(self._left, size))
 
     def __iter__(self) -> Iterator[Any]:
         """Return the rows that are left, one by one."""

@@ -242,11 +242,16 @@ CREATE TABLE sessions (
 );
 """
 
+_OPEN_WORK = """
+CREATE INDEX flows_open ON flows (kind, approval) WHERE state IN ('runnable', 'waiting', 'sleeping');
+CREATE INDEX audit_apart ON audit (event, seq) WHERE approval = '';
+"""
+
 
 def _step(script: str) -> str:
     """Make texts sort by their characters' numbers, as on SQLite; ids depend on it."""
     return script.replace(" TEXT", ' TEXT COLLATE "C"')
 
 
-MIGRATIONS: tuple[str, ...] = (_step(_FIRST),)
+MIGRATIONS: tuple[str, ...] = (_step(_FIRST), _step(_OPEN_WORK))
 """Step n migrates a database from version n to n + 1."""

@@ -113,6 +113,7 @@ class PostgresSession:
             return
         if self._db.info.transaction_status is TransactionStatus.INERROR:
             raise errors.unavailable(None)
+        self._tx.finish()
         changed = self._sql.changed
         head = self._tx.head_to_keep() if changed else None
         try:
@@ -137,13 +138,14 @@ class PostgresSession:
 
     def mark(self) -> None:
         """See `Session.mark`."""
+        self._tx.mark()
         self._sql.run("RELEASE job; SAVEPOINT job" if self._marked else "SAVEPOINT job")
         self._marked = True
 
     def end_part(self, *, failed: bool) -> None:
         """See `Session.end_part`. What went well is released with the next part, or by the commit."""
         if failed:
-            self._tx.forget()
+            self._tx.undo()
             self._sql.run("ROLLBACK TO job")
 
     def told(self, error: BaseException, *, own: bool) -> Exception:
@@ -174,7 +176,7 @@ class PostgresSession:
         step, facts, newest, stopped = row[:4]
         database, server = facts["database"], facts["server"]
         self._transaction_id = row[4] if self._writes else ""
-        self._tx.forget()
+        self._tx.begin()
         self._tx.facts.remember_all(facts)
         self._tx.log.remember_head(newest)
         self._tx.stops.remember_stopped(stopped or ())

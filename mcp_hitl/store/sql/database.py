@@ -21,10 +21,6 @@ class Rows(Protocol):
         """Return the rows that are left."""
         ...
 
-    def fetchmany(self, size: int, /) -> list[Any]:
-        """Return the next `size` rows."""
-        ...
-
     def __iter__(self) -> Iterator[Any]:
         """Return the rows that are left, one by one."""
         ...
@@ -61,6 +57,11 @@ class Words:
     """A JSON list of lists of the columns at `{}`, as text, of all rows that are selected."""
     fault: Callable[["Database"], str | None]
     """Returns the first thing in which the database disagrees with itself, or with the schema of this program."""
+
+
+def in_rows(number: int, width: int) -> str:
+    """Return what stands after `VALUES` for so many rows of so many values."""
+    return ", ".join([f"({', '.join('?' * width)})"] * number)
 
 
 def places(values: Collection[object]) -> str:

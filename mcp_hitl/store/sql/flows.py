@@ -12,6 +12,9 @@ from mcp_hitl.store.sql.database import Database, places
 from mcp_hitl.store.unreadable import reading
 
 _MOST_SILENT = 5
+_MOST_IN_ONE = 16
+"""So many steps are written with one statement."""
+_STEP = "(?, ?, CAST(? AS BIGINT), ?, ?, ?, ?, CAST(? AS BIGINT))"
 _A_WHILE = timedelta(minutes=1)
 """So long, a process that runs would have claimed what was approved."""
 _RUN_OUT = "(lease_until <= ? OR lease_until > ?)"
@@ -43,7 +46,8 @@ class SqlFlows(FlowChanges):
 
     def silent(self, now: datetime, flow_id: str | None = None) -> list[tuple[str, str]]:
         return self._db.execute(
-            "SELECT flows.approval, holder FROM flows JOIN approvals ON approvals.id = flows.approval "
+            "SELECT flows.approval, holder FROM flows INDEXED BY flows_runnable "
+            "JOIN approvals ON approvals.id = flows.approval "
             f"WHERE state = 'runnable' AND holder IS NOT NULL AND {_RUN_OUT} AND outcome_state = ? "
             "AND flows.id = coalesce(?, flows.id) ORDER BY flows.id LIMIT ?",
             (to_ms(now), to_ms(now + LEASE), OutcomeState.RUNNING.value, flow_id, _MOST_SILENT),
@@ -51,7 +55,8 @@ class SqlFlows(FlowChanges):
 
     def unclaimed(self, now: datetime, flow_id: str | None = None) -> list[tuple[str, str, str | None]]:
         return self._db.execute(
-            "SELECT approval, flows.kind, code FROM flows JOIN approvals ON approvals.id = flows.approval "
+            "SELECT approval, flows.kind, code FROM flows INDEXED BY flows_runnable "
+            "JOIN approvals ON approvals.id = flows.approval "
             f"WHERE state = 'runnable' AND holder IS NULL AND {_RUN_OUT} AND status = ? AND resolved_at <= ? "
             "AND flows.id = coalesce(?, flows.id) ORDER BY flows.id LIMIT ?",
             (to_ms(now), to_ms(now + LEASE), Status.APPROVED.value, to_ms(now - _A_WHILE), flow_id, _MOST_SILENT),
@@ -147,28 +152,24 @@ class SqlFlows(FlowChanges):
         )
         return done.rowcount == 1
 
-    def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:
+    def write_journal(self, lease: Lease, entries: Sequence[JournalEntry]) -> bool:
+        return all(
+            self._write(lease, entries[start : start + _MOST_IN_ONE]) for start in range(0, len(entries), _MOST_IN_ONE)
+        )
+
+    def _write(self, lease: Lease, entries: Sequence[JournalEntry]) -> bool:
+        values = ", ".join([_STEP] * len(entries))
         done = self._db.execute(
             "INSERT INTO journal (flow, branch, position, step, name, state, output, turn) "
-            "SELECT ?, ?, ?, ?, ?, ?, ?, CAST(? AS BIGINT) "
+            "SELECT column1, column2, column3, column4, column5, column6, column7, column8 "
+            f"FROM (VALUES {values}) AS steps "
             "WHERE EXISTS (SELECT 1 FROM flows WHERE id = ? AND epoch = ? AND state = 'runnable') "
             "ON CONFLICT (flow, branch, position) DO UPDATE "
             "SET state = excluded.state, output = excluded.output, turn = excluded.turn "
             "WHERE journal.state = 'claimed'",
-            (
-                lease.flow,
-                entry.branch,
-                entry.position,
-                entry.step,
-                entry.name,
-                entry.state.value,
-                entry.output,
-                entry.turn,
-                lease.flow,
-                lease.epoch,
-            ),
+            [value for entry in entries for value in _step_row(lease, entry)] + [lease.flow, lease.epoch],
         )
-        return done.rowcount == 1
+        return done.rowcount == len(entries)
 
     def mark_journal(self, lease: Lease, entry: JournalEntry) -> bool:
         done = self._db.execute(
@@ -177,6 +178,19 @@ class SqlFlows(FlowChanges):
             (entry.state.value, entry.turn, lease.flow, entry.branch, entry.position, lease.flow, lease.epoch),
         )
         return done.rowcount == 1
+
+
+def _step_row(lease: Lease, entry: JournalEntry) -> tuple[Any, ...]:
+    return (
+        lease.flow,
+        entry.branch,
+        entry.position,
+        entry.step,
+        entry.name,
+        entry.state.value,
+        entry.output,
+        entry.turn,
+    )
 
 
 @reading

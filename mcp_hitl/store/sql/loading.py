@@ -47,6 +47,10 @@ def one(db: Database, where: str, values: tuple[Any, ...]) -> Approval | None:
     return None if row is None else _approval(db, row)
 
 
+def all_of(db: Database, where: str, values: tuple[Any, ...]) -> list[Approval]:
+    return [_approval(db, row) for row in db.fetched(f"{_whole(db.words)} {where}", values)]
+
+
 def every_one(db: Database, where: str, values: tuple[Any, ...]) -> list[Listed]:
     found = db.fetched(f"{_whole(db.words)} {where}", values)
     return [each(partial(_approval, db), row) for row in found]

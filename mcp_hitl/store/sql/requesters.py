@@ -10,7 +10,7 @@ from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.store.lists import Listed
 from mcp_hitl.store.requesters import RequesterReads
 from mcp_hitl.store.sql import loading
-from mcp_hitl.store.sql.database import Database
+from mcp_hitl.store.sql.database import Database, places
 
 _OTHERS = "requester = ?1 AND kind = ?2 AND id <> ?3"
 _RANK = (
@@ -22,7 +22,12 @@ _REJECTED = (
     f"WHERE {_OTHERS} AND status = 'rejected' ORDER BY id DESC LIMIT 1000) ORDER BY {_RANK}, id DESC LIMIT ?4)"
     " AS rejected"
 )
-_NEWEST = f"SELECT id FROM (SELECT id FROM approvals WHERE {_OTHERS} ORDER BY id DESC LIMIT ?4) AS newest"
+_NEWEST = (
+    "SELECT id FROM (SELECT id FROM approvals WHERE (requester, kind, id) > (?1, ?2, '') "
+    "AND (requester, kind, id) < (?1, ?2, '~') AND id <> ?3 ORDER BY requester DESC, kind DESC, id DESC LIMIT ?4) "
+    "AS newest"
+)
+"""In the order of one index: in that of ids alone, PostgreSQL may look at everybody's requests for them."""
 _EACH_ENDING = " UNION ALL ".join(
     "SELECT * FROM (SELECT status, expires_at FROM approvals INDEXED BY approvals_ending "
     f"WHERE {_OTHERS} AND status = '{status.value}' LIMIT ?5) AS {status.value}"
@@ -63,14 +68,15 @@ class SqlRequesters(RequesterReads):
         )
         return {Status(row[0]): row[1] for row in found}
 
-    def open(self, requester: str, kind: str, now: datetime) -> tuple[int, int]:
+    def open(self, requesters: Collection[str], kind: str, now: datetime) -> tuple[int, int]:
         """Take what is overdue, which is little, from what triggers have counted."""
         row: Any = self._db.execute(
             "SELECT coalesce(sum(number), 0), coalesce(sum(bytes), 0) FROM ("
-            "SELECT number, bytes FROM open_requests WHERE requester = ?1 AND kind = ?2 UNION ALL "
-            "SELECT -count(*), -sum(size) FROM approvals INDEXED BY approvals_open "
-            "WHERE requester = ?1 AND kind = ?2 AND expires_at <= ?3 AND status = 'pending') AS open",
-            (requester, kind, to_ms(now)),
+            f"SELECT number, bytes FROM open_requests WHERE requester IN ({places(requesters)}) AND kind = ? "
+            "UNION ALL SELECT -count(*), -sum(size) FROM approvals INDEXED BY approvals_open "
+            f"WHERE requester IN ({places(requesters)}) AND kind = ? AND expires_at <= ? AND status = 'pending') "
+            "AS open",
+            (*requesters, kind, *requesters, kind, to_ms(now)),
         ).fetchone()
         return int(row[0]), int(row[1])
 

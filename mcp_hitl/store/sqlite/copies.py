@@ -102,6 +102,7 @@ def _changed(draft: Path, kept: Head | None, work: Callable[[SqlTransaction], T]
         tx.log.kept = kept
         db.execute("BEGIN IMMEDIATE")
         result = work(tx)
+        tx.finish()
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode = DELETE")
     return result

@@ -304,6 +304,12 @@ _SPENT_PORTS = "INSERT INTO facts VALUES ('spent-ports', '');"
 
 _TURNS = "ALTER TABLE journal ADD COLUMN turn INTEGER;  -- the order in which steps ended; null: never handed over yet"
 
+_OPEN_WORK = """
+CREATE INDEX approvals_unsettled ON approvals (id) WHERE status = 'approved' AND outcome_state = 'unknown';
+CREATE INDEX flows_open ON flows (kind, approval) WHERE state IN ('runnable', 'waiting', 'sleeping');
+CREATE INDEX audit_apart ON audit (event, seq) WHERE approval = '';
+"""
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -327,6 +333,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_SPENT_PORTS),
     _step(_TURNS),
     _step(_OUTCOME_STATE),
+    _step(_OPEN_WORK),
 )
 """Step n migrates a file from version n to n + 1."""
 

@@ -63,7 +63,7 @@ class SqliteSession:
                 self.undo()
                 if not errors.is_busy(error) or time.monotonic() >= until():
                     raise
-        self._tx.forget()
+        self._tx.begin()
         self._changes_before = self._db.total_changes
         self._tx.log.is_mixed = self._is_mixed = self._footing.is_older()
         if self._writes:
@@ -75,6 +75,7 @@ class SqliteSession:
             self._db.execute("ROLLBACK" if failed else "COMMIT")
             self._place.check()
             return
+        self._tx.finish()
         head, told = self._tx.head_to_keep(), self._is_mixed and self._tx.log.lost() is None
         changed = self._db.total_changes != self._changes_before
         if changed:
@@ -96,13 +97,14 @@ class SqliteSession:
 
     def mark(self) -> None:
         """See `Session.mark`."""
+        self._tx.mark()
         self._db.execute("SAVEPOINT job")
 
     def end_part(self, *, failed: bool) -> None:
         """See `Session.end_part`."""
         if failed:
             self._db.execute("ROLLBACK TO job")
-            self._tx.forget()
+            self._tx.undo()
         self._db.execute("RELEASE job")
 
     def told(self, error: BaseException, *, own: bool) -> Exception:

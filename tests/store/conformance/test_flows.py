@@ -78,13 +78,13 @@ async def test_who_lost_a_flow_can_write_nothing_about_it(store: Store) -> None:
     assert lost is not None and held is not None
     entry = JournalEntry(0, "do", "pay", StepState.DONE, "1")
     assert await store.write(lambda tx: tx.flows.renew(lost, MUCH_LATER)) is False
-    assert await store.write(lambda tx: tx.flows.write_journal(lost, entry)) is False
+    assert await store.write(lambda tx: tx.flows.write_journal(lost, [entry])) is False
     assert await store.write(lambda tx: tx.flows.leave(lost, FlowState.DONE)) is False
     assert await store.read(lambda view: (view.flows.journal("flw_1"), view.flows.state("flw_1"))) == (
         [],
         FlowState.RUNNABLE,
     )
-    assert await store.write(lambda tx: tx.flows.write_journal(held, entry)) is True
+    assert await store.write(lambda tx: tx.flows.write_journal(held, [entry])) is True
 
 
 async def test_a_lease_that_is_renewed_lasts_longer(store: Store) -> None:
@@ -159,7 +159,7 @@ async def test_a_flow_that_was_left_is_in_nobodys_hands(store: Store, state: Flo
     assert await store.write(lambda tx: tx.flows.renew(held, MUCH_LATER)) is False
     assert await store.write(lambda tx: tx.flows.leave(held, FlowState.DONE)) is False
     entry = JournalEntry(0, "do", "pay", StepState.DONE, "1")
-    assert await store.write(lambda tx: tx.flows.write_journal(held, entry)) is False
+    assert await store.write(lambda tx: tx.flows.write_journal(held, [entry])) is False
 
 
 async def test_only_a_waiting_flow_is_woken(store: Store) -> None:
@@ -242,7 +242,7 @@ async def test_a_journal_keeps_each_step_as_it_was_written(store: Store) -> None
         JournalEntry(2, "do", "drei", StepState.CLAIMED),
     ]
     for step in steps:
-        assert await store.write(lambda tx, one=step: tx.flows.write_journal(held, one)) is True
+        assert await store.write(lambda tx, one=step: tx.flows.write_journal(held, [one])) is True
     assert await store.read(lambda view: view.flows.journal("flw_1")) == [steps[1], steps[0], steps[2]]
     assert await store.read(lambda view: view.flows.journal("flw_none")) == []
 
@@ -256,11 +256,25 @@ async def test_a_claimed_step_is_finished_once_and_a_finished_one_stays(store: S
     next_claim, next_failed = (replace(entry, position=1) for entry in (claim, failed))
 
     def work(tx: Transaction) -> list[bool]:
-        first = [tx.flows.write_journal(held, one) for one in (claim, done, other, failed, claim)]
-        return first + [tx.flows.write_journal(held, one) for one in (next_claim, next_failed, next_claim)]
+        first = [tx.flows.write_journal(held, [one]) for one in (claim, done, other, failed, claim)]
+        return first + [tx.flows.write_journal(held, [one]) for one in (next_claim, next_failed, next_claim)]
 
     assert await store.write(work) == [True, True, False, False, False, True, True, False]
     assert await store.read(lambda view: view.flows.journal("flw_1")) == [done, next_failed]
+
+
+async def test_steps_are_written_together_whatever_their_number(store: Store) -> None:
+    await a_flow(store)
+    lost, held = await claimed(store), await claimed(store, now=LATER, until=MUCH_LATER)
+    assert lost is not None and held is not None
+    claim = JournalEntry(0, "do", "s", StepState.CLAIMED)
+    steps = [JournalEntry(number, "do", "s", StepState.DONE, None if number % 2 else "1") for number in range(40)]
+    assert await store.write(lambda tx: tx.flows.write_journal(held, [claim])) is True
+    assert await store.write(lambda tx: tx.flows.write_journal(lost, steps)) is False
+    assert await store.write(lambda tx: tx.flows.write_journal(held, steps)) is True
+    assert await store.read(lambda view: view.flows.journal("flw_1")) == steps
+    more = [steps[3], replace(steps[3], position=40)]  # the first of them is done already
+    assert await store.write(lambda tx: tx.flows.write_journal(held, more)) is False
 
 
 async def test_who_has_a_flow_marks_a_step_that_is_done_with_its_turn(store: Store) -> None:
@@ -270,7 +284,7 @@ async def test_who_has_a_flow_marks_a_step_that_is_done_with_its_turn(store: Sto
     done = JournalEntry(0, "wait", "people", StepState.DONE, "apr_1", "0.0/")
     turned, given_up = replace(done, turn=7), replace(done, state=StepState.FAILED)
     assert await store.write(lambda tx: tx.flows.mark_journal(held, turned)) is False
-    assert await store.write(lambda tx: tx.flows.write_journal(held, done)) is True
+    assert await store.write(lambda tx: tx.flows.write_journal(held, [done])) is True
     assert await store.write(lambda tx: tx.flows.mark_journal(lost, turned)) is False
     for entry in (turned, given_up):
         assert await store.write(lambda tx, one=entry: tx.flows.mark_journal(held, one)) is True

@@ -1,5 +1,6 @@
 """Reads and writes: what every store promises of each."""
 
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 
 import anyio
@@ -154,3 +155,36 @@ async def test_two_stores_at_once_resolve_once_and_share_one_sequence(store: Sto
     assert (won.count(True), won.count(False)) == (25, 25)
     news = await store.read(lambda view: view.log.news(0, 100))
     assert [seq for seq, *_ in news] == list(range(1, 26))
+
+
+async def test_what_one_reads_of_the_log_is_all_that_was_appended_before(store: Store) -> None:
+    read: list[list[str]] = []
+
+    def append(number: int, *, fails: bool) -> None:
+        def work(tx: Transaction) -> None:
+            tx.log.append(an_entry(numbered(number)))
+            read.append([one.entry.approval for one in tx.log.chain(0, 100)])
+            assert tx.execute("SELECT count(*) FROM audit") == [(len(read[-1]),)]
+            tx.log.append(an_entry(numbered(number + 1)))
+            if fails:
+                raise ValueError("no")
+
+        async def write() -> None:
+            with pytest.raises(ValueError, match=r"^no$") if fails else nullcontext():
+                await store.write(work)
+
+        tasks.start_soon(write)
+
+    held, ids = Held(), [numbered(number).id for number in range(7)]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.write, held.hold)
+        await held.is_held()
+        for number, fails in ((1, False), (3, True), (5, False)):
+            append(number, fails=fails)
+            await anyio.wait_all_tasks_blocked()
+        held.let_go()
+    assert read[-3:] == [ids[1:2], ids[1:4], [*ids[1:3], ids[5]]]
+    chain = await store.read(lambda view: view.log.chain(0, 100))
+    assert [(one.seq, one.entry.approval) for one in chain] == list(enumerate((*ids[1:3], *ids[5:7]), start=1))
+    assert all(one.intact for one in chain)
+    assert [one.previous for one in chain[1:]] == [one.hash for one in chain[:-1]]
