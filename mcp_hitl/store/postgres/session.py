@@ -66,6 +66,8 @@ class PostgresSession:
         self._transaction_id = ""
         self._marked = False
         """True if there is a savepoint."""
+        self._changed_before = False
+        """True if an earlier part of the transaction has changed something."""
         try:
             self._connect()
         except psycopg.Error as error:
@@ -114,7 +116,7 @@ class PostgresSession:
         if self._db.info.transaction_status is TransactionStatus.INERROR:
             raise errors.unavailable(None)
         self._tx.finish()
-        changed = self._sql.changed
+        changed = self._sql.changed or self._changed_before
         head = self._tx.head_to_keep() if changed else None
         try:
             self._sql.run(_TELL_AND_COMMIT if changed else "COMMIT")
@@ -136,17 +138,24 @@ class PostgresSession:
         if self._db.info.transaction_status is not TransactionStatus.IDLE:
             self._db.close()  # in the middle of something: the next one gets a connection of its own
 
-    def mark(self) -> None:
+    def mark(self, *, savepoint: bool) -> None:
         """See `Session.mark`."""
         self._tx.mark()
-        self._sql.run("RELEASE job; SAVEPOINT job" if self._marked else "SAVEPOINT job")
-        self._marked = True
+        self._changed_before, self._sql.changed = self._changed_before or self._sql.changed, False
+        if savepoint:
+            self._sql.run("RELEASE job; SAVEPOINT job" if self._marked else "SAVEPOINT job")
+            self._marked = True
 
-    def end_part(self, *, failed: bool) -> None:
+    def end_part(self, *, failed: bool) -> bool:
         """See `Session.end_part`. What went well is released with the next part, or by the commit."""
+        broken = self._db.info.transaction_status is TransactionStatus.INERROR
+        if failed and not self._marked and (broken or self._sql.changed):
+            return False
         if failed:
             self._tx.undo()
+        if failed and self._marked:
             self._sql.run("ROLLBACK TO job")
+        return True
 
     def told(self, error: BaseException, *, own: bool) -> Exception:
         """See `Session.told`."""
@@ -181,7 +190,7 @@ class PostgresSession:
         self._tx.log.remember_head(newest)
         self._tx.stops.remember_stopped(stopped or ())
         self._tx.log.kept = head if server in ("", self._sql.server) else _ELSEWHERE
-        self._sql.changed = self._marked = False
+        self._sql.changed = self._changed_before = self._marked = False
         if step > len(MIGRATIONS):
             raise Unavailable(
                 "The database belongs to a newer version of mcp-hitl. Update this program and start it again."
