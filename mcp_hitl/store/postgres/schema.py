@@ -7,11 +7,13 @@ emptied. Whoever owns a table can take its triggers away; the role that serves n
 
 from mcp_hitl.store.postgres.first_schema import FIRST
 
+_MOVED = "INSERT INTO facts VALUES ('moved', '')"
+
 
 def _step(script: str) -> str:
     """Make texts sort by their characters' numbers, as on SQLite; ids depend on it."""
     return script.replace(" TEXT", ' TEXT COLLATE "C"')
 
 
-MIGRATIONS: tuple[str, ...] = (_step(FIRST),)
+MIGRATIONS: tuple[str, ...] = (_step(FIRST), _step(_MOVED))
 """Step n migrates a database from version n to n + 1."""

@@ -106,6 +106,8 @@ _SPENT_PORTS = "INSERT INTO facts VALUES ('spent-ports', '');"
 
 _TURNS = "ALTER TABLE journal ADD COLUMN turn INTEGER;  -- the order in which steps ended; null: never handed over yet"
 
+_MOVED = "INSERT INTO facts VALUES ('moved', '');"
+
 
 def _step(script: str) -> Callable[["Database"], None]:
     def run(db: "Database") -> None:
@@ -129,6 +131,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_SPENT_PORTS),
     _step(_TURNS),
     _step(_OUTCOME_STATE),
+    _step(_MOVED),
 )
 """Step n migrates a file from version n to n + 1."""
 
