@@ -11,6 +11,7 @@ _OPEN_WORK = """
 CREATE INDEX flows_open ON flows (kind, approval) WHERE state IN ('runnable', 'waiting', 'sleeping');
 CREATE INDEX audit_apart ON audit (event, seq) WHERE approval = '';
 """
+_MOVED = "INSERT INTO facts VALUES ('moved', '')"
 
 
 def _step(script: str) -> str:
@@ -18,5 +19,5 @@ def _step(script: str) -> str:
     return script.replace(" TEXT", ' TEXT COLLATE "C"')
 
 
-MIGRATIONS: tuple[str, ...] = (_step(FIRST), _step(_OPEN_WORK))
+MIGRATIONS: tuple[str, ...] = (_step(FIRST), _step(_OPEN_WORK), _step(_MOVED))
 """Step n migrates a database from version n to n + 1."""

@@ -111,6 +111,7 @@ CREATE INDEX approvals_unsettled ON approvals (id) WHERE status = 'approved' AND
 CREATE INDEX flows_open ON flows (kind, approval) WHERE state IN ('runnable', 'waiting', 'sleeping');
 CREATE INDEX audit_apart ON audit (event, seq) WHERE approval = '';
 """
+_MOVED = "INSERT INTO facts VALUES ('moved', '');"
 
 
 def _step(script: str) -> Callable[["Database"], None]:
@@ -136,6 +137,7 @@ MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _step(_TURNS),
     _step(_OUTCOME_STATE),
     _step(_OPEN_WORK),
+    _step(_MOVED),
 )
 """Step n migrates a file from version n to n + 1."""
 
