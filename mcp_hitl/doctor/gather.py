@@ -1,10 +1,11 @@
 """Gathers the facts for `doctor`: the files, the database, the policy, and who can decide here."""
 
 from collections.abc import Callable
+from functools import partial
 
 from mcp_hitl.config import Settings
 from mcp_hitl.desk.doctor_facts import examine
-from mcp_hitl.desk.sign_in import INBOX
+from mcp_hitl.desk.sign_in import inbox_lock
 from mcp_hitl.desk.timekeeping import system_clock
 from mcp_hitl.doctor.file_rights import storage
 from mcp_hitl.doctor.findings.connections import connection_findings
@@ -17,7 +18,7 @@ from mcp_hitl.doctor.findings.state import Found, state_findings
 from mcp_hitl.doctor.report import Report
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Unavailable
-from mcp_hitl.store.opening import glance, is_held
+from mcp_hitl.store.opening import glance, is_held, machine
 
 
 def examined(settings: Settings, accepted: frozenset[str], *, user: Principal, command: Callable[..., str]) -> Report:
@@ -52,12 +53,12 @@ def examined(settings: Settings, accepted: frozenset[str], *, user: Principal, c
 def _inbox(settings: Settings, found: Found) -> list[Finding]:
     if found.examination is None:
         return []
-    return inbox_findings(found.examination, served=is_held(settings.database, INBOX))
+    return inbox_findings(found.examination, served=is_held(settings.database, inbox_lock(machine(settings.database))))
 
 
 def _look(settings: Settings) -> Found:
     try:
-        examination = glance(settings.database, examine)
+        examination = glance(settings.database, partial(examine, machine=machine(settings.database)))
     except Unavailable as error:
         return Found(unusable=str(error))
     holders = {holder for _, holder in examination.silent} if examination else set[str]()

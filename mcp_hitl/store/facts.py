@@ -55,8 +55,8 @@ class FactReads(Protocol):
         """Return the start of the computer on which the database was used last."""
         ...
 
-    def inbox(self) -> Origin | None:
-        """Return the inbox's address, as recorded by the process that served it last."""
+    def inbox(self, machine: str | None = None) -> Origin | None:
+        """Return the address of a machine's inbox, as recorded by the process that served it last."""
         ...
 
     def spent_ports(self) -> tuple[int, ...]:
@@ -95,8 +95,8 @@ class FactChanges(FactReads, Protocol):
         """Record a start of the computer."""
         ...
 
-    def set_inbox(self, address: Origin | None) -> None:
-        """Record the inbox's address, or None if there is no inbox."""
+    def set_inbox(self, address: Origin | None, machine: str | None = None) -> None:
+        """Record the address of a machine's inbox, or None if there is no inbox."""
         ...
 
     def set_spent_ports(self, ports: Sequence[int]) -> None:

@@ -135,6 +135,15 @@ def is_held(location: Location, name: str) -> bool:
     return held_beside(file, name)
 
 
+def machine(location: Location) -> str | None:
+    """See `Store.machine`. The database need not be open."""
+    if location.file is not None:
+        return None
+    from mcp_hitl.store.postgres.machine import this_machine
+
+    return this_machine()
+
+
 def _end(location: Location, *, source: bool) -> "End":
     if location.file is None:
         _check_library()

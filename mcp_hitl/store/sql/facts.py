@@ -1,6 +1,7 @@
 """The statements on the facts of the database itself."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from mcp_hitl.domain.policy.policy import Profile
@@ -11,6 +12,9 @@ from mcp_hitl.store.facts import FactChanges
 from mcp_hitl.store.moved import Moved
 from mcp_hitl.store.sql.database import Database
 from mcp_hitl.store.unreadable import reading
+
+_MOST_MACHINES = 100
+"""Inboxes that are remembered: a machine has another name after each start."""
 
 
 class SqlFacts(FactChanges):
@@ -58,12 +62,14 @@ class SqlFacts(FactChanges):
         boot_id, _, at = self._fact("boot").partition(" ")
         return Boot(boot_id, from_ms(int(at))) if at else None
 
-    def inbox(self) -> Origin | None:
-        address = self._fact("inbox").partition(" ")[0]  # earlier versions wrote after it how the port was chosen
-        try:
-            return Origin.parse(address)
-        except ValueError:  # none is recorded, or something that leads nowhere
-            return None
+    def inbox(self, machine: str | None = None) -> Origin | None:
+        for line in self._fact("inbox").splitlines():
+            # Where there is one machine only, earlier versions wrote after the address how the port was chosen.
+            address, _, there = line.partition(" ")
+            if machine is None or there == machine:
+                with suppress(ValueError):  # it leads nowhere
+                    return Origin.parse(address)
+        return None
 
     def spent_ports(self) -> tuple[int, ...]:
         return tuple(int(port) for port in self._fact("spent-ports").split() if port.isdecimal())
@@ -90,8 +96,12 @@ class SqlFacts(FactChanges):
     def set_boot(self, boot: Boot) -> None:
         self._set_fact("boot", f"{boot.id} {to_ms(boot.at)}")
 
-    def set_inbox(self, address: Origin | None) -> None:
-        self._set_fact("inbox", "" if address is None else str(address))
+    def set_inbox(self, address: Origin | None, machine: str | None = None) -> None:
+        kept = [] if machine is None else self._fact("inbox").splitlines()
+        lines = [line for line in kept if line.partition(" ")[2] != machine]
+        if address is not None:
+            lines.append(str(address) if machine is None else f"{address} {machine}")
+        self._set_fact("inbox", "\n".join(lines[-_MOST_MACHINES:]))
 
     def set_spent_ports(self, ports: Sequence[int]) -> None:
         self._set_fact("spent-ports", " ".join(map(str, ports)))

@@ -71,6 +71,9 @@ class UnwritableStore:
 
         return held_beside(self.path, name)
 
+    def machine(self) -> str | None:
+        """See `Store.machine`."""
+
     def shared_key(self) -> bytes:
         """See `Store.shared_key`."""
         try:

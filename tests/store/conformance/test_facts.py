@@ -30,6 +30,15 @@ async def test_where_the_inbox_is_is_kept(store: Store, where: Origin | None) ->
     assert await store.read(lambda view: view.facts.inbox()) == where
 
 
+async def test_each_machine_has_an_inbox_of_its_own(store: Store) -> None:
+    here, there = Origin("http", "localhost", 1), Origin("http", "localhost", 2)
+    await store.write(lambda tx: tx.facts.set_inbox(Origin("http", "localhost", 3), "a"))
+    await store.write(lambda tx: (tx.facts.set_inbox(here, "a"), tx.facts.set_inbox(there, "b")))
+    assert await store.read(lambda view: [view.facts.inbox(one) for one in ("a", "b", "c")]) == [here, there, None]
+    await store.write(lambda tx: tx.facts.set_inbox(None, "a"))
+    assert await store.read(lambda view: [view.facts.inbox(one) for one in ("a", "b")]) == [None, there]
+
+
 async def test_the_digest_of_the_policy_file_is_kept_and_the_last_one_counts(store: Store, other: Store) -> None:
     assert await store.read(lambda view: view.facts.policy()) is None
     for digest in ("sha256:1", "sha256:2"):
