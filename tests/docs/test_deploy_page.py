@@ -11,7 +11,8 @@ from docs.pages import PAGES, blocks_of
 from terminal import at_terminal
 
 [PAGE] = [page for page in PAGES if page.name == "deploy.md"]
-SHELL = [block.code for block in blocks_of(PAGE) if block.language == "sh"]
+SHELL = [block.code for block in blocks_of(PAGE) if block.language == "sh" and "migrate" not in block.code]
+[MOVING] = [block.code for block in blocks_of(PAGE) if "mcp-hitl migrate" in block.code]
 [RIGHTS] = [block.code for block in blocks_of(PAGE) if block.language == "sql"]
 BIN = Path(__file__).parents[2] / ".venv" / "bin"
 
@@ -25,7 +26,7 @@ def server() -> postgres.Server:
 
 def here(code: str, server: postgres.Server) -> str:
     """The code of a block, on the tests' own server."""
-    for name in ("approvals", "restored"):
+    for name in ("approvals", "restored", "moved"):
         code = code.replace(f"postgresql://hitl@db.example.com/{name}", server.url(name))
     return code
 
@@ -63,3 +64,10 @@ def test_the_page_works_as_it_says(server: postgres.Server) -> None:
         for attack in ("DELETE FROM mcp_hitl.audit", "UPDATE mcp_hitl.decisions SET verdict = 'reject'"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 db.execute(attack.encode())
+
+
+def test_a_desk_moves_as_the_page_says(server: postgres.Server) -> None:
+    server.create("moved")
+    said = sh(server, "mcp-hitl --db hitl.db pause", MOVING)
+    assert "The desk is in" in said and "unbroken" in said
+    assert "was moved to" in sh(server, "mcp-hitl --db hitl.db pending || test $? = 2")
