@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from mcp_hitl.domain.values.errors import HitlError, Invalid, Uncertain, Unavailable
+from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable, Uncertain
 from mcp_hitl.store.moved import Moved, refuse_moved
 from mcp_hitl.store.sql.database import Database
 from mcp_hitl.store.sql.transaction import SqlTransaction
