@@ -146,7 +146,7 @@ class Desk:
         Until this is called, the clock is believed. While a clock that was set back catches up, the time is recorded:
         a process that starts knows no other, and would tell an earlier one.
         """
-        known, mark = await self.store.read(lambda view: (view.facts.boot(), view.facts.mark()))
+        known, mark = await self.store.read(lambda view: (view.facts.boot(self.clock.boot_id), view.facts.mark()))
         boot = self.clock.check(known, mark)
         if boot is not None:
             await self.store.write(lambda tx: tx.facts.set_boot(boot))

@@ -61,7 +61,7 @@ class Examination:
 def examine(view: View, clock: Clock | None = None, *, machine: str | None = None) -> Examination:
     """Return the facts at the present time of `clock`, or of this computer."""
     timekeeper = told_by(clock)
-    timekeeper.check(view.facts.boot(), view.facts.mark())
+    timekeeper.check(view.facts.boot(timekeeper.boot_id), view.facts.mark())
     wall, believed = timekeeper.wall(), timekeeper()
     now = instant(view, believed)
     return Examination(

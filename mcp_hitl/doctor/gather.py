@@ -14,11 +14,12 @@ from mcp_hitl.doctor.findings.finding import Finding
 from mcp_hitl.doctor.findings.inboxes import inbox_findings
 from mcp_hitl.doctor.findings.policies import policy_findings
 from mcp_hitl.doctor.findings.quorum_reach import Reach, reach_findings
+from mcp_hitl.doctor.findings.servers import server_findings
 from mcp_hitl.doctor.findings.state import Found, state_findings
 from mcp_hitl.doctor.report import Report
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import Unavailable
-from mcp_hitl.store.opening import glance, is_held, machine
+from mcp_hitl.store.opening import glance, is_held, machine, state_of_server
 
 
 def examined(settings: Settings, accepted: frozenset[str], *, user: Principal, command: Callable[..., str]) -> Report:
@@ -36,6 +37,7 @@ def examined(settings: Settings, accepted: frozenset[str], *, user: Principal, c
         *state_findings(found, rulebook),
         *_inbox(settings, found),
         *file_findings(files),
+        *_server(settings),
         *connection_findings(clients, rulebook, reach),
         *policy_findings(rulebook, reach, retention=settings.retention),
         *reach_findings(rulebook, reach),
@@ -54,6 +56,14 @@ def _inbox(settings: Settings, found: Found) -> list[Finding]:
     if found.examination is None:
         return []
     return inbox_findings(found.examination, served=is_held(settings.database, inbox_lock(machine(settings.database))))
+
+
+def _server(settings: Settings) -> list[Finding]:
+    try:
+        state = state_of_server(settings.database)
+    except Unavailable:
+        return []  # the findings about the database say so
+    return [] if state is None else server_findings(state)
 
 
 def _look(settings: Settings) -> Found:

@@ -51,8 +51,8 @@ class FactReads(Protocol):
         """Return where the desk was moved; None if it is here."""
         ...
 
-    def boot(self) -> Boot | None:
-        """Return the start of the computer on which the database was used last."""
+    def boot(self, boot_id: str | None) -> Boot | None:
+        """Return what is recorded of this start of a computer; several computers may use one database."""
         ...
 
     def inbox(self, machine: str | None = None) -> Origin | None:
@@ -92,7 +92,7 @@ class FactChanges(FactReads, Protocol):
         ...
 
     def set_boot(self, boot: Boot) -> None:
-        """Record a start of the computer."""
+        """Record a start of a computer, and forget the oldest if there are many."""
         ...
 
     def set_inbox(self, address: Origin | None, machine: str | None = None) -> None:

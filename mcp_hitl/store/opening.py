@@ -11,6 +11,7 @@ from mcp_hitl.config.location import Location
 from mcp_hitl.domain.values.errors import Invalid, Unavailable
 from mcp_hitl.domain.values.text import visible
 from mcp_hitl.store.moved import refuse_moved
+from mcp_hitl.store.server_state import ServerState
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -121,6 +122,20 @@ def move(source: Location, target: Location, check: Callable[[View], None]) -> t
     with closing(_end(source, source=True)) as one, closing(_end(target, source=False)) as other:
         with one.guarded(), other.guarded():
             return moving.move(one, other, check)
+
+
+def state_of_server(location: Location) -> ServerState | None:
+    """Return what the server of a database says about itself; None if the database is a file.
+
+    Raises:
+        Unavailable: it cannot be reached.
+    """
+    if location.file is not None:
+        return None
+    _check_library()
+    from mcp_hitl.store.postgres.state import state_of
+
+    return state_of(location.written)
 
 
 def is_held(location: Location, name: str) -> bool:

@@ -25,7 +25,10 @@ from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.store.postgres import PostgresStore
 
 [PAGE] = [page for page in PAGES if page.name == "deploy.md"]
-SHELL = [dedent(block.code) for block in blocks_of(PAGE) if block.language == "sh"]
+SHELL = [
+    dedent(block.code) for block in blocks_of(PAGE) if block.language == "sh" and "mcp-hitl migrate" not in block.code
+]
+[MOVING] = [dedent(block.code) for block in blocks_of(PAGE) if "mcp-hitl migrate" in block.code]
 [RIGHTS] = [block.code for block in blocks_of(PAGE) if block.language == "sql"]
 [ARCHIVING] = [block.code for block in blocks_of(PAGE) if block.language == "text"]
 BIN = Path(__file__).parents[2] / ".venv" / "bin"
@@ -69,7 +72,7 @@ def archiving() -> Generator[postgres.Server]:
 
 def here(code: str, server: postgres.Server) -> str:
     """The code of a block, on the tests' own server."""
-    for name in ("approvals", "restored"):
+    for name in ("approvals", "restored", "moved"):
         code = code.replace(f"postgresql://hitl@db.example.com/{name}", server.url(name))
     code = code.replace("/backup/", f"{server.folder}/backup/").replace("/var/lib/postgresql/", f"{server.folder}/")
     return code.replace("pg_ctl ", f"pg_ctl -o '-k {server.folder} -c listen_addresses= -c fsync=off' -l log ")
@@ -194,3 +197,10 @@ def test_the_files_agree_on_the_ports() -> None:
     assert replicas == {"8765", "8766"}
     assert set(re.findall(r"server 127\.0\.0\.1:(\d+)", nginx)) == replicas
     assert set(re.findall(r" 127\.0\.0\.1:(\d+)", caddy)) == replicas
+
+
+def test_a_desk_moves_as_the_page_says(server: postgres.Server) -> None:
+    server.create("moved")
+    said = sh(server, "mcp-hitl --db hitl.db pause", MOVING)
+    assert "The desk is in" in said and "unbroken" in said
+    assert "was moved to" in sh(server, "mcp-hitl --db hitl.db pending || test $? = 2")

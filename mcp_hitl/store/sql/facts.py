@@ -15,6 +15,7 @@ from mcp_hitl.store.unreadable import reading
 
 _MOST_MACHINES = 100
 """Inboxes that are remembered: a machine has another name after each start."""
+_MOST_BOOTS = 64
 
 
 class SqlFacts(FactChanges):
@@ -58,9 +59,11 @@ class SqlFacts(FactChanges):
         return Moved.read(self._read().get("moved", ""))
 
     @reading
-    def boot(self) -> Boot | None:
-        boot_id, _, at = self._fact("boot").partition(" ")
-        return Boot(boot_id, from_ms(int(at))) if at else None
+    def boot(self, boot_id: str | None) -> Boot | None:
+        for boot in self._boots():
+            if boot.id == boot_id:
+                return boot
+        return None
 
     def inbox(self, machine: str | None = None) -> Origin | None:
         for line in self._fact("inbox").splitlines():
@@ -94,7 +97,8 @@ class SqlFacts(FactChanges):
         self._set_fact("moved", "" if moved is None else str(moved))
 
     def set_boot(self, boot: Boot) -> None:
-        self._set_fact("boot", f"{boot.id} {to_ms(boot.at)}")
+        boots = [*(one for one in self._boots() if one.id != boot.id), boot][-_MOST_BOOTS:]
+        self._set_fact("boot", "\n".join(f"{one.id} {to_ms(one.at)}" for one in boots))
 
     def set_inbox(self, address: Origin | None, machine: str | None = None) -> None:
         kept = [] if machine is None else self._fact("inbox").splitlines()
@@ -105,6 +109,11 @@ class SqlFacts(FactChanges):
 
     def set_spent_ports(self, ports: Sequence[int]) -> None:
         self._set_fact("spent-ports", " ".join(map(str, ports)))
+
+    def _boots(self) -> list[Boot]:
+        """Return the starts of computers that are recorded, the latest recorded last."""
+        lines = (line.partition(" ") for line in self._fact("boot").splitlines())
+        return [Boot(boot_id, from_ms(int(at))) for boot_id, _, at in lines if at]
 
     @reading
     def _fact(self, name: str) -> str:
