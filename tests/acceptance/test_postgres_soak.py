@@ -200,12 +200,21 @@ def check_steps(place: Place) -> None:
             assert n in booked and done["pay", n] == 1 and min(done["price", n], done["ship", n]) >= 1, n
         else:
             # Unknown is for the step alone that must not run twice, and only where it was interrupted.
-            assert (outcome, done["ship", n], n in booked, n in paying) == ("unknown", 0, True, True), (n, error)
+            assert (outcome, done["ship", n], n in booked, n in paying) == (
+                "unknown",
+                0,
+                True,
+                True,
+            ), (n, error, place.rows(JOURNAL.replace("?", n)))
 
 
 ORDERS = (
     "SELECT payload::json ->> 'n', status, outcome::json ->> 'state', outcome::json ->> 'error' "
     "FROM approvals WHERE kind = 'order'"
+)
+JOURNAL = (
+    "SELECT name, branch, position, journal.state, output, turn FROM journal JOIN flows ON flows.id = flow "
+    "JOIN approvals ON approvals.id = approval WHERE kind = 'order' AND payload::json ->> 'n' = '?' ORDER BY position"
 )
 PAYING = (
     "SELECT payload::json ->> 'n' FROM journal JOIN flows ON flows.id = flow JOIN approvals ON approvals.id = approval "
