@@ -67,6 +67,10 @@ class Server:
         """Stop the server: `smart`, `fast` or `immediate`."""
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-m", how, "stop")
 
+    def runs(self) -> bool:
+        """Return True unless it was stopped."""
+        return (self.folder / "data" / "postmaster.pid").exists()
+
     def processes(self) -> list[int]:
         """Return the numbers of the server's processes."""
         first = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
@@ -74,7 +78,7 @@ class Server:
 
     def remove(self) -> None:
         """End the server, and remove its folder."""
-        if (self.folder / "data" / "postmaster.pid").exists():
+        if self.runs():
             self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -99,6 +103,19 @@ class Server:
 @cache
 def server() -> Server:
     """Return the server of this process's tests, started when the first of them needs it."""
+    return Server(*_FAST)
+
+
+def mortal() -> Server:
+    """Return the server that tests may stop, running."""
+    one = _mortal()
+    if not one.runs():
+        one.start()
+    return one
+
+
+@cache
+def _mortal() -> Server:
     return Server(*_FAST)
 
 

@@ -1,7 +1,7 @@
 """One process at a time runs a flow, and one that has lost it can write nothing."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
@@ -10,13 +10,15 @@ import pytest
 from engine.rig import WORK, Rig, approved, flow_of
 
 from mcp_hitl import Step
+from mcp_hitl.config.location import Location
 from mcp_hitl.domain.approvals.approval import OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.engine import claims
-from mcp_hitl.engine.claims import LEASE
+from mcp_hitl.engine.claims import LEASE, Claims, Taking
 from mcp_hitl.engine.runner import AT_ONCE, Runner
 from mcp_hitl.process.workers import serve, timers_of
+from mcp_hitl.store.opening import open_store
 from mcp_hitl.store.transaction import Transaction
 
 pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
@@ -360,3 +362,33 @@ async def lease_left(rig: Rig) -> timedelta:
     [(until,)] = await rig.rows("SELECT lease_until FROM flows")
     assert isinstance(until, int)
     return timedelta(milliseconds=until - rig.now_ms)
+
+
+class Work:
+    """Leases on texts, which nobody else wants."""
+
+    name = "work"
+
+    def renew(self, tx: Transaction, lease: str, until: datetime) -> bool:
+        return True
+
+    def release(self, tx: Transaction, lease: str, until: datetime) -> bool:
+        return True
+
+
+async def test_a_process_whose_lock_was_lost_claims_under_another(rig: Rig, database: Location) -> None:
+    """A server that ends a connection frees its lock, and another process may have it now."""
+    held, names = Claims(rig.store, rig.clock, Work(), at_once=2), list[str]()
+
+    def claim(tx: Transaction, taking: Taking[str]) -> list[str]:
+        names.append(taking.holder)
+        return [taking.holder]
+
+    await held.take(claim, str)
+    rig.store.let_go("work-1")
+    other = open_store(database)
+    assert other.hold("work-1")
+    await held.take(claim, str)
+    assert names == ["work-1", "work-2"]
+    held.drop()
+    await other.close()
