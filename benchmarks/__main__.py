@@ -14,7 +14,7 @@ def show(figures: list[Figure]) -> None:
 
 
 def main() -> None:
-    """Everything, about two minutes."""
+    """Everything, about five minutes."""
     show(starting.measure())
     show(anyio.run(waiting.measure))
     show(anyio.run(cycles.measure))

@@ -77,8 +77,8 @@ def verify(context: click.Context, file: Path | None, expect: str | None, as_jso
     """Check the log and compare everything stored with it. With FILE, check only that exported file."""
 
     async def main() -> int:
-        from mcp_hitl.desk.evidence import Finding
         from mcp_hitl.desk.exports import verify_export
+        from mcp_hitl.desk.verifying import Finding
 
         if file is None:
             async with workspace(settings_of(context), reading=True) as place:

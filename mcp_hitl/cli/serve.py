@@ -22,6 +22,7 @@ from mcp_hitl.cli.lost_database import ending_without, exit_code
 from mcp_hitl.cli.running import REFUSED
 from mcp_hitl.cli.workspace import Workspace, shared_key, workspace
 from mcp_hitl.config import Settings
+from mcp_hitl.config.policy_source import PolicySource
 from mcp_hitl.domain.policy.principal import LOOPBACK
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.origin import Origin
@@ -44,7 +45,11 @@ async def stdio(settings: Settings) -> int:
     ended, code = True, REFUSED
     async with workspace(settings) as place:
         server = _server(place, always(place.user))
-        async with serve(place.desk), ending_without(place.store), anyio.create_task_group() as tasks:
+        async with (
+            serve(place.desk, policy=PolicySource(place.settings)),
+            ending_without(place.store),
+            anyio.create_task_group() as tasks,
+        ):
             tasks.start_soon(_inbox_beside, place)
             ended = await serve_stdio(server)
             tasks.cancel_scope.cancel()
@@ -67,7 +72,11 @@ async def http(settings: Settings, host: str, port: int) -> int:
         if port:
             await place.desk.inbox.spend_port(port)
         server = _server(place, always(LOOPBACK))
-        async with serve(place.desk), ending_without(place.store), anyio.create_task_group() as tasks:
+        async with (
+            serve(place.desk, policy=PolicySource(place.settings)),
+            ending_without(place.store),
+            anyio.create_task_group() as tasks,
+        ):
 
             def ready(endpoint: Origin) -> None:
                 words = _Words(place, endpoint, tasks)

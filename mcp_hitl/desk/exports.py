@@ -1,15 +1,17 @@
 """Verifies an export of the log without the database that it came from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any, cast
 
-from mcp_hitl.desk.evidence import FORMAT, Finding
+from mcp_hitl.desk.evidence import FORMAT
+from mcp_hitl.desk.verifying import Finding
 from mcp_hitl.domain.evidence.chain import content_digest, genesis
 from mcp_hitl.domain.evidence.ledger import Broken, Ledger, recorded_of
 from mcp_hitl.domain.values import strict_json
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.text import one_line
+from mcp_hitl.store.spilled import Spilled
 
 _WITHOUT_END = "mcp-hitl-audit/1"
 """The format before: its last line is its last entry, so nobody can see whether it has all of them."""
@@ -23,7 +25,11 @@ def verify_export(lines: Iterator[str], *, expect: str | None = None) -> Finding
     Raises:
         Broken: the lines are not an export, or one in a format that this program does not know.
     """
-    export = _Export(next(lines, ""))
+    with Spilled() as statuses:
+        return _verified(_Export(next(lines, ""), statuses), lines, expect)
+
+
+def _verified(export: "_Export", lines: Iterator[str], expect: str | None) -> Finding:
     number = 1
     try:
         for text in lines:
@@ -42,8 +48,8 @@ def verify_export(lines: Iterator[str], *, expect: str | None = None) -> Finding
 class _Export:
     """What was read of an export so far."""
 
-    def __init__(self, first: str) -> None:
-        """Begin with the first line.
+    def __init__(self, first: str, statuses: MutableMapping[str, str]) -> None:
+        """Begin with the first line. `statuses` is for the ledger.
 
         Raises:
             Broken: it is not that of an export.
@@ -57,7 +63,7 @@ class _Export:
         if header["format"] not in (FORMAT, _WITHOUT_END):
             named = one_line(str(header["format"]), 60)
             raise Broken(f"this program does not know the format {named}; verify it with a newer mcp-hitl")
-        self._ledger = Ledger(genesis(str(header["database"])))
+        self._ledger = Ledger(genesis(str(header["database"])), statuses)
         self._ends: bool = header["format"] == FORMAT
         self._ended = False
 

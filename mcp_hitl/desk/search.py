@@ -201,7 +201,8 @@ class Search:
                 return None
             now = instant(view, clock)
             ids = dict.fromkeys(approval_id for _, approval_id, _ in entries if approval_id != NOWHERE)
-            changed = [_get(view, one) for one in ids]
+            held = view.lists.those([*ids])
+            changed = [held.get(one) for one in ids]
             others = [event for _, approval_id, event in entries if approval_id == NOWHERE]
             return News(
                 seq=entries[-1][0] if entries else after,
@@ -235,8 +236,8 @@ class Search:
         return Page(page, _behind(found, limit), len(counted.ids), counted.stopped_at is None, unreadable)
 
     def _load(self, principal: Principal, view: View, ids: list[str], now: datetime) -> _Shown:
-        loaded = [_get(view, one) for one in ids]
-        return self._seen(principal, [one for one in loaded if one is not None], now)
+        found = view.lists.those(ids)
+        return self._seen(principal, [found[one] for one in ids if one in found], now)
 
     def _seen(self, principal: Principal, found: Sequence[Listed], now: datetime) -> _Shown:
         """Return what the principal sees of a list, and why some of it cannot be read."""

@@ -45,17 +45,19 @@ class Runner:
         store: Store,
         *,
         clock: Callable[[], datetime],
-        rulebook: Rulebook,
+        rulebook: Callable[[], Rulebook],
         effects: Effects,
         flows: Mapping[str, type[AnyFlow]],
         make: Make,
     ) -> None:
-        """Run `flows`, by kind; `make` returns the instance of a flow for one run."""
+        """Run `flows`, by kind; `rulebook` is the present one, `make` returns the instance of a flow for one run."""
         self._store = store
         self._clock = clock
         self._rulebook = rulebook
         self._effects = effects
         self._flows = dict(flows)
+        self._paths = {name: _path(rulebook(), name) for name in flows}
+        """Where the code of each flow was found. A policy file that names other code since is not followed there."""
         self._make = make
         self._claims = Claims(store, clock, _FLOW_LEASES, at_once=AT_ONCE)
 
@@ -77,7 +79,9 @@ class Runner:
         return runs
 
     async def _claim(self) -> list[Claimed]:
-        kinds = {name: kind.code if (kind := self._rulebook.kinds.get(name)) else None for name in self._flows}
+        rulebook = self._rulebook()
+        known = [name for name in self._flows if _path(rulebook, name) == self._paths[name]]
+        kinds = {name: kind.code if (kind := rulebook.kinds.get(name)) else None for name in known}
         if self._claims.room <= 0 or not kinds:
             return []
         if not await self._store.read(lambda view: self._ready(view, kinds)):
@@ -110,7 +114,7 @@ class Runner:
         """Return why an approval may no longer be used, or None. Paused flows are not claimed at all."""
         if approval.status is Status.APPROVED:
             try:
-                check_valid(view, approval, self._clock(), self._rulebook)
+                check_valid(view, approval, self._clock(), self._rulebook())
             except NotAllowed as error:
                 return error
         return None
@@ -125,7 +129,7 @@ class Runner:
             claimed,
             flow,
             clock=self._clock,
-            rulebook=self._rulebook,
+            rulebook=self._rulebook(),
             effects=self._effects,
             make=self._make,
         )
@@ -153,6 +157,11 @@ def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[s
             check_kept(kind, marks(flow.run))
             flows[kind.name] = flow
     return flows
+
+
+def _path(rulebook: Rulebook, name: str) -> str | None:
+    kind = rulebook.kinds.get(name)
+    return None if kind is None else kind.flow
 
 
 class _FlowLeases:

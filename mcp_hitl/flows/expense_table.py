@@ -20,9 +20,16 @@ def add_expense(tx: Transaction, approval_id: str, amount: Decimal, expense: Jso
     )
 
 
-def expenses(view: View) -> dict[str, JsonObject]:
-    """Return the reimbursements, by approval: amount, currency, description, category."""
-    found = view.execute(f"SELECT approval, {', '.join(_COLUMNS)} FROM expenses")
+def expenses(view: View, after: str = "", last: str | None = None) -> dict[str, JsonObject]:
+    """Return the reimbursements of the approvals after the id `after`, up to `last` if that is given; by approval.
+
+    Amount, currency, description, category.
+    """
+    found = view.execute(
+        f"SELECT approval, {', '.join(_COLUMNS)} FROM expenses WHERE approval > ?"
+        + ("" if last is None else " AND approval <= ?"),
+        (after,) if last is None else (after, last),
+    )
     return {str(approval): dict(zip(_COLUMNS, paid, strict=True)) for approval, *paid in found}
 
 

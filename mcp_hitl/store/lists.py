@@ -1,5 +1,6 @@
 """Lists, searches and counts approvals for people."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,6 +30,10 @@ class ListReads(Protocol):
 
     def count_pending(self, now: datetime, *, kind: str | None, most: int) -> int:
         """Return the number of those approvals, counted up to `most`."""
+        ...
+
+    def those(self, ids: Sequence[str]) -> dict[str, Listed]:
+        """Return the approvals with these ids, as many of them as there are, by id."""
         ...
 
     def sift_pending(self, now: datetime, sought: Sought, *, after: str | None, limit: int, most: int) -> Sifted:

@@ -18,6 +18,10 @@ class LogReads(Protocol):
         """Return the audit entries after `after`, in order."""
         ...
 
+    def by_approval(self, after: Recorded | None, limit: int) -> list[Recorded]:
+        """Return the audit entries of approvals behind `after`, in the order of the approvals' ids, then in order."""
+        ...
+
     def news(self, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
         """Return `(seq, approval id, event)` of the audit entries after `after`, in order."""
         ...
@@ -59,8 +63,15 @@ class LogReads(Protocol):
         """Return True if an actor, identified in this way, caused an entry with this event on an approval."""
         ...
 
-    def content(self, approval_id: str) -> dict[str, str]:
-        """Return the contents that are stored apart from the log for an approval: canonical JSON by digest."""
+    def contents(self, after: str, last: str) -> dict[str, dict[str, str]]:
+        """Return the contents stored apart from the log for the approvals after the id `after` up to `last`.
+
+        By approval: canonical JSON by digest.
+        """
+        ...
+
+    def contents_of(self, approval_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the same for these approvals."""
         ...
 
 

@@ -9,16 +9,19 @@ from mcp_hitl.store.lists import Listed
 class SweepReads(Protocol):
     """Finds approvals that something has to be done about, whoever they belong to."""
 
-    def every(self, after: str, limit: int) -> list[Listed]:
-        """Return all approvals after the id `after`, in order of id."""
+    def every(self, after: str, limit: int, last: str | None = None) -> list[Listed]:
+        """Return the approvals after the id `after`, up to `last` if that is given, in order of id."""
         ...
 
     def due(self, now: datetime, limit: int) -> list[str]:
         """Return the pending approvals that have timed events due at `now`, longest due first."""
         ...
 
-    def erasable(self, until: datetime, after: str, limit: int) -> list[str]:
-        """Return the ids of approvals resolved by `until` and not erased, after the id `after`, in order of id."""
+    def erasable(self, until: datetime, after: tuple[int, str] | None, limit: int) -> list[tuple[int, str]]:
+        """Return the places, the last part of which is the id, of approvals resolved by `until` and not erased.
+
+        They come after the place `after`, in the order in which they were resolved.
+        """
         ...
 
     def unsettled(self, limit: int) -> list[str]:

@@ -14,6 +14,7 @@ from samples import ID, START
 from mcp_hitl.domain.evidence.chain import NOWHERE, Entry, Recorded, content_digest, genesis, hash_of
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.ledger import Broken, Ledger, recorded_of
+from mcp_hitl.domain.evidence.told import Told
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.values.canonical import JsonObject
 
@@ -57,6 +58,14 @@ def chained(entries: list[Entry]) -> list[Recorded]:
         chain.append(Recorded(seq, one, previous, hash_of(seq, one, previous)))
         previous = chain[-1].hash
     return chain
+
+
+def told_by(entries: list[Entry]) -> Told:
+    told = Told.begin(entries[0])
+    assert told is not None
+    for one in entries[1:]:
+        told.add(one)
+    return told
 
 
 def read(chain: list[Recorded], expect: str | None = None) -> Ledger:
@@ -110,7 +119,7 @@ def test_an_intact_chain_is_read_to_its_end() -> None:
     ledger = read(chain, expect=chain[2].hash)
     assert (ledger.seq, ledger.head, ledger.met_expected) == (5, chain[-1].hash, True)
     assert not read(chain, expect="sha256:other").met_expected
-    told = ledger.approvals[ID]
+    told = told_by([one.entry for one in chain])
     assert (told.status.value, told.outcome.value, told.digest) == (
         "approved",
         "succeeded",

@@ -97,7 +97,7 @@ def test_the_pages_of_the_history_come_in_order_without_sorting(db: SqliteDataba
     SqlTransaction(explained).lists.sift_past(  # type: ignore[arg-type]
         START, Sought(), before=None, limit=9, most=9
     )
-    assert "MERGE (UNION ALL)" in explained.plans[0] and "TEMP B-TREE" not in explained.plans[0]
+    assert len(explained.plans) == 2 and not any("TEMP B-TREE" in plan for plan in explained.plans)
 
 
 def test_a_first_page_looks_at_its_own_rows_alone(db: SqliteDatabase) -> None:

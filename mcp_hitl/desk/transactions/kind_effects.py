@@ -20,8 +20,8 @@ class OwnTable:
 
     row: str
     """What one row is, with its article."""
-    rows: Callable[[View], dict[str, JsonObject]]
-    """Returns the rows, by approval."""
+    rows: Callable[[View, str, str | None], dict[str, JsonObject]]
+    """Returns the rows of the approvals after an id, up to another one if that is given; by approval."""
     check: Callable[[Approval, JsonObject], None]
     """Compares a row with its approval; raises `Broken` if it is not what was approved."""
     erase: Callable[[Transaction, str], None]

@@ -1,14 +1,11 @@
-"""Reads the log from its beginning, checks the hash chain, and collects what the log records of each approval."""
+"""Reads the log from its beginning, checks the hash chain, and collects what concerns no particular approval."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, MutableMapping
 from datetime import datetime
 
-from mcp_hitl.domain.approvals.approval import OutcomeState, Status
-from mcp_hitl.domain.approvals.quorum import POLICY
+from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.evidence import events
-from mcp_hitl.domain.evidence.chain import Entry, Recorded
-from mcp_hitl.domain.evidence.digests import Rules, Wording
+from mcp_hitl.domain.evidence.chain import NOWHERE, Entry, Recorded
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.fields import Incomplete
 from mcp_hitl.domain.policy.policy import Assurance
@@ -19,47 +16,22 @@ class Broken(Exception):
     """The evidence is not intact; the message names the place and the fault."""
 
 
-@dataclass(slots=True)
-class Told:
-    """What the log records of one approval."""
-
-    digest: str
-    opened: tuple[object, ...]
-    """The requester and how they were identified, the kind, the instant, and the digest of the original payload."""
-    rules: Rules
-    rule: str | None
-    wording: Wording
-    definition: tuple[str | None, str | None]
-    revision: int = 1
-    status: Status = Status.PENDING
-    ended_at: datetime | None = None
-    outcome: OutcomeState = OutcomeState.NONE
-    result: str | None = None
-    error: str | None = None
-    answer: str | None = None
-    reason: str | None = None
-    decisions: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
-    nonces: list[str | None] = field(default_factory=list[str | None])
-    """Of each decision, the digest of its nonce; None if there is none, or an earlier version wrote the entry."""
-    edits: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
-    cooldown_until: str | None = None
-    asked: int = 1
-    escalated: set[str] = field(default_factory=set[str])
-    progress: list[str] = field(default_factory=list[str])
-    erased_at: datetime | None = None
-
-
 class Ledger:
-    """Reads the chain from its beginning and collects what it records."""
+    """Reads the chain from its beginning."""
 
-    def __init__(self, genesis: str) -> None:
-        """Start with `genesis` as the hash before the first entry."""
+    def __init__(self, genesis: str, statuses: MutableMapping[str, str] | None = None) -> None:
+        """Start with `genesis` as the hash before the first entry.
+
+        `statuses` is where to keep the status of each approval; it is all that grows with the log.
+        """
         self.seq = 0
+        self.of_approvals = 0
+        """The number of entries that concern an approval."""
         self.start: str = genesis
         self.head: str = genesis
         self.met_expected = False
         """True once an entry had the hash that the caller expects."""
-        self.approvals: dict[str, Told] = {}
+        self.statuses: MutableMapping[str, str] = {} if statuses is None else statuses
         self.paused: dict[str, tuple[str, datetime]] = {}
         """What is paused, by whom and since when; the empty text means everything."""
         self.restored: int | None = None
@@ -83,6 +55,7 @@ class Ledger:
             if recorded.previous != self.head:
                 raise Broken(f"{place} does not continue the chain: the entry before it was replaced")
             self.seq, self.head = recorded.seq, recorded.hash
+            self.of_approvals += recorded.entry.approval != NOWHERE
             self.met_expected = self.met_expected or recorded.hash == expect
             try:
                 self._follow(recorded.entry, place)
@@ -117,87 +90,18 @@ class Ledger:
                 self.restored = None
             case events.ClockReset() | events.ClockSetBack() | events.SignedIn() | events.SignedOut():
                 pass
-            case events.Opened() as opened:
-                if entry.approval in self.approvals:
+            case events.Opened():
+                if entry.approval in self.statuses:
                     raise Broken(f"{place} opens {entry.approval} a second time")
-                self.approvals[entry.approval] = _told(entry, opened)
+                self.statuses[entry.approval] = Status.PENDING.value
             case event:
-                told = self.approvals.get(entry.approval)
-                if told is None:
+                status = self.statuses.get(entry.approval)
+                if status is None:
                     raise Broken(f"{place} is about {entry.approval}, which was never opened")
-                if isinstance(event, events.Ended) and told.status is not Status.PENDING:
-                    raise Broken(f"{place} ends {entry.approval}, which had ended as {told.status.value}")
-                _add(told, entry, event)
-
-
-def _told(entry: Entry, opened: events.Opened) -> Told:
-    return Told(
-        digest=opened.payload,
-        opened=(entry.actor, entry.established, opened.kind, entry.at, opened.payload),
-        rules=opened.rules,
-        rule=opened.rule,
-        wording=opened.wording,
-        definition=(opened.definition, opened.code),
-    )
-
-
-def _add(told: Told, entry: Entry, event: events.Later) -> None:
-    """Add what happened to an approval after it was opened."""
-    match event:
-        case events.Decided():
-            told.decisions.append(_decision(entry, event))
-            told.nonces.append(event.nonce)
-        case events.Edited():
-            _edit(told, entry, event)
-        case events.Ended():
-            told.status, told.ended_at = event.status, entry.at
-            told.answer, told.reason, told.cooldown_until = event.answer, event.reason, event.cooldown_until
-        case events.Started():
-            told.outcome, told.result, told.error = event.state, None, None
-        case events.Finished():
-            told.outcome, told.result, told.error = event.state, event.result, event.error
-        case _:
-            _note(told, entry, event)
-
-
-def _note(told: Told, entry: Entry, event: events.Aside) -> None:
-    """Note an event that neither decides, changes nor ends anything."""
-    match event:
-        case events.AskedAgain():
-            told.asked += 1
-        case events.Escalated():
-            told.escalated.update(event.to)
-        case events.CooldownLifted():
-            told.cooldown_until = None
-        case events.Progressed():
-            told.progress.append(event.report)
-        case events.Erased():
-            told.erased_at = entry.at
-        case events.Reminded():
-            pass
-
-
-def _edit(told: Told, entry: Entry, edited: events.Edited) -> None:
-    told.digest, told.revision = edited.payload, entry.revision
-    told.rules, told.rule, told.wording = edited.rules, edited.rule, edited.wording
-    told.escalated.clear()
-    told.edits.append(
-        (entry.revision, entry.actor, entry.established, edited.before, edited.payload, edited.comment, entry.at)
-    )
-
-
-def _decision(entry: Entry, decided: events.Decided) -> tuple[object, ...]:
-    return (
-        entry.revision,
-        decided.stage,
-        decided.approver or entry.actor,
-        entry.established or POLICY,
-        decided.verdict,
-        entry.assurance,
-        entry.at,
-        decided.looked_ms,
-        decided.comment,
-    )
+                if isinstance(event, events.Ended):
+                    if status != Status.PENDING:
+                        raise Broken(f"{place} ends {entry.approval}, which had ended as {status}")
+                    self.statuses[entry.approval] = event.status.value
 
 
 def recorded_of(line: JsonObject) -> Recorded:

@@ -7,7 +7,8 @@ from mcp_hitl.domain.approvals.approval import Approval, Decision, Status
 from mcp_hitl.domain.approvals.quorum import resolve
 from mcp_hitl.domain.evidence.chain import content_digest
 from mcp_hitl.domain.evidence.digests import report_of, rules_of, wording_of
-from mcp_hitl.domain.evidence.ledger import Broken, Told
+from mcp_hitl.domain.evidence.ledger import Broken
+from mcp_hitl.domain.evidence.told import Told
 from mcp_hitl.domain.values.canonical import digest_of
 from mcp_hitl.domain.values.instants import rfc3339
 

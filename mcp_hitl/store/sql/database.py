@@ -21,10 +21,6 @@ class Rows(Protocol):
         """Return the rows that are left."""
         ...
 
-    def fetchmany(self, size: int, /) -> list[Any]:
-        """Return the next `size` rows."""
-        ...
-
     def __iter__(self) -> Iterator[Any]:
         """Return the rows that are left, one by one."""
         ...

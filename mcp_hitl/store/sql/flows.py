@@ -48,7 +48,8 @@ class SqlFlows(FlowChanges):
 
     def silent(self, now: datetime, flow_id: str | None = None) -> list[tuple[str, str]]:
         return self._db.execute(
-            "SELECT flows.approval, holder FROM flows JOIN approvals ON approvals.id = flows.approval "
+            "SELECT flows.approval, holder FROM flows INDEXED BY flows_runnable "
+            "JOIN approvals ON approvals.id = flows.approval "
             f"WHERE state = 'runnable' AND holder IS NOT NULL AND {_RUN_OUT} AND outcome_state = ? "
             "AND flows.id = coalesce(?, flows.id) ORDER BY flows.id LIMIT ?",
             (to_ms(now), to_ms(now + LEASE), OutcomeState.RUNNING.value, flow_id, _MOST_SILENT),
@@ -56,7 +57,8 @@ class SqlFlows(FlowChanges):
 
     def unclaimed(self, now: datetime, flow_id: str | None = None) -> list[tuple[str, str, str | None]]:
         return self._db.execute(
-            "SELECT approval, flows.kind, code FROM flows JOIN approvals ON approvals.id = flows.approval "
+            "SELECT approval, flows.kind, code FROM flows INDEXED BY flows_runnable "
+            "JOIN approvals ON approvals.id = flows.approval "
             f"WHERE state = 'runnable' AND holder IS NULL AND {_RUN_OUT} AND status = ? AND resolved_at <= ? "
             "AND flows.id = coalesce(?, flows.id) ORDER BY flows.id LIMIT ?",
             (to_ms(now), to_ms(now + LEASE), Status.APPROVED.value, to_ms(now - _A_WHILE), flow_id, _MOST_SILENT),

@@ -1,7 +1,9 @@
 """The statements for lists, searches and statistics. Each reads a limited number of rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mcp_hitl.domain.approvals.approval import Status
@@ -10,9 +12,9 @@ from mcp_hitl.domain.approvals.search import Sifted, Sought
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.errors import Unreadable
 from mcp_hitl.domain.values.instants import from_ms, to_ms
-from mcp_hitl.store.lists import Listed, ListReads
+from mcp_hitl.store.lists import Listed, ListReads, id_of
 from mcp_hitl.store.sql import loading
-from mcp_hitl.store.sql.database import Database, Rows, places
+from mcp_hitl.store.sql.database import Database, places
 from mcp_hitl.store.unreadable import reading
 
 if TYPE_CHECKING:
@@ -23,11 +25,12 @@ CHUNK = 200
 MOST_CHARACTERS = 2_000_000
 """The most characters that one read searches: a few large payloads cost as much as thousands of small ones."""
 
+_NEWEST = f"AND id < :edge ORDER BY id DESC LIMIT {CHUNK}"
 _PAST = (
-    "SELECT id FROM approvals WHERE status <> 'pending' AND id < :edge UNION ALL "
-    "SELECT id FROM approvals WHERE status = 'pending' AND expires_at <= :now AND id < :edge "
-    "ORDER BY id DESC LIMIT :most"
+    f"SELECT id FROM approvals WHERE status <> 'pending' {_NEWEST}",
+    f"SELECT id FROM approvals WHERE status = 'pending' AND expires_at <= :now {_NEWEST}",
 )
+"""Not one statement, whose limit PostgreSQL would not apply to its parts: it would read and sort all that there is."""
 _LAST = "~"
 """Sorts after every id."""
 
@@ -81,21 +84,30 @@ class SqlLists(ListReads):
 
     def count_pending(self, now: datetime, *, kind: str | None, most: int) -> int:
         where, values = _open(now, kind)
+        # Named, or SQLite takes an index in which what is decided stands too.
+        index = "approvals_pending" if kind is None else "approvals_pending_kind"
         return loading.number(
-            self._db, f"SELECT count(*) FROM (SELECT 1 FROM approvals {where} LIMIT ?) AS open", (*values, most)
+            self._db,
+            f"SELECT count(*) FROM (SELECT 1 FROM approvals INDEXED BY {index} {where} LIMIT ?) AS open",
+            (*values, most),
         )
+
+    def those(self, ids: Sequence[str]) -> dict[str, Listed]:
+        found = loading.every_one(self._db, f"WHERE id IN ({places(ids)})", tuple(ids)) if ids else []
+        return {id_of(one): one for one in found}
 
     def sift_pending(self, now: datetime, sought: Sought, *, after: str | None, limit: int, most: int) -> Sifted:
         kind = "" if sought.kind is None else "AND kind = :kind"
-        candidates = self._db.execute(
+        candidates = (
             f"SELECT id FROM approvals WHERE status = 'pending' AND expires_at > :now {kind} AND id > :edge "
-            "ORDER BY id LIMIT :most",
-            {"now": to_ms(now), "kind": sought.kind, "edge": after or "", "most": most},
+            f"ORDER BY id LIMIT {CHUNK}"
         )
-        return self._sift(candidates, sought, "ASC", limit, most)
+        values = {"now": to_ms(now), "kind": sought.kind, "edge": after or ""}
+        return self._sift(self._ids(candidates, values), sought, "ASC", limit, most)
 
     def sift_past(self, now: datetime, sought: Sought, *, before: str | None, limit: int, most: int) -> Sifted:
-        candidates = self._db.execute(_PAST, {"now": to_ms(now), "edge": before or _LAST, "most": most})
+        values = {"now": to_ms(now), "edge": before or _LAST}
+        candidates = merge(*(self._ids(part, values) for part in _PAST), reverse=True)
         return self._sift(candidates, sought, "DESC", limit, most)
 
     def pending_requesters(self, now: datetime, limit: int) -> list[str]:
@@ -113,12 +125,21 @@ class SqlLists(ListReads):
         found = self._db.execute(_GIVEN, {"since": to_ms(since), "now": to_ms(now)})
         return [loading.each(_given, row) for row in found]
 
-    def _sift(self, candidates: Rows, sought: Sought, order: str, limit: int, most: int) -> Sifted:
+    def _ids(self, candidates: str, values: dict[str, Any]) -> Iterator[str]:
+        """Return the ids that a statement finds behind `edge`, a chunk at a time, as they are asked for."""
+        while chunk := [str(row[0]) for row in self._db.execute(candidates, values)]:
+            yield from chunk
+            if len(chunk) < CHUNK:
+                return
+            values = values | {"edge": chunk[-1]}
+
+    def _sift(self, candidates: Iterable[str], sought: Sought, order: str, limit: int, most: int) -> Sifted:
         """Check at most `most` candidates, in their order, until enough are found."""
+        left = islice(candidates, most)
         found: list[str] = []
         seen, characters = 0, 0
         last = ""
-        while chunk := [str(row[0]) for row in candidates.fetchmany(CHUNK)]:
+        while chunk := list(islice(left, CHUNK)):
             for one, *texts in self._fitting(chunk, sought, order):
                 if sought.met_by(*texts):
                     found.append(one)

@@ -12,6 +12,8 @@ from mcp_hitl.store.facts import FactReads
 from mcp_hitl.store.log import LogChanges
 from mcp_hitl.store.sql.database import Database, Rows, in_rows, places
 
+_LAST = 2**63 - 1
+"""No entry has a greater number."""
 NEWEST = "SELECT seq, hash, at FROM audit ORDER BY seq DESC LIMIT 1"
 _Head = tuple[int, str]
 _WIDTH = len(rows.ENTRY.split(", "))
@@ -47,6 +49,10 @@ class SqlLog(LogChanges):
     def chain(self, after: int, limit: int) -> list[Recorded]:
         return self._recorded("WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
 
+    def by_approval(self, after: Recorded | None, limit: int) -> list[Recorded]:
+        place = (NOWHERE, _LAST) if after is None else (after.entry.approval, after.seq)
+        return self._recorded("WHERE (approval, seq) > (?, ?) ORDER BY approval, seq LIMIT ?", (*place, limit))
+
     def news(self, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
         return self._read(
             "SELECT seq, approval, event FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
@@ -78,7 +84,8 @@ class SqlLog(LogChanges):
         return genesis(self._facts.database_id()) if seq == 0 else row and row[0]
 
     def latest(self, event: str) -> Recorded | None:
-        found = self._recorded("WHERE approval = ? AND event = ? ORDER BY seq DESC LIMIT 1", (NOWHERE, event))
+        apart = f"INDEXED BY audit_apart WHERE approval = '{NOWHERE}'"
+        found = self._recorded(f"{apart} AND event = ? ORDER BY seq DESC LIMIT 1", (event,))
         return found[0] if found else None
 
     def count_events(
@@ -93,14 +100,17 @@ class SqlLog(LogChanges):
 
     def has_entry(self, approval_id: str, event: str, actor: str, established: str) -> bool:
         row: Any = self._read(
-            "SELECT EXISTS (SELECT 1 FROM audit WHERE approval = ? AND event = ? AND actor = ? AND established = ?)",
+            "SELECT EXISTS (SELECT 1 FROM audit INDEXED BY audit_approval "
+            "WHERE approval = ? AND event = ? AND actor = ? AND established = ?)",
             (approval_id, event, actor, established),
         ).fetchone()
         return bool(row[0])
 
-    def content(self, approval_id: str) -> dict[str, str]:
-        found = self._db.execute("SELECT digest, value FROM contents WHERE approval = ?", (approval_id,)).fetchall()
-        return {digest: value for digest, value in found}
+    def contents(self, after: str, last: str) -> dict[str, dict[str, str]]:
+        return self._contents("approval > ? AND approval <= ?", (after, last))
+
+    def contents_of(self, approval_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        return self._contents(f"approval IN ({places(approval_ids)})", tuple(approval_ids))
 
     def append(self, entry: Entry) -> None:
         """The next number is ours alone, since this transaction has locked the file."""
@@ -115,6 +125,14 @@ class SqlLog(LogChanges):
     def accept_loss(self) -> None:
         self.kept, self.is_mixed = None, False
         self._db.accept_place()
+
+    def _contents(self, where: str, values: tuple[str, ...]) -> dict[str, dict[str, str]]:
+        found: dict[str, dict[str, str]] = {}
+        for approval_id, digest, value in self._db.execute(
+            f"SELECT approval, digest, value FROM contents WHERE {where}", values
+        ):
+            found.setdefault(approval_id, {})[digest] = value
+        return found
 
     def _recorded(self, where: str, values: tuple[Any, ...]) -> list[Recorded]:
         found = self._read(f"SELECT {rows.ENTRY} FROM audit {where}", values)

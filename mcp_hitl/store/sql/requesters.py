@@ -22,7 +22,12 @@ _REJECTED = (
     f"WHERE {_OTHERS} AND status = 'rejected' ORDER BY id DESC LIMIT 1000) ORDER BY {_RANK}, id DESC LIMIT ?4)"
     " AS rejected"
 )
-_NEWEST = f"SELECT id FROM (SELECT id FROM approvals WHERE {_OTHERS} ORDER BY id DESC LIMIT ?4) AS newest"
+_NEWEST = (
+    "SELECT id FROM (SELECT id FROM approvals WHERE (requester, kind, id) > (?1, ?2, '') "
+    "AND (requester, kind, id) < (?1, ?2, '~') AND id <> ?3 ORDER BY requester DESC, kind DESC, id DESC LIMIT ?4) "
+    "AS newest"
+)
+"""In the order of one index: in that of ids alone, PostgreSQL may look at everybody's requests for them."""
 _EACH_ENDING = " UNION ALL ".join(
     "SELECT * FROM (SELECT status, expires_at FROM approvals INDEXED BY approvals_ending "
     f"WHERE {_OTHERS} AND status = '{status.value}' LIMIT ?5) AS {status.value}"

@@ -3,14 +3,13 @@
 from datetime import datetime
 
 from mcp_hitl.domain.approvals.approval import OutcomeState
-from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.store.lists import Listed
 from mcp_hitl.store.sql import loading
 from mcp_hitl.store.sql.database import Database
 from mcp_hitl.store.sweeps import SweepReads
 
-_GOES_ON = (FlowState.RUNNABLE.value, FlowState.WAITING.value, FlowState.SLEEPING.value)
+_FIRST = (-(2**63), "")
 
 
 class SqlSweeps(SweepReads):
@@ -20,8 +19,10 @@ class SqlSweeps(SweepReads):
         """Use `db`."""
         self._db = db
 
-    def every(self, after: str, limit: int) -> list[Listed]:
-        return loading.every_one(self._db, "WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+    def every(self, after: str, limit: int, last: str | None = None) -> list[Listed]:
+        if last is None:
+            return loading.every_one(self._db, "WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        return loading.every_one(self._db, "WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", (after, last, limit))
 
     def due(self, now: datetime, limit: int) -> list[str]:
         found = self._db.execute(
@@ -30,25 +31,27 @@ class SqlSweeps(SweepReads):
         )
         return [row[0] for row in found]
 
-    def erasable(self, until: datetime, after: str, limit: int) -> list[str]:
-        found = self._db.execute(
-            "SELECT id FROM approvals WHERE resolved_at <= ? AND resolved_at IS NOT NULL AND erased_at IS NULL "
-            "AND id > ? ORDER BY id LIMIT ?",
-            (to_ms(until), after, limit),
-        )
-        return [row[0] for row in found]
+    def erasable(self, until: datetime, after: tuple[int, str] | None, limit: int) -> list[tuple[int, str]]:
+        """Take them in the order of the index, so that what ended later is not looked at."""
+        return self._db.execute(
+            "SELECT resolved_at, id FROM approvals INDEXED BY approvals_ended WHERE resolved_at <= ? "
+            "AND resolved_at IS NOT NULL AND erased_at IS NULL AND (resolved_at, id) > (?, ?) "
+            "ORDER BY resolved_at, id LIMIT ?",
+            (to_ms(until), *(after or _FIRST), limit),
+        ).fetchall()
 
     def unsettled(self, limit: int) -> list[str]:
         found = self._db.execute(
-            "SELECT id FROM approvals WHERE status = 'approved' AND outcome_state = ? ORDER BY id LIMIT ?",
-            (OutcomeState.UNKNOWN.value, limit),
+            f"SELECT id FROM approvals WHERE status = 'approved' AND outcome_state = '{OutcomeState.UNKNOWN.value}' "
+            "ORDER BY id LIMIT ?",
+            (limit,),
         )
         return [row[0] for row in found]
 
     def open_kinds(self) -> dict[str, int]:
         found = self._db.execute(
-            "SELECT kind, count(*) FROM (SELECT kind, id FROM approvals WHERE status = 'pending' "
-            "UNION SELECT kind, approval FROM flows WHERE state IN (?, ?, ?)) AS open GROUP BY kind ORDER BY kind",
-            _GOES_ON,
+            "SELECT kind, count(*) FROM (SELECT kind, id FROM approvals INDEXED BY approvals_pending_kind "
+            "WHERE status = 'pending' UNION SELECT kind, approval FROM flows INDEXED BY flows_open "
+            "WHERE state IN ('runnable', 'waiting', 'sleeping')) AS open GROUP BY kind ORDER BY kind"
         )
         return {row[0]: row[1] for row in found}

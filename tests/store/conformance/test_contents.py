@@ -42,10 +42,10 @@ async def test_contents_are_kept_by_their_digest(store: Store) -> None:
     second, edit = revised(one, {"b": 1, "a": 0.5})
     decision = a_decision(approval=one.id, comment="Grüße 😀", revision=2)
     await store.write(lambda tx: (tx.approvals.revise(second, edit), tx.approvals.add_decision(decision)))
-    kept = await store.read(lambda view: view.log.content(one.id))
+    kept = await store.read(lambda view: view.log.contents_of([one.id])[one.id])
     texts = [canonical(content, what="").decode() for content in (one.payload, second.payload, "Less", "Grüße 😀")]
     assert kept == {digest_of(text.encode()): text for text in texts}
-    assert await store.read(lambda view: view.log.content("apr_none")) == {}
+    assert await store.read(lambda view: view.log.contents_of(["apr_none"])) == {}
 
 
 async def test_erasing_removes_contents_and_leaves_what_happened(store: Store) -> None:
@@ -80,7 +80,7 @@ async def test_erasing_removes_contents_and_leaves_what_happened(store: Store) -
         progress=(),
         erased_at=WEEK_LATER,
     )
-    assert await store.read(lambda view: (view.log.content(one.id), len(view.log.entries(one.id)))) == ({}, 1)
+    assert await store.read(lambda view: (view.log.contents_of([one.id]), len(view.log.entries(one.id)))) == ({}, 1)
 
 
 async def test_what_is_pending_is_not_erased(store: Store) -> None:
