@@ -17,6 +17,8 @@ _MOST_IN_ONE = 16
 _STEP = "(?, ?, CAST(? AS BIGINT), ?, ?, ?, ?, CAST(? AS BIGINT))"
 _A_WHILE = timedelta(minutes=1)
 """So long, a process that runs would have claimed what was approved."""
+_IN_ORDER = "ORDER BY flows.id || '' LIMIT ?"
+"""Sorted, or PostgreSQL may look for the few that are found among all flows, in the order of their ids."""
 _RUN_OUT = "(lease_until <= ? OR lease_until > ?)"
 _LATEST = 253_402_300_799_999
 """The last millisecond that an instant can have; whoever wrote a later one must not stop the other flows."""
@@ -49,7 +51,7 @@ class SqlFlows(FlowChanges):
             "SELECT flows.approval, holder FROM flows INDEXED BY flows_runnable "
             "JOIN approvals ON approvals.id = flows.approval "
             f"WHERE state = 'runnable' AND holder IS NOT NULL AND {_RUN_OUT} AND outcome_state = ? "
-            "AND flows.id = coalesce(?, flows.id) ORDER BY flows.id LIMIT ?",
+            f"AND flows.id = coalesce(?, flows.id) {_IN_ORDER}",
             (to_ms(now), to_ms(now + LEASE), OutcomeState.RUNNING.value, flow_id, _MOST_SILENT),
         ).fetchall()
 
@@ -58,7 +60,7 @@ class SqlFlows(FlowChanges):
             "SELECT approval, flows.kind, code FROM flows INDEXED BY flows_runnable "
             "JOIN approvals ON approvals.id = flows.approval "
             f"WHERE state = 'runnable' AND holder IS NULL AND {_RUN_OUT} AND status = ? AND resolved_at <= ? "
-            "AND flows.id = coalesce(?, flows.id) ORDER BY flows.id LIMIT ?",
+            f"AND flows.id = coalesce(?, flows.id) {_IN_ORDER}",
             (to_ms(now), to_ms(now + LEASE), Status.APPROVED.value, to_ms(now - _A_WHILE), flow_id, _MOST_SILENT),
         ).fetchall()
 
