@@ -1,6 +1,8 @@
 """Two replicas on one PostgreSQL database behind nginx and Caddy, with the real client on every revision."""
 
 import os
+import re
+import secrets
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -13,6 +15,7 @@ import httpx2
 import postgres
 import psycopg
 import pytest
+from docs.pages import blocks
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequestFormParams, ElicitResult
@@ -44,10 +47,18 @@ def served(database: str, start: Callable[..., list[str]] = warm) -> Any:
     return http_server(database, variables=variables, start=start)
 
 
+def with_few_rights(database: str) -> str:
+    """The address for a role that may not change the log, as the page has it."""
+    [rights] = blocks("docs/deploy.md", "sql")
+    role = f"desk_{secrets.token_hex(4)}"
+    postgres.run(database, *re.sub(r"\bdesk\b", role, rights).rstrip(" ;\n").split(";\n"))
+    return database.replace("hitl@", f"{role}@")
+
+
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[str, str]]:
     """The endpoints of two replicas on a database of their own."""
-    database = postgres.database_of(tmp_path_factory.mktemp("replicas"))
+    database = with_few_rights(postgres.database_of(tmp_path_factory.mktemp("replicas")))
     with ExitStack() as running:
         first, second = (running.enter_context(served(database))[0] for _ in range(2))
         yield first, second
@@ -157,6 +168,7 @@ async def test_t31_names_of_other_machines_are_refused_through_a_proxy(behind: s
 @pytest.mark.parametrize("program", PROXIES)
 async def test_clients_go_on_when_a_replica_is_killed_in_the_middle_of_a_call(program: str, tmp_path: Path) -> None:
     database = postgres.database_of(tmp_path)
+    served_at = with_few_rights(database)
     shown = anyio.Event()
 
     async def look(form: ElicitRequestFormParams) -> ElicitResult:
@@ -165,8 +177,8 @@ async def test_clients_go_on_when_a_replica_is_killed_in_the_middle_of_a_call(pr
         raise AssertionError
 
     with ExitStack() as running:
-        dies, process = running.enter_context(served(database))
-        stays, _ = running.enter_context(served(database))
+        dies, process = running.enter_context(served(served_at))
+        stays, _ = running.enter_context(served(served_at))
         url = running.enter_context(proxy(program, tmp_path, dies, stays))
         with anyio.fail_after(PATIENCE):
             async with connect(url, "2026-07-28") as agent, raw() as http:
