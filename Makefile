@@ -33,8 +33,8 @@ check: $(DEV_READY)
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-soak: $(DEV_READY)  ## the full counts of races and crashes, and every character there is
-	SOAK=1 $(BIN)/pytest tests/acceptance tests/domain/test_text_by_letter.py
+soak: $(DEV_READY)  ## the full counts of races and crashes, on both databases, and every character there is
+	SOAK=1 $(BIN)/pytest tests/acceptance tests/desk tests/engine tests/domain/test_text_by_letter.py
 
 bench: $(DEV_READY)  ## the figures
 	$(BIN)/python -m benchmarks

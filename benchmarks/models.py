@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,7 @@ class Model:
         return text
 
 
+@cache
 def columns() -> dict[str, list[str]]:
     """Return the columns of each table, in the order of a copy's values; those of `audit` are `rows.ENTRY`."""
     with database() as path:
@@ -133,12 +135,14 @@ def columns() -> dict[str, list[str]]:
             return {table: _columns(db, table) for table in TABLES} | {"audit": audit}
 
 
+@cache
 def decided() -> list[Model]:
     """Return models to be copied in turn: after each round there are as many of each sort as there should be."""
     made = anyio.run(_made, tuple(_OFTEN))
     return [made[sort][number] for number in range(EACH) for sort, often in _OFTEN.items() for _ in range(often)]
 
 
+@cache
 def pending() -> list[Model]:
     """Return models of what nobody has decided yet."""
     made = anyio.run(_made, ("asked", "waiting"))

@@ -7,6 +7,7 @@ from typing import Protocol
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.values.clock import Boot
 from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.store.moved import Moved
 
 
 class FactReads(Protocol):
@@ -46,6 +47,10 @@ class FactReads(Protocol):
         """
         ...
 
+    def moved(self) -> Moved | None:
+        """Return where the desk was moved; None if it is here."""
+        ...
+
     def boot(self) -> Boot | None:
         """Return the start of the computer on which the database was used last."""
         ...
@@ -80,6 +85,10 @@ class FactChanges(FactReads, Protocol):
 
     def set_restored(self, known: int | None) -> None:
         """Record that an older copy was put back, or that a person has confirmed it."""
+        ...
+
+    def set_moved(self, moved: Moved | None) -> None:
+        """Record that the desk was moved, or that it was not."""
         ...
 
     def set_boot(self, boot: Boot) -> None:

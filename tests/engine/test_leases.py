@@ -19,7 +19,7 @@ from mcp_hitl.engine.runner import AT_ONCE, Runner
 from mcp_hitl.process.workers import serve, timers_of
 from mcp_hitl.store.transaction import Transaction
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 
 
 class Slow:
@@ -99,12 +99,16 @@ async def test_a_flow_that_is_held_is_not_run_by_another_process(rig: Rig) -> No
     assert (await rig.outcome(approval_id)).result == {"value": "the first process"}
 
 
+TABLES = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table'",
+    "postgres": "SELECT tablename FROM pg_tables WHERE schemaname = 'mcp_hitl'",
+}
 EVERYTHING = [do, do_once, do_and_write, do_and_report, do_and_wait, do_and_sleep, do_and_raise]
 
 
 @pytest.mark.parametrize("act", EVERYTHING, ids=lambda act: act.__name__)
 async def test_when_lease_and_lock_are_lost_another_takes_over_and_the_first_can_write_nothing(
-    rig: Rig, act: Callable[[Step, Callable[[], Awaitable[str]]], Awaitable[object]]
+    rig: Rig, sort: str, act: Callable[[Step, Callable[[], Awaitable[str]]], Awaitable[object]]
 ) -> None:
     slow, left = Slow(act), list[list[tuple[object, ...]]]()
     approval_id = await rig.submit()
@@ -115,18 +119,18 @@ async def test_when_lease_and_lock_are_lost_another_takes_over_and_the_first_can
             await slow.acting.wait()
         rig.lose_locks()
         assert await rig.go(slow.run) == 1
-        left.extend(await everything(rig))
+        left.extend(await everything(rig, sort))
         slow.finish.set()
-    assert await everything(rig) == left
+    assert await everything(rig, sort) == left
     if act is do_once:
         assert (slow.calls, await rig.ended_as(approval_id)) == (1, OutcomeState.UNKNOWN)
     elif act is do:
         assert (await rig.outcome(approval_id)).result == {"value": "the second process"}
 
 
-async def everything(rig: Rig) -> list[list[tuple[object, ...]]]:
+async def everything(rig: Rig, sort: str) -> list[list[tuple[object, ...]]]:
     """Every row that a flow could have written."""
-    tables = [table for [table] in await rig.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    tables = [table for [table] in await rig.rows(TABLES[sort])]
     return [await rig.rows(f"SELECT * FROM {table}") for table in sorted(map(str, tables)) if table != "facts"]
 
 

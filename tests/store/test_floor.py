@@ -95,6 +95,27 @@ async def test_what_callers_want_at_the_same_time_is_one_transaction(place: Plac
         assert [len(write.entries) for write in begun] == [16]
 
 
+def test_a_commit_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+
+    def noted(connect: Callable[..., Any]) -> Callable[..., Any]:
+        def note(*args: Any, **named: Any) -> Any:
+            opened.append(connect(*args, **named))
+            return opened[-1]
+
+        return note
+
+    url = empty_database()
+    monkeypatch.setattr(sqlite3, "connect", noted(sqlite3.connect))
+    monkeypatch.setattr(psycopg, "connect", noted(psycopg.connect))
+    with sqlite(tmp_path / "floor.db"), postgres(url):
+        file, server = opened
+        assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert file.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert file.execute("PRAGMA foreign_keys").fetchone() == (1,)
+        assert server.execute("SHOW synchronous_commit").fetchone() == ("on",)
+
+
 async def test_the_log_and_decisions_never_change(place: Place) -> None:
     async with Floor(place.transactions) as floor:
         await cycle(floor, {})

@@ -3,6 +3,7 @@
 A field's name is its key. A field that is None is left out, and the fields of a part stand beside the others.
 """
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -37,7 +38,7 @@ def read_as(event: type[T], data: object) -> T:
     if not isinstance(data, dict):
         raise Incomplete
     held = cast("JsonObject", data)
-    return event(**{one.name: _read(one.type, held.get(one.name), held) for one in fields(cast("Any", event))})
+    return event(**{name: read(held.get(name), held) for name, read in _readers(event)})
 
 
 def _written(event: Any) -> JsonObject:
@@ -66,13 +67,23 @@ def _plain(value: Any) -> Any:
     return [*cast("Names", value)] if isinstance(value, tuple) else value
 
 
-def _read(wanted: Any, value: Any, data: JsonObject) -> Any:
+@cache
+def _readers(event: type[Any]) -> tuple[tuple[str, Callable[[Any, JsonObject], Any]], ...]:
+    """Return for each field what reads it; found out once, since a log has millions of entries."""
+    return tuple((one.name, _reader(one.type)) for one in fields(event))
+
+
+def _reader(wanted: Any) -> Callable[[Any, JsonObject], Any]:
     if is_dataclass(wanted):
-        return read_as(cast("type[Any]", wanted), data)
+        return lambda _, data: read_as(cast("type[Any]", wanted), data)
     if wanted == Names:
-        return _names(value)
+        return lambda value, _: _names(value)
     if isinstance(wanted, type) and issubclass(wanted, Enum):
-        return _member(wanted, value)
+        return lambda value, _: _member(wanted, value)
+    return lambda value, _: _checked(value, wanted)
+
+
+def _checked(value: object, wanted: Any) -> Any:
     if not isinstance(value, wanted):
         raise Incomplete
     return value

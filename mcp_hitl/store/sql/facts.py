@@ -9,6 +9,7 @@ from mcp_hitl.domain.values.clock import Boot
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.facts import FactChanges
+from mcp_hitl.store.moved import Moved
 from mcp_hitl.store.sql.database import Database
 from mcp_hitl.store.unreadable import reading
 
@@ -53,6 +54,10 @@ class SqlFacts(FactChanges):
         return None if not value else int(value) if value.isdecimal() else 0
 
     @reading
+    def moved(self) -> Moved | None:
+        return Moved.read(self._read().get("moved", ""))
+
+    @reading
     def boot(self) -> Boot | None:
         boot_id, _, at = self._fact("boot").partition(" ")
         return Boot(boot_id, from_ms(int(at))) if at else None
@@ -85,6 +90,9 @@ class SqlFacts(FactChanges):
     def set_restored(self, known: int | None) -> None:
         self._set_fact("restored", "" if known is None else str(known))
 
+    def set_moved(self, moved: Moved | None) -> None:
+        self._set_fact("moved", "" if moved is None else str(moved))
+
     def set_boot(self, boot: Boot) -> None:
         self._set_fact("boot", f"{boot.id} {to_ms(boot.at)}")
 
@@ -100,9 +108,12 @@ class SqlFacts(FactChanges):
 
     @reading
     def _fact(self, name: str) -> str:
+        return self._read()[name]
+
+    def _read(self) -> dict[str, str]:
         if self._all is None:
             self._all = dict(self._db.execute("SELECT name, value FROM facts"))
-        return self._all[name]
+        return self._all
 
     def _set_fact(self, name: str, value: str) -> None:
         self._db.execute("UPDATE facts SET value = ? WHERE name = ?", (value, name))

@@ -1,7 +1,7 @@
 """Loads approvals with their decisions, edits and progress."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any, TypeVar
 
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, Progress
@@ -12,7 +12,7 @@ from mcp_hitl.domain.values.payload import arranged_like
 from mcp_hitl.domain.values.text import visible
 from mcp_hitl.store import rows
 from mcp_hitl.store.lists import Listed
-from mcp_hitl.store.sql.database import Database, Words
+from mcp_hitl.store.sql.database import Database, Words, places
 from mcp_hitl.store.unreadable import FAULTS
 
 T = TypeVar("T")
@@ -20,6 +20,12 @@ T = TypeVar("T")
 _DECISIONS = (
     f"rowid, {rows.DECISION}, "
     "(SELECT value FROM contents WHERE contents.approval = decisions.approval AND digest = comment)"
+)
+_EDITS = "SELECT approval, revision, editor, {}, {}, {}, at, established FROM edits".format(
+    *(
+        f"(SELECT value FROM contents WHERE contents.approval = edits.approval AND digest = {digest})"
+        for digest in ("comment", "before", "after")
+    )
 )
 
 
@@ -43,8 +49,10 @@ def each(mapping: Callable[[Any], T], row: Any) -> T | Unreadable:
 
 
 def one(db: Database, where: str, values: tuple[Any, ...]) -> Approval | None:
-    row: Any = next(iter(db.fetched(f"{_whole(db.words)} {where}", values)), None)
-    return None if row is None else _approval(db, row)
+    found = next(iter(every_one(db, where, values)), None)
+    if isinstance(found, Unreadable):
+        raise found
+    return found
 
 
 def all_of(db: Database, where: str, values: tuple[Any, ...]) -> list[Approval]:
@@ -53,7 +61,8 @@ def all_of(db: Database, where: str, values: tuple[Any, ...]) -> list[Approval]:
 
 def every_one(db: Database, where: str, values: tuple[Any, ...]) -> list[Listed]:
     found = db.fetched(f"{_whole(db.words)} {where}", values)
-    return [each(partial(_approval, db), row) for row in found]
+    edits = _edits(db, [row[0] for row in found if row[7] != 1])
+    return [each(lambda row: _approval(row, edits.get(row[0], [])), row) for row in found]
 
 
 def number(db: Database, statement: str, values: tuple[Any, ...]) -> int:
@@ -61,10 +70,10 @@ def number(db: Database, statement: str, values: tuple[Any, ...]) -> int:
     return row[0]
 
 
-def _approval(db: Database, row: Any) -> Approval:
+def _approval(row: Any, edited: list[Any]) -> Approval:
     *_, decisions, progress = row
     try:
-        edits = () if row[7] == 1 else _edits(db, row[0], read_back(row[5]))
+        edits = tuple(_edit_of(one, read_back(row[5])) for one in edited)
         return rows.approval_of(row, decisions_of(decisions), edits, progress_of(progress))
     except (Unreadable, *FAULTS) as error:
         why = error.why if isinstance(error, Unreadable) else repr(error)
@@ -86,31 +95,28 @@ def _listed(text: str) -> list[Any]:
     return [] if text == "[]" else sorted(read_back(text))
 
 
-def _edits(db: Database, approval_id: str, payload: Any) -> tuple[Edit, ...]:
-    """The edits, whose contents are kept in canonical form, with their fields in the present payload's order."""
-    found = db.execute(
-        "SELECT revision, editor, comment, before, after, at, established FROM edits "
-        "WHERE approval = ? ORDER BY revision",
-        (approval_id,),
-    ).fetchall()
-    return tuple(
-        Edit(
-            revision=row[0],
-            editor=row[1],
-            comment=_kept(db, approval_id, row[2]),
-            before=arranged_like(_kept(db, approval_id, row[3]), payload),
-            after=arranged_like(_kept(db, approval_id, row[4]), payload),
-            at=from_ms(row[5]),
-            established=row[6],
-        )
-        for row in found
+def _edits(db: Database, approval_ids: list[str]) -> dict[str, list[Any]]:
+    """Return the rows of the edits, in order, by approval; with the contents in place of their digests."""
+    edited: dict[str, list[Any]] = {}
+    if approval_ids:
+        found = db.fetched(f"{_EDITS} WHERE approval IN ({places(approval_ids)}) ORDER BY revision", approval_ids)
+        for row in found:
+            edited.setdefault(row[0], []).append(row)
+    return edited
+
+
+def _edit_of(row: Any, payload: Any) -> Edit:
+    """Return an edit, whose contents are kept in canonical form, with their fields in the present payload's order."""
+    for text in row:
+        if isinstance(text, str):
+            text.encode()  # as in `rows.approval_of`
+    comment, before, after = (None if text is None else read_back(text) for text in row[3:6])
+    return Edit(
+        revision=row[1],
+        editor=row[2],
+        comment=comment,
+        before=arranged_like(before, payload),
+        after=arranged_like(after, payload),
+        at=from_ms(row[6]),
+        established=row[7],
     )
-
-
-def _kept(db: Database, approval_id: str, digest: str | None) -> Any:
-    if digest is None:
-        return None
-    row: Any = db.execute(
-        "SELECT value FROM contents WHERE approval = ? AND digest = ?", (approval_id, digest)
-    ).fetchone()
-    return None if row is None else read_back(row[0])

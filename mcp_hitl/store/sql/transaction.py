@@ -51,6 +51,8 @@ class SqlTransaction:
         self.sessions = SqlSessions(db)
         self.clients = SqlClients(db)
         self.log = SqlLog(db, self.facts)
+        self.disturbed = False
+        """True if this part has run a statement of somebody else's, which may have changed anything."""
 
     def head_to_keep(self) -> tuple[int, str] | None:
         """Return the head to keep beside the file once this is committed; None if an older one must not be lost."""
@@ -65,6 +67,7 @@ class SqlTransaction:
     def mark(self) -> None:
         """Note where a part of the transaction begins."""
         self.log.mark()
+        self.disturbed = False
 
     def undo(self) -> None:
         """Forget what this part has changed, because the database has undone it."""
@@ -81,6 +84,7 @@ class SqlTransaction:
         text = statement if isinstance(statement, str) else getattr(statement, self._db.words.name)
         if control := _CONTROL.match(text):
             raise Invalid(f"An action cannot use {control[1].upper()}: it already runs inside a transaction.")
+        self.disturbed = True
         if not _ELSEWHERE.match(text):
             self.facts.forget()
             self.stops.forget()
