@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from mcp_hitl.domain.values.errors import HitlError, Invalid, Uncertain, Unavailable
+from mcp_hitl.domain.values.errors import HitlError, Invalid, Unavailable, Uncertain
 from mcp_hitl.store.moved import Moved, refuse_moved
 from mcp_hitl.store.sql.database import Database
 from mcp_hitl.store.sql.transaction import SqlTransaction
@@ -175,7 +175,7 @@ def _copy(source: End, target: End, check: Callable[[View], None]) -> None:
         target.insert(table, columns, pages)
         if pages.number != _number(target.db, table):
             raise Unavailable(f"Not every row of “{table}” could be written to {target.name}. Nothing was moved.")
-    target.tx.forget()
+    target.tx.begin()
     if target.tx.log.lost() is not None:
         raise Invalid(
             f"Beside {target.name} is the newest hash of another desk that was there ({target.name}.head). Remove "
