@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import sys
@@ -160,6 +161,7 @@ def _way_to_the_inbox(place: Workspace) -> Route:
 
 
 def _server(place: Workspace, identify: Identify) -> ApprovalServer:
+    gc.freeze()  # what is loaded by now stays, so the collector need not look through all of it again and again
     return ApprovalServer(place.desk, identify, views=place.views, key=shared_key(place), hurry=place.store.hurry)
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.store.lists import Listed
 
 
 class ApprovalReads(Protocol):
@@ -13,6 +14,10 @@ class ApprovalReads(Protocol):
 
     def get(self, approval_id: str) -> Approval | None:
         """Return the approval with its decisions, or None."""
+        ...
+
+    def listed(self, ids: Collection[str]) -> list[Listed]:
+        """Return those of these approvals that there are, or why one of them cannot be read, in any order."""
         ...
 
     def keyed(self, requester: str, kind: str, dedup_key: str) -> Approval | None:

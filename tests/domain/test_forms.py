@@ -1,6 +1,7 @@
 """Forms are the flat JSON Schema of MCP elicitation; everything else is refused when the form is defined."""
 
 from typing import Any
+from unittest import mock
 
 import pytest
 from pydantic import BaseModel, ConfigDict
@@ -16,7 +17,7 @@ from mcp_hitl.domain.policy.forms import (
     define,
     fields_of,
 )
-from mcp_hitl.domain.values import patterns
+from mcp_hitl.domain.values import patterns, schemas
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.patterns import matches
@@ -506,3 +507,15 @@ def test_t37_no_pattern_stalls_the_desk() -> None:
 )
 def test_a_pattern_is_sought_anywhere_and_its_digits_are_ascii(pattern: str, text: str, fits: bool) -> None:
     assert matches(pattern, text) is fits
+
+
+def test_the_answers_to_a_form_that_comes_again_are_checked_without_making_its_validator_anew() -> None:
+    def form() -> JsonObject:  # as the database gives it, each time another object
+        return define({"properties": {"size": {"type": "string", "enum": ["s", "l"], "title": "Once only"}}})
+
+    with mock.patch.object(schemas, "validators", wraps=schemas.validators) as made:
+        for size in ("s", "l", "s"):
+            assert check_answer(form(), {"size": size}) == {"size": size}
+            with pytest.raises(Invalid):
+                check_answer(form(), {"size": "m"})
+    assert made.call_count == 1

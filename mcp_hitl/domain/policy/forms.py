@@ -155,15 +155,20 @@ def check_answer(form: JsonObject, answer: object) -> JsonObject:
         raise Invalid("The answer must be an object with the form's fields.")
     given = {k: v for k, v in cast("JsonObject", answer).items() if v not in (None, "") or k in form["required"]}
     _check_values(given)
-    enforced = {name: _enforced(schema) for name, schema in form["properties"].items()}
-    schema = {
+    check_against(_of_answers(json.dumps(form)), given, what="answer")
+    return given
+
+
+@lru_cache(maxsize=64)
+def _of_answers(form: str) -> JsonObject:
+    """Return the schema of the answers to a form, the same object each time: making its validator takes long."""
+    defined: JsonObject = read_back(form)
+    return {
         "type": "object",
-        "properties": enforced,
-        "required": form["required"],
+        "properties": {name: _enforced(schema) for name, schema in defined["properties"].items()},
+        "required": defined["required"],
         "additionalProperties": False,
     }
-    check_against(schema, given, what="answer")
-    return given
 
 
 def _check_range(field: Field) -> None:

@@ -11,6 +11,7 @@ from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.domain.values.same_object import Same
 from mcp_hitl.store import rows
 from mcp_hitl.store.approvals import ApprovalChanges
+from mcp_hitl.store.lists import Listed
 from mcp_hitl.store.sql import loading
 from mcp_hitl.store.sql.database import Database, places
 
@@ -24,6 +25,9 @@ class SqlApprovals(ApprovalChanges):
 
     def get(self, approval_id: str) -> Approval | None:
         return loading.one(self._db, "WHERE id = ?", (approval_id,))
+
+    def listed(self, ids: Collection[str]) -> list[Listed]:
+        return loading.every_one(self._db, f"WHERE id IN ({places(ids)})", tuple(ids))
 
     def keyed(self, requester: str, kind: str, dedup_key: str) -> Approval | None:
         return loading.one(self._db, "WHERE requester = ? AND kind = ? AND dedup_key = ?", (requester, kind, dedup_key))

@@ -9,6 +9,7 @@ from store_samples import FULL, found, insert, numbered
 
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.policy.policy import Policy
+from mcp_hitl.store.lists import id_of
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 
@@ -127,6 +128,15 @@ async def test_a_key_belongs_to_one_requester_and_kind(store: Store) -> None:
         found = await store.read(lambda view, r=requester, k=kind: view.approvals.keyed(r, k, "k"))
         assert found is not None and found.id == numbered(number).id
     assert await store.read(lambda view: view.approvals.keyed("os:agent", "expense", "K")) is None
+
+
+async def test_several_are_found_by_their_ids(store: Store) -> None:
+    three = [numbered(number) for number in range(3)]
+    await insert(store, *three)
+    ids = [numbered(number).id for number in (2, 0, 7)]
+    found = await store.read(lambda view: view.approvals.listed(ids))
+    assert {id_of(one): one for one in found} == {one.id: one for one in (three[2], three[0])}
+    assert await store.read(lambda view: view.approvals.listed([])) == []
 
 
 async def test_a_key_finds_its_approval_in_any_status(store: Store) -> None:
