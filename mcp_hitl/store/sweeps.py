@@ -17,6 +17,10 @@ class SweepReads(Protocol):
         """Return the pending approvals that have timed events due at `now`, longest due first."""
         ...
 
+    def next_due(self) -> datetime | None:
+        """Return when the next timed event of a pending approval is due; None if there is none."""
+        ...
+
     def erasable(self, until: datetime, after: str, limit: int) -> list[str]:
         """Return the ids of approvals resolved by `until` and not erased, after the id `after`, in order of id."""
         ...

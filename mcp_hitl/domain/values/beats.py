@@ -3,7 +3,8 @@
 import os
 from math import floor
 
-BEAT = 0.25
+_STEPS = (1.0, 0.5, 0.25)
+"""Each second has the same moments, and those of a longer step are among those of a shorter one."""
 _GOLDEN = 0.618034
 
 
@@ -12,7 +13,8 @@ def next_beat(now: float, seconds: float) -> float:
 
     Processes that share a database wake at different moments.
     """
-    if seconds < BEAT:
+    step = next((step for step in _STEPS if step <= seconds), None)
+    if step is None:
         return now + seconds
-    phase = os.getpid() * _GOLDEN % 1 * BEAT
-    return floor((now + seconds - phase) / BEAT) * BEAT + phase
+    phase = os.getpid() * _GOLDEN % 1
+    return floor((now + seconds - phase) / step) * step + phase

@@ -6,7 +6,7 @@ from typing import Any
 
 from mcp_hitl.domain.approvals.approval import OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import LEASE, NOBODY, FlowState, JournalEntry, Lease, StepState
-from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.domain.values.instants import LATEST, from_ms, to_ms
 from mcp_hitl.store.flows import FlowChanges
 from mcp_hitl.store.sql.database import Database, places
 from mcp_hitl.store.unreadable import reading
@@ -15,8 +15,6 @@ _MOST_SILENT = 5
 _A_WHILE = timedelta(minutes=1)
 """So long, a process that runs would have claimed what was approved."""
 _RUN_OUT = "(lease_until <= ? OR lease_until > ?)"
-_LATEST = 253_402_300_799_999
-"""The last millisecond that an instant can have; whoever wrote a later one must not stop the other flows."""
 
 
 class SqlFlows(FlowChanges):
@@ -70,7 +68,7 @@ class SqlFlows(FlowChanges):
             f"AND {_of_code(kinds)}) AS next",
             (*kinds, *kinds.values()),
         ).fetchone()
-        return None if row[0] is None else from_ms(max(0, min(row[0], _LATEST)))
+        return None if row[0] is None else from_ms(max(0, min(row[0], LATEST)))
 
     def journal(self, flow_id: str) -> list[JournalEntry]:
         found = self._db.execute(

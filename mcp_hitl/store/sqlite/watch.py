@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 
-import anyio
-
 from mcp_hitl.domain.values.beats import next_beat
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.sqlite.place import Place, beside
 from mcp_hitl.store.sqlite.watch_file import watch_file
 
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 0.5
 """How often a waiting process looks by itself whether another has committed, and whether the file is still there."""
+UNTOLD_SECONDS = 0.25
+"""How often it does where the system tells nothing."""
 A_LOOK = 0.025
 AT_ONCE = 10
 """Of commits of others, it looks at so many at once, and at one each `A_LOOK` seconds if they keep coming."""
@@ -86,8 +86,11 @@ class Watch:
                 self._listen(loop, woken)  # before the look, so that nothing comes between it and waiting
                 if self._has_changed():
                     return
-                with anyio.CancelScope(deadline=next_beat(anyio.current_time(), LOOK_SECONDS)):
+                look = loop.call_at(next_beat(loop.time(), LOOK_SECONDS if self.is_told else UNTOLD_SECONDS), woken.set)
+                try:
                     await woken.wait()
+                finally:
+                    look.cancel()
                 woken.clear()
         finally:
             self._sleeper = None
