@@ -41,7 +41,7 @@ class SqlApprovals(ApprovalChanges):
             for index, column in (("approvals_equal", "digest"), ("approvals_asked", "asked_digest"))
             for status, keyless in (("pending", " AND dedup_key IS NULL"), ("rejected", ""))
         )
-        each = [value for requester in requesters for value in (requester, kind, digest) * 4]
+        each = tuple(value for requester in requesters for value in (requester, kind, digest) * 4)
         return loading.all_of(
             self._db, f"WHERE id IN (SELECT max(id) FROM ({found}) AS equal GROUP BY who, status)", each
         )

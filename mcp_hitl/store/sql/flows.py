@@ -7,7 +7,7 @@ from typing import Any
 from mcp_hitl.domain.approvals.approval import OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import LEASE, NOBODY, FlowState, JournalEntry, Lease, StepState
 from mcp_hitl.domain.values.errors import Unreadable
-from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.domain.values.instants import LATEST, from_ms, to_ms
 from mcp_hitl.store.flows import FlowChanges
 from mcp_hitl.store.sql import loading
 from mcp_hitl.store.sql.database import Database, places
@@ -22,8 +22,6 @@ _A_WHILE = timedelta(minutes=1)
 _IN_ORDER = "ORDER BY flows.id || '' LIMIT ?"
 """Sorted, or PostgreSQL may look for the few that are found among all flows, in the order of their ids."""
 _RUN_OUT = "(lease_until <= ? OR lease_until > ?)"
-_LATEST = 253_402_300_799_999
-"""The last millisecond that an instant can have; whoever wrote a later one must not stop the other flows."""
 
 
 class SqlFlows(FlowChanges):
@@ -79,7 +77,7 @@ class SqlFlows(FlowChanges):
             f"AND {_of_code(kinds)}) AS next",
             (*kinds, *kinds.values()),
         ).fetchone()
-        return None if row[0] is None else from_ms(max(0, min(row[0], _LATEST)))
+        return None if row[0] is None else from_ms(max(0, min(row[0], LATEST)))
 
     def journals(self, flow_ids: Collection[str]) -> dict[str, list[JournalEntry] | Unreadable]:
         found = self._db.execute(
