@@ -33,25 +33,23 @@ def server(folder: Path) -> Generator[str]:
         _run(folder, "pg_ctl", "-D", data, "-w", "-m", "fast", "stop")
 
 
-def create(address: str, name: str) -> bool:
-    """Create a database, unless it is there: then return False."""
+def has(address: str, name: str) -> bool:
+    """Return True if there is a database with this name."""
+    with psycopg.connect(address.format("postgres")) as db:
+        return db.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None
+
+
+def create(address: str, name: str) -> None:
+    """Create a database in place of what a run has left that was ended."""
     with psycopg.connect(address.format("postgres"), autocommit=True) as db:
-        if db.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
-            return False
+        db.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
         db.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
-        return True
 
 
 def rename(address: str, name: str, new: str) -> None:
     """Give a database another name."""
     with psycopg.connect(address.format("postgres"), autocommit=True) as db:
         db.execute(f"ALTER DATABASE {name} RENAME TO {new}".encode())
-
-
-def drop(address: str, name: str) -> None:
-    """Remove a database, if it is there."""
-    with psycopg.connect(address.format("postgres"), autocommit=True) as db:
-        db.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
 
 def _programs() -> Path | None:

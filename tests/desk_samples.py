@@ -1,7 +1,7 @@
 """People, kinds, a clock and a watched store for the desk's tests."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -166,6 +166,9 @@ class WatchedStore:
 
     async def changed(self) -> None:
         await self._store.changed()
+
+    def stamp(self) -> Hashable | None:
+        return self._store.stamp()
 
     def gone(self) -> str | None:
         return self._store.gone()

@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager
 import anyio
 
 from mcp_hitl.cli.running import DONE, REFUSED
+from mcp_hitl.domain.values.beats import next_beat
 from mcp_hitl.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.5
 _PATIENCE_SECONDS = 2.0
 
 
@@ -49,4 +50,4 @@ async def _watch(store: Store) -> None:
             logger.error("The database is still gone. This server ends now.")
             signal.raise_signal(signal.SIGTERM)
             return
-        await anyio.sleep(_LOOK_SECONDS)
+        await anyio.sleep_until(next_beat(anyio.current_time(), _LOOK_SECONDS))

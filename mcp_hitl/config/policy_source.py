@@ -37,6 +37,11 @@ class PolicySource:
         """The rulebook as it was found last."""
         return self._now.rulebook
 
+    @property
+    def rests(self) -> bool:
+        """True as long as a look would find the file as it was read last. It takes microseconds."""
+        return self._file is None or self._seen == self._read == _signature(self._file)
+
     def look(self) -> Policy | None:
         """Return the policy if the file says another one since the last look but one; None if it does not.
 

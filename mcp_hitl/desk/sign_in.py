@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import anyio
@@ -48,6 +49,9 @@ class InboxAccess:
         self._machine = at.store.machine()
         """The inbox listens on the loopback address alone, so each machine has one."""
         self._lock = inbox_lock(self._machine)
+        self._last: Origin | None = None
+        self._stamp: Hashable | None = None
+        """What the database was like when the last address was read."""
         self.address: Origin | None = None
         """The inbox's address, such as `http://localhost:8765`; None if there is no inbox."""
 
@@ -189,9 +193,17 @@ class InboxAccess:
 
     async def find_inbox(self) -> Origin | None:
         """Return the inbox's address and remember it; None if no process serves the inbox now."""
-        last = await self.last_inbox()
-        self.address = last if self._at.store.is_held(self._lock) else None
+        stamp = self._at.store.stamp()
+        if stamp is None or stamp != self._stamp:
+            self._last, self._stamp = await self.last_inbox(), stamp
+        self.address = self._last if self._at.store.is_held(self._lock) else None
         return self.address
+
+    def still_there(self) -> Origin | None:
+        """Return what `find_inbox` has returned, if it would return the same again; None if it has to be asked."""
+        stamp = self._at.store.stamp()
+        asked = stamp is None or stamp != self._stamp or not self._at.store.is_held(self._lock)
+        return None if asked else self.address
 
     async def last_inbox(self) -> Origin | None:
         """Return the inbox's present or last address, whatever program answers there now."""

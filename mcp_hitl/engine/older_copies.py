@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.evidence.event_names import Event
+from mcp_hitl.engine.rest import Rest
 
 
 class OlderCopies:
@@ -16,7 +17,11 @@ class OlderCopies:
     def __init__(self, desk: Desk) -> None:
         """Look at the database of `desk`."""
         self._desk = desk
+        self._rest = Rest(desk.store, desk.clock)
 
     async def turn(self) -> None:
         """Record an older copy, if there is one."""
-        await self._desk.copies.notice()
+        if not self._rest.lasts:
+            self._rest.prepare()
+            await self._desk.copies.notice()
+            self._rest.until(None)

@@ -1,11 +1,11 @@
 """Reads the policy file again when it has changed, so that a right that was withdrawn there no longer counts."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import anyio.to_thread
 
-from mcp_hitl.config.policy_source import Policy
+from mcp_hitl.config.policy_source import PolicySource
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.evidence.event_names import Event
 
@@ -19,14 +19,16 @@ class PolicyCheck:
     wakes_on: Collection[Event] = ()
     seconds = 1.0
 
-    def __init__(self, desk: Desk, look: Callable[[], Policy | None]) -> None:
-        """Let `desk` go by what `look` finds; it returns None while nothing has changed."""
+    def __init__(self, desk: Desk, source: PolicySource) -> None:
+        """Let `desk` go by what `source` finds."""
         self._desk = desk
-        self._look = look
+        self._source = source
 
     async def turn(self) -> None:
         """Take over a changed policy."""
-        policy = await anyio.to_thread.run_sync(self._look)
+        if self._source.rests:
+            return
+        policy = await anyio.to_thread.run_sync(self._source.look)
         if policy is not None:
             self._desk.retention = policy.retention
             await self._desk.go_by(policy.rulebook)

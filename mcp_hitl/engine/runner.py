@@ -20,6 +20,7 @@ from mcp_hitl.domain.values.errors import Invalid, NotAllowed, Unreadable
 from mcp_hitl.engine.claims import Claims, Taking
 from mcp_hitl.engine.codec import marks
 from mcp_hitl.engine.flow import Flow
+from mcp_hitl.engine.rest import Rest
 from mcp_hitl.engine.run import AnyFlow, Claimed, Make, Run, in_words
 from mcp_hitl.engine.waits import start
 from mcp_hitl.store.lists import id_of
@@ -60,10 +61,14 @@ class Runner:
         """Where the code of each flow was found. A policy file that names other code since is not followed there."""
         self._make = make
         self._claims = Claims(store, clock, _FLOW_LEASES, at_once=AT_ONCE)
+        self._rest = Rest(store, clock)
 
     async def turn(self) -> Sequence[Callable[[], Awaitable[None]]]:
         """Renew what is claimed, and claim what is runnable now. Return the runs."""
         await self._claims.renew()
+        if self._rest.lasts:
+            return []
+        self._rest.prepare()
         return [partial(self._hold, claimed) for claimed in await self._claim()]
 
     async def catch_up(self) -> int:
@@ -84,18 +89,21 @@ class Runner:
         kinds = {name: kind.code if (kind := rulebook.kinds.get(name)) else None for name in known}
         if self._claims.room <= 0 or not kinds:
             return []
-        if not await self._store.read(lambda view: self._ready(view, kinds)):
+        ready, later = await self._store.read(lambda view: self._ready(view, kinds))
+        if not ready:
+            self._rest.until(later)
             return []
         return await self._claims.take(partial(self._take, kinds), lambda claimed: claimed.lease)
 
-    def _ready(self, view: View, kinds: Mapping[str, str | None]) -> bool:
+    def _ready(self, view: View, kinds: Mapping[str, str | None]) -> tuple[bool, datetime | None]:
+        """Return whether there is something to claim, and when the clock alone may make it so."""
         now, going = instant(view, self._clock()), _going(view, kinds)
         if not going:
-            return False
+            return False, None
         if view.flows.runnable(now, going, 1):
-            return True
+            return True, None
         wake_at = view.flows.next_wake(going)
-        return wake_at is not None and wake_at <= now
+        return wake_at is not None and wake_at <= now, wake_at
 
     def _take(self, kinds: Mapping[str, str | None], tx: Transaction, taking: Taking[Lease]) -> list[Claimed]:
         now = taking.now

@@ -14,6 +14,7 @@ from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.evidence.events import Escalated, Reminded
 from mcp_hitl.domain.values.errors import Unavailable, Unreadable
 from mcp_hitl.domain.values.instants import rfc3339
+from mcp_hitl.engine.rest import Rest
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -58,18 +59,21 @@ class Timers:
     name = "the timers"
     wakes_on: Collection[Event] = ()
     seconds = 1.0
-    """A server checks this often whether something is due, with one query on an index."""
+    """A server checks this often whether something is due; it asks the database only if that has changed."""
 
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
         """Work on `store` by `clock`."""
         self._store = store
         self._clock = clock
+        self._rest = Rest(store, clock)
         self._left_out: set[str] = set()
         """Ids of approvals whose timers fail: logged once, then skipped."""
 
     async def turn(self) -> None:
         """Handle everything that is due now."""
-        await self.catch_up()
+        if not self._rest.lasts:
+            self._rest.prepare()
+            await self.catch_up()
 
     async def catch_up(self) -> int:
         """Handle everything that is due now, longest due first. Return the number of approvals that this concerned."""
@@ -84,10 +88,14 @@ class Timers:
         return done
 
     async def _due(self) -> list[str]:
-        return await self._store.read(self._due_in)
+        due, later = await self._store.read(self._due_in)
+        if not due:
+            self._rest.until(later)
+        return due
 
-    def _due_in(self, view: View) -> list[str]:
-        return view.sweeps.due(instant(view, self._clock()), _AT_ONCE + len(self._left_out))
+    def _due_in(self, view: View) -> tuple[list[str], datetime | None]:
+        due = view.sweeps.due(instant(view, self._clock()), _AT_ONCE + len(self._left_out))
+        return due, None if due else view.sweeps.next_due()
 
     async def _pass_time(self, approval_id: str) -> bool:
         try:

@@ -1,5 +1,6 @@
 """What runs in the background of every process that serves: the change feed and the workers."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
@@ -11,6 +12,7 @@ from mcp_hitl.config.policy_source import PolicySource
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY, Feed
 from mcp_hitl.domain.evidence.event_names import Event
+from mcp_hitl.domain.values.beats import next_beat
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.engine.clock_check import ClockCheck
 from mcp_hitl.engine.eraser import Eraser
@@ -65,7 +67,7 @@ async def serve(
     runner = runner_of(desk, flows, make=make)
     workers: list[Worker] = [ClockCheck(desk), OlderCopies(desk), timers_of(desk), runner, Eraser(desk)]
     if policy is not None:
-        workers.append(PolicyCheck(desk, policy.look))
+        workers.append(PolicyCheck(desk, policy))
     async with desk.open(), working(desk.feed, workers):
         yield desk
 
@@ -123,8 +125,16 @@ class _Turns:
                     await anyio.sleep(_RETRY_SECONDS)
                 else:
                     self._failures.clear()
-                    with anyio.move_on_after(self._worker.seconds):
-                        await self._woken.wait()
+                    await self._rest()
+
+    async def _rest(self) -> None:
+        # Without a cancel scope, which takes ten times as long to end: most of what an idle process does is this.
+        loop, woken = asyncio.get_running_loop(), self._woken
+        timer = loop.call_at(next_beat(loop.time(), self._worker.seconds), woken.set)
+        try:
+            await woken.wait()
+        finally:
+            timer.cancel()
 
     async def _beside(self, work: Callable[[], Awaitable[None]]) -> None:
         try:

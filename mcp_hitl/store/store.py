@@ -5,7 +5,7 @@ transaction as its argument, and may be called from any thread. Its result comes
 its changes are undone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol, TypeVar
 
 from mcp_hitl.store.transaction import Transaction
@@ -48,6 +48,13 @@ class Store(Protocol):
 
     async def changed(self) -> None:
         """Wait until somebody may have committed since the last call, in this process or another."""
+        ...
+
+    def stamp(self) -> Hashable | None:
+        """Return what differs once anything in the database may have changed since; None if it may change right now.
+
+        Whoever has looked after an equal one need not look again. It takes microseconds, and waits for nobody.
+        """
         ...
 
     def gone(self) -> str | None:

@@ -17,6 +17,10 @@ class SweepReads(Protocol):
         """Return the pending approvals that have timed events due at `now`, longest due first."""
         ...
 
+    def next_due(self) -> datetime | None:
+        """Return when the next timed event of a pending approval is due; None if there is none."""
+        ...
+
     def erasable(self, until: datetime, after: tuple[int, str] | None, limit: int) -> list[tuple[int, str]]:
         """Return the places, the last part of which is the id, of approvals resolved by `until` and not erased.
 

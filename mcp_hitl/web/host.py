@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.values import strict_json
+from mcp_hitl.domain.values.beats import next_beat
 from mcp_hitl.domain.values.errors import Invalid, Unavailable
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.protocols.http.listener import Listener
@@ -50,7 +51,9 @@ async def host_inbox(
         told: int | None = None
         while True:
             with suppress(Unavailable):
-                if not desk.inbox.take_inbox():
+                if kept.keeps(desk.inbox.still_there()):
+                    pass  # all is as it was a second ago
+                elif not desk.inbox.take_inbox():
                     address = await desk.inbox.find_inbox()
                     elsewhere(address)
                     await kept.keep(address)
@@ -65,7 +68,7 @@ async def host_inbox(
                         told = error.errno
                     finally:
                         desk.inbox.leave_inbox()
-            await anyio.sleep(LOOK_SECONDS)
+            await anyio.sleep_until(next_beat(anyio.current_time(), LOOK_SECONDS))
 
 
 class _KeptPort:
@@ -82,6 +85,10 @@ class _KeptPort:
 
     def __exit__(self, *_: object) -> None:
         close(self.take(self._address))
+
+    def keeps(self, address: Origin | None) -> bool:
+        """Return True if it has the port of this address."""
+        return address is not None and address == self._address
 
     async def keep(self, address: Origin | None) -> None:
         """Keep the port of the inbox that is served there; None while nobody says where it is."""

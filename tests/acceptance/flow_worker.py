@@ -3,7 +3,7 @@
 import os
 import signal
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -117,6 +117,9 @@ class Mortal:
 
     async def changed(self) -> None:
         await self._store.changed()
+
+    def stamp(self) -> Hashable | None:
+        return self._store.stamp()
 
     def gone(self) -> str | None:
         return self._store.gone()

@@ -1,9 +1,7 @@
 """Two replicas on one PostgreSQL database behind nginx and Caddy, with the real client on every revision."""
 
 import os
-import subprocess
-import sys
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequestFormParams, ElicitResult
 from proxies import proxy
-from warm import warm
-from wires import PROTOCOLS, Person, accept, carried_out, connect, content, http_server, unmeasured
+from replicas import port, served, with_few_rights
+from wires import PROTOCOLS, Person, accept, carried_out, connect, content
 
 pytestmark = pytest.mark.anyio
 
@@ -26,28 +24,16 @@ PROXIES = ("nginx", "caddy")
 SESSIONS = 6
 PATIENCE = 60.0
 """Seconds until something that does not come fails the test, longer than anything here takes."""
-ELSEWHERE = ["unshare", "--net", *([] if os.getuid() == 0 else ["--map-root-user"])]
-"""Runs a command with a loopback address of its own, as on another machine; its sockets of files are still ours."""
-ON_ITS_LOOPBACK = """
-import fcntl, runpy, socket, struct
-with socket.socket() as any_socket:
-    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh", b"lo", 0x49))
-runpy.run_module("mcp_hitl", run_name="__main__", alter_sys=True)
-"""
+LONG_SECONDS = 75.0 if os.environ.get("SOAK") else 0.1
+"""How long a call waits: in the soak longer than a minute, after which nginx cuts off a stream that says nothing."""
 YES = accept(decision="approve")
 LUNCH = {"amount": 50, "description": "Lunch"}
-
-
-def served(database: str, start: Callable[..., list[str]] = warm) -> Any:
-    """A replica."""
-    variables = unmeasured(MCP_HITL_KEY="a key that both replicas have, for tests")
-    return http_server(database, variables=variables, start=start)
 
 
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[str, str]]:
     """The endpoints of two replicas on a database of their own."""
-    database = postgres.database_of(tmp_path_factory.mktemp("replicas"))
+    database = with_few_rights(postgres.database_of(tmp_path_factory.mktemp("replicas")))
     with ExitStack() as running:
         first, second = (running.enter_context(served(database))[0] for _ in range(2))
         yield first, second
@@ -85,11 +71,6 @@ async def send(
     headers = {} if session is None else {"mcp-session-id": session, "mcp-protocol-version": "2025-06-18"}
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}}
     return await http.post(url, json=body, headers=headers)
-
-
-def port(url: str) -> str:
-    """The port of an address."""
-    return url.rpartition(":")[2].removesuffix("/mcp")
 
 
 async def test_every_request_of_an_older_session_comes_to_the_replica_that_has_it(
@@ -146,6 +127,20 @@ async def test_a_form_in_the_middle_of_a_call_works_through_a_proxy(behind: str,
     assert len(set(done)) == 5
 
 
+async def test_t40_a_wait_that_is_longer_than_the_proxys_patience_is_answered(behind: str) -> None:
+    async def wait(client: Client) -> None:
+        asked = {"title": "Do it", "details": {"do": f"it, {client.protocol_version} {behind}"}}
+        held = content(await client.call_tool("request-approval", asked))
+        still = await client.call_tool("wait-for-approval", {"id": held["id"], "timeout_seconds": LONG_SECONDS})
+        assert content(still)["status"] == "pending"
+
+    with anyio.fail_after(LONG_SECONDS + PATIENCE):
+        async with connect(behind, PROTOCOLS[0]) as older, connect(behind, PROTOCOLS[-1]) as newer:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait, older)
+                tasks.start_soon(wait, newer)
+
+
 async def test_t31_names_of_other_machines_are_refused_through_a_proxy(behind: str) -> None:
     async with raw() as http:
         for host in ("evil.example", f"evil.example:{port(behind)}"):
@@ -157,6 +152,7 @@ async def test_t31_names_of_other_machines_are_refused_through_a_proxy(behind: s
 @pytest.mark.parametrize("program", PROXIES)
 async def test_clients_go_on_when_a_replica_is_killed_in_the_middle_of_a_call(program: str, tmp_path: Path) -> None:
     database = postgres.database_of(tmp_path)
+    served_at = with_few_rights(database)
     shown = anyio.Event()
 
     async def look(form: ElicitRequestFormParams) -> ElicitResult:
@@ -165,8 +161,8 @@ async def test_clients_go_on_when_a_replica_is_killed_in_the_middle_of_a_call(pr
         raise AssertionError
 
     with ExitStack() as running:
-        dies, process = running.enter_context(served(database))
-        stays, _ = running.enter_context(served(database))
+        dies, process = running.enter_context(served(served_at))
+        stays, _ = running.enter_context(served(served_at))
         url = running.enter_context(proxy(program, tmp_path, dies, stays))
         with anyio.fail_after(PATIENCE):
             async with connect(url, "2026-07-28") as agent, raw() as http:
@@ -198,31 +194,3 @@ async def test_clients_go_on_when_a_replica_is_killed_in_the_middle_of_a_call(pr
 async def _ask_in_vain(client: Client, approval_id: str) -> None:
     with pytest.raises(MCPError):
         await client.call_tool("approve", {"id": approval_id})
-
-
-def test_t30_each_machine_has_an_inbox_of_its_own(tmp_path: Path) -> None:
-    if subprocess.run([*ELSEWHERE, "true"], capture_output=True).returncode:
-        pytest.skip("needs the right to make a network: root, or user namespaces")
-
-    def elsewhere(*arguments: str) -> list[str]:
-        return [*ELSEWHERE, sys.executable, "-c", ON_ITS_LOOPBACK, *arguments]
-
-    database = postgres.database_of(tmp_path)
-    with served(database) as (_, here), served(database, start=elsewhere) as (_, there):
-        first, second = inbox_of(here), inbox_of(there)
-        # Who goes to the second's port on this machine meets nobody, or a stranger.
-        assert first != second
-        assert listens(here, first) and listens(there, second)
-        assert not listens(here, second) and not listens(there, first)
-
-
-def inbox_of(server: "subprocess.Popen[str]") -> str:
-    """The inbox as `serve` announces it after its endpoint."""
-    assert server.stderr is not None
-    return next(line.split()[-1] for line in server.stderr if "Inbox" in line)
-
-
-def listens(process: "subprocess.Popen[str]", address: str) -> bool:
-    """Whether anybody listens at this address on the machine of a process (Linux)."""
-    rows = [line.split() for line in Path(f"/proc/{process.pid}/net/tcp").read_text().splitlines()[1:]]
-    return f"0100007F:{int(port(address)):04X}" in {row[1] for row in rows if row[3] == "0A"}

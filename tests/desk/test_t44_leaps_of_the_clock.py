@@ -3,19 +3,20 @@
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from computers import Computer
 from desk_samples import AGENT, ANA, said, say
 from samples import START
 
+from mcp_hitl.config.location import Location
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Status
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.clock import LEAP
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.process.workers import timers_of
+from mcp_hitl.store.opening import open_store
 
 pytestmark = pytest.mark.anyio
 DAY, YEARS = timedelta(days=1), timedelta(days=3650)
@@ -127,9 +128,9 @@ async def test_t44_the_times_of_the_log_run_backwards_only_where_it_says_so(
 
 
 async def test_t44_another_computer_on_the_same_database_does_not_make_a_leap_believed(
-    computer: Computer, tmp_path: Path
+    computer: Computer, database: Location
 ) -> None:
-    other = Computer(tmp_path / "hitl.db")
+    other = Computer(open_store(database))
     other.boot = "another-computers"
     old = await computer.process()
     approval = await old.approvals.submit(AGENT, "action", {"n": 1})

@@ -300,7 +300,7 @@ async def test_a_write_that_was_cancelled_before_its_turn_is_not_run(store: Sqli
 async def test_a_commit_of_its_own_wakes_without_a_look_at_the_file(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_hitl.store.sqlite.store.WATCH_SECONDS", 600)
+    monkeypatch.setattr("mcp_hitl.store.sqlite.watch.LOOK_SECONDS", 600)
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(store.changed)

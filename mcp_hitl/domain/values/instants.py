@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+LATEST = 253_402_300_799_999
+"""The last millisecond that an instant can have; a later one in a database must not stop what goes by it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 

@@ -6,11 +6,13 @@ import signal
 import socket
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from types import FrameType
 
 import uvicorn
 from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 
+from mcp_hitl.domain.values.beats import next_beat
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.protocols.http.connections import Connection
 from mcp_hitl.protocols.http.headers import SafeHeaders
@@ -18,6 +20,7 @@ from mcp_hitl.protocols.http.loopback import OnLoopback
 from mcp_hitl.protocols.http.sockets import close, listening
 
 _DRAIN_SECONDS = 1
+_TICK_SECONDS = 1.0
 
 
 class Listener:
@@ -87,6 +90,18 @@ class _Http(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._told_to_end = asyncio.Event()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._told_to_end.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn's own wakes ten times a second, for the date in its answers and to see whether it should end.
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(next_beat(asyncio.get_running_loop().time(), _TICK_SECONDS)):
+                    await self._told_to_end.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

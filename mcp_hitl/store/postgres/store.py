@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -79,6 +79,10 @@ class PostgresStore:
         finally:
             self._sleeper = None
         self._commits_seen = self._commits
+
+    def stamp(self) -> Hashable | None:
+        """See `Store.stamp`."""
+        return None
 
     def gone(self) -> str | None:
         """See `Store.gone`. A server that is away may come back; until then every call says so."""

@@ -33,16 +33,17 @@ class SqlApprovals(ApprovalChanges):
         return loading.one(self._db, "WHERE requester = ? AND kind = ? AND dedup_key = ?", (requester, kind, dedup_key))
 
     def equal(self, requesters: Collection[str], kind: str, digest: str) -> list[Approval]:
-        same = (*requesters, kind, digest)
         # Named, or SQLite walks through all that the requester has ever asked, in the order of their ids.
         found = " UNION ALL ".join(
-            f"SELECT requester, status, id FROM approvals INDEXED BY {index} "
-            f"WHERE requester IN ({places(requesters)}) AND kind = ? AND {column} = ? "
-            "AND status IN ('pending', 'rejected') AND (status = 'rejected' OR dedup_key IS NULL)"
+            f"SELECT {who} AS who, '{status}' AS status, max(id) AS id FROM approvals INDEXED BY {index} "
+            f"WHERE requester = ? AND kind = ? AND {column} = ? AND status = '{status}'{keyless}"
+            for who in range(len(requesters))
             for index, column in (("approvals_equal", "digest"), ("approvals_asked", "asked_digest"))
+            for status, keyless in (("pending", " AND dedup_key IS NULL"), ("rejected", ""))
         )
+        each = tuple(value for requester in requesters for value in (requester, kind, digest) * 4)
         return loading.all_of(
-            self._db, f"WHERE id IN (SELECT max(id) FROM ({found}) AS equal GROUP BY requester, status)", same + same
+            self._db, f"WHERE id IN (SELECT max(id) FROM ({found}) AS equal GROUP BY who, status)", each
         )
 
     def lock(self, approval_id: str) -> Approval | None:

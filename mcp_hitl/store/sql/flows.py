@@ -7,7 +7,7 @@ from typing import Any
 from mcp_hitl.domain.approvals.approval import OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import LEASE, NOBODY, FlowState, JournalEntry, Lease, StepState
 from mcp_hitl.domain.values.errors import Unreadable
-from mcp_hitl.domain.values.instants import from_ms, to_ms
+from mcp_hitl.domain.values.instants import LATEST, from_ms, to_ms
 from mcp_hitl.store.flows import FlowChanges
 from mcp_hitl.store.sql import loading
 from mcp_hitl.store.sql.database import Database, places
@@ -19,9 +19,9 @@ _MOST_IN_ONE = 16
 _STEP = "(?, ?, CAST(? AS BIGINT), ?, ?, ?, ?, CAST(? AS BIGINT))"
 _A_WHILE = timedelta(minutes=1)
 """So long, a process that runs would have claimed what was approved."""
+_IN_ORDER = "ORDER BY flows.id || '' LIMIT ?"
+"""Sorted, or PostgreSQL may look for the few that are found among all flows, in the order of their ids."""
 _RUN_OUT = "(lease_until <= ? OR lease_until > ?)"
-_LATEST = 253_402_300_799_999
-"""The last millisecond that an instant can have; whoever wrote a later one must not stop the other flows."""
 
 
 class SqlFlows(FlowChanges):
@@ -51,7 +51,7 @@ class SqlFlows(FlowChanges):
             "SELECT flows.approval, holder FROM flows INDEXED BY flows_runnable "
             "JOIN approvals ON approvals.id = flows.approval "
             f"WHERE state = 'runnable' AND holder IS NOT NULL AND {_RUN_OUT} AND outcome_state = ? "
-            "AND flows.id = coalesce(?, flows.id) ORDER BY flows.id LIMIT ?",
+            f"AND flows.id = coalesce(?, flows.id) {_IN_ORDER}",
             (to_ms(now), to_ms(now + LEASE), OutcomeState.RUNNING.value, flow_id, _MOST_SILENT),
         ).fetchall()
 
@@ -60,7 +60,7 @@ class SqlFlows(FlowChanges):
             "SELECT approval, flows.kind, code FROM flows INDEXED BY flows_runnable "
             "JOIN approvals ON approvals.id = flows.approval "
             f"WHERE state = 'runnable' AND holder IS NULL AND {_RUN_OUT} AND status = ? AND resolved_at <= ? "
-            "AND flows.id = coalesce(?, flows.id) ORDER BY flows.id LIMIT ?",
+            f"AND flows.id = coalesce(?, flows.id) {_IN_ORDER}",
             (to_ms(now), to_ms(now + LEASE), Status.APPROVED.value, to_ms(now - _A_WHILE), flow_id, _MOST_SILENT),
         ).fetchall()
 
@@ -77,7 +77,7 @@ class SqlFlows(FlowChanges):
             f"AND {_of_code(kinds)}) AS next",
             (*kinds, *kinds.values()),
         ).fetchone()
-        return None if row[0] is None else from_ms(max(0, min(row[0], _LATEST)))
+        return None if row[0] is None else from_ms(max(0, min(row[0], LATEST)))
 
     def journals(self, flow_ids: Collection[str]) -> dict[str, list[JournalEntry] | Unreadable]:
         found = self._db.execute(

@@ -47,10 +47,11 @@ WHERE status = 'pending' AND next_at <= :now AND expires_at > :since AND expires
 """
 """Ended approvals, with one index each: kept, erased, and overdue (these are also due by `next_at`)."""
 _LATEST = f"""
-SELECT kind, status, ended_at - requested_at, ended_at, rule IS NOT NULL AND EXISTS (
-    SELECT 1 FROM decisions WHERE approval = ended.id AND revision = ended.revision AND stage = {POLICY_STAGE}
-) FROM ({_ENDED} ORDER BY ended_at DESC LIMIT :limit) AS ended
+SELECT kind, status, ended_at - requested_at, ended_at, rule IS NOT NULL AND (
+    SELECT max(stage) FROM decisions WHERE approval = ended.id AND revision = ended.revision AND stage = {POLICY_STAGE}
+) IS NOT NULL FROM ({_ENDED} ORDER BY ended_at DESC LIMIT :limit) AS ended
 """
+"""Not EXISTS: PostgreSQL may read all decisions to answer it."""
 _GIVEN = f"""
 SELECT kind, approver, verdict, at - requested_at, looked FROM ({_ENDED}) AS ended
 CROSS JOIN decisions WHERE approval = ended.id AND stage <> {POLICY_STAGE}

@@ -1,9 +1,10 @@
 """The statements of sweeps. Some read whole tables, which no statement for a waiting caller does."""
 
 from datetime import datetime
+from typing import Any
 
 from mcp_hitl.domain.approvals.approval import OutcomeState
-from mcp_hitl.domain.values.instants import to_ms
+from mcp_hitl.domain.values.instants import LATEST, from_ms, to_ms
 from mcp_hitl.store.lists import Listed
 from mcp_hitl.store.sql import loading
 from mcp_hitl.store.sql.database import Database
@@ -30,6 +31,10 @@ class SqlSweeps(SweepReads):
             (to_ms(now), limit),
         )
         return [row[0] for row in found]
+
+    def next_due(self) -> datetime | None:
+        row: Any = self._db.execute("SELECT min(next_at) FROM approvals WHERE status = 'pending'").fetchone()
+        return None if row[0] is None else from_ms(max(0, min(row[0], LATEST)))
 
     def erasable(self, until: datetime, after: tuple[int, str] | None, limit: int) -> list[tuple[int, str]]:
         """Take them in the order of the index, so that what ended later is not looked at."""

@@ -45,7 +45,7 @@ class Locks:
 
     def is_held(self, name: str) -> bool:
         """See `Store.is_held`."""
-        return name in self._held or held_beside(self._database, name)
+        return name in self._held or _is_held(_beside(self._database, name))
 
     def close(self) -> None:
         """Release all locks."""
@@ -55,7 +55,10 @@ class Locks:
 
 def held_beside(database: Path, name: str) -> bool:
     """Return True if a process holds the lock `name`. The database need not be open, and no file is created."""
-    path = _beside(Path(os.path.realpath(database)), name)
+    return _is_held(_beside(Path(os.path.realpath(database)), name))
+
+
+def _is_held(path: Path) -> bool:
     return path.exists() and _is_locked(path)
 
 

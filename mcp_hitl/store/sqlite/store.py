@@ -1,10 +1,6 @@
 """The store in one SQLite file: a thread for writes, a thread for reads, surveys, and a watch for others' commits."""
 
-import asyncio
-import sqlite3
-import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -20,6 +16,7 @@ from mcp_hitl.store.sqlite.footing import share, unshare
 from mcp_hitl.store.sqlite.place import Place
 from mcp_hitl.store.sqlite.session import SqliteSession
 from mcp_hitl.store.sqlite.survey import SqliteSurvey
+from mcp_hitl.store.sqlite.watch import Watch
 from mcp_hitl.store.surveys import Surveys
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -28,11 +25,6 @@ if TYPE_CHECKING:
     from mcp_hitl.store.sqlite.locks import Locks
 
 T = TypeVar("T")
-
-_CHECK_SECONDS = 0.25
-"""How often a waiting process looks whether the path still leads to the open file; every read and write looks too."""
-WATCH_SECONDS = 0.025
-"""How often a waiting process checks whether another has committed; one check takes microseconds."""
 
 
 class SqliteStore:
@@ -46,16 +38,11 @@ class SqliteStore:
         """
         self._place = Place(path)
         self.path = self._place.path
-        self._watch = prepare(self.path)
+        first = prepare(self.path)
         self._shared: tuple[int, int] | None = share(self.path)
-        self._data_version()  # from now on the log and its index last as long as we do
+        self._watch = Watch(self._place, first)  # from now on the log and its index last as long as we do
         self._place.remember()
-        self._check_at = 0.0
-        self._seen = self._version()
-        self._commits: int = 0
-        self._commits_seen: int = 0
-        self._sleeper: tuple[asyncio.AbstractEventLoop, anyio.Event] | None = None
-        self._writer = Batches(SqliteSession(self._place, writes=True, committed=self._announce), writes=True)
+        self._writer = Batches(SqliteSession(self._place, writes=True, committed=self._watch.announce), writes=True)
         self._reader = Batches(SqliteSession(self._place, writes=False), writes=False)
         self._locks: Locks | None = None
         self._surveys = Surveys(partial(SqliteSurvey, self._place))
@@ -77,16 +64,12 @@ class SqliteStore:
         return self.gone() is None and await anyio.to_thread.run_sync(scrub, self.path)
 
     async def changed(self) -> None:
-        """See `Store.changed`. It sees this process's commits at once, and others' within `WATCH_SECONDS`."""
-        event = anyio.Event()
-        self._sleeper = (asyncio.get_running_loop(), event)
-        try:
-            while self._version() == self._seen and self._commits == self._commits_seen:
-                with anyio.move_on_after(WATCH_SECONDS):
-                    await event.wait()
-        finally:
-            self._sleeper = None
-        self._commits_seen, self._seen = self._commits, self._version()
+        """See `Store.changed`. It sees this process's commits at once, and others' as soon as the system tells."""
+        await self._watch.changed()
+
+    def stamp(self) -> Hashable | None:
+        """See `Store.stamp`."""
+        return self._watch.stamp()
 
     def gone(self) -> str | None:
         """See `Store.gone`."""
@@ -147,23 +130,3 @@ class SqliteStore:
 
             self._locks = Locks(self.path)
         return self._locks
-
-    def _announce(self) -> None:
-        self._commits += 1
-        sleeper = self._sleeper
-        if sleeper is not None:
-            loop, event = sleeper
-            with suppress(RuntimeError):  # the loop closed meanwhile, so nobody waits
-                loop.call_soon_threadsafe(event.set)
-
-    def _version(self) -> int:
-        if (now := time.monotonic()) >= self._check_at:
-            self._place.check()
-            self._check_at = now + _CHECK_SECONDS
-        return self._data_version()
-
-    def _data_version(self) -> int:
-        try:
-            return self._watch.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.Error as error:
-            raise Unavailable(f"The database cannot be watched: {error}.") from error

@@ -1,6 +1,6 @@
 """The store in a file that can only be read: its disk is full, or it or its folder cannot be written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -49,6 +49,10 @@ class UnwritableStore:
     async def changed(self) -> None:
         """See `Store.changed`. Nobody can commit."""
         await anyio.sleep_forever()
+
+    def stamp(self) -> Hashable | None:
+        """See `Store.stamp`."""
+        return None
 
     def gone(self) -> str | None:
         """See `Store.gone`."""

@@ -34,11 +34,13 @@ async def test_what_is_due_comes_longest_due_first(store: Store) -> None:
     )
     hours = [timedelta(), timedelta(hours=1), timedelta(hours=2), timedelta(hours=3)]
     due = [await store.read(lambda view, at=START + span: view.sweeps.due(at, 10)) for span in hours]
+    assert await store.read(lambda view: view.sweeps.next_due()) == START + hours[1]
     assert due == [[numbered(n).id for n in numbers] for numbers in ([], [3], [3, 2], [3, 2, 1])]
     assert await store.read(lambda view: view.sweeps.due(START + timedelta(hours=3), 2)) == due[2]
     for number in (1, 2, 3, 5):
         await store.write(lambda tx, n=number: tx.approvals.resolve(numbered(n).id, Status.EXPIRED, START))
     assert await store.read(lambda view: view.sweeps.due(WEEK_LATER, 10)) == []
+    assert await store.read(lambda view: view.sweeps.next_due()) is None
 
 
 async def test_every_approval_is_listed_in_order_of_id(store: Store) -> None:
