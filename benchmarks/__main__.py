@@ -2,7 +2,7 @@
 
 import anyio
 
-from benchmarks import cycles, listing, pages, starting, waiting
+from benchmarks import calls, cycles, listing, pages, starting, waiting
 from benchmarks.figures import Figure
 
 
@@ -14,10 +14,11 @@ def show(figures: list[Figure]) -> None:
 
 
 def main() -> None:
-    """Everything, about five minutes."""
+    """Everything, about seven minutes."""
     show(starting.measure())
     show(anyio.run(waiting.measure))
     show(anyio.run(cycles.measure))
+    show(anyio.run(calls.measure))
     show(anyio.run(pages.measure))
     show(anyio.run(listing.measure))
 
