@@ -51,7 +51,7 @@ class Process:
         self.write(policy("os:ana", "os:bo"))
         settings = load({"MCP_HITL_CONFIG": str(file)})
         self.desk = Desk(store, effects=EFFECTS, rulebook=settings.rulebook, clock=clock)
-        self.check = PolicyCheck(self.desk, PolicySource(settings).look)
+        self.check = PolicyCheck(self.desk, PolicySource(settings))
 
     def write(self, text: str) -> None:
         """Put another file in the place of the old one, as editors do."""
