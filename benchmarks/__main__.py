@@ -2,7 +2,7 @@
 
 import anyio
 
-from benchmarks import cycles, listing, pages, starting, waiting
+from benchmarks import cycles, listing, pages, starting, waiting, waking
 from benchmarks.figures import Figure
 
 
@@ -17,6 +17,7 @@ def main() -> None:
     """Everything, about two minutes."""
     show(starting.measure())
     show(anyio.run(waiting.measure))
+    show(anyio.run(waking.measure))
     show(anyio.run(cycles.measure))
     show(anyio.run(pages.measure))
     show(anyio.run(listing.measure))
