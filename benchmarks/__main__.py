@@ -2,7 +2,7 @@
 
 import anyio
 
-from benchmarks import calls, cycles, listing, pages, scale, starting, waiting
+from benchmarks import calls, cycles, listing, pages, scale, starting, waiting, waking
 from benchmarks.figures import Figure
 
 
@@ -17,6 +17,7 @@ def main() -> None:
     """Everything, about eight minutes; `SCALE` in the environment is the size of the last part."""
     show(starting.measure())
     show(anyio.run(waiting.measure))
+    show(anyio.run(waking.measure))
     show(anyio.run(cycles.measure))
     show(anyio.run(calls.measure))
     show(anyio.run(pages.measure))
