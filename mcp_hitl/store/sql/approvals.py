@@ -34,9 +34,9 @@ class SqlApprovals(ApprovalChanges):
         return loading.one(
             self._db,
             "WHERE id = (SELECT max(id) FROM ("
-            "SELECT max(id) AS id FROM approvals INDEXED BY approvals_equal "
+            "SELECT id FROM approvals INDEXED BY approvals_equal "
             f"WHERE requester = ? AND kind = ? AND digest = ? AND status = ? {keyless} UNION ALL "
-            "SELECT max(id) FROM approvals INDEXED BY approvals_asked "
+            "SELECT id FROM approvals INDEXED BY approvals_asked "
             f"WHERE requester = ? AND kind = ? AND asked_digest = ? AND status = ? {keyless}) AS equal)",
             same + same,
         )

@@ -308,10 +308,6 @@ _OPEN_WORK = """
 CREATE INDEX approvals_unsettled ON approvals (id) WHERE status = 'approved' AND outcome_state = 'unknown';
 CREATE INDEX flows_open ON flows (kind, approval) WHERE state IN ('runnable', 'waiting', 'sleeping');
 CREATE INDEX audit_apart ON audit (event, seq) WHERE approval = '';
-DROP INDEX approvals_equal;         -- with the id at the end, the newest equal one is found at once
-CREATE INDEX approvals_equal ON approvals (requester, kind, digest, status, id);
-DROP INDEX approvals_asked;
-CREATE INDEX approvals_asked ON approvals (requester, kind, asked_digest, status, id);
 """
 
 
