@@ -33,8 +33,8 @@ check: $(DEV_READY)
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-soak: $(DEV_READY)  ## the full counts of races and crashes, and every character there is
-	SOAK=1 $(BIN)/pytest tests/acceptance tests/domain/test_text_by_letter.py
+soak: $(DEV_READY)  ## the full counts of races and crashes, on both databases, and every character there is
+	SOAK=1 $(BIN)/pytest tests/acceptance tests/desk tests/engine tests/domain/test_text_by_letter.py
 
 bench: $(DEV_READY)  ## the figures
 	$(BIN)/python -m benchmarks
@@ -53,10 +53,11 @@ $(NODE_TESTS)/node_modules: $(NODE_TESTS)/package-lock.json
 	npm ci --prefix $(NODE_TESTS) --no-audit --no-fund
 	@touch $@
 
-lock:  ## pin the newest versions that fit: locks/run.txt for running, locks/dev.txt for what tests need beside it
+lock:  ## pin the newest versions that fit: locks/run.txt for running, postgres.txt with that extra, dev.txt for tests too
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
 	$(COMPILE) --upgrade --group build pyproject.toml --output-file locks/run.txt
 	$(COMPILE) --upgrade --group build --group dev --extra postgres pyproject.toml --constraint locks/run.txt --output-file locks/dev.txt
+	$(COMPILE) --upgrade --group build --extra postgres pyproject.toml --constraint locks/dev.txt --output-file locks/postgres.txt
 	rm -r $(VENV)-lock
 
 $(READY): locks/run.txt pyproject.toml

@@ -14,7 +14,7 @@ def show(figures: list[Figure]) -> None:
 
 
 def main() -> None:
-    """Everything, about three minutes; `SCALE` in the environment is the size of the last part."""
+    """Everything, about six minutes; `SCALE` in the environment is the size of the last part."""
     show(starting.measure())
     show(anyio.run(waiting.measure))
     show(anyio.run(cycles.measure))

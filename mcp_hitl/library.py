@@ -17,6 +17,7 @@ from typing import Any, ParamSpec
 
 import anyio
 
+from mcp_hitl.config.policy_source import PolicySource
 from mcp_hitl.config.settings import load
 from mcp_hitl.config.title_templates import check_hidden, check_kept
 from mcp_hitl.desk import Desk
@@ -90,18 +91,19 @@ class Approvals:
         """
         settings = self._settings
         store = open_store(settings.database)
-        rulebook = replace(settings.rulebook, kinds=self._kinds)
+        own = {name: self._kinds[name] for name in self._flows}
+        policy = PolicySource(settings, lambda read: read.completed(own, settings.rulebook))
         desk = Desk(
             store,
             effects=EFFECTS,
-            rulebook=rulebook,
+            rulebook=policy.rulebook,
             retention=settings.retention,
             vouched=True,
         )
         raised: Exception | None = None
         try:
             await desk.check_policy(self.requester)
-            async with serve(desk, self._flows):
+            async with serve(desk, self._flows, policy=policy):
                 self._desk = desk
                 try:
                     yield self

@@ -1,7 +1,6 @@
 """A computer for tests of the clock: its wall clock can be set, it sleeps, and is switched off."""
 
 from datetime import timedelta
-from pathlib import Path
 
 from desk_samples import ANA, RULEBOOK
 from samples import START
@@ -11,15 +10,15 @@ from mcp_hitl.desk.doctor_facts import examine
 from mcp_hitl.desk.timekeeping import Timekeeper
 from mcp_hitl.doctor.findings.state import Found, state_findings
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.store import Store
 
 
 class Computer:
     """A computer whose clock can be set, and whose processes come and go."""
 
-    def __init__(self, database: Path) -> None:
-        """Make a new `database` on it."""
-        self.store = SqliteStore(database)
+    def __init__(self, store: Store) -> None:
+        """Keep the desk's data in `store`."""
+        self.store = store
         self.rulebook = RULEBOOK
         self.wall, self.running, self.boot = START, timedelta(days=1), "first"
 

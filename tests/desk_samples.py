@@ -182,6 +182,9 @@ class WatchedStore:
     def is_held(self, name: str) -> bool:
         return self._store.is_held(name)
 
+    def machine(self) -> str | None:
+        return self._store.machine()
+
     def shared_key(self) -> bytes:
         return self._store.shared_key()
 

@@ -6,14 +6,18 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from mcp_hitl.store.postgres.migrating import prepare
 
+_NEW_ID = "UPDATE mcp_hitl.facts SET value = %s WHERE name = 'database'"
 _FAST = ("-c", "fsync=off", "-c", "max_connections=400", "-c", "shared_buffers=64MB")
 
 
@@ -63,6 +67,10 @@ class Server:
         """Stop the server: `smart`, `fast` or `immediate`."""
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-m", how, "stop")
 
+    def runs(self) -> bool:
+        """Return True unless it was stopped."""
+        return (self.folder / "data" / "postmaster.pid").exists()
+
     def processes(self) -> list[int]:
         """Return the numbers of the server's processes."""
         first = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
@@ -70,7 +78,7 @@ class Server:
 
     def remove(self) -> None:
         """End the server, and remove its folder."""
-        if (self.folder / "data" / "postmaster.pid").exists():
+        if self.runs():
             self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -98,6 +106,19 @@ def server() -> Server:
     return Server(*_FAST)
 
 
+def mortal() -> Server:
+    """Return the server that tests may stop, running."""
+    one = _mortal()
+    if not one.runs():
+        one.start()
+    return one
+
+
+@cache
+def _mortal() -> Server:
+    return Server(*_FAST)
+
+
 @cache
 def database_of(folder: Path) -> str:
     """Return the address of the database that belongs to a test's folder, with our schema in it.
@@ -106,8 +127,56 @@ def database_of(folder: Path) -> str:
     """
     url = server().create(f"t_{secrets.token_hex(8)}", _template())
     with psycopg.connect(url) as db:
-        db.execute("UPDATE mcp_hitl.facts SET value = %s WHERE name = 'database'", (secrets.token_hex(16),))
+        db.execute(_NEW_ID, (secrets.token_hex(16),))
     return url
+
+
+@contextmanager
+def lent() -> Generator[str]:
+    """The address of a database with our schema in it, as if it were new.
+
+    It is emptied for the next test, which is ten times as fast as a copy, unless somebody is still connected to it.
+    No test may change what the schema has: its triggers, its checks.
+    """
+    one = _emptied.pop() if _emptied else _Lent(server().create(f"t_{secrets.token_hex(8)}", _template()))
+    yield one.url
+    if one.empty():
+        _emptied.append(one)
+
+
+class _Lent:
+    """A database that keeps beside our tables what is in them at first."""
+
+    def __init__(self, url: str) -> None:
+        """Keep it; the database is new."""
+        self.url = url
+        with psycopg.connect(url, autocommit=True) as db:
+            db.execute("CREATE SCHEMA kept")
+            self._tables = _tables(db)
+            self._filled = [one for one in self._tables if db.execute(f"TABLE mcp_hitl.{one}".encode()).fetchone()]
+            for table in self._filled:
+                db.execute(f"CREATE TABLE kept.{table} AS TABLE mcp_hitl.{table}".encode())
+            db.execute(_NEW_ID, (secrets.token_hex(16),))
+
+    def empty(self) -> bool:
+        """Put it back, behind the back of the triggers; return False if somebody is connected."""
+        with psycopg.connect(self.url, autocommit=True) as db:
+            if db.execute(_OTHERS).fetchone():
+                return False
+            away = [f"DROP TABLE mcp_hitl.{table}" for table in _tables(db) if table not in self._tables]
+            emptied = [f"DELETE FROM mcp_hitl.{table}" for table in self._tables]
+            filled = [f"INSERT INTO mcp_hitl.{table} TABLE kept.{table}" for table in self._filled]
+            db.execute("; ".join(["SET session_replication_role = replica", *away, *emptied, *filled]).encode())
+            db.execute(_NEW_ID, (secrets.token_hex(16),))
+        return True
+
+
+_emptied: list[_Lent] = []
+_OTHERS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+
+def _tables(db: psycopg.Connection[Any]) -> list[str]:
+    return [name for [name] in db.execute("SELECT tablename::text FROM pg_tables WHERE schemaname = 'mcp_hitl'")]
 
 
 def empty_database() -> str:

@@ -133,7 +133,7 @@ def at_terminal(database: Path | str, *arguments: str, columns: int = 100) -> Ab
 
 
 def run(
-    database: Path | None, *arguments: str, variables: Mapping[str, str] | None = None, columns: int = 100
+    database: Path | str | None, *arguments: str, variables: Mapping[str, str] | None = None, columns: int = 100
 ) -> "subprocess.CompletedProcess[str]":
     """`mcp-hitl` with nobody at a terminal: input is empty, output and errors are collected."""
     where = [] if database is None else ["--db", str(database)]

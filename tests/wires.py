@@ -24,6 +24,8 @@ from mcp_types import (
 )
 from warm import warm
 
+from mcp_hitl.config.location import Location
+
 PROTOCOLS = ("2025-06-18", "2025-11-25", "2026-07-28")
 TRANSPORTS = ("stdio", "http")
 _PROMPT_SECONDS = 3.0
@@ -93,7 +95,7 @@ def unmeasured(**variables: str) -> dict[str, str]:
 
 @contextmanager
 def http_server(
-    database: Path,
+    database: Path | str,
     *arguments: str,
     variables: Mapping[str, str] | None = None,
     start: Callable[..., list[str]] = warm,
@@ -144,9 +146,10 @@ async def connect(
 ) -> AsyncGenerator[Client]:
     """A client on `protocol`, to a URL, a database path (stdio), or a server in this process."""
     target: Any = server
-    if isinstance(server, Path):
-        command, *arguments = warm("--db", str(server))
-        target = StdioServerParameters(command=command, args=arguments, env=unmeasured())
+    if isinstance(server, (Path, Location)):
+        where = server.written if isinstance(server, Location) else str(server)
+        command, *arguments = warm("--db", where)
+        target = StdioServerParameters(command=command, args=arguments, env=unmeasured(MCP_HITL_KEY="ab" * 32))
     modern = protocol == PROTOCOLS[-1]
     client = Client(
         target,

@@ -21,6 +21,7 @@ from mcp_hitl.cli.lost_database import ending_without, exit_code
 from mcp_hitl.cli.running import DONE, REFUSED, run
 from mcp_hitl.cli.workspace import Workspace, settings_of, shared_key, workspace
 from mcp_hitl.config import Location, Settings, default_database
+from mcp_hitl.config.policy_source import PolicySource
 from mcp_hitl.domain.approvals.session import LINK_LIFE, LinkEnd
 from mcp_hitl.domain.values.origin import Origin
 
@@ -138,7 +139,8 @@ async def _serve(place: Workspace, wanted: _Wanted) -> Origin | None:
             terminal.say("Another process is about to serve the inbox. Waiting for it …")
 
     with anyio.CancelScope() as until_stopped, on_signals(until_stopped.cancel):
-        async with serve(place.desk), ending_without(place.store):
+        policy = PolicySource(place.settings)
+        async with serve(place.desk, policy=policy), ending_without(place.store):
             await host_inbox(place.desk, pages, ready=ready, elsewhere=elsewhere)
     for task in opening:
         task.cancel()

@@ -20,6 +20,7 @@ _COMMANDS = {
     "doctor": ("doctor",),
     "inbox": ("inbox",),
     "install.command": ("install",),
+    "migrate": ("migrate",),
     "policy": ("policy",),
     "show": ("pending", "show"),
     "stops": ("pause", "reconcile", "reset-clock", "resume"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import sys
@@ -21,6 +22,7 @@ from mcp_hitl.cli.lost_database import ending_without, exit_code
 from mcp_hitl.cli.running import REFUSED
 from mcp_hitl.cli.workspace import Workspace, shared_key, workspace
 from mcp_hitl.config import Settings
+from mcp_hitl.config.policy_source import PolicySource
 from mcp_hitl.domain.policy.principal import LOOPBACK
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.origin import Origin
@@ -43,7 +45,11 @@ async def stdio(settings: Settings) -> int:
     ended, code = True, REFUSED
     async with workspace(settings) as place:
         server = _server(place, always(place.user))
-        async with serve(place.desk), ending_without(place.store), anyio.create_task_group() as tasks:
+        async with (
+            serve(place.desk, policy=PolicySource(place.settings)),
+            ending_without(place.store),
+            anyio.create_task_group() as tasks,
+        ):
             tasks.start_soon(_inbox_beside, place)
             ended = await serve_stdio(server)
             tasks.cancel_scope.cancel()
@@ -66,7 +72,11 @@ async def http(settings: Settings, host: str, port: int) -> int:
         if port:
             await place.desk.inbox.spend_port(port)
         server = _server(place, always(LOOPBACK))
-        async with serve(place.desk), ending_without(place.store), anyio.create_task_group() as tasks:
+        async with (
+            serve(place.desk, policy=PolicySource(place.settings)),
+            ending_without(place.store),
+            anyio.create_task_group() as tasks,
+        ):
 
             def ready(endpoint: Origin) -> None:
                 words = _Words(place, endpoint, tasks)
@@ -151,6 +161,7 @@ def _way_to_the_inbox(place: Workspace) -> Route:
 
 
 def _server(place: Workspace, identify: Identify) -> ApprovalServer:
+    gc.freeze()  # what is loaded by now stays, so the collector need not look through all of it again and again
     return ApprovalServer(place.desk, identify, views=place.views, key=shared_key(place), hurry=place.store.hurry)
 
 

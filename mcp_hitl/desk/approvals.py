@@ -23,7 +23,6 @@ from mcp_hitl.domain.values.canonical import JsonObject, check_text
 from mcp_hitl.domain.values.errors import Invalid, Unreadable
 from mcp_hitl.domain.values.ids import RANDOM_BITS, approval_id
 from mcp_hitl.domain.values.payload import Payload
-from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
 
 MAX_KEY = 200
@@ -214,14 +213,10 @@ class Approvals:
             NotFound, NotAllowed, Conflict, Paused: it cannot be used, and nothing was changed.
         """
         who = self._at.who(caller)
-
-        def work(tx: Transaction) -> Approval:
-            held = tx.approvals.get(approval_id)
-            kind = self._at.rulebook.kind_of(held.kind, held.definition) if held else None
-            return redeem.redeem(tx, who, approval_id, digest, self._at.clock(), kind, self._at.rulebook)
-
         check_id(approval_id)
-        used = await self._at.store.write(work)
+        used = await self._at.store.write(
+            lambda tx: redeem.redeem(tx, who, approval_id, digest, self._at.clock(), self._at.rulebook)
+        )
         return as_seen_by(Audience.HOLDER, used, self._at.rulebook.kind_of(used.kind, used.definition))
 
     async def report(self, caller: Principal, approval_id: str, succeeded: bool, note: str | None = None) -> Seen:

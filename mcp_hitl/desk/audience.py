@@ -8,7 +8,7 @@ from mcp_hitl.domain.approvals.seen import Audience
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
-from mcp_hitl.domain.values.errors import NotAllowed
+from mcp_hitl.domain.values.errors import Invalid, NotAllowed
 
 
 def audience(
@@ -23,6 +23,6 @@ def audience(
         try:
             check_right(approval, viewer, deciding, rulebook)
             return Audience.APPROVER
-        except NotAllowed:
+        except (NotAllowed, Invalid):
             pass
     return Audience.OWNER if viewer.is_requester(approval.requester) else Audience.OTHER

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
@@ -127,13 +128,25 @@ class Desk:
             await self.store.write(partial(self._remember_policy, who=who))
         await self.copies.notice()
 
+    async def go_by(self, rulebook: Rulebook) -> None:
+        """Go by another policy from now on, and record it as `check_policy` does; nobody is named as who changed it.
+
+        One that may not be used with this database has a mistake then, so nothing is decided by either.
+        """
+        self.rulebook, before = rulebook, self.rulebook
+        if rulebook.mistake is None:
+            try:
+                await self.check_policy()
+            except NotAllowed as error:
+                self.rulebook = replace(before, mistake=str(error))
+
     async def check_clock(self) -> None:
         """Compare the computer's clock with the time that it has been running, and go by what people confirmed.
 
         Until this is called, the clock is believed. While a clock that was set back catches up, the time is recorded:
         a process that starts knows no other, and would tell an earlier one.
         """
-        known, mark = await self.store.read(lambda view: (view.facts.boot(), view.facts.mark()))
+        known, mark = await self.store.read(lambda view: (view.facts.boot(self.clock.boot_id), view.facts.mark()))
         boot = self.clock.check(known, mark)
         if boot is not None:
             await self.store.write(lambda tx: tx.facts.set_boot(boot))

@@ -58,10 +58,10 @@ class Examination:
     """The last change of the policy file."""
 
 
-def examine(view: View, clock: Clock | None = None) -> Examination:
+def examine(view: View, clock: Clock | None = None, *, machine: str | None = None) -> Examination:
     """Return the facts at the present time of `clock`, or of this computer."""
     timekeeper = told_by(clock)
-    timekeeper.check(view.facts.boot(), view.facts.mark())
+    timekeeper.check(view.facts.boot(timekeeper.boot_id), view.facts.mark())
     wall, believed = timekeeper.wall(), timekeeper()
     now = instant(view, believed)
     return Examination(
@@ -78,7 +78,7 @@ def examine(view: View, clock: Clock | None = None) -> Examination:
         unclaimed=tuple(one for one in view.flows.unclaimed(now) if not is_stopped(view, one[1])),
         open_kinds=view.sweeps.open_kinds(),
         clients=tuple(view.clients.all()),
-        inbox=view.facts.inbox(),
+        inbox=view.facts.inbox(machine),
         older=older(view),
         sessions=tuple(session for session in view.sessions.all() if session.lasts_at(now)),
     )

@@ -19,12 +19,15 @@ from mcp_hitl.domain.values.errors import NotAllowed
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.store.transaction import Transaction
 
-INBOX = "inbox"
-"""The name of the lock that the process serving the inbox holds."""
 _BYTES = 32
 _MOST_SPENT = 10_000
 """Ports that are remembered, of the 28,000 or more from which a system chooses: each start after a gap spends one."""
 _ENTERING = frozenset({Event.SIGNED_IN, Event.SIGNED_OUT})
+
+
+def inbox_lock(machine: str | None) -> str:
+    """Return the name of the lock that the process serving a machine's inbox holds."""
+    return "inbox" if machine is None else f"inbox at {machine}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ class InboxAccess:
     def __init__(self, at: Context) -> None:
         """Work where `at` says."""
         self._at = at
+        self._machine = at.store.machine()
+        """The inbox listens on the loopback address alone, so each machine has one."""
+        self._lock = inbox_lock(self._machine)
         self.address: Origin | None = None
         """The inbox's address, such as `http://localhost:8765`; None if there is no inbox."""
 
@@ -137,14 +143,14 @@ class InboxAccess:
         return await self._at.store.read(lambda view: view.facts.database_id())
 
     def take_inbox(self) -> bool:
-        """Become the process that serves this database's inbox. Return False if another process serves it."""
-        return self._at.store.hold(INBOX)
+        """Become the process that serves this machine's inbox. Return False if another process serves it."""
+        return self._at.store.hold(self._lock)
 
     async def announce_inbox(self, address: Origin) -> None:
         """Record the inbox's address for all processes; only the process that has taken the inbox may do this."""
 
         def work(tx: Transaction) -> None:
-            tx.facts.set_inbox(address)
+            tx.facts.set_inbox(address, self._machine)
             _spend(tx, address.port)
 
         await self._at.store.write(work)
@@ -170,7 +176,7 @@ class InboxAccess:
         """
 
         def work(tx: Transaction) -> None:
-            tx.facts.set_inbox(None)
+            tx.facts.set_inbox(None, self._machine)
             self._shut_out(tx, None)
 
         await self._at.store.write(work)
@@ -179,17 +185,17 @@ class InboxAccess:
     def leave_inbox(self) -> None:
         """Let another process serve the inbox. The address stays recorded; it is valid while a process serves it."""
         self.address = None
-        self._at.store.let_go(INBOX)
+        self._at.store.let_go(self._lock)
 
     async def find_inbox(self) -> Origin | None:
         """Return the inbox's address and remember it; None if no process serves the inbox now."""
         last = await self.last_inbox()
-        self.address = last if self._at.store.is_held(INBOX) else None
+        self.address = last if self._at.store.is_held(self._lock) else None
         return self.address
 
     async def last_inbox(self) -> Origin | None:
         """Return the inbox's present or last address, whatever program answers there now."""
-        return await self._at.store.read(lambda view: view.facts.inbox())
+        return await self._at.store.read(lambda view: view.facts.inbox(self._machine))
 
     def _shut_out(self, tx: Transaction, who: Principal | None) -> int:
         return shut_out(tx, who, begin(tx, self._at.clock()))

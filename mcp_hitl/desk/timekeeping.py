@@ -54,7 +54,7 @@ class Timekeeper:
         """
         self.wall = wall
         self._running = running
-        self._boot_id = boot_id
+        self.boot_id = boot_id
         self._booted: datetime | None = None
         """When the computer was started; None as long as nothing is known, and then the clock is believed."""
         self._latest: tuple[datetime, timedelta] | None = None
@@ -69,10 +69,10 @@ class Timekeeper:
         expected = self._booted + running
         now = believed(wall, expected)
         self._booted = max(self._booted, now - running)
-        return from_ms(to_ms(now if self._boot_id is None else self._onward(now, expected, running)))
+        return from_ms(to_ms(now if self.boot_id is None else self._onward(now, expected, running)))
 
     def check(self, known: Boot | None, mark: datetime) -> Boot | None:
-        """Go by what the database knows of this start of the computer. Return what it should know instead, or None.
+        """Go by what the database knows of the start `boot_id`. Return what it should know instead, or None.
 
         `mark` is the latest recorded time: a clock that only comes up to it has not leapt, and one that is behind it
         was set back.
@@ -81,7 +81,7 @@ class Timekeeper:
             return None
         wall = self.wall()
         recorded = min(mark, present(wall, mark))
-        if known is not None and known.id == self._boot_id:
+        if known is not None:
             self._booted = known.at
         self._booted = max(self._booted or wall - running, recorded - running)
         if self._latest is None or self._latest[0] < recorded:
@@ -112,11 +112,11 @@ class Timekeeper:
         return now
 
     def _news(self, known: Boot | None) -> Boot | None:
-        if self._boot_id is None or self._booted is None:
+        if self.boot_id is None or self._booted is None:
             return None
         told = from_ms(to_ms(self._booted))
-        same = known is not None and known.id == self._boot_id and abs(told - known.at) < timedelta(minutes=1)
-        return None if same else Boot(self._boot_id, told)
+        same = known is not None and abs(told - known.at) < timedelta(minutes=1)
+        return None if same else Boot(self.boot_id, told)
 
 
 def told_by(clock: Clock | None) -> Timekeeper:

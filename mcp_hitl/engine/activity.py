@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import anyio
@@ -23,7 +25,9 @@ class Activity:
         self._began = 0
         self._uncut = 0
         """The number of steps that must not be cut off."""
-        self._changed = anyio.Event()
+        self._changed: anyio.Event | None = None
+        """Made by the first who waits for a change: mostly nobody does."""
+        self._start: Callable[..., object] | None = None
         self._stop: RunStops | Unavailable | None = None
 
     @asynccontextmanager
@@ -35,7 +39,7 @@ class Activity:
         except (RunStops, Unavailable) as stop:
             self.stop(stop)
             while self._uncut:  # a task group that this error reaches would cancel them
-                await self._changed.wait()
+                await self.change()
             raise
         finally:
             self._go(-1)
@@ -51,16 +55,14 @@ class Activity:
             self.note()
 
     @asynccontextmanager
-    async def run(self, beside: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGenerator[None]:
-        """Wrap a run: when it is cancelled from outside, stop the flow before its code begins another step.
-
-        `beside` runs until the flow stops.
-        """
+    async def run(self) -> AsyncGenerator[None]:
+        """Wrap a run: when it is cancelled from outside, stop the flow before its code begins another step."""
         failed: Exception | None = None
         over = anyio.Event()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._stop_after, over)
-            tasks.start_soon(beside)
+            # Whatever task calls it: what it starts is no part of the flow's code.
+            self._start = partial(copy_context().run, tasks.start_soon)
             try:
                 yield
             except Exception as error:
@@ -68,6 +70,11 @@ class Activity:
             over.set()
         if failed is not None:
             raise failed
+
+    def start(self, beside: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `beside`, which ends when the flow stops, in a task of the run."""
+        if self._start is not None:
+            self._start(beside)
 
     async def _stop_after(self, over: anyio.Event) -> None:
         try:
@@ -102,6 +109,8 @@ class Activity:
 
     async def change(self) -> None:
         """Return when a step begins or ends, or the flow stops, or somebody tells it with `note`."""
+        if self._changed is None:
+            self._changed = anyio.Event()
         await self._changed.wait()
 
     async def rest(self) -> None:
@@ -124,14 +133,14 @@ class Activity:
         while turns < _CALM and self._stop is None and not unless():
             began = self._began
             if self.count:
-                await self._changed.wait()
+                await self.change()
             await anyio.lowlevel.checkpoint()
             turns = turns + 1 if began == self._began and not self.count else 0
 
     async def over(self) -> None:
         """Return when no step goes on any more."""
         while self.count:
-            await self._changed.wait()
+            await self.change()
 
     def _go(self, more: int) -> None:
         self.count += more
@@ -140,5 +149,6 @@ class Activity:
 
     def note(self) -> None:
         """Wake those who wait for a change."""
-        self._changed.set()
-        self._changed = anyio.Event()
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set()

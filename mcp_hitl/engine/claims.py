@@ -79,7 +79,9 @@ class Claims(Generic[L]):
 
         After this, `hold` each of them, or `drop` them all.
         """
-        holder = self._holder = self._holder or self._store.hold_one_of(self._leases.name)
+        if self._holder is None or not self._store.hold(self._holder):  # a database on a server may have lost it
+            self._holder = self._store.hold_one_of(self._leases.name)
+        holder = self._holder
 
         def work(tx: Transaction) -> list[T]:
             now = begin(tx, self._clock())

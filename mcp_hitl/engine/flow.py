@@ -97,7 +97,10 @@ class Step:
             return result
 
     async def write(self, name: str, action: Callable[..., T], *arguments: Any) -> T:
-        """Run `action(transaction, *arguments)` in the transaction that stores the step: both happen or neither."""
+        """Run `action(transaction, *arguments)` in the transaction that stores the step: both happen or neither.
+
+        It acts through the transaction alone: it runs again if that is undone.
+        """
         async with self._journal.step("write", name) as place:
             shape = returned(action)
             if place.entry is not None:

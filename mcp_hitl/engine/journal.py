@@ -180,14 +180,14 @@ class Journal:
 
     def write_later(self, entry: JournalEntry) -> None:
         """Write an entry together with the next one, before anything else acts."""
-        self._later.add(lambda tx, now: self.put(tx, entry))
+        self._later.add(lambda tx, now: self.put(entry))
 
     def report_later(self, place: Place, message: str) -> None:
         """Record progress, together with the next entry."""
         report = reported(self.approval, place.name, self.secrecy.hide(message), self._clock())
 
         def work(tx: Transaction, now: datetime) -> None:
-            self.put(tx, place.done(None))
+            self.put(place.done(None))
             report(tx, now)
 
         self._later.add(work)
@@ -203,7 +203,7 @@ class Journal:
         def work(tx: Transaction, now: datetime) -> None:
             if check is not None:
                 self.check_in(tx, check)
-            self.put(tx, entry)
+            self.put(entry)
 
         await self.transact(work)
 
@@ -213,7 +213,7 @@ class Journal:
         def work(tx: Transaction, now: datetime) -> T:
             self.check_in(tx, place)
             output, result = act(tx)
-            self.put(tx, self.done(place, output))
+            self.put(self.done(place, output))
             return result
 
         return await self.transact(work)
@@ -224,9 +224,12 @@ class Journal:
 
         def everything(tx: Transaction) -> T:
             now = begin(tx, self._clock())
+            self._later.begin()
             for earlier, _ in later:
                 earlier(tx, now)
-            return work(tx, now)
+            result = work(tx, now)
+            self._later.write_entries(tx)
+            return result
 
         try:
             with anyio.CancelScope(shield=True):
@@ -258,14 +261,9 @@ class Journal:
         except Paused:
             raise Held from None
 
-    def put(self, tx: Transaction, entry: JournalEntry) -> None:
-        """Write an entry in this transaction.
-
-        Raises:
-            LeaseLost: another process runs the flow.
-        """
-        if not tx.flows.write_journal(self.lease, entry):
-            raise LeaseLost
+    def put(self, entry: JournalEntry) -> None:
+        """Write an entry in this transaction, which fails if another process runs the flow."""
+        self._later.put(entry)
         if entry.step == "wait" and entry.output is not None:
             self._waited_for.append(entry.output)
 
@@ -275,5 +273,6 @@ class Journal:
         Raises:
             LeaseLost: another process runs it.
         """
+        self._later.write_entries(tx)
         if not tx.flows.leave(self.lease, state, wake_at=wake_at):
             raise LeaseLost

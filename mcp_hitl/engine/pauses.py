@@ -72,7 +72,7 @@ class Pauses:
             span = duration(length) if isinstance(length, str) else length
 
             def work(tx: Transaction, now: datetime) -> datetime:
-                self._journal.put(tx, entry := place.done(str(to_ms(now + span))))
+                self._journal.put(entry := place.done(str(to_ms(now + span))))
                 place.noted = entry
                 if self._journal.alone:
                     self._journal.leave(tx, FlowState.SLEEPING, now + span)

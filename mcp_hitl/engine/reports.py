@@ -22,8 +22,7 @@ def reported(approval: Approval, step: str, message: str, at: datetime) -> Calla
     progress = Progress(step=step[:100], message=message[:MOST_PROGRESS], at=at)
 
     def work(tx: Transaction, now: datetime) -> None:
-        if tx.approvals.count_progress(approval.id) < MOST_REPORTS:
-            tx.approvals.add_progress(approval.id, progress)
+        if tx.approvals.add_progress(approval.id, progress, MOST_REPORTS):
             record(tx, approval, Progressed(report=report_of(progress)), now)
 
     return work

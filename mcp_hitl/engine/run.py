@@ -93,7 +93,7 @@ class Run:
     async def carry_on(self) -> None:
         """Run the flow until it waits or ends. Stop if the lease or the database is lost."""
         try:
-            async with self._journal.activity.run(self._journal.turns.drive):
+            async with self._journal.activity.run():
                 await self._conclude()
         except LeaseLost:
             logger.info("another process continues %s", self._claimed.lease.flow)

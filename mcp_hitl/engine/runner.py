@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import cast
@@ -22,6 +22,7 @@ from mcp_hitl.engine.codec import marks
 from mcp_hitl.engine.flow import Flow
 from mcp_hitl.engine.run import AnyFlow, Claimed, Make, Run, in_words
 from mcp_hitl.engine.waits import start
+from mcp_hitl.store.lists import id_of
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
@@ -44,17 +45,19 @@ class Runner:
         store: Store,
         *,
         clock: Callable[[], datetime],
-        rulebook: Rulebook,
+        rulebook: Callable[[], Rulebook],
         effects: Effects,
         flows: Mapping[str, type[AnyFlow]],
         make: Make,
     ) -> None:
-        """Run `flows`, by kind; `make` returns the instance of a flow for one run."""
+        """Run `flows`, by kind; `rulebook` is the present one, `make` returns the instance of a flow for one run."""
         self._store = store
         self._clock = clock
         self._rulebook = rulebook
         self._effects = effects
         self._flows = dict(flows)
+        self._paths = {name: _path(rulebook(), name) for name in flows}
+        """Where the code of each flow was found. A policy file that names other code since is not followed there."""
         self._make = make
         self._claims = Claims(store, clock, _FLOW_LEASES, at_once=AT_ONCE)
 
@@ -76,7 +79,9 @@ class Runner:
         return runs
 
     async def _claim(self) -> list[Claimed]:
-        kinds = {name: kind.code if (kind := self._rulebook.kinds.get(name)) else None for name in self._flows}
+        rulebook = self._rulebook()
+        known = [name for name in self._flows if _path(rulebook, name) == self._paths[name]]
+        kinds = {name: kind.code if (kind := rulebook.kinds.get(name)) else None for name in known}
         if self._claims.room <= 0 or not kinds:
             return []
         if not await self._store.read(lambda view: self._ready(view, kinds)):
@@ -85,28 +90,31 @@ class Runner:
 
     def _ready(self, view: View, kinds: Mapping[str, str | None]) -> bool:
         now, going = instant(view, self._clock()), _going(view, kinds)
-        wake_at = view.flows.next_wake(going) if going else None
-        return bool(going and view.flows.runnable(now, going, 1)) or (wake_at is not None and wake_at <= now)
+        if not going:
+            return False
+        if view.flows.runnable(now, going, 1):
+            return True
+        wake_at = view.flows.next_wake(going)
+        return wake_at is not None and wake_at <= now
 
     def _take(self, kinds: Mapping[str, str | None], tx: Transaction, taking: Taking[Lease]) -> list[Claimed]:
         now = taking.now
         tx.flows.wake_sleepers(now)
         tx.flows.disown(taking.holder, [lease.flow for lease in taking.held])
         alive = [holder for holder in tx.flows.holders() if self._store.is_held(holder)]
+        ready = tx.flows.runnable(now, _going(tx, kinds), self._claims.room, alive)
+        leases = tx.flows.claim(ready, now, taking.until, taking.holder)
         claimed: list[Claimed] = []
-        for flow_id in tx.flows.runnable(now, _going(tx, kinds), self._claims.room, alive):
-            lease = tx.flows.claim(flow_id, now, taking.until, taking.holder)
-            if lease is not None and (read := _readable(tx, lease)) is not None:
-                approval, journal = read
-                start(tx, approval, now)
-                claimed.append(Claimed(lease, approval, journal, self._refused(tx, approval)))
+        for lease, approval, journal in _readable(tx, leases):
+            start(tx, approval, now)
+            claimed.append(Claimed(lease, approval, journal, self._refused(tx, approval)))
         return claimed
 
     def _refused(self, view: View, approval: Approval) -> NotAllowed | None:
         """Return why an approval may no longer be used, or None. Paused flows are not claimed at all."""
         if approval.status is Status.APPROVED:
             try:
-                check_valid(view, approval, self._clock(), self._rulebook)
+                check_valid(view, approval, self._clock(), self._rulebook())
             except NotAllowed as error:
                 return error
         return None
@@ -121,7 +129,7 @@ class Runner:
             claimed,
             flow,
             clock=self._clock,
-            rulebook=self._rulebook,
+            rulebook=self._rulebook(),
             effects=self._effects,
             make=self._make,
         )
@@ -151,6 +159,11 @@ def load_flows(rulebook: Rulebook, given: Mapping[str, type[AnyFlow]]) -> dict[s
     return flows
 
 
+def _path(rulebook: Rulebook, name: str) -> str | None:
+    kind = rulebook.kinds.get(name)
+    return None if kind is None else kind.flow
+
+
 class _FlowLeases:
     """The leases on flows, as `Leases` has them."""
 
@@ -166,17 +179,20 @@ class _FlowLeases:
 _FLOW_LEASES = _FlowLeases()
 
 
-def _readable(view: View, lease: Lease) -> tuple[Approval, list[JournalEntry]] | None:
-    """Return an approval and its journal; None, with a line in the log, if somebody changed them elsewhere.
+def _readable(view: View, leases: Sequence[Lease]) -> Iterator[tuple[Lease, Approval, list[JournalEntry]]]:
+    """Return the approvals and the journals of these flows, without those that somebody changed elsewhere.
 
-    Its lease runs out, and it is tried again then; the other flows go on meanwhile.
+    The lease of such a flow runs out, and it is tried again then; the other flows go on meanwhile.
     """
-    try:
-        approval = view.approvals.get(lease.approval)
-        return None if approval is None else (approval, view.flows.journal(lease.flow))
-    except Unreadable as error:
-        logger.error("the flow of %s does not run. %s (%s)", lease.approval, error, error.why)
-        return None
+    approvals = {id_of(one): one for one in view.approvals.listed([lease.approval for lease in leases])}
+    journals = view.flows.journals([lease.flow for lease in leases])
+    for lease in leases:
+        approval, journal = approvals.get(lease.approval), journals[lease.flow]
+        wrong = next((one for one in (approval, journal) if isinstance(one, Unreadable)), None)
+        if wrong is not None:
+            logger.error("the flow of %s does not run. %s (%s)", lease.approval, wrong, wrong.why)
+        elif approval is not None:
+            yield lease, cast("Approval", approval), cast("list[JournalEntry]", journal)
 
 
 def _going(view: View, kinds: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -46,6 +46,8 @@ class Turns:
         self._caught_up = not self._recorded
         """True if the code has got all that earlier runs gave it, and has come to rest."""
         self._tickets: list[_Ticket] = []
+        self._driven = False
+        """True once a step had to wait until it is called."""
         self._called: Place | None = None
         self._finding: set[Place] = set()
         """The waits that have perhaps ended, but do not know yet when."""
@@ -111,7 +113,7 @@ class Turns:
             self._called = None
         self._activity.note()
 
-    async def drive(self) -> None:
+    async def _drive(self) -> None:
         """Call the steps, until the flow stops."""
         while not self._activity.stopped:
             if self._called is None and self._tickets:
@@ -128,6 +130,9 @@ class Turns:
     async def _wait(self, ticket: _Ticket) -> None:
         if self._activity.stopped:
             return
+        if not self._driven:
+            self._driven = True
+            self._activity.start(self._drive)
         self._tickets.append(ticket)
         self._finding.discard(ticket.place)
         self._activity.note()

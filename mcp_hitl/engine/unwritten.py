@@ -25,6 +25,26 @@ class Unwritten:
         self._lease = lease
         self._work: list[tuple[Work, bool]] = []
         self._given_up: list[JournalEntry] = []
+        self._entries: list[JournalEntry] = []
+        """The entries of the transaction that goes on."""
+
+    def begin(self) -> None:
+        """Begin a transaction: what another has left behind was undone."""
+        self._entries = []
+
+    def put(self, entry: JournalEntry) -> None:
+        """Write an entry at the end of this transaction, together with the others."""
+        self._entries.append(entry)
+
+    def write_entries(self, tx: Transaction) -> None:
+        """Write those entries now.
+
+        Raises:
+            LeaseLost: another process runs the flow.
+        """
+        entries, self._entries = self._entries, []
+        if entries and not tx.flows.write_journal(self._lease, entries):
+            raise LeaseLost
 
     def add(self, work: Work, *, urgent: bool = True) -> None:
         """Put this off. If it is urgent, it must be written before anything else acts."""
@@ -62,10 +82,13 @@ class Unwritten:
 
     def write(self, tx: Transaction, now: datetime) -> None:
         """Write all of it in this transaction, but keep it: the transaction may fail."""
+        self.begin()
         for work, _ in self._work:
             work(tx, now)
+        self.write_entries(tx)
 
     def _mark(self, tx: Transaction, entry: JournalEntry) -> None:
+        self.write_entries(tx)
         if not tx.flows.mark_journal(self._lease, entry):
             raise LeaseLost
 

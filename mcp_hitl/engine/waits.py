@@ -180,7 +180,7 @@ class Waits:
             approval = locked(tx, known)
         else:
             approval = self._adopt(tx, wait, now) if wait.first else self._open(tx, wait, now)
-            self._journal.put(tx, entry := wait.place.done(approval.id))
+            self._journal.put(entry := wait.place.done(approval.id))
             wait.place.noted = entry
         if approval.status is Status.PENDING and release:
             self._journal.leave(tx, FlowState.WAITING)

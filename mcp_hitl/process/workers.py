@@ -7,6 +7,7 @@ from typing import Protocol
 
 import anyio
 
+from mcp_hitl.config.policy_source import PolicySource
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY, Feed
 from mcp_hitl.domain.evidence.event_names import Event
@@ -14,6 +15,7 @@ from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.engine.clock_check import ClockCheck
 from mcp_hitl.engine.eraser import Eraser
 from mcp_hitl.engine.older_copies import OlderCopies
+from mcp_hitl.engine.policy_check import PolicyCheck
 from mcp_hitl.engine.run import AnyFlow, Make, new
 from mcp_hitl.engine.runner import Runner, load_flows
 from mcp_hitl.engine.timers import Timers
@@ -52,13 +54,18 @@ class Worker(Protocol):
 
 
 @asynccontextmanager
-async def serve(desk: Desk, flows: Flows | None = None, *, make: Make = new) -> AsyncGenerator[Desk]:
+async def serve(
+    desk: Desk, flows: Flows | None = None, *, policy: PolicySource | None = None, make: Make = new
+) -> AsyncGenerator[Desk]:
     """Follow the feed and give every worker its turns while the block runs: everything that a server does.
 
-    `flows` are flows by kind; `make` returns the instance of a flow for one run.
+    `flows` are flows by kind; `policy` is followed when its file changes; `make` returns the instance of a flow for
+    one run.
     """
     runner = runner_of(desk, flows, make=make)
     workers: list[Worker] = [ClockCheck(desk), OlderCopies(desk), timers_of(desk), runner, Eraser(desk)]
+    if policy is not None:
+        workers.append(PolicyCheck(desk, policy.look))
     async with desk.open(), working(desk.feed, workers):
         yield desk
 
@@ -86,7 +93,9 @@ def runner_of(desk: Desk, flows: Flows | None = None, *, make: Make = new) -> Ru
     `make` returns the instance of a flow for one run, and can hand it what it needs, such as a connection.
     """
     known = load_flows(desk.rulebook, flows or {})
-    return Runner(desk.store, clock=desk.clock, rulebook=desk.rulebook, effects=desk.effects, flows=known, make=make)
+    return Runner(
+        desk.store, clock=desk.clock, rulebook=lambda: desk.rulebook, effects=desk.effects, flows=known, make=make
+    )
 
 
 class _Turns:

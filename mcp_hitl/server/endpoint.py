@@ -14,6 +14,7 @@ from mcp_hitl.desk.copies import older
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.server.app import ApprovalServer
+from mcp_hitl.server.session_ids import SessionIds
 
 MOST_BYTES = 4 * 2**20
 """The most bytes of one message."""
@@ -80,4 +81,4 @@ def http_app(server: ApprovalServer, hosts: Sequence[str], routes: Sequence[Base
         ),
         custom_starlette_routes=behind,
     )
-    return _TellsTheLimit(app)
+    return _TellsTheLimit(SessionIds(app))

@@ -1,10 +1,12 @@
 """Finds single approvals; changes approvals, their decisions, edits and progress."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
 from mcp_hitl.domain.approvals.approval import Approval, Decision, Edit, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.values.canonical import JsonObject
+from mcp_hitl.store.lists import Listed
 
 
 class ApprovalReads(Protocol):
@@ -14,16 +16,19 @@ class ApprovalReads(Protocol):
         """Return the approval with its decisions, or None."""
         ...
 
+    def listed(self, ids: Collection[str]) -> list[Listed]:
+        """Return those of these approvals that there are, or why one of them cannot be read, in any order."""
+        ...
+
     def keyed(self, requester: str, kind: str, dedup_key: str) -> Approval | None:
         """Return the requester's approval of this kind with this deduplication key, in any status."""
         ...
 
-    def latest_equal(self, requester: str, kind: str, digest: str, status: Status) -> Approval | None:
-        """Return the newest of this requester, kind, payload (original or edited) and `status`; if pending, keyless."""
-        ...
+    def equal(self, requesters: Collection[str], kind: str, digest: str) -> list[Approval]:
+        """Return what each of these requesters has asked with this kind and payload (original or edited).
 
-    def count_progress(self, approval_id: str) -> int:
-        """Return the number of progress reports on an approval."""
+        That is their newest which is pending, without a deduplication key, and their newest which was rejected.
+        """
         ...
 
 
@@ -75,8 +80,8 @@ class ApprovalChanges(ApprovalReads, Protocol):
         """Allow the payload of a rejected approval to be requested again."""
         ...
 
-    def add_progress(self, approval_id: str, progress: Progress) -> None:
-        """Record a flow's progress report."""
+    def add_progress(self, approval_id: str, progress: Progress, most: int) -> bool:
+        """Record a flow's progress report. Return False if the approval has `most` of them."""
         ...
 
     def erase(self, approval_id: str, at: datetime) -> None:

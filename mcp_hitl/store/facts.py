@@ -7,6 +7,7 @@ from typing import Protocol
 from mcp_hitl.domain.policy.policy import Profile
 from mcp_hitl.domain.values.clock import Boot
 from mcp_hitl.domain.values.origin import Origin
+from mcp_hitl.store.moved import Moved
 
 
 class FactReads(Protocol):
@@ -46,12 +47,16 @@ class FactReads(Protocol):
         """
         ...
 
-    def boot(self) -> Boot | None:
-        """Return the start of the computer on which the database was used last."""
+    def moved(self) -> Moved | None:
+        """Return where the desk was moved; None if it is here."""
         ...
 
-    def inbox(self) -> Origin | None:
-        """Return the inbox's address, as recorded by the process that served it last."""
+    def boot(self, boot_id: str | None) -> Boot | None:
+        """Return what is recorded of this start of a computer; several computers may use one database."""
+        ...
+
+    def inbox(self, machine: str | None = None) -> Origin | None:
+        """Return the address of a machine's inbox, as recorded by the process that served it last."""
         ...
 
     def spent_ports(self) -> tuple[int, ...]:
@@ -82,12 +87,16 @@ class FactChanges(FactReads, Protocol):
         """Record that an older copy was put back, or that a person has confirmed it."""
         ...
 
-    def set_boot(self, boot: Boot) -> None:
-        """Record a start of the computer."""
+    def set_moved(self, moved: Moved | None) -> None:
+        """Record that the desk was moved, or that it was not."""
         ...
 
-    def set_inbox(self, address: Origin | None) -> None:
-        """Record the inbox's address, or None if there is no inbox."""
+    def set_boot(self, boot: Boot) -> None:
+        """Record a start of a computer, and forget the oldest if there are many."""
+        ...
+
+    def set_inbox(self, address: Origin | None, machine: str | None = None) -> None:
+        """Record the address of a machine's inbox, or None if there is no inbox."""
         ...
 
     def set_spent_ports(self, ports: Sequence[int]) -> None:

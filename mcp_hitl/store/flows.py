@@ -1,10 +1,11 @@
 """Reads flows and their journals; changes flows and their journals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from mcp_hitl.domain.approvals.flow import FlowState, JournalEntry, Lease
+from mcp_hitl.domain.values.errors import Unreadable
 
 
 class FlowReads(Protocol):
@@ -46,8 +47,8 @@ class FlowReads(Protocol):
         """Return when the next flow wakes from its sleep, or a lease runs out."""
         ...
 
-    def journal(self, flow_id: str) -> list[JournalEntry]:
-        """Return the journal of a flow, each branch in order."""
+    def journals(self, flow_ids: Collection[str]) -> dict[str, list[JournalEntry] | Unreadable]:
+        """Return the journal of each of these flows, each branch in order, or why it cannot be read."""
         ...
 
 
@@ -58,8 +59,8 @@ class FlowChanges(FlowReads, Protocol):
         """Store a new flow, claimed until `lease_until`."""
         ...
 
-    def claim(self, flow_id: str, now: datetime, until: datetime, holder: str | None = None) -> Lease | None:
-        """Claim a runnable flow whose lease has run out; None if that fails. `holder` is the name of a lock."""
+    def claim(self, flow_ids: Sequence[str], now: datetime, until: datetime, holder: str | None = None) -> list[Lease]:
+        """Claim those of these flows that are runnable and whose lease has run out. `holder` is the name of a lock."""
         ...
 
     def disown(self, holder: str, but: Sequence[str]) -> None:
@@ -90,8 +91,8 @@ class FlowChanges(FlowReads, Protocol):
         """End a flow that nobody will carry on, and let nobody write to it. Return False if its state is not `was`."""
         ...
 
-    def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:
-        """Write a step, or complete a claimed one. Return False if somebody else has the flow, or the step is done."""
+    def write_journal(self, lease: Lease, entries: Sequence[JournalEntry]) -> bool:
+        """Write steps, or complete claimed ones. Return False if somebody else has the flow, or one of them is done."""
         ...
 
     def mark_journal(self, lease: Lease, entry: JournalEntry) -> bool:

@@ -50,8 +50,10 @@ class LogReads(Protocol):
         """Return the newest entry with this event that concerns no particular approval."""
         ...
 
-    def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime, now: datetime) -> int:
-        """Return how many entries with one of these events an actor caused on approvals of a kind after `since`.
+    def count_events(
+        self, actors: Sequence[str], kind: str, events: Sequence[str], since: datetime, now: datetime
+    ) -> int:
+        """Return how many entries with one of these events these actors caused on approvals of a kind after `since`.
 
         Entries after `now` do not count: they are from a clock that was ahead.
         """

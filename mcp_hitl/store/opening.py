@@ -2,16 +2,22 @@
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mcp_hitl.config.location import Location
 from mcp_hitl.domain.values.errors import Invalid, Unavailable
 from mcp_hitl.domain.values.text import visible
+from mcp_hitl.store.moved import refuse_moved
+from mcp_hitl.store.server_state import ServerState
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 from mcp_hitl.store.view import View
+
+if TYPE_CHECKING:
+    from mcp_hitl.store.moving import End
 
 T = TypeVar("T")
 
@@ -65,8 +71,12 @@ def glance(location: Location, work: Callable[[View], T]) -> T | None:
         return look(location.written, work)
     from mcp_hitl.store.sqlite import read_only
 
+    def looked(view: View) -> T:
+        refuse_moved(view.facts.moved(), str(location))
+        return work(view)
+
     try:
-        return read_only.glance(file, work) if file.exists() else None
+        return read_only.glance(file, looked) if file.exists() else None
     except OSError as error:
         raise Unavailable(f"{visible(str(location))} cannot be reached: {error.strerror}.") from error
 
@@ -104,6 +114,30 @@ def put_back(location: Location, copy: Path, work: Callable[[Transaction], T]) -
     return put_back(file, copy, work)
 
 
+def move(source: Location, target: Location, check: Callable[[View], None]) -> tuple[int, str]:
+    """Move a desk from one database to another; see `moving.move`."""
+    # Imported late: few desks ever move.
+    from mcp_hitl.store import moving
+
+    with closing(_end(source, source=True)) as one, closing(_end(target, source=False)) as other:
+        with one.guarded(), other.guarded():
+            return moving.move(one, other, check)
+
+
+def state_of_server(location: Location) -> ServerState | None:
+    """Return what the server of a database says about itself; None if the database is a file.
+
+    Raises:
+        Unavailable: it cannot be reached.
+    """
+    if location.file is not None:
+        return None
+    _check_library()
+    from mcp_hitl.store.postgres.state import state_of
+
+    return state_of(location.written)
+
+
 def is_held(location: Location, name: str) -> bool:
     """Return True if a process holds the lock `name`. The database need not be open, and nothing is created."""
     if (file := location.file) is None:
@@ -114,6 +148,26 @@ def is_held(location: Location, name: str) -> bool:
     from mcp_hitl.store.sqlite.locks import held_beside
 
     return held_beside(file, name)
+
+
+def machine(location: Location) -> str | None:
+    """See `Store.machine`. The database need not be open."""
+    if location.file is not None:
+        return None
+    from mcp_hitl.store.postgres.machine import this_machine
+
+    return this_machine()
+
+
+def _end(location: Location, *, source: bool) -> "End":
+    if location.file is None:
+        _check_library()
+        from mcp_hitl.store.postgres.end import PostgresEnd
+
+        return PostgresEnd(location, source=source)
+    from mcp_hitl.store.sqlite.end import SqliteEnd
+
+    return SqliteEnd(location, source=source)
 
 
 def _check_library() -> None:

@@ -23,8 +23,8 @@ class RequesterReads(Protocol):
         """Return how many of those have which status at `now`, each counted up to `most` or a little more."""
         ...
 
-    def open(self, requester: str, kind: str, now: datetime) -> tuple[int, int]:
-        """Return how many of the requester's approvals of a kind are pending, and the bytes of their payloads.
+    def open(self, requesters: Collection[str], kind: str, now: datetime) -> tuple[int, int]:
+        """Return how many approvals of a kind these requesters have pending, and the bytes of their payloads.
 
         What is overdue at `now` does not count. However many are open, this takes the same time.
         """

@@ -1,4 +1,4 @@
-"""What the desk needs of a database. SQLite is the only one now, but nothing here needs SQLite.
+"""What the desk needs of a database, whichever it is.
 
 Each `read` is one consistent snapshot, each `write` one transaction. The work is a plain function with a view or a
 transaction as its argument, and may be called from any thread. Its result comes back after the commit; if it raises,
@@ -75,6 +75,10 @@ class Store(Protocol):
 
     def is_held(self, name: str) -> bool:
         """Return True if a process holds the lock."""
+        ...
+
+    def machine(self) -> str | None:
+        """Return what names the processes that share our loopback address; None if all that use the database do."""
         ...
 
     def shared_key(self) -> bytes:

@@ -133,6 +133,9 @@ class Mortal:
     def is_held(self, name: str) -> bool:
         return self._store.is_held(name)
 
+    def machine(self) -> str | None:
+        return self._store.machine()
+
     def shared_key(self) -> bytes:
         return self._store.shared_key()
 

@@ -2,34 +2,25 @@
 
 import asyncio
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import anyio
 import pytest
+from looking import rows
 from mcp import Client
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult
 from wires import PROTOCOLS, Person, accept, connect, content, text
 
 from mcp_hitl.cli.os_user import os_user
+from mcp_hitl.config.location import Location
 from mcp_hitl.domain.evidence.chain import content_digest
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 
 ROUNDS = 200 if os.environ.get("SOAK") else 15
 RACERS = 8
 CARRIED_OUT = [("progress",), ("started",), ("succeeded",)]
-
-
-def rows(database: Path, query: str, *values: str) -> list[tuple[object, ...]]:
-    """What is in the file."""
-    db = sqlite3.connect(database)
-    try:
-        return db.execute(query, values).fetchall()
-    finally:
-        db.close()
 
 
 def racers_protocols() -> Iterator[str]:
@@ -53,8 +44,7 @@ class Racer:
         return accept(decision=self.verdict, comment=f"Racer {self.number}")
 
 
-async def test_of_eight_simultaneous_decisions_one_counts_and_seven_hear_whose(tmp_path: Path) -> None:
-    database = tmp_path / "hitl.db"
+async def test_of_eight_simultaneous_decisions_one_counts_and_seven_hear_whose(database: Location) -> None:
     barrier = asyncio.Barrier(RACERS)
     racers = [Racer(number, barrier) for number in range(RACERS)]
     async with AsyncExitStack() as stack:
@@ -68,7 +58,7 @@ async def test_of_eight_simultaneous_decisions_one_counts_and_seven_hear_whose(t
     assert len([event for event in told if event not in CARRIED_OUT]) == 3 * ROUNDS
 
 
-async def race(number: int, database: Path, racers: list[Racer], clients: list[Client]) -> None:
+async def race(number: int, database: Location, racers: list[Racer], clients: list[Client]) -> None:
     """One approval, eight decisions."""
     expense = {"amount": 1 + number, "description": "Lunch"}
     approval_id = content(await clients[number % RACERS].call_tool("submit-expense", expense))["id"]

@@ -13,14 +13,15 @@ import pytest
 from desk_samples import Clock
 from team_samples import AGENT, a_rulebook, after
 
+from mcp_hitl.config.location import Location
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.kinds import Limits
 from mcp_hitl.domain.policy.policy import Policy, Stage
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.opening import open_store
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 APPROVALS, PROCESSES = (1_000, 10) if os.environ.get("SOAK") else (100, 4)
 TESTS = Path(__file__).parents[1]
 BOOK = a_rulebook(
@@ -33,10 +34,10 @@ BOOK = a_rulebook(
 
 
 @contextmanager
-def timekeepers(database: Path, hours: float) -> Generator[list["subprocess.Popen[str]"]]:
+def timekeepers(database: Location, hours: float) -> Generator[list["subprocess.Popen[str]"]]:
     """Processes that are ready to let time pass, all at the same moment."""
     paths = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, str(TESTS / "acceptance" / "timekeeper.py"), str(database), str(hours)]
+    command = [sys.executable, str(TESTS / "acceptance" / "timekeeper.py"), database.written, str(hours)]
     running = [
         subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
@@ -51,7 +52,7 @@ def timekeepers(database: Path, hours: float) -> Generator[list["subprocess.Pope
             process.communicate()
 
 
-def let_time_pass(database: Path, hours: float) -> int:
+def let_time_pass(database: Location, hours: float) -> int:
     """Let all of them do what is due, at once; how many approvals they say that they moved."""
     moved = 0
     with timekeepers(database, hours) as running:
@@ -68,9 +69,8 @@ def let_time_pass(database: Path, hours: float) -> int:
     return moved
 
 
-async def test_each_reminder_escalation_and_expiry_happens_once_among_many_processes(tmp_path: Path) -> None:
-    database, clock = tmp_path / "hitl.db", Clock()
-    store = SqliteStore(database)
+async def test_each_reminder_escalation_and_expiry_happens_once_among_many_processes(database: Location) -> None:
+    clock, store = Clock(), open_store(database)
     desk = Desk(store, effects=EFFECTS, rulebook=BOOK, clock=clock)
     ids = [(await desk.approvals.submit(AGENT, "thing", {"n": number})).id for number in range(APPROVALS)]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from node import TYPESCRIPT, require_node
-from wires import launcher, unmeasured
+from proxies import proxy
+from wires import http_server, launcher, unmeasured
 
 from mcp_hitl.server.tools import TOOLS
 
@@ -106,6 +107,16 @@ def hasty(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[list[str]
 
 def accept(**content: Any) -> Told:
     return {"action": "accept", "content": content}
+
+
+@pytest.mark.parametrize("program", ["nginx", "caddy"])
+def test_the_typescript_client_comes_back_to_its_replica_through_a_proxy(program: str, tmp_path: Path) -> None:
+    database = tmp_path / "hitl.db"
+    with http_server(database) as (first, _), http_server(database) as (second, _):
+        with proxy(program, tmp_path, first, second) as url, typescript(url) as one, typescript(url) as other:
+            for client in (one, other):
+                held = client.ok("request-approval", {"title": "Do it", "details": {"do": f"it, {client}"}})
+                assert client.ok("approve", {"id": held["id"]}, accept(decision="approve"))["status"] == "approved"
 
 
 def test_a_person_answers_forms_in_the_typescript_client(server: list[str]) -> None:

@@ -1,5 +1,6 @@
 """How commands start: settings, refusals, exit codes, and what they do not load."""
 
+import gc
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from asked import ask
@@ -15,7 +17,7 @@ from terminal import run, terminal
 from wires import environment, launcher, unmeasured
 
 from mcp_hitl import __version__
-from mcp_hitl.cli import running
+from mcp_hitl.cli import running, serve
 from mcp_hitl.config import Location, load
 from mcp_hitl.domain.values.errors import Invalid
 
@@ -256,3 +258,13 @@ def test_without_a_home_folder_the_database_has_to_be_named(monkeypatch: pytest.
     monkeypatch.setattr("mcp_hitl.config.settings.default_database", lambda: Location("~/.local/share/hitl.db"))
     with pytest.raises(Invalid, match=r"no home folder for this user\. Name the database with --db or MCP_HITL_DB"):
         load({})
+
+
+def test_the_collector_leaves_alone_what_a_server_has_loaded_when_it_starts() -> None:
+    gc.unfreeze()
+    try:
+        with mock.patch.object(serve, "ApprovalServer"):
+            serve._server(mock.Mock(), mock.Mock())  # pyright: ignore[reportPrivateUsage]
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()

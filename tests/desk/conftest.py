@@ -7,12 +7,14 @@ from pathlib import Path
 import anyio
 import pytest
 from computers import Computer
+from databases import new_database
 from desk_samples import LONG, RULEBOOK, Clock, WatchedStore
 
+from mcp_hitl.config.location import Location
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.opening import open_store
 
 
 @pytest.fixture
@@ -22,9 +24,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncGenerator[WatchedStore]:
+async def store(database: Location) -> AsyncGenerator[WatchedStore]:
     """The database, which tells what is asked of it."""
-    store = WatchedStore(SqliteStore(tmp_path / "hitl.db"))
+    store = WatchedStore(open_store(database))
     yield store
     await store.close()
 
@@ -50,25 +52,26 @@ def under(store: WatchedStore, clock: Clock) -> Callable[[Rulebook], Desk]:
 
 
 @pytest.fixture
-async def elsewhere(desk: Desk, tmp_path: Path, clock: Clock) -> AsyncGenerator[Desk]:
-    """The desk of another process on the same file."""
-    store = SqliteStore(tmp_path / "hitl.db")
+async def elsewhere(desk: Desk, database: Location, clock: Clock) -> AsyncGenerator[Desk]:
+    """The desk of another process on the same database."""
+    store = open_store(database)
     yield Desk(store, effects=EFFECTS, rulebook=RULEBOOK, clock=clock)
     await store.close()
 
 
 @pytest.fixture
-async def foreign(tmp_path: Path, clock: Clock) -> AsyncGenerator[Desk]:
+async def foreign(sort: str, tmp_path: Path, clock: Clock) -> AsyncGenerator[Desk]:
     """The desk of another database, where other approvals lie."""
     clock.advance(timedelta(milliseconds=1))
-    store = SqliteStore(tmp_path / "foreign.db")
-    yield Desk(store, effects=EFFECTS, rulebook=RULEBOOK, clock=clock)
-    await store.close()
+    with new_database(sort, tmp_path, "foreign") as database:
+        store = open_store(database)
+        yield Desk(store, effects=EFFECTS, rulebook=RULEBOOK, clock=clock)
+        await store.close()
 
 
 @pytest.fixture
-async def computer(tmp_path: Path) -> AsyncGenerator[Computer]:
+async def computer(database: Location) -> AsyncGenerator[Computer]:
     """A computer with a new database."""
-    computer = Computer(tmp_path / "hitl.db")
+    computer = Computer(open_store(database))
     yield computer
     await computer.store.close()

@@ -399,9 +399,9 @@ async def test_an_effect_that_fails_undoes_the_decision_with_it(desk: Desk, amou
     assert await events(desk, opened) == [Event.OPENED]
 
 
-async def test_a_decision_whose_entry_cannot_be_written_is_not_made(desk: Desk, tmp_path: Path) -> None:
+async def test_a_decision_whose_entry_cannot_be_written_is_not_made(desk: Desk, file: Path) -> None:
     opened = await desk.approvals.submit(AGENT, "expense", LUNCH)
-    with closing(sqlite3.connect(tmp_path / "hitl.db")) as db:
+    with closing(sqlite3.connect(file)) as db:
         db.execute(
             "CREATE TRIGGER no_more BEFORE INSERT ON audit WHEN NEW.event = 'approved' "
             "BEGIN SELECT RAISE(ABORT, 'no'); END"

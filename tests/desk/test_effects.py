@@ -19,7 +19,7 @@ from mcp_hitl.domain.values.errors import Invalid, Unavailable
 from mcp_hitl.flows import counter
 from mcp_hitl.flows.expense_table import add_expense, expenses
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 
 
 async def test_the_counter_begins_at_nothing_and_adds_exactly(store: WatchedStore) -> None:

@@ -9,7 +9,7 @@ from mcp_hitl.domain.approvals.session import SESSION_LIFE, LinkEnd
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.values.errors import NotAllowed
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 
 
 class Offered:

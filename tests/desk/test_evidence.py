@@ -125,9 +125,9 @@ async def a_history(desk: Desk, path: Path) -> History:
 
 
 @pytest.fixture
-async def history(under: Under, tmp_path: Path) -> History:
+async def history(under: Under, file: Path) -> History:
     """A database in which a little of everything happened."""
-    return await a_history(under(BOOK), tmp_path / "hitl.db")
+    return await a_history(under(BOOK), file)
 
 
 async def test_what_nobody_touched_is_intact(history: History) -> None:
@@ -550,7 +550,7 @@ async def test_erasing_leaves_a_log_that_verifies_and_exports(
     assert {(entry.event, entry.actor) for entry in erased} == {(Event.ERASED, "cy")}
 
 
-async def test_t10_the_same_key_joins_what_was_erased(under: Under, clock: Clock, tmp_path: Path) -> None:
+async def test_t10_the_same_key_joins_what_was_erased(under: Under, clock: Clock, file: Path) -> None:
     desk = under(a_rulebook(Policy(stages=(FINANCE,))))
     asked = await desk.approvals.submit(AGENT, "thing", {"n": 1}, dedup_key="invoice 17")
     assert await told(desk, asked, "ana approves") == "approved"
@@ -561,7 +561,7 @@ async def test_t10_the_same_key_joins_what_was_erased(under: Under, clock: Clock
     with pytest.raises(Conflict, match="Use a new key"):
         await desk.approvals.submit(AGENT, "thing", {"n": 2}, dedup_key="invoice 17")
     assert (await desk.evidence.verify()).wrong is None
-    assert "invoice 17" not in everything_stored(tmp_path / "hitl.db")
+    assert "invoice 17" not in everything_stored(file)
 
 
 def files_with(word: str, folder: Path) -> list[str]:
@@ -569,12 +569,12 @@ def files_with(word: str, folder: Path) -> list[str]:
 
 
 async def test_what_was_erased_is_gone_from_the_files_too_at_the_latest_after_their_last_reader(
-    under: Under, elsewhere: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    under: Under, elsewhere: Desk, file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = under(BOOK)
     asked = await desk.approvals.submit(AGENT, "thing", {"n": 1, "note": "CANARY"})
     await elsewhere.approvals.cancel(AGENT, asked.id)
-    with closing(sqlite3.connect(tmp_path / "hitl.db", isolation_level=None)) as reader:
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM approvals").fetchall()
         assert await desk.evidence.erase(None, older_than=timedelta()) == 1

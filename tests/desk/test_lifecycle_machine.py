@@ -1,11 +1,14 @@
 """Whatever is submitted, decided, cancelled and reopened in whatever order, the desk agrees with a small model."""
 
 import asyncio
+import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from databases import new_database
 from desk_samples import AGENT, ANA, BO, RULEBOOK, Clock, said, say
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -17,10 +20,11 @@ from mcp_hitl.domain.policy.policy import Assurance, Verdict
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.flows.built_in import EFFECTS
-from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.opening import open_store
 
 NOTHING: MultipleResults[str] = multiple()
 WEEK, DAY = timedelta(days=7), timedelta(hours=24)
+SOAK = bool(os.environ.get("SOAK"))
 
 
 @dataclass
@@ -46,10 +50,14 @@ class DeskMachine(RuleBasedStateMachine):
 
     opened: Bundle[str] = Bundle("opened")
 
+    sort = "sqlite"
+
     def __init__(self) -> None:
         """Open a fresh database."""
         super().__init__()
-        self.folder = TemporaryDirectory()
+        self.stack = ExitStack()
+        folder = Path(self.stack.enter_context(TemporaryDirectory()))
+        self.database = self.stack.enter_context(new_database(self.sort, folder))
         self.runner = asyncio.Runner()
         self.clock = Clock()
         self.known: dict[str, Known] = {}
@@ -57,14 +65,14 @@ class DeskMachine(RuleBasedStateMachine):
         self.runner.run(self._open())
 
     async def _open(self) -> None:
-        self.store = SqliteStore(Path(self.folder.name) / "hitl.db")
+        self.store = open_store(self.database)
         self.desk = Desk(self.store, effects=EFFECTS, rulebook=RULEBOOK, clock=self.clock)
 
     def teardown(self) -> None:
         """Close the database and remove it."""
         self.runner.run(self.store.close())
         self.runner.close()
-        self.folder.cleanup()
+        self.stack.close()
 
     def _belongs_to(self, kind: str, payload: int, key: str | None) -> str | None:
         """The id that this request joins, by the rules of the interface ("Asking twice")."""
@@ -187,4 +195,12 @@ class DeskMachine(RuleBasedStateMachine):
 
 
 TestDeskMachine = DeskMachine.TestCase
-TestDeskMachine.settings = settings(max_examples=25, stateful_step_count=25)
+TestDeskMachine.settings = settings(max_examples=100 if SOAK else 12, stateful_step_count=25)
+
+
+class DeskMachineOnPostgres(DeskMachine):
+    sort = "postgres"
+
+
+TestDeskMachineOnPostgres = DeskMachineOnPostgres.TestCase
+TestDeskMachineOnPostgres.settings = settings(max_examples=30 if SOAK else 3, stateful_step_count=25)

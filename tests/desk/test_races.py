@@ -4,42 +4,42 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import anyio
 import pytest
 from desk_samples import Clock, hour, said, say
 from team_samples import AGENT, FINANCE, a_rulebook, edited, person
 
+from mcp_hitl.config.location import Location
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.policy.policy import Policy, Verdict
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.process.workers import timers_of
-from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.opening import open_store
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 ROUNDS = 200
 BOOK = a_rulebook(Policy(stages=(FINANCE,)), timeout=timedelta(hours=1))
 BO, ANA, EVE = person("bo"), person("ana"), person("eve")
 ENDS = {"approved", "rejected", "cancelled", "expired"}
 
 
-async def desks(stack: AsyncExitStack, path: Path, clock: Clock, count: int) -> list[Desk]:
+async def desks(stack: AsyncExitStack, database: Location, clock: Clock, count: int) -> list[Desk]:
     """So many desks, each with a store of its own; the last one's clock is an hour ahead."""
     made: list[Desk] = []
     for number in range(count):
-        store = SqliteStore(path)
+        store = open_store(database)
         stack.push_async_callback(store.close)
         ahead = hour() if number == count - 1 else timedelta()
         made.append(Desk(store, effects=EFFECTS, rulebook=BOOK, clock=lambda ahead=ahead: clock() + ahead))
     return made
 
 
-async def test_t11_of_all_that_happens_at_once_one_thing_ends_it(tmp_path: Path, clock: Clock) -> None:
+async def test_t11_of_all_that_happens_at_once_one_thing_ends_it(database: Location, clock: Clock) -> None:
     async with AsyncExitStack() as stack:
-        first, second, third, fourth, late = await desks(stack, tmp_path / "hitl.db", clock, 5)
+        first, second, third, fourth, late = await desks(stack, database, clock, 5)
         ended: list[str] = []
         for number in range(ROUNDS):
             clock.advance(hour(2))
@@ -85,10 +85,10 @@ async def test_t11_of_all_that_happens_at_once_one_thing_ends_it(tmp_path: Path,
     assert len(set(ended)) >= 3  # or the races were not fair
 
 
-async def test_t20_one_approver_at_once_in_many_stores_counts_once(tmp_path: Path, clock: Clock) -> None:
+async def test_t20_one_approver_at_once_in_many_stores_counts_once(database: Location, clock: Clock) -> None:
     pair = a_rulebook(Policy(stages=(replace(FINANCE, quorum=2),)))
     async with AsyncExitStack() as stack:
-        made = await desks(stack, tmp_path / "hitl.db", clock, 5)
+        made = await desks(stack, database, clock, 5)
         for desk in made:
             desk.rulebook = pair
         for number in range(20):
@@ -108,10 +108,10 @@ async def test_t20_one_approver_at_once_in_many_stores_counts_once(tmp_path: Pat
             assert (await made[0].approvals.get(AGENT, asked.id)).status is Status.PENDING
 
 
-async def test_the_last_of_three_needed_at_once_ends_it(tmp_path: Path, clock: Clock) -> None:
+async def test_the_last_of_three_needed_at_once_ends_it(database: Location, clock: Clock) -> None:
     three = a_rulebook(Policy(stages=(replace(FINANCE, quorum=3),)))
     async with AsyncExitStack() as stack:
-        made = await desks(stack, tmp_path / "hitl.db", clock, 4)
+        made = await desks(stack, database, clock, 4)
         for desk in made:
             desk.rulebook = three
         for number in range(20):

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,6 +11,7 @@ from desk_samples import ANA as ANA_AT_THE_MACHINE
 from desk_samples import KINDS, Clock, hour, said, say, views
 from team_samples import AGENT, FINANCE, LADDER, MANAGERS, PAIR, PEOPLE, a_rulebook, after, edited, person, told
 
+from mcp_hitl.config.location import Location
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Status
 from mcp_hitl.domain.approvals.seen import Seen
@@ -27,7 +27,7 @@ from mcp_hitl.domain.values.canonical import JsonObject, canonical, digest_of
 from mcp_hitl.domain.values.errors import Conflict, HitlError, Invalid, NotAllowed, NotFound, Paused
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.process.workers import timers_of
-from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.opening import open_store
 
 pytestmark = pytest.mark.anyio
 Under = Callable[[Rulebook], Desk]
@@ -218,10 +218,11 @@ async def test_t01_a_digest_of_an_earlier_revision_is_not_enough(under: Under) -
     assert (await desk.approvals.redeem(AGENT, asked.id, now.digest)).payload == {"n": 2}
 
 
-async def test_t08_fifty_who_redeem_at_once_have_one_effect(under: Under, tmp_path: Path, clock: Clock) -> None:
+@pytest.mark.on_both
+async def test_t08_fifty_who_redeem_at_once_have_one_effect(under: Under, database: Location, clock: Clock) -> None:
     book = a_rulebook(ONE)
     first = under(book)
-    stores = [SqliteStore(tmp_path / "hitl.db") for _ in range(4)]
+    stores = [open_store(database) for _ in range(4)]
     desks = [first, *(Desk(store, effects=EFFECTS, rulebook=book, clock=clock) for store in stores)]
     for n in range(5):
         ready = await approved(first, {"n": n})

@@ -1,5 +1,6 @@
 """A database is restored on a server, or a standby takes over: nothing acts until a person has confirmed it."""
 
+import secrets
 from pathlib import Path
 
 import postgres
@@ -53,15 +54,14 @@ async def test_t43_what_was_approved_is_held_in_a_database_that_was_restored_els
 
 
 async def test_t43_a_server_that_only_restarts_holds_nothing() -> None:
-    server = postgres.Server()
-    url = server.create("one")
+    server = postgres.mortal()
+    url = server.create(f"t_{secrets.token_hex(8)}")
     desk = at(url)
     ready = await approve(desk)
     server.stop("immediate")
     server.start()
     assert (await desk.approvals.redeem(AGENT, ready.id, ready.digest)).outcome.state is OutcomeState.RUNNING
     await desk.store.close()
-    server.remove()
 
 
 async def test_t43_a_log_that_runs_back_under_an_open_desk_is_noticed(tmp_path: Path) -> None:

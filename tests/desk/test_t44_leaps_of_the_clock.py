@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from computers import Computer
@@ -123,3 +124,24 @@ async def test_t44_the_times_of_the_log_run_backwards_only_where_it_says_so(
     assert [one.event for one in earlier] == ([Event.CLOCK_SET_BACK] if back > DAY else [])
     assert [one.data for one in earlier] == [{"was": rfc3339(START)}] * len(earlier)
     assert (await desk.evidence.verify()).wrong is None
+
+
+async def test_t44_another_computer_on_the_same_database_does_not_make_a_leap_believed(
+    computer: Computer, tmp_path: Path
+) -> None:
+    other = Computer(tmp_path / "hitl.db")
+    other.boot = "another-computers"
+    old = await computer.process()
+    approval = await old.approvals.submit(AGENT, "action", {"n": 1})
+    for one in (computer, other):
+        one.passes(timedelta(minutes=1))
+    beside = await other.process()
+    computer.wall += YEARS
+    new = await computer.process()
+    assert new.clock() == beside.clock() == START + timedelta(minutes=1)
+    assert await status(new, approval.id) is Status.PENDING
+    known = await old.read(lambda view: view.execute("SELECT value FROM facts WHERE name = 'boot'"))
+    for desk in (beside, new, beside):
+        await desk.check_clock()
+    assert await old.read(lambda view: view.execute("SELECT value FROM facts WHERE name = 'boot'")) == known
+    await other.store.close()

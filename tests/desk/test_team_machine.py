@@ -4,6 +4,8 @@ The model knows the rules of the policy below in its own words, and shares no co
 """
 
 import asyncio
+import os
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from databases import new_database
 from desk_samples import Clock, hour, said, say
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -25,7 +28,7 @@ from mcp_hitl.domain.policy.rules import Rule
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.process.workers import timers_of
-from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.opening import open_store
 
 FINANCE, MANAGERS = {"ana", "bo", "eve"}, {"cy", "ana"}
 POLICY = Policy(
@@ -49,6 +52,9 @@ HAPPENINGS = ["bo", "bo", "stop", "timers", "timers", "timers", "reopen", "0.1",
 
 def who(account: str) -> str:
     return "ana" if account == "ana.b" else account
+
+
+SOAK = bool(os.environ.get("SOAK"))
 
 
 @dataclass
@@ -85,10 +91,14 @@ class Known:
 class TeamMachine(RuleBasedStateMachine):
     """One kind, two stages, a ladder, a rule; five people, one of whom has two accounts and one of whom leaves."""
 
+    sort = "sqlite"
+
     def __init__(self) -> None:
         """Open a fresh database."""
         super().__init__()
-        self.folder = TemporaryDirectory()
+        self.stack = ExitStack()
+        folder = Path(self.stack.enter_context(TemporaryDirectory()))
+        self.database = self.stack.enter_context(new_database(self.sort, folder))
         self.runner = asyncio.Runner()
         self.clock = Clock()
         self.people: People = PEOPLE
@@ -98,7 +108,7 @@ class TeamMachine(RuleBasedStateMachine):
         self.runner.run(self._open())
 
     async def _open(self) -> None:
-        self.store = SqliteStore(Path(self.folder.name) / "hitl.db")
+        self.store = open_store(self.database)
         self.desk = Desk(self.store, effects=EFFECTS, rulebook=replace(BOOK, people=self.people), clock=self.clock)
 
     def teardown(self) -> None:
@@ -107,7 +117,7 @@ class TeamMachine(RuleBasedStateMachine):
         self._check_every_approval()
         self.runner.run(self.store.close())
         self.runner.close()
-        self.folder.cleanup()
+        self.stack.close()
         assert finding.wrong is None
 
     def _run(self, work: Any) -> tuple[str, Approval | None]:
@@ -352,4 +362,12 @@ class TeamMachine(RuleBasedStateMachine):
 
 
 TestTeamMachine = TeamMachine.TestCase
-TestTeamMachine.settings = settings(max_examples=30, stateful_step_count=25)
+TestTeamMachine.settings = settings(max_examples=100 if SOAK else 12, stateful_step_count=25)
+
+
+class TeamMachineOnPostgres(TeamMachine):
+    sort = "postgres"
+
+
+TestTeamMachineOnPostgres = TeamMachineOnPostgres.TestCase
+TestTeamMachineOnPostgres.settings = settings(max_examples=30 if SOAK else 3, stateful_step_count=25)

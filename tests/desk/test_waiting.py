@@ -17,7 +17,7 @@ from mcp_hitl.domain.policy.kinds import ACTION
 from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.flows.built_in import EFFECTS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 
 
 async def test_what_has_ended_is_returned_at_once(served: Desk) -> None:

@@ -24,6 +24,7 @@ ELSEWHERE = {
 BY_ANOTHER_TEST = {
     ("docs/deploy.md", "sh"): "test_deploy_page.py",
     ("docs/deploy.md", "sql"): "test_deploy_page.py",
+    ("docs/deploy.md", "text"): "test_deploy_page.py",
     ("docs/reference/flows.md", "python"): "test_library_pages.py",
     ("docs/reference/library.md", "python"): "test_library_pages.py",
     ("docs/how-to/decide-in-your-own-program.md", "python"): "test_library_pages.py",

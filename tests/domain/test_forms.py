@@ -1,11 +1,13 @@
 """Forms are the flat JSON Schema of MCP elicitation; everything else is refused when the form is defined."""
 
 from typing import Any
+from unittest import mock
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as PydanticField
 
+from mcp_hitl.domain.policy.client_forms import for_client
 from mcp_hitl.domain.policy.form_schema import MAX_FIELDS
 from mcp_hitl.domain.policy.forms import (
     FREE_TEXT,
@@ -14,9 +16,8 @@ from mcp_hitl.domain.policy.forms import (
     check_answer,
     define,
     fields_of,
-    for_client,
 )
-from mcp_hitl.domain.values import patterns
+from mcp_hitl.domain.values import patterns, schemas
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.patterns import matches
@@ -352,8 +353,8 @@ def test_t25_a_form_for_a_client_says_the_same_without_what_deceives(protocol: s
         "type": "object",
         "properties": {
             "name": {"type": "string", "title": "Na\\u200bme", "description": "\\u001b[31mred", "default": "Ana"},
-            "size": {"type": "string", "oneOf": [{"const": "s", "title": "Sm\\u202eall"}], "default": "s"},
-            "plan": {"type": "string", "enum": ["x"], "enumNames": ["X\\u2066"]},
+            "size": {"type": "string", "oneOf": [{"const": "s", "title": "Sm\\u202eall [s]"}], "default": "s"},
+            "plan": {"type": "string", "enum": ["x"], "enumNames": ["X\\u2066 [x]"]},
             "age": {"type": "integer", "minimum": 0, "default": 3},
             "ok": {"type": "boolean", "default": True},
         },
@@ -367,8 +368,8 @@ def test_a_form_for_2025_06_18_holds_only_what_that_revision_knows() -> None:
         "type": "object",
         "properties": {
             "name": {"type": "string", "title": "Na\\u200bme", "description": "\\u001b[31mred"},
-            "size": {"type": "string", "enum": ["s"], "enumNames": ["Sm\\u202eall"]},
-            "plan": {"type": "string", "enum": ["x"], "enumNames": ["X\\u2066"]},
+            "size": {"type": "string", "enum": ["s"], "enumNames": ["Sm\\u202eall [s]"]},
+            "plan": {"type": "string", "enum": ["x"], "enumNames": ["X\\u2066 [x]"]},
             "age": {"type": "integer", "minimum": 0},
             "ok": {"type": "boolean", "default": True},
         },
@@ -379,7 +380,25 @@ def test_a_form_for_2025_06_18_holds_only_what_that_revision_knows() -> None:
 def test_several_choices_cannot_be_shown_on_2025_06_18() -> None:
     form = _form({"type": "array", "items": {"anyOf": TITLED}})
     assert for_client(form, "2025-06-18") is None
-    assert for_client(form, "2025-11-25") == form
+    shown = for_client(form, "2025-11-25")
+    assert shown is not None
+    assert shown["properties"]["field"]["items"]["anyOf"] == [
+        {"const": "s", "title": "Small [s]"},
+        {"const": "l", "title": "Large [l]"},
+    ]
+
+
+def test_a_choice_shows_the_value_that_its_title_does_not_say() -> None:
+    options = [{"const": "wire 5000 USD", "title": "Yes"}, {"const": "No", "title": "No"}]
+    form = _form({"type": "string", "oneOf": options})
+    told = [{"const": "wire 5000 USD", "title": "Yes [wire 5000 USD]"}, {"const": "No", "title": "No"}]
+    for protocol in ("2025-11-25", "2026-07-28"):
+        shown = for_client(form, protocol)
+        assert shown is not None
+        assert shown["properties"]["field"]["oneOf"] == told
+    older = for_client(form, "2025-06-18")
+    assert older is not None
+    assert older["properties"]["field"]["enumNames"] == ["Yes [wire 5000 USD]", "No"]
 
 
 def test_untitled_choices_say_that_they_are_text() -> None:
@@ -488,3 +507,15 @@ def test_t37_no_pattern_stalls_the_desk() -> None:
 )
 def test_a_pattern_is_sought_anywhere_and_its_digits_are_ascii(pattern: str, text: str, fits: bool) -> None:
     assert matches(pattern, text) is fits
+
+
+def test_the_answers_to_a_form_that_comes_again_are_checked_without_making_its_validator_anew() -> None:
+    def form() -> JsonObject:  # as the database gives it, each time another object
+        return define({"properties": {"size": {"type": "string", "enum": ["s", "l"], "title": "Once only"}}})
+
+    with mock.patch.object(schemas, "validators", wraps=schemas.validators) as made:
+        for size in ("s", "l", "s"):
+            assert check_answer(form(), {"size": size}) == {"size": size}
+            with pytest.raises(Invalid):
+                check_answer(form(), {"size": "m"})
+    assert made.call_count == 1

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -21,7 +20,7 @@ from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.engine.runner import Runner
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.process.workers import runner_of
-from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 
 Run = Callable[[Any, Step], Awaitable[object]]
@@ -57,10 +56,9 @@ def flow_of(run: Run) -> type[Flow[Any, Any]]:
 class Rig:
     """What a test of a flow works with."""
 
-    def __init__(self, folder: Path) -> None:
-        """Work on a new database in `folder`."""
-        self.path = folder / "hitl.db"
-        self.store = WatchedStore(SqliteStore(self.path))
+    def __init__(self, store: Store) -> None:
+        """Work on a new database, which is open as `store`."""
+        self.store = WatchedStore(store)
         self.clock = Clock()
         self.rulebook = Rulebook(kinds=KINDS)
 

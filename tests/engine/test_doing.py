@@ -1,5 +1,6 @@
 """What `step.do` and `step.write` promise: at least once, at most once, exactly once."""
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -425,9 +426,9 @@ def take_from_nothing(tx: Transaction) -> None:
 @pytest.mark.parametrize(
     ("action", "told"),
     [
-        (misspell, "OperationalError: no such table: snet"),
-        (leave, "RuntimeError: The work for the database raised SystemExit: 3."),
-        (take_from_nothing, "RuntimeError: The work for the database raised StopIteration."),
+        (misspell, r"OperationalError: no such table: snet|UndefinedTable: relation \"snet\" does not exist"),
+        (leave, r"RuntimeError: The work for the database raised SystemExit: 3\."),
+        (take_from_nothing, r"RuntimeError: The work for the database raised StopIteration\."),
     ],
     ids=["a mistake in SQL", "sys.exit", "StopIteration"],
 )
@@ -447,7 +448,7 @@ async def test_whatever_a_written_action_raises_ends_the_flow_as_failed_and_nobo
     await rig.go(run)
     await rig.approve(approval_id)
     await rig.go(run)
-    assert (await rig.outcome(approval_id)).error == told
+    assert re.match(told, (await rig.outcome(approval_id)).error or "")
     assert await rig.rows("SELECT count(*) FROM sent") == [(0,)]
     await rig.verify()
 

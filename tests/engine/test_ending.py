@@ -14,6 +14,7 @@ from engine.rig import KINDS, WORK, Rig, approved, flow_of, writes
 from terminal import at_terminal, run
 
 from mcp_hitl import Step
+from mcp_hitl.config.location import Location
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import FlowState
@@ -398,11 +399,13 @@ async def test_only_what_is_unknown_can_be_reconciled(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(("said", "state"), [("--succeeded", "succeeded"), ("--failed", "failed")])
-async def test_at_the_terminal_a_person_sees_what_it_was_and_settles_it(rig: Rig, said: str, state: str) -> None:
+async def test_at_the_terminal_a_person_sees_what_it_was_and_settles_it(
+    rig: Rig, database: Location, said: str, state: str
+) -> None:
     approval_id = await unknown(rig)
 
     def person() -> tuple[int, str]:
-        with at_terminal(rig.path, "reconcile", approval_id, said) as terminal:
+        with at_terminal(database.written, "reconcile", approval_id, said) as terminal:
             shown = terminal.answer(f"Record that this {state}?", "y")
             assert approval_id in shown
             return terminal.finish(), terminal.shown
@@ -413,18 +416,18 @@ async def test_at_the_terminal_a_person_sees_what_it_was_and_settles_it(rig: Rig
     assert (await rig.outcome(approval_id)).state.value == state
 
 
-async def test_at_the_terminal_no_is_no_and_nobody_there_is_a_refusal(rig: Rig) -> None:
+async def test_at_the_terminal_no_is_no_and_nobody_there_is_a_refusal(rig: Rig, database: Location) -> None:
     approval_id = await unknown(rig)
 
     def person() -> int:
-        with at_terminal(rig.path, "reconcile", approval_id, "--succeeded") as terminal:
+        with at_terminal(database.written, "reconcile", approval_id, "--succeeded") as terminal:
             terminal.answer("Record that this", "n")
             return terminal.finish()
 
     assert await anyio.to_thread.run_sync(person) == 1
-    refused = await anyio.to_thread.run_sync(lambda: run(rig.path, "reconcile", approval_id, "--succeeded"))
+    refused = await anyio.to_thread.run_sync(lambda: run(database.written, "reconcile", approval_id, "--succeeded"))
     assert refused.returncode == 2
-    wrong = await anyio.to_thread.run_sync(lambda: run(rig.path, "reconcile", approval_id))
+    wrong = await anyio.to_thread.run_sync(lambda: run(database.written, "reconcile", approval_id))
     assert wrong.returncode == 2
     assert await rig.ended_as(approval_id) is OutcomeState.UNKNOWN
 

@@ -16,7 +16,7 @@ from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.process.workers import runner_of, timers_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 
 EVERY_EXPENSE = "SELECT approval, amount, currency, description, category FROM expenses"
 

@@ -22,7 +22,7 @@ from mcp_hitl.engine.contained import contained
 from mcp_hitl.process.workers import serve
 from mcp_hitl.store.transaction import Transaction
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 BARE: dict[str, BaseException] = {
     "interrupt": KeyboardInterrupt(),
     "close": GeneratorExit(),
@@ -146,7 +146,7 @@ async def test_t09_a_time_limit_around_a_step_that_runs_at_most_once_leaves_it_u
 async def test_t09_a_time_limit_around_a_write_changes_nothing_about_its_happening_once(
     rig: Rig, limited: Limited
 ) -> None:
-    await rig.rows("CREATE TABLE paid (n)")
+    await rig.rows("CREATE TABLE paid (n INTEGER)")
 
     async def run(value: dict[str, object], step: Step) -> object:
         await step.wait_for_approval("people", payload=value)

@@ -1,7 +1,7 @@
 """One process at a time runs a flow, and one that has lost it can write nothing."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
@@ -10,16 +10,18 @@ import pytest
 from engine.rig import WORK, Rig, approved, flow_of
 
 from mcp_hitl import Step
+from mcp_hitl.config.location import Location
 from mcp_hitl.domain.approvals.approval import OutcomeState
 from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.engine import claims
-from mcp_hitl.engine.claims import LEASE
+from mcp_hitl.engine.claims import LEASE, Claims, Taking
 from mcp_hitl.engine.runner import AT_ONCE, Runner
 from mcp_hitl.process.workers import serve, timers_of
+from mcp_hitl.store.opening import open_store
 from mcp_hitl.store.transaction import Transaction
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 
 
 class Slow:
@@ -99,12 +101,16 @@ async def test_a_flow_that_is_held_is_not_run_by_another_process(rig: Rig) -> No
     assert (await rig.outcome(approval_id)).result == {"value": "the first process"}
 
 
+TABLES = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table'",
+    "postgres": "SELECT tablename FROM pg_tables WHERE schemaname = 'mcp_hitl'",
+}
 EVERYTHING = [do, do_once, do_and_write, do_and_report, do_and_wait, do_and_sleep, do_and_raise]
 
 
 @pytest.mark.parametrize("act", EVERYTHING, ids=lambda act: act.__name__)
 async def test_when_lease_and_lock_are_lost_another_takes_over_and_the_first_can_write_nothing(
-    rig: Rig, act: Callable[[Step, Callable[[], Awaitable[str]]], Awaitable[object]]
+    rig: Rig, sort: str, act: Callable[[Step, Callable[[], Awaitable[str]]], Awaitable[object]]
 ) -> None:
     slow, left = Slow(act), list[list[tuple[object, ...]]]()
     approval_id = await rig.submit()
@@ -115,18 +121,18 @@ async def test_when_lease_and_lock_are_lost_another_takes_over_and_the_first_can
             await slow.acting.wait()
         rig.lose_locks()
         assert await rig.go(slow.run) == 1
-        left.extend(await everything(rig))
+        left.extend(await everything(rig, sort))
         slow.finish.set()
-    assert await everything(rig) == left
+    assert await everything(rig, sort) == left
     if act is do_once:
         assert (slow.calls, await rig.ended_as(approval_id)) == (1, OutcomeState.UNKNOWN)
     elif act is do:
         assert (await rig.outcome(approval_id)).result == {"value": "the second process"}
 
 
-async def everything(rig: Rig) -> list[list[tuple[object, ...]]]:
+async def everything(rig: Rig, sort: str) -> list[list[tuple[object, ...]]]:
     """Every row that a flow could have written."""
-    tables = [table for [table] in await rig.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    tables = [table for [table] in await rig.rows(TABLES[sort])]
     return [await rig.rows(f"SELECT * FROM {table}") for table in sorted(map(str, tables)) if table != "facts"]
 
 
@@ -356,3 +362,33 @@ async def lease_left(rig: Rig) -> timedelta:
     [(until,)] = await rig.rows("SELECT lease_until FROM flows")
     assert isinstance(until, int)
     return timedelta(milliseconds=until - rig.now_ms)
+
+
+class Work:
+    """Leases on texts, which nobody else wants."""
+
+    name = "work"
+
+    def renew(self, tx: Transaction, lease: str, until: datetime) -> bool:
+        return True
+
+    def release(self, tx: Transaction, lease: str, until: datetime) -> bool:
+        return True
+
+
+async def test_a_process_whose_lock_was_lost_claims_under_another(rig: Rig, database: Location) -> None:
+    """A server that ends a connection frees its lock, and another process may have it now."""
+    held, names = Claims(rig.store, rig.clock, Work(), at_once=2), list[str]()
+
+    def claim(tx: Transaction, taking: Taking[str]) -> list[str]:
+        names.append(taking.holder)
+        return [taking.holder]
+
+    await held.take(claim, str)
+    rig.store.let_go("work-1")
+    other = open_store(database)
+    assert other.hold("work-1")
+    await held.take(claim, str)
+    assert names == ["work-1", "work-2"]
+    held.drop()
+    await other.close()

@@ -243,7 +243,7 @@ async def test_t09_no_order_of_decisions_and_no_death_makes_a_flow_tell_one_thin
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = rig.store.write
-    for seed in range(1000 if os.environ.get("SOAK") else 200):
+    for seed in range(1000 if os.environ.get("SOAK") else 60):
         chance, told = random.Random(seed), list[str]()
         run = first_few(chance.randint(1, 3), told)
         asked = await rig.submit({"for": "a"})

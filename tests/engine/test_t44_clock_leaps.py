@@ -13,7 +13,7 @@ from mcp_hitl.domain.approvals.flow import FlowState
 from mcp_hitl.engine.runner import Runner
 from mcp_hitl.process.workers import serve
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 
 LEAPS = [
     sign * leap

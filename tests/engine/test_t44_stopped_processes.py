@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -18,11 +17,13 @@ from desk_samples import ANA
 from engine.rig import PATIENCE, Rig, approved
 
 from mcp_hitl import Step
+from mcp_hitl.config.location import Location
 from mcp_hitl.desk.doctor_facts import examine
 from mcp_hitl.doctor.findings.state import Found, state_findings
 from mcp_hitl.domain.approvals.approval import OutcomeState
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.values.errors import Conflict
+from mcp_hitl.store.opening import open_store
 
 if sys.platform == "win32":
     pytest.skip("signals that stop a process are a POSIX thing", allow_module_level=True)
@@ -34,10 +35,10 @@ processes = multiprocessing.get_context("forkserver")
 
 
 @contextmanager
-def a_process_that_acts(folder: Path, ahead: timedelta = timedelta()) -> Generator[BaseProcess]:
+def a_process_that_acts(database: Location, ahead: timedelta = timedelta()) -> Generator[BaseProcess]:
     """A process that is in the middle of an action, and stays there."""
     begun, begins = processes.Pipe(duplex=False)
-    process = processes.Process(target=act, args=(folder, ahead, begins), daemon=True)
+    process = processes.Process(target=act, args=(database, ahead, begins), daemon=True)
     process.start()
     try:
         assert begun.poll(PATIENCE) and begun.recv() == "acting"
@@ -47,8 +48,8 @@ def a_process_that_acts(folder: Path, ahead: timedelta = timedelta()) -> Generat
         process.join()
 
 
-def act(folder: Path, ahead: timedelta, begins: Connection) -> None:
-    """Run the flow that is runnable in `folder`, and say when its action has begun. It never ends."""
+def act(database: Location, ahead: timedelta, begins: Connection) -> None:
+    """Run the flow that is runnable in a database, and say when its action has begun. It never ends."""
 
     async def work() -> None:
         begins.send("acting")
@@ -58,7 +59,7 @@ def act(folder: Path, ahead: timedelta, begins: Connection) -> None:
         await approved(step)
         await step.do("work", work, at_most_once=True)
 
-    rig = Rig(folder)
+    rig = Rig(open_store(database))
     rig.clock.advance(ahead)
     anyio.run(rig.go, run)
 
@@ -79,10 +80,10 @@ async def not_again() -> None:
     raise AssertionError("it must not run a second time")
 
 
-async def test_t44_a_process_that_is_stopped_keeps_its_action_until_it_is_killed(rig: Rig, tmp_path: Path) -> None:
+async def test_t44_a_process_that_is_stopped_keeps_its_action_until_it_is_killed(rig: Rig, database: Location) -> None:
     approval_id = await rig.submit()
     await rig.approve()
-    with a_process_that_acts(tmp_path) as process:
+    with a_process_that_acts(database) as process:
         assert process.pid is not None
         os.kill(process.pid, signal.SIGSTOP)
         for leap in (timedelta(minutes=1), timedelta(hours=1), LONG, -LONG):
@@ -100,11 +101,11 @@ async def test_t44_a_process_that_is_stopped_keeps_its_action_until_it_is_killed
 @pytest.mark.parametrize("ahead", [timedelta(), LONG], ids=str)
 @pytest.mark.parametrize("slot_is_taken", [True, False])
 async def test_t44_what_a_dead_process_left_is_found_and_settled_by_a_person(
-    rig: Rig, tmp_path: Path, ahead: timedelta, *, slot_is_taken: bool
+    rig: Rig, database: Location, ahead: timedelta, *, slot_is_taken: bool
 ) -> None:
     approval_id = await rig.submit()
     await rig.approve()
-    with a_process_that_acts(tmp_path, ahead):
+    with a_process_that_acts(database, ahead):
         pass
     rig.clock.advance(timedelta(minutes=1))
     if slot_is_taken:

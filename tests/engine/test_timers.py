@@ -12,6 +12,7 @@ import pytest
 from desk_samples import Clock, WatchedStore, hour, said, say, views
 from team_samples import AGENT, FINANCE, LADDER, PAIR, a_rulebook, after, edited, person, told
 
+from mcp_hitl.config.location import Location
 from mcp_hitl.desk import Desk
 from mcp_hitl.domain.approvals.approval import Approval, Status
 from mcp_hitl.domain.evidence.chain import SYSTEM
@@ -22,9 +23,9 @@ from mcp_hitl.domain.values.errors import AlreadyResolved, Conflict, HitlError
 from mcp_hitl.domain.values.instants import rfc3339
 from mcp_hitl.flows.built_in import EFFECTS
 from mcp_hitl.process.workers import serve, timers_of
-from mcp_hitl.store.sqlite import SqliteStore
+from mcp_hitl.store.opening import open_store
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 Under = Callable[[Rulebook], Desk]
 WEEK = timedelta(days=7)
 TICK = timedelta(milliseconds=1)
@@ -172,12 +173,12 @@ async def test_what_was_decided_is_left_in_peace(under: Under, clock: Clock) -> 
     assert await happened(desk, one) == await happened(desk, two) == []
 
 
-async def test_a_restart_forgets_nothing_and_repeats_nothing(desk: Desk, tmp_path: Path, clock: Clock) -> None:
+async def test_a_restart_forgets_nothing_and_repeats_nothing(desk: Desk, database: Location, clock: Clock) -> None:
     desk.rulebook = BOOK
     asked, began = await desk.approvals.submit(AGENT, "thing", {"n": 1}), clock()
     for at, done in ((5, 1), (5, 0), (26, 1), (40, 1), (24 * 7, 1), (24 * 8, 0)):
         clock.now = began + hour(at)
-        store = SqliteStore(tmp_path / "hitl.db")
+        store = open_store(database)
         assert await timers_of(Desk(store, effects=EFFECTS, rulebook=BOOK, clock=clock)).catch_up() == done
         await store.close()
     assert await happened(desk, asked) == [
@@ -315,7 +316,7 @@ async def test_timers_wait_for_a_database_that_cannot_be_read_now(
 async def test_what_cannot_be_read_is_left_out_and_told_once_and_the_others_have_their_time(
     under: Under,
     clock: Clock,
-    tmp_path: Path,
+    file: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     change: str,
@@ -324,7 +325,7 @@ async def test_what_cannot_be_read_is_left_out_and_told_once_and_the_others_have
     desk = under(a_rulebook(PAIR))
     spoilt = [await desk.approvals.submit(AGENT, "thing", {"n": n}) for n in range(3)]
     asked = await desk.approvals.submit(AGENT, "thing", {"n": 3})
-    with closing(sqlite3.connect(tmp_path / "hitl.db", isolation_level=None)) as db:
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
         for one in spoilt:
             db.execute(f"UPDATE approvals SET {change}, next_at = 1 WHERE id = ?", (one.id,))
     clock.advance(WEEK)

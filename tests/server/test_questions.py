@@ -22,6 +22,7 @@ every_wire = pytest.mark.parametrize(
 every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
 
 SIZES = [{"const": "s", "title": "Small"}, {"const": "l", "title": "Large"}]
+SIZES_SHOWN = [{"const": "s", "title": "Small [s]"}, {"const": "l", "title": "Large [l]"}]
 EVERYTHING: JsonObject = {
     "properties": {
         "name": {"type": "string", "title": "Name", "minLength": 2, "maxLength": 20, "default": "Ana"},
@@ -86,11 +87,14 @@ async def test_every_field_that_the_specification_allows_can_be_asked_for(rig: R
     assert list(shown) == list(EVERYTHING["properties"])
     assert form.requested_schema["required"] == ["people"]
     if protocol == "2025-06-18":
-        assert shown["size"] == {"type": "string", "enum": ["s", "l"], "enumNames": ["Small", "Large"]}
+        assert shown["size"] == {"type": "string", "enum": ["s", "l"], "enumNames": ["Small [s]", "Large [l]"]}
         assert shown["sure"] == {"type": "boolean", "default": True}
         assert "default" not in shown["name"] | shown["share"]
     else:
-        assert shown == EVERYTHING["properties"]
+        assert shown == EVERYTHING["properties"] | {
+            "size": EVERYTHING["properties"]["size"] | {"oneOf": SIZES_SHOWN},
+            "old": EVERYTHING["properties"]["old"] | {"enumNames": ["Ex [x]", "Why [y]"]},
+        }
 
 
 @every_protocol
@@ -105,7 +109,7 @@ async def test_several_choices_are_asked_where_the_revision_knows_them_and_else_
             result = await client.call_tool("wait-for-approval", {"id": content(result)["id"]})
         else:
             [form] = person.shown
-            assert form.requested_schema["properties"]["sizes"] == SEVERAL["properties"]["sizes"]
+            assert form.requested_schema["properties"]["sizes"]["items"] == {"anyOf": SIZES_SHOWN}
     assert content(result)["answer"] == {"days": ["mon"], "sizes": ["s", "l"]}
 
 

@@ -10,6 +10,7 @@ from server.rig import Rig
 from wires import DECLINE, PROTOCOLS, Person, connect
 
 from mcp_hitl.domain.policy import forms
+from mcp_hitl.domain.policy.client_forms import OLDEST_PROTOCOL, for_client
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.present.warnings import MIXED
 
@@ -95,7 +96,7 @@ async def test_t25_a_decision_is_asked_in_a_form_that_isolates_right_to_left_let
     async with connect(rig.server.mcp, protocol, person=person) as client:
         for proposed in proposals:
             await client.call_tool("approve", {"id": one.id, "comment": proposed})
-    has_defaults = protocol != forms.OLDEST_PROTOCOL
+    has_defaults = protocol != OLDEST_PROTOCOL
     for form, (proposed, prefilled) in zip(person.shown, proposals.items(), strict=True):
         assert form.message.count(ISOLATED) == form.message.count("\u05d0"), ascii(form.message)
         assert form.requested_schema["properties"]["comment"].get("default") == (
@@ -105,7 +106,7 @@ async def test_t25_a_decision_is_asked_in_a_form_that_isolates_right_to_left_let
 
 def test_t25_several_choices_are_read_in_their_order_too() -> None:
     form = forms.define({"properties": {"some": {"type": "array", "items": {"type": "string", "enum": [TEXT, "b"]}}}})
-    shown = forms.for_client(form, PROTOCOLS[-1])
+    shown = for_client(form, PROTOCOLS[-1])
     assert shown is not None and shown["properties"]["some"]["items"] == {
         "anyOf": [{"const": TEXT, "title": ISOLATED}, {"const": "b", "title": "b"}]
     }

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import signal
 import socket
 import threading
@@ -179,8 +180,8 @@ async def test_work_whose_connection_is_lost_in_the_middle_changes_nothing(tmp_p
 
 @pytest.mark.parametrize("how", ["fast", "immediate"])
 async def test_a_server_that_restarts_is_waited_for(how: str) -> None:
-    server = postgres.Server()
-    store = PostgresStore(server.create("one"))
+    server = postgres.mortal()
+    store = PostgresStore(server.create(f"t_{secrets.token_hex(8)}"))
     await insert(store, numbered(1))
     await anyio.to_thread.run_sync(server.stop, how)
     async with anyio.create_task_group() as tasks:
@@ -188,13 +189,12 @@ async def test_a_server_that_restarts_is_waited_for(how: str) -> None:
         await anyio.to_thread.run_sync(server.start)
     assert len(await listed(store)) == 2
     await store.close()
-    server.remove()
 
 
 async def test_a_server_that_stays_away_is_unavailable_within_the_busy_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "BUSY_SECONDS", 0.3)
-    server = postgres.Server()
-    store = PostgresStore(server.create("one"))
+    server = postgres.mortal()
+    store = PostgresStore(server.create(f"t_{secrets.token_hex(8)}"))
     await anyio.to_thread.run_sync(server.stop, "fast")
     for ask in (insert(store, numbered(1)), listed(store)):
         with pytest.raises(Unavailable, match=r"nothing was changed\. Try again\."), anyio.fail_after(10):
@@ -202,15 +202,14 @@ async def test_a_server_that_stays_away_is_unavailable_within_the_busy_time(monk
     server.start()
     assert await listed(store) == []
     await store.close()
-    server.remove()
 
 
 async def test_a_server_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "BUSY_SECONDS", 0.5)
     monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.1)
     monkeypatch.setattr(batches, "BUSY_SECONDS", 0.5)
-    server = postgres.Server()
-    store = PostgresStore(server.create("one") + "&connect_timeout=2")
+    server = postgres.mortal()
+    store = PostgresStore(server.create(f"t_{secrets.token_hex(8)}") + "&connect_timeout=2")
     processes = server.processes()
     for process in processes:
         with suppress(ProcessLookupError):  # one that was there for a moment only
@@ -225,4 +224,3 @@ async def test_a_server_that_does_not_answer_is_unavailable(monkeypatch: pytest.
                 os.kill(process, signal.SIGCONT)
     await insert(store, numbered(2))
     await store.close()
-    server.remove()

@@ -241,9 +241,9 @@ async def test_what_an_older_file_has_open_counts_after_the_migration(
         db.commit()
     store = SqliteStore(tmp_path / "hitl.db")
     size = sum(len(canonical(one.payload, what="payload")) for one in held[:3])
-    assert await store.read(lambda view: view.requesters.open("os:agent", "expense", START)) == (3, size)
+    assert await store.read(lambda view: view.requesters.open(["os:agent"], "expense", START)) == (3, size)
     assert await store.write(lambda tx: tx.approvals.resolve("apr_2", Status.CANCELLED, START))
-    assert (await store.read(lambda view: view.requesters.open("os:agent", "expense", START)))[0] == 2
+    assert (await store.read(lambda view: view.requesters.open(["os:agent"], "expense", START)))[0] == 2
     await store.close()
 
 

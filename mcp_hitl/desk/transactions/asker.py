@@ -43,19 +43,17 @@ class Asker:
         found = (self.view.approvals.keyed(one, kind, dedup_key) for one in self.ids)
         return next((one for one in found if one is not None), None)
 
-    def equal(self, kind: str, digest: str, status: Status) -> list[Approval]:
-        """Return the newest with this payload and status of each id, if it has one."""
-        found = (self.view.approvals.latest_equal(one, kind, digest, status) for one in self.ids)
-        return [one for one in found if one is not None]
+    def equal(self, kind: str, digest: str) -> list[Approval]:
+        """Return their newest with this payload that are pending, or were rejected."""
+        return self.view.approvals.equal(self.ids, kind, digest)
 
     def count_asked(self, kind: str, since: datetime, now: datetime) -> int:
         """Return how often they have asked after `since` and not after `now`."""
-        return sum(self.view.log.count_events(one, kind, _ASKING, since, now) for one in self.ids)
+        return self.view.log.count_events(self.ids, kind, _ASKING, since, now)
 
     def open(self, kind: str, now: datetime) -> tuple[int, int]:
         """Return how many of their requests are pending, and the bytes of their payloads."""
-        numbers, sizes = zip(*(self.view.requesters.open(one, kind, now) for one in self.ids), strict=True)
-        return sum(numbers), sum(sizes)
+        return self.view.requesters.open(self.ids, kind, now)
 
     def count_ruled(self, kind: str, rule: str, since: datetime, now: datetime) -> int:
         """Return how many of their requests a rule has approved after `since` and not after `now`."""

@@ -1,6 +1,6 @@
 """Deciding, and cancelling a request. Each function runs inside one transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mcp_hitl.desk.transactions.end import end, settle
@@ -111,8 +111,7 @@ def cancel(tx: Transaction, principal: Principal, approval_id: str, reason: str 
         raise NotAllowed(f"{approval.id} was requested by somebody else; only its requester can cancel it.")
     now = begin(tx, clock)
     check_open(approval, now)
-    end(tx, approval, Status.CANCELLED, now, principal, reason=checked_comment(reason))
-    return tx.approvals.get(approval.id) or approval
+    return end(tx, approval, Status.CANCELLED, now, principal, reason=checked_comment(reason))
 
 
 def lift_cooldown(
@@ -131,7 +130,7 @@ def lift_cooldown(
     tx.approvals.lift_cooldown(approval.id)
     lifted = CooldownLifted(until=rfc3339(approval.cooldown_until))
     record(tx, approval, lifted, now, approver, assurance=assurance)
-    return tx.approvals.get(approval.id) or approval
+    return replace(approval, cooldown_until=None)
 
 
 def checked_comment(comment: str | None) -> str | None:

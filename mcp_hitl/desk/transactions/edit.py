@@ -147,5 +147,5 @@ def _revise(
     revised = replace(revised, edits=(*approval.edits, made))
     if judgement.rule is not None and judgement.verdict is not None:
         rule, verdict = judgement.rule.name, judgement.verdict
-        decide_by_rule(tx, revised, rule, verdict, now, effects=effects, cooldown=kind.cooldown)
-    return tx.approvals.get(approval.id) or revised
+        return decide_by_rule(tx, revised, rule, verdict, now, effects=effects, cooldown=kind.cooldown)
+    return revised

@@ -75,7 +75,7 @@ def settle(
         outcome = Outcome(OutcomeState.SUCCEEDED, effect(tx, ended))
         tx.approvals.set_outcome(approval.id, outcome)
         record(tx, approval, result_of(outcome), now)
-        return tx.approvals.get(approval.id) or ended
+        return replace(ended, outcome=outcome)
     return ended
 
 
@@ -88,8 +88,8 @@ def decide_by_rule(
     *,
     effects: Effects,
     cooldown: timedelta | None,
-) -> None:
-    """Record a policy rule's decision, under the rule's name."""
+) -> Approval:
+    """Record a policy rule's decision, under the rule's name. Return the resulting approval."""
     decision = Decision(
         approval=approval.id,
         revision=approval.revision,
@@ -106,4 +106,4 @@ def decide_by_rule(
         verdict=verdict, stage=POLICY_STAGE, digest=approval.digest, approver=decision.approver, rule=rule
     )
     record(tx, approval, decided, now, assurance=Assurance.NONE)
-    settle(tx, approval, decision, now, None, effects=effects, cooldown=cooldown)
+    return settle(tx, approval, decision, now, None, effects=effects, cooldown=cooldown)

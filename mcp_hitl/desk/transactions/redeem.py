@@ -1,6 +1,7 @@
 """Carrying out the approved action: once, while the approval is valid, and never again on a guess."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from mcp_hitl.desk.transactions.asker import has_asked
@@ -17,7 +18,6 @@ from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, 
 from mcp_hitl.domain.approvals.flow import ENDED_AS, FlowState
 from mcp_hitl.domain.approvals.quorum import POLICY_STAGE
 from mcp_hitl.domain.evidence.events import Started, result_of
-from mcp_hitl.domain.policy.kinds import Kind
 from mcp_hitl.domain.policy.policy import Assurance
 from mcp_hitl.domain.policy.principal import Principal
 from mcp_hitl.domain.policy.rulebook import Rulebook
@@ -34,7 +34,6 @@ def redeem(
     approval_id: str,
     digest: str,
     clock: datetime,
-    kind: Kind | None,
     rulebook: Rulebook,
 ) -> Approval:
     """Use an approval, which is possible once. From here on the caller performs the action.
@@ -45,6 +44,7 @@ def redeem(
     approval = locked(tx, approval_id)
     if not has_asked(tx, caller, approval):
         raise NotAllowed(f"{approval.id} was requested by somebody else; only its requester can redeem it.")
+    kind = rulebook.kind_of(approval.kind, approval.definition)
     if kind is None or not kind.redeemable or approval.flow is not None:
         raise NotAllowed(f"{approval.id} is carried out here, not by its requester, so there is nothing to redeem.")
     check_usable(tx, approval, clock, rulebook)
@@ -53,10 +53,11 @@ def redeem(
             f"{approval.id} was approved with another payload. Carry out its present payload, and send its digest."
         )
     now = begin(tx, clock)
-    if not tx.approvals.set_outcome(approval.id, Outcome(OutcomeState.RUNNING), was=(OutcomeState.NONE,)):
+    running = Outcome(OutcomeState.RUNNING)
+    if not tx.approvals.set_outcome(approval.id, running, was=(OutcomeState.NONE,)):
         raise Conflict(f"{approval.id} was redeemed already, and an approval can be used only once. Ask for a new one.")
     record(tx, approval, Started(digest=approval.digest), now, caller)
-    return tx.approvals.get(approval.id) or approval
+    return replace(approval, outcome=running)
 
 
 def report(
@@ -79,7 +80,7 @@ def report(
     if not tx.approvals.set_outcome(approval.id, outcome, was=(OutcomeState.RUNNING,)):
         raise Conflict(f"{approval.id} is not being carried out: its outcome is {approval.outcome.state.value}.")
     record(tx, approval, result_of(outcome), now, caller)
-    return tx.approvals.get(approval.id) or approval
+    return replace(approval, outcome=outcome)
 
 
 def reconcile(
@@ -119,7 +120,7 @@ def reconcile(
             approval.flow, ENDED_AS[outcome.state], was=FlowState.RUNNABLE if abandoned else FlowState.UNKNOWN
         )
     record(tx, approval, result_of(outcome), now, person, assurance=assurance)
-    return tx.approvals.get(approval.id) or approval
+    return replace(approval, outcome=outcome)
 
 
 def check_usable(view: View, approval: Approval, clock: datetime, rulebook: Rulebook) -> None:

@@ -17,7 +17,7 @@ def restored(tx: Transaction, who: Principal, clock: Timekeeper) -> None:
     Who had signed out since the copy was made would be signed in again, so everybody has to sign in anew.
     """
     mark, lost = tx.facts.mark(), tx.log.lost()
-    clock.check(tx.facts.boot(), mark)
+    clock.check(tx.facts.boot(clock.boot_id), mark)
     now = in_order(tx, present(clock(), mark))
     tx.facts.set_restored(lost[0] if lost else 0)
     record(tx, None, Restored(known=lost and lost[0], head=lost and lost[1]), now, who)

@@ -1,6 +1,6 @@
 """Opening an approval, or joining an existing one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mcp_hitl.desk.transactions.asker import Asker, has_asked
@@ -59,7 +59,8 @@ def open_or_join(tx: Transaction, request: Request, clock: datetime, rulebook: R
         if asked_before.asked < MOST_ASKED or not has_asked(tx, request.requester, asked_before):
             tx.approvals.count_ask(asked_before.id)
             record(tx, asked_before, AskedAgain(), now, request.requester)
-        return tx.approvals.get(asked_before.id) or asked_before
+            return replace(asked_before, asked=asked_before.asked + 1)
+        return asked_before
     _check_open(asker, request, now)
     return open_approval(tx, request, now, rulebook, effects)
 
@@ -120,8 +121,7 @@ def open_approval(tx: Transaction, request: Request, now: datetime, rulebook: Ru
         tx.flows.insert(approval.flow, kind.name, approval.id, now)
     if judgement.rule is not None and judgement.verdict is not None:
         rule, verdict = judgement.rule.name, judgement.verdict
-        decide_by_rule(tx, approval, rule, verdict, now, effects=effects, cooldown=kind.cooldown)
-        return tx.approvals.get(approval.id) or approval
+        return decide_by_rule(tx, approval, rule, verdict, now, effects=effects, cooldown=kind.cooldown)
     return approval
 
 
@@ -140,14 +140,14 @@ def _earlier(asker: Asker, request: Request, digest: str, now: datetime) -> Appr
                 which = f"{keyed.id}, which was {defined_otherwise(keyed)}"
                 raise Conflict(f"This dedup_key belongs to {which}. Use a new key.")
             return keyed
-    elif kind.joins_equal:
-        for pending in asker.equal(kind.name, digest, Status.PENDING):
-            if pending.seen_at(now) is Status.PENDING and _fits(pending, kind):
-                return pending
-    if kind.cooldown is not None:
-        for rejected in asker.equal(kind.name, digest, Status.REJECTED):
-            if rejected.cooldown_until is not None and now < rejected.cooldown_until:
-                return rejected
+    joins = kind.joins_equal and request.dedup_key is None
+    equal = asker.equal(kind.name, digest) if joins or kind.cooldown is not None else []
+    for pending in equal:
+        if joins and pending.seen_at(now) is Status.PENDING and _fits(pending, kind):
+            return pending
+    for rejected in equal:
+        if kind.cooldown is not None and rejected.cooldown_until is not None and now < rejected.cooldown_until:
+            return rejected
     return None
 
 

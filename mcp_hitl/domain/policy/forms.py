@@ -1,7 +1,7 @@
 """Forms that a person fills in: the flat JSON Schema that MCP elicitation allows, and nothing else.
 
 Source: https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation (requested schema), unchanged in
-2026-07-28. Protocol 2025-06-18 allows less; `for_client` returns what a client there can show.
+2026-07-28. Protocol 2025-06-18 allows less; `client_forms` says what a client there can show.
 """
 
 import json
@@ -16,9 +16,8 @@ from mcp_hitl.domain.values.alphabets import look
 from mcp_hitl.domain.values.canonical import JsonObject, canonical, read_back
 from mcp_hitl.domain.values.errors import Invalid
 from mcp_hitl.domain.values.schemas import check_against
-from mcp_hitl.domain.values.text import in_order, visible
+from mcp_hitl.domain.values.text import visible
 
-OLDEST_PROTOCOL = "2025-06-18"
 MAX_ANSWER = 10_000
 """The most characters that one text of an answer may have, unless the form sets a lower limit (THREATS T34)."""
 
@@ -156,29 +155,20 @@ def check_answer(form: JsonObject, answer: object) -> JsonObject:
         raise Invalid("The answer must be an object with the form's fields.")
     given = {k: v for k, v in cast("JsonObject", answer).items() if v not in (None, "") or k in form["required"]}
     _check_values(given)
-    enforced = {name: _enforced(schema) for name, schema in form["properties"].items()}
-    schema = {
-        "type": "object",
-        "properties": enforced,
-        "required": form["required"],
-        "additionalProperties": False,
-    }
-    check_against(schema, given, what="answer")
+    check_against(_of_answers(json.dumps(form)), given, what="answer")
     return given
 
 
-def for_client(form: JsonObject, protocol: str) -> JsonObject | None:
-    """Return the form as a client on `protocol` can show it, or None if it cannot (several choices on 2025-06-18).
-
-    Titles and descriptions have deceptive characters escaped and right-to-left letters isolated (THREATS T25). Names
-    and values stay as they are; those that need it have a title for that.
-    """
-    shown = {name: _titled(name) | _readable(schema) for name, schema in form["properties"].items()}
-    if protocol == OLDEST_PROTOCOL:
-        if any(schema["type"] == "array" for schema in shown.values()):
-            return None
-        shown = {name: _as_of_2025_06_18(schema) for name, schema in shown.items()}
-    return {"type": "object", "properties": shown, "required": form["required"]}
+@lru_cache(maxsize=64)
+def _of_answers(form: str) -> JsonObject:
+    """Return the schema of the answers to a form, the same object each time: making its validator takes long."""
+    defined: JsonObject = read_back(form)
+    return {
+        "type": "object",
+        "properties": {name: _enforced(schema) for name, schema in defined["properties"].items()},
+        "required": defined["required"],
+        "additionalProperties": False,
+    }
 
 
 def _check_range(field: Field) -> None:
@@ -257,41 +247,3 @@ def _check_values(answer: JsonObject) -> None:
 def _enforced(schema: JsonObject) -> JsonObject:
     """Return the schema that an answer must satisfy: in a choice of several, each value may occur once."""
     return schema | {"uniqueItems": True} if schema["type"] == "array" else schema
-
-
-def _titled(name: str) -> JsonObject:
-    """Return a title for a name that does not read in its order, for a field that has no title."""
-    return {} if _told(name) == name else {"title": _told(name)}
-
-
-def _readable(schema: JsonObject) -> JsonObject:
-    shown: JsonObject = {k: _told(v) if k in {"title", "description"} else v for k, v in schema.items()}
-    for keyword in ("oneOf", "anyOf"):
-        if keyword in shown:
-            shown[keyword] = [option | {"title": _told(option["title"])} for option in shown[keyword]]
-    if pattern := shown.pop("pattern", None):  # no keyword of elicitation
-        shown["description"] = f"{shown.get('description', '')} Must match the pattern {_told(pattern)}".strip()
-    plain: list[str] = shown.get("enum", [])
-    if "enumNames" not in shown and any(_told(value) != value for value in plain):
-        options = [{"const": value, "title": _told(value)} for value in shown.pop("enum")]
-        # Without a type, these are the items of a list, of which several can be chosen.
-        shown["oneOf" if "type" in shown else "anyOf"] = options
-    if "enumNames" in shown:
-        shown["enumNames"] = [_told(name) for name in shown["enumNames"]]
-    if "items" in shown:
-        shown["items"] = {"type": "string"} | _readable({k: v for k, v in shown["items"].items() if k != "type"})
-        if "anyOf" in shown["items"]:
-            del shown["items"]["type"]
-    return shown
-
-
-def _told(text: str) -> str:
-    return in_order(visible(text))
-
-
-def _as_of_2025_06_18(schema: JsonObject) -> JsonObject:
-    older = {k: v for k, v in schema.items() if k != "default" or schema["type"] == "boolean"}
-    if options := older.pop("oneOf", None):
-        older["enum"] = [option["const"] for option in options]
-        older["enumNames"] = [option["title"] for option in options]
-    return older

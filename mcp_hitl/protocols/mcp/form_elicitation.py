@@ -7,6 +7,7 @@ when the server stops.
 
 import logging
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import anyio
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 
 from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.shown import Shown
-from mcp_hitl.domain.policy import forms
+from mcp_hitl.domain.policy.client_forms import for_client
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.domain.values.text import in_order
@@ -41,14 +42,17 @@ class Unanswered:
 
 
 async def ask(
-    call: Call, approval: Approval, message: str, form: JsonObject
+    call: Call, approval: Approval, message: str, form: JsonObject, ours: Collection[str] = ()
 ) -> Answered | Unanswered | InputRequiredResult:
-    """Show the person `form` about a pending approval. An `InputRequiredResult` is the call's own result."""
+    """Show the person `form`, with the fields that are `ours`, about a pending approval.
+
+    An `InputRequiredResult` is the call's own result.
+    """
     state = call.state
     answer = call.answer
     if state is not None and answer is not None:
         return Answered(answer, state)
-    shown = forms.for_client(form, call.context.protocol_version)
+    shown = for_client(form, call.context.protocol_version, ours)
     if not call.shows_forms or shown is None:
         return Unanswered()
     message = in_order(message)

@@ -11,6 +11,7 @@ from mcp_hitl.domain.approvals.approval import Approval
 from mcp_hitl.domain.approvals.seen import Seen
 from mcp_hitl.domain.policy import forms
 from mcp_hitl.domain.policy.assurances import IN_FORM
+from mcp_hitl.domain.policy.client_forms import for_client
 from mcp_hitl.domain.policy.policy import Verdict
 from mcp_hitl.domain.values.canonical import JsonObject
 from mcp_hitl.domain.values.errors import Invalid, NeedsPerson
@@ -84,7 +85,7 @@ async def put(call: Call, approval: Seen, message: str, form: JsonObject) -> Ans
     if call.state is None:
         check_open(approval, call.desk.clock())
         least = approval.policy.assurance
-        shows = call.shows_forms and forms.for_client(form, call.context.protocol_version) is not None
+        shows = call.shows_forms and for_client(form, call.context.protocol_version) is not None
         if not shows or not approval.policy.counts(IN_FORM):
             if shows:
                 why = f"this policy requires the assurance {least.value}, which a form here does not give"
@@ -96,7 +97,7 @@ async def put(call: Call, approval: Seen, message: str, form: JsonObject) -> Ans
                 f"Only a person can decide, and {why}; {approval.id} is still pending. "
                 f"Ask your person to look at it ({call.views.where(approval.id)}), and wait with wait-for-approval."
             )
-    shown = await ask(call, approval, message, form)
+    shown = await ask(call, approval, message, form, ours=(_DECISION,))
     if isinstance(shown, InputRequiredResult):
         return shown
     if not isinstance(shown, Answered):

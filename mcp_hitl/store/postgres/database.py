@@ -129,7 +129,7 @@ class PostgresDatabase:
         self.changed = self.changed or not text.startswith(b"SELECT")
         found = cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else ()
         if any(type(value) is str and _ESCAPE in value for row in found for value in row):
-            found = [tuple(_unescaped(value) for value in row) for row in found]
+            found = [tuple(unescaped(value) for value in row) for row in found]
         return Rows(found, cursor.rowcount)
 
 
@@ -158,7 +158,7 @@ def _placed(values: Sequence[Any] | Mapping[str, Any], places: tuple[int | str, 
     if not isinstance(values, Mapping) and len(values) != len({place for place in places if place != ""}):
         raise psycopg.ProgrammingError(f"The statement has places for {len(places)} values, not for {len(values)}.")
     given: Any = values
-    return [_escaped(given[place]) for place in places]
+    return [escaped(given[place]) for place in places]
 
 
 def _fault(db: Database) -> str | None:
@@ -171,13 +171,15 @@ def _fault(db: Database) -> str | None:
 _WORDS = Words(name="postgres", rows_as_list="coalesce(json_agg(json_build_array({})), '[]'::json)::text", fault=_fault)
 
 
-def _escaped(value: object) -> object:
+def escaped(value: object) -> object:
+    """Return a value as the server takes it."""
     if type(value) is str and (_NUL in value or _ESCAPE in value):
         return value.replace(_ESCAPE, f"{_ESCAPE}1").replace(_NUL, f"{_ESCAPE}0")
     return value
 
 
-def _unescaped(value: Any) -> Any:
+def unescaped(value: Any) -> Any:
+    """Return a value as it was before `escaped`."""
     if type(value) is str and _ESCAPE in value:
         return value.replace(f"{_ESCAPE}0", _NUL).replace(f"{_ESCAPE}1", _ESCAPE)
     return value

@@ -1,11 +1,10 @@
 """Turns an error of PostgreSQL's into the error that a caller gets."""
 
-from traceback import format_exception_only
-
 import psycopg
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.domain.values.text import visible
+from mcp_hitl.store.passed_on import passed_on
 
 _OF_THE_SERVER = ("08", "25006", "40", "53", "55P03", "57", "58", "XX")
 """The codes, or their first characters, of what is not a statement's fault: connection, read-only server, conflict,
@@ -19,16 +18,11 @@ _LASTING = ("25006", "XX001", "XX002")
 def told(error: BaseException, *, own: bool) -> Exception:
     """Return the error for the caller: the error itself, unless the database is at fault or it cannot be passed on.
 
-    `own` is True if the statement may be the caller's own; then an error in it stays the caller's. A future cannot
-    carry a `StopIteration`, and an error that is no `Exception` (from `sys.exit`) would end the waiting caller.
+    `own` is True if the statement may be the caller's own; then an error in it stays the caller's.
     """
     if isinstance(error, psycopg.Error) and (not own or of_the_server(error)):
         return unavailable(error)
-    if isinstance(error, Exception) and not isinstance(error, StopIteration):
-        return error
-    failure = RuntimeError(f"The work for the database raised {''.join(format_exception_only(error)).strip()}.")
-    failure.__cause__ = error
-    return failure
+    return passed_on(error)
 
 
 def unavailable(error: BaseException | None) -> Unavailable:

@@ -46,11 +46,16 @@ def version_of(db: psycopg.Connection[Any]) -> int:
 def _migrate(db: psycopg.Connection[Any]) -> None:
     with db.transaction():
         db.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-        done = version_of(db)
-        if done == 0:
-            db.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-            db.execute(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.migrations (step INTEGER PRIMARY KEY)")
-        db.execute(f"SET LOCAL search_path = {SCHEMA}, pg_temp")
-        for step, script in enumerate(MIGRATIONS[done:], done + 1):
-            db.execute(script.encode())
-            db.execute("INSERT INTO migrations VALUES (%s)", (step,))
+        take_steps(db)
+
+
+def take_steps(db: psycopg.Connection[Any]) -> None:
+    """Bring the schema to this program's version, in the transaction of the caller, who has the lock."""
+    done = version_of(db)
+    if done == 0:
+        db.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        db.execute(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.migrations (step INTEGER PRIMARY KEY)")
+    db.execute(f"SET LOCAL search_path = {SCHEMA}, pg_temp")
+    for step, script in enumerate(MIGRATIONS[done:], done + 1):
+        db.execute(script.encode())
+        db.execute("INSERT INTO migrations VALUES (%s)", (step,))

@@ -9,7 +9,9 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from mcp_hitl.config.location import Location
 from mcp_hitl.domain.values.errors import Unavailable, Uncertain
+from mcp_hitl.store.moved import Moved, refuse_moved
 from mcp_hitl.store.postgres import errors
 from mcp_hitl.store.postgres.connection import CHANNEL, LOCK, SCHEMA, cannot_connect, connect
 from mcp_hitl.store.postgres.database import PostgresDatabase
@@ -30,14 +32,14 @@ _STATE = (
     f"(SELECT json_build_array(seq, hash, at) FROM ({NEWEST}) AS newest), (SELECT json_agg(kind) FROM pauses)"
 )
 """What nearly every transaction asks for, with its beginning in one message."""
-_ELSEWHERE: "Head" = (0, "")
+ELSEWHERE: "Head" = (0, "")
 """A head that is in no chain: nobody knows what was lost on the way to this server."""
 _BEGIN_READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_HERE}; {_STATE}"
 _BEGIN_WRITE = (
     f"BEGIN; {_HERE}; SET LOCAL lock_timeout = {_LOCK_MS}; SELECT pg_advisory_xact_lock({LOCK}); "
     f"SET LOCAL lock_timeout = 0; {_STATE}, pg_current_xact_id()::text"
 )
-_TELL_AND_COMMIT = f"NOTIFY {CHANNEL}; COMMIT"
+TELL_AND_COMMIT = f"NOTIFY {CHANNEL}; COMMIT"
 
 
 @dataclass(slots=True)
@@ -66,6 +68,8 @@ class PostgresSession:
         self._transaction_id = ""
         self._marked = False
         """True if there is a savepoint."""
+        self._changed_before = False
+        """True if an earlier part of the transaction has changed something."""
         try:
             self._connect()
         except psycopg.Error as error:
@@ -113,10 +117,11 @@ class PostgresSession:
             return
         if self._db.info.transaction_status is TransactionStatus.INERROR:
             raise errors.unavailable(None)
-        changed = self._sql.changed
+        self._tx.finish()
+        changed = self._sql.changed or self._changed_before
         head = self._tx.head_to_keep() if changed else None
         try:
-            self._sql.run(_TELL_AND_COMMIT if changed else "COMMIT")
+            self._sql.run(TELL_AND_COMMIT if changed else "COMMIT")
         except psycopg.Error as error:
             if self._db.closed:
                 self._find_out(error)
@@ -135,16 +140,24 @@ class PostgresSession:
         if self._db.info.transaction_status is not TransactionStatus.IDLE:
             self._db.close()  # in the middle of something: the next one gets a connection of its own
 
-    def mark(self) -> None:
+    def mark(self, *, savepoint: bool) -> None:
         """See `Session.mark`."""
-        self._sql.run("RELEASE job; SAVEPOINT job" if self._marked else "SAVEPOINT job")
-        self._marked = True
+        self._tx.mark()
+        self._changed_before, self._sql.changed = self._changed_before or self._sql.changed, False
+        if savepoint:
+            self._sql.run("RELEASE job; SAVEPOINT job" if self._marked else "SAVEPOINT job")
+            self._marked = True
 
-    def end_part(self, *, failed: bool) -> None:
+    def end_part(self, *, failed: bool) -> bool:
         """See `Session.end_part`. What went well is released with the next part, or by the commit."""
+        broken = self._db.info.transaction_status is TransactionStatus.INERROR
+        if failed and not self._marked and (broken or self._sql.changed):
+            return False
         if failed:
-            self._tx.forget()
+            self._tx.undo()
+        if failed and self._marked:
             self._sql.run("ROLLBACK TO job")
+        return True
 
     def told(self, error: BaseException, *, own: bool) -> Exception:
         """See `Session.told`."""
@@ -174,16 +187,17 @@ class PostgresSession:
         step, facts, newest, stopped = row[:4]
         database, server = facts["database"], facts["server"]
         self._transaction_id = row[4] if self._writes else ""
-        self._tx.forget()
+        self._tx.begin()
         self._tx.facts.remember_all(facts)
         self._tx.log.remember_head(newest)
         self._tx.stops.remember_stopped(stopped or ())
-        self._tx.log.kept = head if server in ("", self._sql.server) else _ELSEWHERE
-        self._sql.changed = self._marked = False
+        self._tx.log.kept = head if server in ("", self._sql.server) else ELSEWHERE
+        self._sql.changed = self._changed_before = self._marked = False
         if step > len(MIGRATIONS):
             raise Unavailable(
                 "The database belongs to a newer version of mcp-hitl. Update this program and start it again."
             )
+        refuse_moved(Moved.read(facts.get("moved", "")), str(Location(self._known.address)))
         if self._known.database not in (None, database):
             raise Unavailable(
                 "Another database is now in the place of the one that was open. End every process that uses it, and "

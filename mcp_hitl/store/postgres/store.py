@@ -13,6 +13,7 @@ import anyio.to_thread
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.batches import Batches
 from mcp_hitl.store.postgres.locks import Locks
+from mcp_hitl.store.postgres.machine import this_machine
 from mcp_hitl.store.postgres.migrating import prepare
 from mcp_hitl.store.postgres.session import Known, PostgresSession
 from mcp_hitl.store.postgres.survey import PostgresSurvey
@@ -98,6 +99,10 @@ class PostgresStore:
     def is_held(self, name: str) -> bool:
         """See `Store.is_held`."""
         return self._locks.is_held(name)
+
+    def machine(self) -> str | None:
+        """See `Store.machine`."""
+        return this_machine()
 
     def shared_key(self) -> bytes:
         """See `Store.shared_key`. There is no place for it but the processes' own settings."""

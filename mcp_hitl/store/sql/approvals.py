@@ -1,5 +1,6 @@
 """The statements on single approvals, their decisions, edits and progress."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.domain.values.same_object import Same
 from mcp_hitl.store import rows
 from mcp_hitl.store.approvals import ApprovalChanges
+from mcp_hitl.store.lists import Listed
 from mcp_hitl.store.sql import loading
 from mcp_hitl.store.sql.database import Database, places
 
@@ -24,25 +26,25 @@ class SqlApprovals(ApprovalChanges):
     def get(self, approval_id: str) -> Approval | None:
         return loading.one(self._db, "WHERE id = ?", (approval_id,))
 
+    def listed(self, ids: Collection[str]) -> list[Listed]:
+        return loading.every_one(self._db, f"WHERE id IN ({places(ids)})", tuple(ids))
+
     def keyed(self, requester: str, kind: str, dedup_key: str) -> Approval | None:
         return loading.one(self._db, "WHERE requester = ? AND kind = ? AND dedup_key = ?", (requester, kind, dedup_key))
 
-    def latest_equal(self, requester: str, kind: str, digest: str, status: Status) -> Approval | None:
-        keyless = "AND dedup_key IS NULL" if status is Status.PENDING else ""
-        same = (requester, kind, digest, status.value)
+    def equal(self, requesters: Collection[str], kind: str, digest: str) -> list[Approval]:
         # Named, or SQLite walks through all that the requester has ever asked, in the order of their ids.
-        return loading.one(
-            self._db,
-            "WHERE id = (SELECT max(id) FROM ("
-            "SELECT id FROM approvals INDEXED BY approvals_equal "
-            f"WHERE requester = ? AND kind = ? AND digest = ? AND status = ? {keyless} UNION ALL "
-            "SELECT id FROM approvals INDEXED BY approvals_asked "
-            f"WHERE requester = ? AND kind = ? AND asked_digest = ? AND status = ? {keyless}) AS equal)",
-            same + same,
+        found = " UNION ALL ".join(
+            f"SELECT {who} AS who, '{status}' AS status, max(id) AS id FROM approvals INDEXED BY {index} "
+            f"WHERE requester = ? AND kind = ? AND {column} = ? AND status = '{status}'{keyless}"
+            for who in range(len(requesters))
+            for index, column in (("approvals_equal", "digest"), ("approvals_asked", "asked_digest"))
+            for status, keyless in (("pending", " AND dedup_key IS NULL"), ("rejected", ""))
         )
-
-    def count_progress(self, approval_id: str) -> int:
-        return loading.number(self._db, "SELECT count(*) FROM progress WHERE approval = ?", (approval_id,))
+        each = [value for requester in requesters for value in (requester, kind, digest) * 4]
+        return loading.all_of(
+            self._db, f"WHERE id IN (SELECT max(id) FROM ({found}) AS equal GROUP BY who, status)", each
+        )
 
     def lock(self, approval_id: str) -> Approval | None:
         """The thread's `BEGIN IMMEDIATE` holds the whole file."""
@@ -152,11 +154,13 @@ class SqlApprovals(ApprovalChanges):
     def lift_cooldown(self, approval_id: str) -> None:
         self._db.execute("UPDATE approvals SET cooldown_until = NULL WHERE id = ?", (approval_id,))
 
-    def add_progress(self, approval_id: str, progress: Progress) -> None:
-        self._db.execute(
-            "INSERT INTO progress (approval, step, message, at) VALUES (?, ?, ?, ?)",
-            (approval_id, progress.step, progress.message, to_ms(progress.at)),
+    def add_progress(self, approval_id: str, progress: Progress, most: int) -> bool:
+        done = self._db.execute(
+            "INSERT INTO progress (approval, step, message, at) SELECT ?, ?, ?, CAST(? AS BIGINT) "
+            "WHERE (SELECT count(*) FROM progress WHERE approval = ?) < ?",
+            (approval_id, progress.step, progress.message, to_ms(progress.at), approval_id, most),
         )
+        return done.rowcount == 1
 
     def erase(self, approval_id: str, at: datetime) -> None:
         row: Any = self._db.execute("SELECT outcome FROM approvals WHERE id = ?", (approval_id,)).fetchone()

@@ -59,6 +59,11 @@ class Words:
     """Returns the first thing in which the database disagrees with itself, or with the schema of this program."""
 
 
+def in_rows(number: int, width: int) -> str:
+    """Return what stands after `VALUES` for so many rows of so many values."""
+    return ", ".join([f"({', '.join('?' * width)})"] * number)
+
+
 def places(values: Collection[object]) -> str:
     """Return what stands within `IN (…)` or `VALUES (…)` for these values; a list without any has no text in it."""
     return ", ".join("?" * len(values)) or "SELECT '' WHERE 1 = 0"

@@ -6,12 +6,17 @@ from typing import Any
 
 from mcp_hitl.domain.approvals.approval import OutcomeState, Status
 from mcp_hitl.domain.approvals.flow import LEASE, NOBODY, FlowState, JournalEntry, Lease, StepState
+from mcp_hitl.domain.values.errors import Unreadable
 from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store.flows import FlowChanges
+from mcp_hitl.store.sql import loading
 from mcp_hitl.store.sql.database import Database, places
 from mcp_hitl.store.unreadable import reading
 
 _MOST_SILENT = 5
+_MOST_IN_ONE = 16
+"""So many steps are written with one statement."""
+_STEP = "(?, ?, CAST(? AS BIGINT), ?, ?, ?, ?, CAST(? AS BIGINT))"
 _A_WHILE = timedelta(minutes=1)
 """So long, a process that runs would have claimed what was approved."""
 _IN_ORDER = "ORDER BY flows.id || '' LIMIT ?"
@@ -76,13 +81,16 @@ class SqlFlows(FlowChanges):
         ).fetchone()
         return None if row[0] is None else from_ms(max(0, min(row[0], _LATEST)))
 
-    def journal(self, flow_id: str) -> list[JournalEntry]:
+    def journals(self, flow_ids: Collection[str]) -> dict[str, list[JournalEntry] | Unreadable]:
         found = self._db.execute(
-            "SELECT position, step, name, state, output, branch, turn FROM journal WHERE flow = ? "
-            "ORDER BY branch, position",
-            (flow_id,),
+            "SELECT flow, position, step, name, state, output, branch, turn FROM journal "
+            f"WHERE flow IN ({places(flow_ids)}) ORDER BY flow, branch, position",
+            tuple(flow_ids),
         )
-        return [_entry(row) for row in found]
+        steps: dict[str, list[Any]] = {flow_id: [] for flow_id in flow_ids}
+        for flow_id, *row in found:
+            steps[flow_id].append(row)
+        return {flow_id: loading.each(_journal, rows) for flow_id, rows in steps.items()}
 
     def insert(self, flow_id: str, kind: str, approval_id: str, lease_until: datetime) -> Lease:
         self._db.execute(
@@ -92,13 +100,14 @@ class SqlFlows(FlowChanges):
         )
         return Lease(flow_id, kind, approval_id, 1)
 
-    def claim(self, flow_id: str, now: datetime, until: datetime, holder: str | None = None) -> Lease | None:
-        row: Any = self._db.execute(
+    def claim(self, flow_ids: Sequence[str], now: datetime, until: datetime, holder: str | None = None) -> list[Lease]:
+        found = self._db.execute(
             "UPDATE flows SET lease_until = ?, holder = ?, epoch = epoch + 1 "
-            f"WHERE id = ? AND state = 'runnable' AND {_RUN_OUT} RETURNING kind, approval, epoch",
-            (to_ms(until), holder, flow_id, to_ms(now), to_ms(now + LEASE)),
-        ).fetchone()
-        return None if row is None else Lease(flow_id, row[0], row[1], row[2])
+            f"WHERE id IN ({places(flow_ids)}) AND state = 'runnable' AND {_RUN_OUT} "
+            "RETURNING id, kind, approval, epoch",
+            (to_ms(until), holder, *flow_ids, to_ms(now), to_ms(now + LEASE)),
+        ).fetchall()
+        return sorted((Lease(*row) for row in found), key=lambda lease: flow_ids.index(lease.flow))
 
     def disown(self, holder: str, but: Sequence[str]) -> None:
         self._db.execute(
@@ -151,28 +160,24 @@ class SqlFlows(FlowChanges):
         )
         return done.rowcount == 1
 
-    def write_journal(self, lease: Lease, entry: JournalEntry) -> bool:
+    def write_journal(self, lease: Lease, entries: Sequence[JournalEntry]) -> bool:
+        return all(
+            self._write(lease, entries[start : start + _MOST_IN_ONE]) for start in range(0, len(entries), _MOST_IN_ONE)
+        )
+
+    def _write(self, lease: Lease, entries: Sequence[JournalEntry]) -> bool:
+        values = ", ".join([_STEP] * len(entries))
         done = self._db.execute(
             "INSERT INTO journal (flow, branch, position, step, name, state, output, turn) "
-            "SELECT ?, ?, ?, ?, ?, ?, ?, CAST(? AS BIGINT) "
+            "SELECT column1, column2, column3, column4, column5, column6, column7, column8 "
+            f"FROM (VALUES {values}) AS steps "
             "WHERE EXISTS (SELECT 1 FROM flows WHERE id = ? AND epoch = ? AND state = 'runnable') "
             "ON CONFLICT (flow, branch, position) DO UPDATE "
             "SET state = excluded.state, output = excluded.output, turn = excluded.turn "
             "WHERE journal.state = 'claimed'",
-            (
-                lease.flow,
-                entry.branch,
-                entry.position,
-                entry.step,
-                entry.name,
-                entry.state.value,
-                entry.output,
-                entry.turn,
-                lease.flow,
-                lease.epoch,
-            ),
+            [value for entry in entries for value in _step_row(lease, entry)] + [lease.flow, lease.epoch],
         )
-        return done.rowcount == 1
+        return done.rowcount == len(entries)
 
     def mark_journal(self, lease: Lease, entry: JournalEntry) -> bool:
         done = self._db.execute(
@@ -183,9 +188,26 @@ class SqlFlows(FlowChanges):
         return done.rowcount == 1
 
 
+def _step_row(lease: Lease, entry: JournalEntry) -> tuple[Any, ...]:
+    return (
+        lease.flow,
+        entry.branch,
+        entry.position,
+        entry.step,
+        entry.name,
+        entry.state.value,
+        entry.output,
+        entry.turn,
+    )
+
+
 @reading
 def _entry(row: Any) -> JournalEntry:
     return JournalEntry(row[0], row[1], row[2], StepState(row[3]), row[4], row[5], row[6])
+
+
+def _journal(rows: list[Any]) -> list[JournalEntry]:
+    return [_entry(row) for row in rows]
 
 
 def _of_code(kinds: Collection[str]) -> str:

@@ -55,6 +55,10 @@ def one(db: Database, where: str, values: tuple[Any, ...]) -> Approval | None:
     return found
 
 
+def all_of(db: Database, where: str, values: tuple[Any, ...]) -> list[Approval]:
+    return [_approval(db, row) for row in db.fetched(f"{_whole(db.words)} {where}", values)]
+
+
 def every_one(db: Database, where: str, values: tuple[Any, ...]) -> list[Listed]:
     found = db.fetched(f"{_whole(db.words)} {where}", values)
     edits = _edits(db, [row[0] for row in found if row[7] != 1])

@@ -10,12 +10,15 @@ from mcp_hitl.domain.values.instants import from_ms, to_ms
 from mcp_hitl.store import rows
 from mcp_hitl.store.facts import FactReads
 from mcp_hitl.store.log import LogChanges
-from mcp_hitl.store.sql.database import Database, places
+from mcp_hitl.store.sql.database import Database, Rows, in_rows, places
 
 _LAST = 2**63 - 1
 """No entry has a greater number."""
 NEWEST = "SELECT seq, hash, at FROM audit ORDER BY seq DESC LIMIT 1"
-_INSERT = f"INSERT INTO audit ({rows.ENTRY}) VALUES ({', '.join('?' for _ in rows.ENTRY.split(', '))})"
+_Head = tuple[int, str]
+_WIDTH = len(rows.ENTRY.split(", "))
+_MOST_IN_ONE = 16
+"""So many entries are written with one statement: few enough that databases keep each of those statements prepared."""
 
 
 class SqlLog(LogChanges):
@@ -34,6 +37,11 @@ class SqlLog(LogChanges):
         """The newest entry that this transaction has appended, if it is known to count."""
         self._contained: tuple[int, str] | None = None
         """A kept head that is in the chain. Both are remembered within one transaction."""
+        self._entries: list[tuple[Any, ...]] = []
+        """The rows that this transaction has appended. They are written together, before anybody reads the log."""
+        self._written = 0
+        """The number of those rows that are in the table."""
+        self._marked = self._state()
 
     def entries(self, approval_id: str) -> list[Recorded]:
         return self._recorded("WHERE approval = ? ORDER BY seq", (approval_id,))
@@ -46,7 +54,7 @@ class SqlLog(LogChanges):
         return self._recorded("WHERE (approval, seq) > (?, ?) ORDER BY approval, seq LIMIT ?", (*place, limit))
 
     def news(self, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
-        return self._db.execute(
+        return self._read(
             "SELECT seq, approval, event FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
         ).fetchall()
 
@@ -55,7 +63,7 @@ class SqlLog(LogChanges):
 
     def head(self) -> tuple[int, str]:
         if self._head is None:
-            self.remember_head(self._db.execute(NEWEST).fetchone())
+            self.remember_head(self._read(NEWEST).fetchone())
         assert self._head is not None
         return self._head
 
@@ -72,7 +80,7 @@ class SqlLog(LogChanges):
         return self.head() if self.is_mixed and self._facts.restored() is None else None
 
     def hash_at(self, seq: int) -> str | None:
-        row: Any = self._db.execute("SELECT hash FROM audit WHERE seq = ?", (seq,)).fetchone()
+        row: Any = self._read("SELECT hash FROM audit WHERE seq = ?", (seq,)).fetchone()
         return genesis(self._facts.database_id()) if seq == 0 else row and row[0]
 
     def latest(self, event: str) -> Recorded | None:
@@ -80,16 +88,18 @@ class SqlLog(LogChanges):
         found = self._recorded(f"{apart} AND event = ? ORDER BY seq DESC LIMIT 1", (event,))
         return found[0] if found else None
 
-    def count_events(self, actor: str, kind: str, events: Sequence[str], since: datetime, now: datetime) -> int:
-        row: Any = self._db.execute(
+    def count_events(
+        self, actors: Sequence[str], kind: str, events: Sequence[str], since: datetime, now: datetime
+    ) -> int:
+        row: Any = self._read(
             "SELECT count(*) FROM audit JOIN approvals ON approvals.id = audit.approval "
-            f"WHERE actor = ? AND at > ? AND at <= ? AND kind = ? AND event IN ({places(events)})",
-            (actor, to_ms(since), to_ms(now), kind, *events),
+            f"WHERE actor IN ({places(actors)}) AND at > ? AND at <= ? AND kind = ? AND event IN ({places(events)})",
+            (*actors, to_ms(since), to_ms(now), kind, *events),
         ).fetchone()
         return row[0]
 
     def has_entry(self, approval_id: str, event: str, actor: str, established: str) -> bool:
-        row: Any = self._db.execute(
+        row: Any = self._read(
             "SELECT EXISTS (SELECT 1 FROM audit INDEXED BY audit_approval "
             "WHERE approval = ? AND event = ? AND actor = ? AND established = ?)",
             (approval_id, event, actor, established),
@@ -108,7 +118,7 @@ class SqlLog(LogChanges):
         seq = last + 1
         data = canonical(entry.data, what="data")
         digest = hash_of(seq, entry, previous, data)
-        self._db.execute(_INSERT, (seq, *rows.entry_row(entry), data.decode(), previous, digest))
+        self._entries.append((seq, *rows.entry_row(entry), data.decode(), previous, digest))
         self._head = self.appended = (seq, digest)
         self._newest = entry.at
 
@@ -125,14 +135,45 @@ class SqlLog(LogChanges):
         return found
 
     def _recorded(self, where: str, values: tuple[Any, ...]) -> list[Recorded]:
-        found = self._db.execute(f"SELECT {rows.ENTRY} FROM audit {where}", values)
+        found = self._read(f"SELECT {rows.ENTRY} FROM audit {where}", values)
         return [rows.recorded_of(row) for row in found]
+
+    def _read(self, statement: str, values: Sequence[Any] = ()) -> Rows:
+        self.write()
+        return self._db.execute(statement, values)
+
+    def write(self) -> None:
+        """Write what was appended to the table."""
+        while left := self._entries[self._written : self._written + _MOST_IN_ONE]:
+            self._db.execute(
+                f"INSERT INTO audit ({rows.ENTRY}) VALUES {in_rows(len(left), _WIDTH)}",
+                [value for row in left for value in row],
+            )
+            self._written += len(left)
 
     def remember_head(self, row: Any) -> None:
         """Take `row` for what `NEWEST` finds, until `forget`."""
         self._head = (0, genesis(self._facts.database_id())) if row is None else (row[0], row[1])
         self._newest = None if row is None else from_ms(row[2])
 
-    def forget(self) -> None:
-        """Forget what was remembered."""
+    def begin(self) -> None:
+        """Forget everything, since another transaction has begun."""
         self._head = self._contained = self.appended = None
+        self._entries, self._written = [], 0
+
+    def mark(self) -> None:
+        """Note where a part of the transaction begins."""
+        self._marked = self._state()
+
+    def undo(self) -> None:
+        """Go back to where this part began."""
+        appended, self._written, self._head, self._newest, self.appended = self._marked
+        del self._entries[appended:]
+
+    def look_again(self) -> None:
+        """Write what was appended, and forget which entry is the newest: somebody may write to the table himself."""
+        self.write()
+        self._head = self._contained = self.appended = None
+
+    def _state(self) -> tuple[int, int, _Head | None, datetime | None, _Head | None]:
+        return len(self._entries), self._written, self._head, self._newest, self.appended

@@ -10,7 +10,7 @@ from mcp_hitl.domain.values.instants import to_ms
 from mcp_hitl.store.lists import Listed
 from mcp_hitl.store.requesters import RequesterReads
 from mcp_hitl.store.sql import loading
-from mcp_hitl.store.sql.database import Database
+from mcp_hitl.store.sql.database import Database, places
 
 _OTHERS = "requester = ?1 AND kind = ?2 AND id <> ?3"
 _RANK = (
@@ -68,14 +68,15 @@ class SqlRequesters(RequesterReads):
         )
         return {Status(row[0]): row[1] for row in found}
 
-    def open(self, requester: str, kind: str, now: datetime) -> tuple[int, int]:
+    def open(self, requesters: Collection[str], kind: str, now: datetime) -> tuple[int, int]:
         """Take what is overdue, which is little, from what triggers have counted."""
         row: Any = self._db.execute(
             "SELECT coalesce(sum(number), 0), coalesce(sum(bytes), 0) FROM ("
-            "SELECT number, bytes FROM open_requests WHERE requester = ?1 AND kind = ?2 UNION ALL "
-            "SELECT -count(*), -sum(size) FROM approvals INDEXED BY approvals_open "
-            "WHERE requester = ?1 AND kind = ?2 AND expires_at <= ?3 AND status = 'pending') AS open",
-            (requester, kind, to_ms(now)),
+            f"SELECT number, bytes FROM open_requests WHERE requester IN ({places(requesters)}) AND kind = ? "
+            "UNION ALL SELECT -count(*), -sum(size) FROM approvals INDEXED BY approvals_open "
+            f"WHERE requester IN ({places(requesters)}) AND kind = ? AND expires_at <= ? AND status = 'pending') "
+            "AS open",
+            (*requesters, kind, *requesters, kind, to_ms(now)),
         ).fetchone()
         return int(row[0]), int(row[1])
 

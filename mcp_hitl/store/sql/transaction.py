@@ -29,6 +29,12 @@ _CONTROL = re.compile(
 """
 
 
+_ELSEWHERE = re.compile(
+    r"\s*+ (SELECT|INSERT|UPDATE|DELETE)\b (?!.*(audit|facts|pauses))", re.VERBOSE | re.DOTALL | re.IGNORECASE
+)
+"""Matches statements that change nothing of what is remembered: they do not name those tables."""
+
+
 class SqlTransaction:
     """The view and transaction that the desk's work gets."""
 
@@ -45,21 +51,42 @@ class SqlTransaction:
         self.sessions = SqlSessions(db)
         self.clients = SqlClients(db)
         self.log = SqlLog(db, self.facts)
+        self.disturbed = False
+        """True if this part has run a statement of somebody else's, which may have changed anything."""
 
     def head_to_keep(self) -> tuple[int, str] | None:
         """Return the head to keep beside the file once this is committed; None if an older one must not be lost."""
         return self.log.head() if self.log.lost() is None or self.facts.restored() is not None else None
 
-    def forget(self) -> None:
-        """Forget remembered values, because another transaction has begun or changes were undone."""
+    def begin(self) -> None:
+        """Forget all values, because another transaction has begun."""
         self.facts.forget()
-        self.log.forget()
         self.stops.forget()
+        self.log.begin()
+
+    def mark(self) -> None:
+        """Note where a part of the transaction begins."""
+        self.log.mark()
+        self.disturbed = False
+
+    def undo(self) -> None:
+        """Forget what this part has changed, because the database has undone it."""
+        self.facts.forget()
+        self.stops.forget()
+        self.log.undo()
+
+    def finish(self) -> None:
+        """Write what is still to be written before the commit."""
+        self.log.write()
 
     def execute(self, statement: str | Statement, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """See `View.execute`."""
         text = statement if isinstance(statement, str) else getattr(statement, self._db.words.name)
         if control := _CONTROL.match(text):
             raise Invalid(f"An action cannot use {control[1].upper()}: it already runs inside a transaction.")
-        self.forget()
+        self.disturbed = True
+        if not _ELSEWHERE.match(text):
+            self.facts.forget()
+            self.stops.forget()
+            self.log.look_again()
         return self._db.execute(text, values).fetchall()

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from mcp_hitl.domain.values.errors import Unavailable
 from mcp_hitl.store.batches import BUSY_SECONDS
+from mcp_hitl.store.moved import refuse_moved
+from mcp_hitl.store.sql.facts import SqlFacts
 from mcp_hitl.store.sqlite.database import SqliteDatabase
 from mcp_hitl.store.sqlite.errors import is_busy, what_next
 from mcp_hitl.store.sqlite.files import make_private
@@ -41,14 +43,15 @@ def connect(path: Path, sort: type[C] = SqliteDatabase) -> C:
     return db
 
 
-def prepare(path: Path) -> sqlite3.Connection:
+def prepare(path: Path, *, leaving: bool = False) -> SqliteDatabase:
     """Create the file if it is missing, and bring its schema to this program's version. Return a connection to it.
 
     It stays open: if it is the only one, closing it would remove the log that a crash has left, and with it the sign
-    that this is not the file which that log continues.
+    that this is not the file which that log continues. With `leaving`, it may be one that its desk has left.
 
     Raises:
-        Unavailable: it cannot be created, is not ours (then it is not changed), or belongs to a newer version.
+        Unavailable: it cannot be created, is not ours (then it is not changed), belongs to a newer version, or its desk
+            was moved to another database.
     """
     _refuse_what_is_not_ours(path)
     try:
@@ -63,6 +66,8 @@ def prepare(path: Path) -> sqlite3.Connection:
             migrate(db)
             db.execute("PRAGMA wal_checkpoint(PASSIVE)")
         check_version(db)
+        if not leaving:
+            refuse_moved(SqlFacts(db).moved(), str(path))
     except BaseException as error:
         db.close()
         if isinstance(error, sqlite3.Error):
@@ -131,23 +136,28 @@ def check_version(db: sqlite3.Connection) -> None:
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Bring the schema to this program's version."""
-    # Imported late: it takes as long as everything else that a command of the terminal needs.
-    from sqlite_utils import Database
-
+    """Bring the schema to this program's version, in a transaction of its own."""
     db.execute("BEGIN IMMEDIATE")
     try:
-        done = version_of(db)
-        for step in MIGRATIONS[done:]:
-            step(Database(db))
-        if done < len(MIGRATIONS):
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        take_steps(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+
+
+def take_steps(db: sqlite3.Connection) -> None:
+    """Bring the schema to this program's version, in the transaction of the caller."""
+    # Imported late: it takes as long as everything else that a command of the terminal needs.
+    from sqlite_utils import Database
+
+    done = version_of(db)
+    for step in MIGRATIONS[done:]:
+        step(Database(db))
+    if done < len(MIGRATIONS):
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
 def _use_wal(db: sqlite3.Connection) -> None:

@@ -102,6 +102,7 @@ def _changed(draft: Path, kept: Head | None, work: Callable[[SqlTransaction], T]
         tx.log.kept = kept
         db.execute("BEGIN IMMEDIATE")
         result = work(tx)
+        tx.finish()
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode = DELETE")
     return result
@@ -138,21 +139,30 @@ def _replace(path: Path, draft: Path) -> None:
     """Copy `draft` over the file at `path`, in one transaction of SQLite's, while nobody has it open."""
     make_private(path)
     with closing(connect(path)) as db, closing(connect(draft)) as source:
-        db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        try:
-            # It succeeds only for the one who has the file alone, and who then keeps it.
-            db.execute("PRAGMA journal_mode = DELETE")
-            db.execute("BEGIN EXCLUSIVE")
-            db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            if not is_busy(error):
-                raise
-            raise Unavailable(
-                f"The database {path} is in use. Stop every server and every program that uses it, then restore again. "
-                "Nothing was changed."
-            ) from error
+        keep_alone(db, path, "restore")
         source.backup(db)
+
+
+def keep_alone(db: sqlite3.Connection, path: Path, what: str) -> None:
+    """Keep everybody else from the file until `db` is closed. `what` the person then does again is for the error.
+
+    Raises:
+        Unavailable: somebody has it open.
+    """
+    db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    try:
+        # It succeeds only for the one who has the file alone, and who then keeps it.
+        db.execute("PRAGMA journal_mode = DELETE")
+        db.execute("BEGIN EXCLUSIVE")
+        db.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):
+            raise
+        raise Unavailable(
+            f"The database {path} is in use. Stop every server and every program that uses it, then {what} again. "
+            "Nothing was changed."
+        ) from error
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """Turns an error in a thread of the store into the error that its caller gets."""
 
 import sqlite3
-from traceback import format_exception_only
 
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.store.passed_on import passed_on
 
 _PASSING = frozenset(
     {
@@ -39,17 +39,12 @@ _UNWRITABLE = frozenset(
 def told(error: BaseException, *, own: bool) -> Exception:
     """Return the error for the caller: the error itself, unless the database is at fault or it cannot be passed on.
 
-    `own` is True if the statement may be the caller's own; then an error in it stays the caller's. A future cannot
-    carry a `StopIteration`, and an error that is no `Exception` (from `sys.exit`) would end the waiting caller.
+    `own` is True if the statement may be the caller's own; then an error in it stays the caller's.
     """
     sort = _sort(error)
     if sort is not None and (not own or sort in _PASSING | _LASTING):
         return unavailable(error)
-    if isinstance(error, Exception) and not isinstance(error, StopIteration):
-        return error
-    failure = RuntimeError(f"The work for the database raised {''.join(format_exception_only(error)).strip()}.")
-    failure.__cause__ = error
-    return failure
+    return passed_on(error)
 
 
 def unavailable(error: BaseException | None) -> Unavailable:

@@ -30,7 +30,8 @@ class SqliteSession:
         self._kept = KeptHead(place.path)
         self._kept_before: Head | None = None
         self._footing = Footing(place.path, self._db)
-        self._changes_before = 0
+        self._changes_before = self._part_changes = 0
+        self._savepoint = False
         self._is_mixed = False
         self._db.execute(f"PRAGMA busy_timeout = {_SLICE_MS}")
         if not writes:
@@ -63,7 +64,7 @@ class SqliteSession:
                 self.undo()
                 if not errors.is_busy(error) or time.monotonic() >= until():
                     raise
-        self._tx.forget()
+        self._tx.begin()
         self._changes_before = self._db.total_changes
         self._tx.log.is_mixed = self._is_mixed = self._footing.is_older()
         if self._writes:
@@ -75,6 +76,7 @@ class SqliteSession:
             self._db.execute("ROLLBACK" if failed else "COMMIT")
             self._place.check()
             return
+        self._tx.finish()
         head, told = self._tx.head_to_keep(), self._is_mixed and self._tx.log.lost() is None
         changed = self._db.total_changes != self._changes_before
         if changed:
@@ -94,16 +96,25 @@ class SqliteSession:
         """See `Session.undo`."""
         undo(self._db)
 
-    def mark(self) -> None:
+    def mark(self, *, savepoint: bool) -> None:
         """See `Session.mark`."""
-        self._db.execute("SAVEPOINT job")
+        self._tx.mark()
+        self._savepoint = savepoint
+        self._part_changes = self._db.total_changes
+        if savepoint:
+            self._db.execute("SAVEPOINT job")
 
-    def end_part(self, *, failed: bool) -> None:
+    def end_part(self, *, failed: bool) -> bool:
         """See `Session.end_part`."""
+        if failed and not self._savepoint and (self._tx.disturbed or self._db.total_changes != self._part_changes):
+            return False
         if failed:
+            self._tx.undo()
+        if failed and self._savepoint:
             self._db.execute("ROLLBACK TO job")
-            self._tx.forget()
-        self._db.execute("RELEASE job")
+        if self._savepoint:
+            self._db.execute("RELEASE job")
+        return True
 
     def told(self, error: BaseException, *, own: bool) -> Exception:
         """See `Session.told`."""

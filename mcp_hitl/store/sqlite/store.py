@@ -111,6 +111,9 @@ class SqliteStore:
         """See `Store.is_held`."""
         return self._own_locks().is_held(name)
 
+    def machine(self) -> str | None:
+        """See `Store.machine`."""
+
     def hurry(self) -> None:
         """See `Store.hurry`."""
         self._writer.hurry()

@@ -8,6 +8,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_hitl.domain.values.errors import Unavailable
+from mcp_hitl.store.moved import refuse_moved
 from mcp_hitl.store.sqlite.files import read_key
 from mcp_hitl.store.sqlite.read_only import look
 from mcp_hitl.store.transaction import Transaction
@@ -23,10 +24,11 @@ class UnwritableStore:
         """Read the file at `path`.
 
         Raises:
-            Unavailable: it cannot be read either, is not our database, or is older or newer than this program.
+            Unavailable: it cannot be read either, is not our database, is older or newer than this program, or its desk
+                was moved away.
         """
         self.path = path
-        look(path, lambda view: view.log.head())
+        refuse_moved(look(path, lambda view: view.facts.moved()), str(path))
 
     async def read(self, work: Callable[[View], T]) -> T:
         """See `Store.read`."""
@@ -68,6 +70,9 @@ class UnwritableStore:
         from mcp_hitl.store.sqlite.locks import held_beside
 
         return held_beside(self.path, name)
+
+    def machine(self) -> str | None:
+        """See `Store.machine`."""
 
     def shared_key(self) -> bytes:
         """See `Store.shared_key`."""

@@ -9,6 +9,7 @@ from store_samples import FULL, found, insert, numbered
 
 from mcp_hitl.domain.approvals.approval import Approval, Outcome, OutcomeState, Progress, Status
 from mcp_hitl.domain.policy.policy import Policy
+from mcp_hitl.store.lists import id_of
 from mcp_hitl.store.store import Store
 from mcp_hitl.store.transaction import Transaction
 
@@ -129,6 +130,15 @@ async def test_a_key_belongs_to_one_requester_and_kind(store: Store) -> None:
     assert await store.read(lambda view: view.approvals.keyed("os:agent", "expense", "K")) is None
 
 
+async def test_several_are_found_by_their_ids(store: Store) -> None:
+    three = [numbered(number) for number in range(3)]
+    await insert(store, *three)
+    ids = [numbered(number).id for number in (2, 0, 7)]
+    found = await store.read(lambda view: view.approvals.listed(ids))
+    assert {id_of(one): one for one in found} == {one.id: one for one in (three[2], three[0])}
+    assert await store.read(lambda view: view.approvals.listed([])) == []
+
+
 async def test_a_key_finds_its_approval_in_any_status(store: Store) -> None:
     await insert(store, FULL)
     assert FULL.dedup_key is not None
@@ -136,7 +146,7 @@ async def test_a_key_finds_its_approval_in_any_status(store: Store) -> None:
     assert await store.read(lambda view: view.approvals.keyed(FULL.requester, FULL.kind, key)) == FULL
 
 
-async def test_the_newest_equal_approval_in_a_status_is_found(store: Store) -> None:
+async def test_the_newest_equal_that_is_pending_or_was_rejected_is_found_for_each_requester(store: Store) -> None:
     rejected = {"status": Status.REJECTED, "resolved_at": START}
     equal = numbered(0)
     await insert(
@@ -149,15 +159,17 @@ async def test_the_newest_equal_approval_in_a_status_is_found(store: Store) -> N
         numbered(6, payload={"amount": 51}),
         numbered(7, **rejected),
         numbered(8, **rejected, dedup_key="k2"),
+        numbered(9, status=Status.APPROVED, resolved_at=START),
     )
 
-    async def latest(status: Status) -> str | None:
-        found = await store.read(lambda view: view.approvals.latest_equal("os:agent", "expense", equal.digest, status))
-        return found and found.id
+    async def ids(*requesters: str) -> set[str]:
+        found = await store.read(lambda view: view.approvals.equal(requesters, "expense", equal.digest))
+        return {one.id for one in found}
 
-    assert await latest(Status.PENDING) == numbered(2).id  # one without a key
-    assert await latest(Status.REJECTED) == numbered(8).id  # with or without
-    assert await latest(Status.APPROVED) is None
+    of_agent = {numbered(2).id, numbered(8).id}  # pending: one without a key; rejected: with or without
+    assert await ids("os:agent") == of_agent
+    assert await ids("os:agent", "os:other", "os:nobody") == of_agent | {numbered(4).id}
+    assert await ids() == set()
 
 
 async def test_what_a_timer_changes_is_kept_while_it_is_pending(store: Store) -> None:
@@ -179,6 +191,7 @@ async def test_progress_comes_back_in_order(store: Store) -> None:
     reports = [Progress(step=f"s{n}", message=f"Ü {n}", at=START + timedelta(seconds=3 - n)) for n in range(3)]
     await insert(store, one, numbered(2))
     for report in reports:
-        await store.write(lambda tx, told=report: tx.approvals.add_progress(one.id, told))
+        assert await store.write(lambda tx, told=report: tx.approvals.add_progress(one.id, told, 3))
+    assert not await store.write(lambda tx: tx.approvals.add_progress(one.id, reports[0], 3))  # it has three
     assert (await found(store, one)).progress == tuple(reports)
     assert (await found(store, numbered(2))).progress == ()

@@ -56,7 +56,7 @@ async def test_erasing_removes_contents_and_leaves_what_happened(store: Store) -
         second, edit = revised(one, {"a": 1})
         tx.approvals.revise(second, edit)
         tx.approvals.add_decision(a_decision(approval=one.id, revision=2, comment="Fine"))
-        tx.approvals.add_progress(one.id, Progress(step="s", message="m", at=START))
+        tx.approvals.add_progress(one.id, Progress(step="s", message="m", at=START), 9)
         tx.approvals.resolve(one.id, Status.APPROVED, START, answer={"a": 1}, reason="Because")
         tx.approvals.set_outcome(one.id, Outcome(OutcomeState.FAILED, {"r": 1}, "It broke"))
         tx.log.append(an_entry(one))

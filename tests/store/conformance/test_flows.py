@@ -37,7 +37,12 @@ async def runnable(store: Store, now: datetime = START, kinds: Iterable[str] = K
 
 
 async def claimed(store: Store, flow: str = "flw_1", now: datetime = START, until: datetime = LATER) -> Lease | None:
-    return await store.write(lambda tx: tx.flows.claim(flow, now, until))
+    leases = await store.write(lambda tx: tx.flows.claim([flow], now, until))
+    return leases[0] if leases else None
+
+
+async def journal(store: Store, flow: str = "flw_1") -> object:
+    return (await store.read(lambda view: view.flows.journals([flow])))[flow]
 
 
 async def test_a_new_flow_is_runnable_once_nobody_holds_it(store: Store) -> None:
@@ -78,13 +83,13 @@ async def test_who_lost_a_flow_can_write_nothing_about_it(store: Store) -> None:
     assert lost is not None and held is not None
     entry = JournalEntry(0, "do", "pay", StepState.DONE, "1")
     assert await store.write(lambda tx: tx.flows.renew(lost, MUCH_LATER)) is False
-    assert await store.write(lambda tx: tx.flows.write_journal(lost, entry)) is False
+    assert await store.write(lambda tx: tx.flows.write_journal(lost, [entry])) is False
     assert await store.write(lambda tx: tx.flows.leave(lost, FlowState.DONE)) is False
-    assert await store.read(lambda view: (view.flows.journal("flw_1"), view.flows.state("flw_1"))) == (
+    assert (await journal(store), await store.read(lambda view: view.flows.state("flw_1"))) == (
         [],
         FlowState.RUNNABLE,
     )
-    assert await store.write(lambda tx: tx.flows.write_journal(held, entry)) is True
+    assert await store.write(lambda tx: tx.flows.write_journal(held, [entry])) is True
 
 
 async def test_a_lease_that_is_renewed_lasts_longer(store: Store) -> None:
@@ -105,7 +110,7 @@ async def test_t44_a_lease_that_reaches_further_than_leases_do_has_run_out(store
 async def test_t44_what_a_living_process_holds_is_not_runnable_though_its_lease_has_run_out(store: Store) -> None:
     for number, holder in ((1, "flows-1"), (2, "flows-2"), (3, None)):
         await a_flow(store, number)
-        await store.write(lambda tx, n=number, holder=holder: tx.flows.claim(f"flw_{n}", START, LATER, holder))
+        await store.write(lambda tx, n=number, holder=holder: tx.flows.claim([f"flw_{n}"], START, LATER, holder))
     assert await store.read(lambda view: view.flows.holders()) == ["flows-1", "flows-2"]
 
     async def left(*alive: str) -> list[str]:
@@ -133,9 +138,7 @@ async def test_who_gives_a_flow_back_or_leaves_it_holds_it_no_longer(store: Stor
     leases: list[Lease] = []
     for number in range(1, 5):
         await a_flow(store, number)
-        lease = await store.write(lambda tx, n=number: tx.flows.claim(f"flw_{n}", START, LATER, "flows-1"))
-        assert lease is not None
-        leases.append(lease)
+        leases += await store.write(lambda tx, n=number: tx.flows.claim([f"flw_{n}"], START, LATER, "flows-1"))
     one, two, *_ = leases
     assert await store.write(lambda tx: tx.flows.release(one, START)) is True
     assert await store.write(lambda tx: tx.flows.leave(two, FlowState.WAITING)) is True
@@ -159,7 +162,7 @@ async def test_a_flow_that_was_left_is_in_nobodys_hands(store: Store, state: Flo
     assert await store.write(lambda tx: tx.flows.renew(held, MUCH_LATER)) is False
     assert await store.write(lambda tx: tx.flows.leave(held, FlowState.DONE)) is False
     entry = JournalEntry(0, "do", "pay", StepState.DONE, "1")
-    assert await store.write(lambda tx: tx.flows.write_journal(held, entry)) is False
+    assert await store.write(lambda tx: tx.flows.write_journal(held, [entry])) is False
 
 
 async def test_only_a_waiting_flow_is_woken(store: Store) -> None:
@@ -211,7 +214,7 @@ async def test_t46_an_approved_flow_that_nobody_claims_for_a_minute_is_found(sto
     waits = [(lease.approval, "expense", "sha256:mine")]
     assert (await found(soon), await found(later), await found(later, "flw_1")) == ([], waits, waits)
     assert await found(later, "flw_2") == []
-    await store.write(lambda tx: tx.flows.claim("flw_1", later, later + LEASE, "flows-1"))
+    await store.write(lambda tx: tx.flows.claim(["flw_1"], later, later + LEASE, "flows-1"))
     assert await found(later) == await found(later + 2 * LEASE) == []
 
 
@@ -232,6 +235,22 @@ async def test_the_next_wake_is_that_of_a_sleeper_or_the_end_of_a_lease(store: S
     assert await store.read(lambda view: view.flows.next_wake({"other": None})) is None
 
 
+async def test_flows_are_claimed_together_each_once_with_their_journals(store: Store) -> None:
+    ids = [f"flw_{number}" for number in range(1, 5)]
+    for number in range(1, 5):
+        await a_flow(store, number)
+    [second] = await store.write(lambda tx: tx.flows.claim(["flw_2"], START, LATER))
+    step = JournalEntry(0, "do", "s", StepState.DONE, "1")
+    assert await store.write(lambda tx: tx.flows.write_journal(second, [step]))
+    wanted = [ids[3], ids[0], ids[1], "flw_none"]
+    leases = await store.write(lambda tx: tx.flows.claim(wanted, START, LATER))
+    assert [(lease.flow, lease.epoch) for lease in leases] == [("flw_4", 2), ("flw_1", 2)]  # in their order
+    assert await store.read(lambda view: view.flows.journals(ids)) == {one: [step] * (one == "flw_2") for one in ids}
+    assert await store.write(lambda tx: tx.flows.claim([], START, LATER)) == []
+    assert await store.read(lambda view: view.flows.journals([])) == {}
+    assert await runnable(store) == ["flw_3"]
+
+
 async def test_a_journal_keeps_each_step_as_it_was_written(store: Store) -> None:
     await a_flow(store)
     held = await claimed(store)
@@ -242,9 +261,9 @@ async def test_a_journal_keeps_each_step_as_it_was_written(store: Store) -> None
         JournalEntry(2, "do", "drei", StepState.CLAIMED),
     ]
     for step in steps:
-        assert await store.write(lambda tx, one=step: tx.flows.write_journal(held, one)) is True
-    assert await store.read(lambda view: view.flows.journal("flw_1")) == [steps[1], steps[0], steps[2]]
-    assert await store.read(lambda view: view.flows.journal("flw_none")) == []
+        assert await store.write(lambda tx, one=step: tx.flows.write_journal(held, [one])) is True
+    assert await journal(store) == [steps[1], steps[0], steps[2]]
+    assert await journal(store, "flw_none") == []
 
 
 async def test_a_claimed_step_is_finished_once_and_a_finished_one_stays(store: Store) -> None:
@@ -256,11 +275,25 @@ async def test_a_claimed_step_is_finished_once_and_a_finished_one_stays(store: S
     next_claim, next_failed = (replace(entry, position=1) for entry in (claim, failed))
 
     def work(tx: Transaction) -> list[bool]:
-        first = [tx.flows.write_journal(held, one) for one in (claim, done, other, failed, claim)]
-        return first + [tx.flows.write_journal(held, one) for one in (next_claim, next_failed, next_claim)]
+        first = [tx.flows.write_journal(held, [one]) for one in (claim, done, other, failed, claim)]
+        return first + [tx.flows.write_journal(held, [one]) for one in (next_claim, next_failed, next_claim)]
 
     assert await store.write(work) == [True, True, False, False, False, True, True, False]
-    assert await store.read(lambda view: view.flows.journal("flw_1")) == [done, next_failed]
+    assert await journal(store) == [done, next_failed]
+
+
+async def test_steps_are_written_together_whatever_their_number(store: Store) -> None:
+    await a_flow(store)
+    lost, held = await claimed(store), await claimed(store, now=LATER, until=MUCH_LATER)
+    assert lost is not None and held is not None
+    claim = JournalEntry(0, "do", "s", StepState.CLAIMED)
+    steps = [JournalEntry(number, "do", "s", StepState.DONE, None if number % 2 else "1") for number in range(40)]
+    assert await store.write(lambda tx: tx.flows.write_journal(held, [claim])) is True
+    assert await store.write(lambda tx: tx.flows.write_journal(lost, steps)) is False
+    assert await store.write(lambda tx: tx.flows.write_journal(held, steps)) is True
+    assert await journal(store) == steps
+    more = [steps[3], replace(steps[3], position=40)]  # the first of them is done already
+    assert await store.write(lambda tx: tx.flows.write_journal(held, more)) is False
 
 
 async def test_who_has_a_flow_marks_a_step_that_is_done_with_its_turn(store: Store) -> None:
@@ -270,11 +303,11 @@ async def test_who_has_a_flow_marks_a_step_that_is_done_with_its_turn(store: Sto
     done = JournalEntry(0, "wait", "people", StepState.DONE, "apr_1", "0.0/")
     turned, given_up = replace(done, turn=7), replace(done, state=StepState.FAILED)
     assert await store.write(lambda tx: tx.flows.mark_journal(held, turned)) is False
-    assert await store.write(lambda tx: tx.flows.write_journal(held, done)) is True
+    assert await store.write(lambda tx: tx.flows.write_journal(held, [done])) is True
     assert await store.write(lambda tx: tx.flows.mark_journal(lost, turned)) is False
     for entry in (turned, given_up):
         assert await store.write(lambda tx, one=entry: tx.flows.mark_journal(held, one)) is True
-        assert await store.read(lambda view: view.flows.journal("flw_1")) == [entry]
+        assert await journal(store) == [entry]
 
 
 async def test_only_a_flow_that_stopped_as_unknown_is_settled(store: Store) -> None:

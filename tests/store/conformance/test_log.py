@@ -80,11 +80,9 @@ async def test_what_an_actor_caused_is_counted_by_event_and_since_when(store: St
         an_entry(one, actor="os:bo", at=START + timedelta(seconds=2)),
     )
 
-    async def count(
-        events: list[Event], since: timedelta, actor: str = "os:ana", until: timedelta = timedelta(days=1)
-    ) -> int:
+    async def count(events: list[Event], since: timedelta, *actors: str, until: timedelta = timedelta(days=1)) -> int:
         return await store.read(
-            lambda view: view.log.count_events(actor, "expense", events, START + since, START + until)
+            lambda view: view.log.count_events(actors or ("os:ana",), "expense", events, START + since, START + until)
         )
 
     both = [Event.OPENED, Event.ASKED_AGAIN]
@@ -92,6 +90,7 @@ async def test_what_an_actor_caused_is_counted_by_event_and_since_when(store: St
     assert await count(both, timedelta()) == 2  # not that of the very instant
     assert await count([Event.OPENED], timedelta()) == 1
     assert await count(both, timedelta(), "os:bo") == 1
+    assert await count(both, timedelta(), "os:ana", "os:bo") == 3
     assert await count(both, timedelta(seconds=2)) == 0
 
 

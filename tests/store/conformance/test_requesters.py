@@ -71,19 +71,21 @@ async def test_what_a_requester_has_open_is_counted_by_kind_with_its_bytes(store
         numbered(5, kind="action"),
     )
 
-    async def held(requester: str, now: datetime = START) -> tuple[int, int]:
-        return await store.read(lambda view: view.requesters.open(requester, "expense", now))
+    async def held(*requesters: str, now: datetime = START) -> tuple[int, int]:
+        return await store.read(lambda view: view.requesters.open(requesters, "expense", now))
 
     ends = numbered(0).expires_at
     assert await held("os:agent") == (3, 3 * size)
-    assert await held("os:agent", ends - timedelta(milliseconds=1)) == (3, 3 * size)
-    assert await held("os:agent", ends) == (0, 0)
+    assert await held("os:agent", now=ends - timedelta(milliseconds=1)) == (3, 3 * size)
+    assert await held("os:agent", now=ends) == (0, 0)
+    assert await held("os:agent", "os:nobody", "os:other") == (4, 4 * size)
+    assert await held("os:agent", "os:other", now=ends) == (0, 0)
     assert await held("os:nobody") == (0, 0)
 
 
 async def test_what_is_open_follows_each_edit_and_each_end(store: Store) -> None:
     async def held() -> tuple[int, int]:
-        return await store.read(lambda view: view.requesters.open("os:agent", "expense", START))
+        return await store.read(lambda view: view.requesters.open(["os:agent"], "expense", START))
 
     def bytes_of(*approvals: Approval) -> int:
         return sum(len(canonical(one.payload, what="payload")) for one in approvals)

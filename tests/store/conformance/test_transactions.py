@@ -1,10 +1,13 @@
 """Reads and writes: what every store promises of each."""
 
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta
 
 import anyio
 import pytest
 from samples import START, a_decision
+from statements import recorded
 from store_samples import Held, an_entry, insert, listed, numbered
 
 from mcp_hitl.domain.approvals.approval import Status
@@ -154,3 +157,78 @@ async def test_two_stores_at_once_resolve_once_and_share_one_sequence(store: Sto
     assert (won.count(True), won.count(False)) == (25, 25)
     news = await store.read(lambda view: view.log.news(0, 100))
     assert [seq for seq, *_ in news] == list(range(1, 26))
+
+
+async def test_what_one_reads_of_the_log_is_all_that_was_appended_before(store: Store) -> None:
+    read: list[list[str]] = []
+
+    def append(number: int, *, fails: bool) -> None:
+        def work(tx: Transaction) -> None:
+            tx.log.append(an_entry(numbered(number)))
+            read.append([one.entry.approval for one in tx.log.chain(0, 100)])
+            assert tx.execute("SELECT count(*) FROM audit") == [(len(read[-1]),)]
+            tx.log.append(an_entry(numbered(number + 1)))
+            if fails:
+                raise ValueError("no")
+
+        async def write() -> None:
+            with pytest.raises(ValueError, match=r"^no$") if fails else nullcontext():
+                await store.write(work)
+
+        tasks.start_soon(write)
+
+    held, ids = Held(), [numbered(number).id for number in range(7)]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.write, held.hold)
+        await held.is_held()
+        for number, fails in ((1, False), (3, True), (5, False)):
+            append(number, fails=fails)
+            await anyio.wait_all_tasks_blocked()
+        held.let_go()
+    assert read[-3:] == [ids[1:2], ids[1:4], [*ids[1:3], ids[5]]]
+    chain = await store.read(lambda view: view.log.chain(0, 100))
+    assert [(one.seq, one.entry.approval) for one in chain] == list(enumerate((*ids[1:3], *ids[5:7]), start=1))
+    assert all(one.intact for one in chain)
+    assert [one.previous for one in chain[1:]] == [one.hash for one in chain[:-1]]
+
+
+async def test_what_commits_together_needs_a_savepoint_only_if_one_fails_that_has_changed_something(
+    store: Store,
+) -> None:
+    ran: list[str] = []
+
+    def insertion(number: int, *, fails: bool) -> Callable[[Transaction], None]:
+        def work(tx: Transaction) -> None:
+            ran.append(f"insert {number}")
+            tx.approvals.insert(numbered(number))
+            if fails:
+                raise ValueError("no")
+
+        return work
+
+    def refusal(tx: Transaction) -> None:
+        tx.log.append(an_entry(numbered(0)))
+        raise ValueError("no")
+
+    async def together(*jobs: Callable[[Transaction], None]) -> bool:
+        async def write(job: Callable[[Transaction], None]) -> None:
+            with suppress(ValueError):
+                await store.write(job)
+
+        held = Held()
+        with recorded() as statements:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(store.write, held.hold)
+                await held.is_held()
+                for job in jobs:
+                    tasks.start_soon(write, job)
+                await anyio.wait_all_tasks_blocked()
+                held.let_go()
+        return any("SAVEPOINT" in one for one in statements)
+
+    assert not await together(insertion(1, fails=False), refusal, insertion(2, fails=False))
+    assert ran == ["insert 1", "insert 2"]
+    assert await together(insertion(3, fails=False), insertion(4, fails=True), insertion(5, fails=False))
+    assert ran[2:] == ["insert 3", "insert 4", "insert 3", "insert 4", "insert 5"]
+    assert await listed(store) == [numbered(number).id for number in (1, 2, 3, 5)]
+    assert await store.read(lambda view: view.log.last_seq()) == 0
