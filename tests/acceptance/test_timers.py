@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 from collections import Counter
 from datetime import timedelta
 
@@ -30,9 +31,7 @@ BOOK = a_rulebook(
 
 
 # A fork server that has imported everything, so that a process costs little.
-processes = multiprocessing.get_context(
-    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-)
+processes = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
 processes.set_forkserver_preload(
     ["mcp_hitl.library", "mcp_hitl.engine.runner", "mcp_hitl.store.sqlite", "sqlite_utils"]
 )
