@@ -49,14 +49,16 @@ def each(mapping: Callable[[Any], T], row: Any) -> T | Unreadable:
 
 
 def one(db: Database, where: str, values: tuple[Any, ...]) -> Approval | None:
-    found = next(iter(every_one(db, where, values)), None)
-    if isinstance(found, Unreadable):
-        raise found
-    return found
+    return next(iter(all_of(db, where, values)), None)
 
 
 def all_of(db: Database, where: str, values: tuple[Any, ...]) -> list[Approval]:
-    return [_approval(db, row) for row in db.fetched(f"{_whole(db.words)} {where}", values)]
+    found: list[Approval] = []
+    for listed in every_one(db, where, values):
+        if isinstance(listed, Unreadable):
+            raise listed
+        found.append(listed)
+    return found
 
 
 def every_one(db: Database, where: str, values: tuple[Any, ...]) -> list[Listed]:
