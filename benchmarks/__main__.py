@@ -2,7 +2,7 @@
 
 import anyio
 
-from benchmarks import cycles, listing, pages, scale, starting, waiting
+from benchmarks import calls, cycles, listing, pages, scale, starting, waiting, waking
 from benchmarks.figures import Figure
 
 
@@ -14,10 +14,12 @@ def show(figures: list[Figure]) -> None:
 
 
 def main() -> None:
-    """Everything, about six minutes; `SCALE` in the environment is the size of the last part."""
+    """Everything, about eight minutes; `SCALE` in the environment is the size of the last part."""
     show(starting.measure())
     show(anyio.run(waiting.measure))
+    show(anyio.run(waking.measure))
     show(anyio.run(cycles.measure))
+    show(anyio.run(calls.measure))
     show(anyio.run(pages.measure))
     show(anyio.run(listing.measure))
     show(scale.measure())

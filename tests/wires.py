@@ -149,7 +149,8 @@ async def connect(
     if isinstance(server, (Path, Location)):
         where = server.written if isinstance(server, Location) else str(server)
         command, *arguments = warm("--db", where)
-        target = StdioServerParameters(command=command, args=arguments, env=unmeasured(MCP_HITL_KEY="ab" * 32))
+        keys = {} if Location(where).file is not None else {"MCP_HITL_KEY": "ab" * 32}  # a file has one beside it
+        target = StdioServerParameters(command=command, args=arguments, env=unmeasured(**keys))
     modern = protocol == PROTOCOLS[-1]
     client = Client(
         target,

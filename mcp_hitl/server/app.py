@@ -1,7 +1,7 @@
 """The MCP server for a desk: everything that a client can call, in every protocol revision."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -44,6 +44,8 @@ INSTRUCTIONS = (
     "about this server."
 )
 
+_Lifespan = Callable[[Server[None]], AbstractAsyncContextManager[None]]
+
 
 class ApprovalServer:
     """One MCP server, for one connection on stdio or for many over HTTP."""
@@ -69,17 +71,13 @@ class ApprovalServer:
         self._form_seconds = form_seconds
         self._notices = Notices(desk, identify)
         self._acquaintances = Acquaintances(desk)
+        self._boundary = RequestStateBoundary(
+            RequestStateSecurity(keys=[key], ttl=STATE_SECONDS), default_audience=NAME
+        )
         resources = Resources(desk, identify, views)
         prompts = Prompts(desk, identify)
-        self.mcp: Server[None] = Server(
-            NAME,
-            version=__version__,
-            title="Approval desk",
-            instructions=INSTRUCTIONS,
-            lifespan=self._lifespan,
-            get_tool_input_schema=lambda name: TOOLS[name].definition.input_schema if name in TOOLS else None,
-            on_list_tools=self._list_tools,
-            on_call_tool=self._call_tool,
+        self.mcp = self._server(
+            self._lifespan,
             on_list_resources=resources.list,
             on_list_resource_templates=resources.list_templates,
             on_read_resource=resources.read,
@@ -89,13 +87,29 @@ class ApprovalServer:
             on_list_prompts=prompts.list,
             on_get_prompt=prompts.get,
         )
-        security = RequestStateSecurity(keys=[key], ttl=STATE_SECONDS)
-        self.mcp.middleware.append(RequestStateBoundary(security, default_audience=NAME))
-        self.mcp.middleware.append(self._acquaintances)
+        """Everything."""
+        self.tools = self._server(_nothing_beside)
+        """The tools alone, for a way in that answers each call at once. It runs beside `mcp`."""
+
+    def _server(self, lifespan: _Lifespan, **handlers: Any) -> Server[None]:
+        server = Server(
+            NAME,
+            version=__version__,
+            title="Approval desk",
+            instructions=INSTRUCTIONS,
+            lifespan=lifespan,
+            get_tool_input_schema=_no_headers,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+            **handlers,
+        )
+        server.middleware += [self._boundary, self._acquaintances]
+        return server
 
     def add_middleware(self, middleware: Sequence[ServerMiddleware[Any]]) -> None:
         """Wrap every message from a client in these handlers."""
-        self.mcp.middleware.extend(middleware)
+        for server in (self.mcp, self.tools):
+            server.middleware.extend(middleware)
 
     def stop(self) -> None:
         """Answer every waiting call and end every listening stream, each with its proper result."""
@@ -128,3 +142,12 @@ class ApprovalServer:
         except Exception as error:
             return error_result(error)
         return outcome.as_result() if isinstance(outcome, Reply) else outcome
+
+
+@asynccontextmanager
+async def _nothing_beside(_: Server[None]) -> AsyncGenerator[None]:
+    yield
+
+
+def _no_headers(tool: str) -> None:
+    """Say that no argument has a header of its own, so that the SDK need not search the schema at each call."""

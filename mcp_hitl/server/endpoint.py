@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import INVALID_REQUEST
 from starlette.requests import Request
@@ -14,10 +15,12 @@ from mcp_hitl.desk.copies import older
 from mcp_hitl.domain.values.errors import HitlError
 from mcp_hitl.domain.values.origin import Origin
 from mcp_hitl.server.app import ApprovalServer
+from mcp_hitl.server.at_once import AtOnce
 from mcp_hitl.server.session_ids import SessionIds
 
 MOST_BYTES = 4 * 2**20
 """The most bytes of one message."""
+_PATH = "/mcp"
 
 
 class _TellsTheLimit:
@@ -73,12 +76,17 @@ def http_app(server: ApprovalServer, hosts: Sequence[str], routes: Sequence[Base
     named = [Origin("http", host, 80) for host in hosts]
     # Whoever hands in other routes than `Route` gets them served as well: Starlette makes no difference.
     behind = cast("list[Any]", [Route("/healthz", healthz), Route("/readyz", readyz), *routes])
+    security = TransportSecuritySettings(
+        allowed_hosts=[f"{one.authority}{port}" for one in named for port in ("", ":*")],
+        allowed_origins=[f"{one}{port}" for one in named for port in ("", ":*")],
+    )
     app = server.mcp.streamable_http_app(
+        streamable_http_path=_PATH,
         max_request_body_size=MOST_BYTES,
-        transport_security=TransportSecuritySettings(
-            allowed_hosts=[f"{one.authority}{port}" for one in named for port in ("", ":*")],
-            allowed_origins=[f"{one}{port}" for one in named for port in ("", ":*")],
-        ),
+        transport_security=security,
         custom_starlette_routes=behind,
     )
-    return _TellsTheLimit(SessionIds(app))
+    tools = StreamableHTTPSessionManager(
+        server.tools, json_response=True, security_settings=security, max_request_body_size=MOST_BYTES
+    )
+    return _TellsTheLimit(AtOnce(SessionIds(app), tools, _PATH))

@@ -1,15 +1,13 @@
 """Many processes run the timers of many approvals that fall due at once: each thing happens exactly once."""
 
+import multiprocessing
 import os
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+from acceptance.timekeeper import let_pass
 from desk_samples import Clock
 from team_samples import AGENT, a_rulebook, after
 
@@ -23,7 +21,6 @@ from mcp_hitl.store.opening import open_store
 
 pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 APPROVALS, PROCESSES = (1_000, 10) if os.environ.get("SOAK") else (100, 4)
-TESTS = Path(__file__).parents[1]
 BOOK = a_rulebook(
     Policy(
         stages=(Stage(("group:finance",), escalate=(after(24, "group:managers"), after(48, "group:board"))),),
@@ -33,40 +30,24 @@ BOOK = a_rulebook(
 )
 
 
-@contextmanager
-def timekeepers(database: Location, hours: float) -> Generator[list["subprocess.Popen[str]"]]:
-    """Processes that are ready to let time pass, all at the same moment."""
-    paths = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, str(TESTS / "acceptance" / "timekeeper.py"), database.written, str(hours)]
-    running = [
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
-        )
-        for _ in range(PROCESSES)
-    ]
-    try:
-        yield running
-    finally:
-        for process in running:
-            process.kill()
-            process.communicate()
+# A fork server that has imported everything, so that a process costs little.
+processes = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+processes.set_forkserver_preload(
+    ["mcp_hitl.library", "mcp_hitl.engine.runner", "mcp_hitl.store.sqlite", "sqlite_utils"]
+)
 
 
 def let_time_pass(database: Location, hours: float) -> int:
-    """Let all of them do what is due, at once; how many approvals they say that they moved."""
-    moved = 0
-    with timekeepers(database, hours) as running:
-        for process in running:
-            assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        for process in running:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in running:
-            assert process.stdout is not None
-            moved += int(process.stdout.readline())
-            assert process.wait(60) == 0
-    return moved
+    """Let many processes do what is due, at once; how many approvals they say that they moved."""
+    barrier, moved = processes.Barrier(PROCESSES), processes.Queue()
+    running = [processes.Process(target=let_pass, args=(database, hours, barrier, moved)) for _ in range(PROCESSES)]
+    for process in running:
+        process.start()
+    together = sum(moved.get(timeout=120) for _ in running)
+    for process in running:
+        process.join(60)
+        assert process.exitcode == 0
+    return together
 
 
 async def test_each_reminder_escalation_and_expiry_happens_once_among_many_processes(database: Location) -> None:

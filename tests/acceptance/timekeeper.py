@@ -1,10 +1,8 @@
-"""A process that lets time do its work on a database that others work on too: `python timekeeper.py DATABASE HOURS`.
+"""What a process does that lets time do its work on a database that others work on too, at the same moment."""
 
-It says "ready", waits for a line, and then does everything that has fallen due; it prints how much that was.
-"""
-
-import sys
 from datetime import timedelta
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 
 import anyio
 from samples import START
@@ -16,16 +14,14 @@ from mcp_hitl.process.workers import timers_of
 from mcp_hitl.store.opening import open_store
 
 
-async def main(database: Location, hours: float) -> None:
-    """Be ready, wait for the others, and let time pass to so many hours after the beginning."""
-    now = START + timedelta(hours=hours)
+def let_pass(database: Location, hours: float, barrier: Barrier, moved: "Queue[int]") -> None:
+    """Wait for the others, and do everything that is due so many hours after the beginning; put how much that was."""
+    anyio.run(_let_pass, database, hours, barrier, moved)
+
+
+async def _let_pass(database: Location, hours: float, barrier: Barrier, moved: "Queue[int]") -> None:
     store = open_store(database)
-    timers = timers_of(Desk(store, effects=EFFECTS, clock=lambda: now))
-    print("ready", flush=True)
-    sys.stdin.readline()
-    print(await timers.catch_up(), flush=True)
+    timers = timers_of(Desk(store, effects=EFFECTS, clock=lambda: START + timedelta(hours=hours)))
+    barrier.wait(60)
+    moved.put(await timers.catch_up())
     await store.close()
-
-
-if __name__ == "__main__":
-    anyio.run(main, Location(sys.argv[1]), float(sys.argv[2]))

@@ -28,9 +28,7 @@ QUESTIONS: dict[str, Callable[[View], object]] = {
 }
 
 
-def work_for(
-    path: Path, question: Callable[[View], object], asked: int, *, ended: bool = True, equal: bool = False
-) -> int:
+def work_for(path: Path, question: Callable[[View], object], asked: int, *, ended: bool = True) -> int:
     """How many steps of SQLite's machine an answer takes beside so many approvals of the same requester and kind."""
     steps = 0
 
@@ -43,9 +41,9 @@ def work_for(
     tx = SqlTransaction(db)
     for number in range(asked):
         id = approval_id(START, number)
-        tx.approvals.insert(an_approval(id=id, digest="sha256:0" if equal else f"sha256:of-{number}"))
+        tx.approvals.insert(an_approval(id=id, digest=f"sha256:of-{number}"))
         if ended:
-            tx.approvals.resolve(id, Status.REJECTED if equal else Status.APPROVED, START)
+            tx.approvals.resolve(id, Status.APPROVED, START)
     db.set_progress_handler(step, 1)
     question(tx)
     db.close()
@@ -61,10 +59,3 @@ def test_what_was_asked_before_makes_no_submission_slower(tmp_path: Path, questi
 def test_t37_what_is_open_already_makes_no_submission_slower(tmp_path: Path, question: str) -> None:
     few, many = (work_for(tmp_path / f"{n}.db", QUESTIONS[question], n, ended=False) for n in (FEW, MANY))
     assert many < 1.2 * few
-
-
-def test_the_newest_equal_one_is_found_as_soon_among_a_thousand(tmp_path: Path) -> None:
-    def steps(path: Path, asked: int) -> int:
-        return work_for(path, QUESTIONS["an equal one that was rejected"], asked, equal=True)
-
-    assert steps(tmp_path / "many.db", MANY) < 1.2 * steps(tmp_path / "few.db", FEW)

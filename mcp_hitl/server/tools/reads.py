@@ -53,6 +53,7 @@ LIST_PENDING = Tool(
     returns=(PAGE,),
     serve=list_pending,
     reads_only=True,
+    at_once=True,
 )
 GET_APPROVAL = Tool(
     name="get-approval",
@@ -62,6 +63,7 @@ GET_APPROVAL = Tool(
     returns=(APPROVAL,),
     serve=get_approval,
     reads_only=True,
+    at_once=True,
 )
 WAIT_FOR_APPROVAL = Tool(
     name="wait-for-approval",

@@ -26,6 +26,7 @@ REDEEM_APPROVAL = Tool(
     takes=Redeem,
     returns=(APPROVAL,),
     serve=redeem_approval,
+    at_once=True,
 )
 REPORT_OUTCOME = Tool(
     name="report-outcome",
@@ -35,4 +36,5 @@ REPORT_OUTCOME = Tool(
     returns=(APPROVAL,),
     serve=report_outcome,
     idempotent=True,
+    at_once=True,
 )

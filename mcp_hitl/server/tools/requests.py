@@ -44,6 +44,7 @@ SUBMIT_EXPENSE = Tool(
     returns=(APPROVAL,),
     serve=submit_expense,
     idempotent=True,
+    at_once=True,
 )
 REQUEST_APPROVAL = Tool(
     name="request-approval",
@@ -57,6 +58,7 @@ REQUEST_APPROVAL = Tool(
     returns=(APPROVAL,),
     serve=request_approval,
     idempotent=True,
+    at_once=True,
 )
 CANCEL_APPROVAL = Tool(
     name="cancel-approval",
@@ -65,4 +67,5 @@ CANCEL_APPROVAL = Tool(
     takes=Cancel,
     returns=(APPROVAL,),
     serve=cancel_approval,
+    at_once=True,
 )

@@ -28,6 +28,8 @@ class Tool(Generic[A]):
     serve: Callable[[Call, A], Awaitable[Outcome]]
     reads_only: bool = False
     idempotent: bool = False
+    at_once: bool = False
+    """True if it answers at once: it asks nobody, waits for nobody, and reports no progress."""
 
     @cached_property
     def definition(self) -> mcp_types.Tool:

@@ -40,7 +40,15 @@ def connect(address: str) -> psycopg.Connection[Any]:
         version = db.info.server_version // 10_000
         db.close()
         raise Unavailable(f"The server runs PostgreSQL {version}. It must be 14 or newer.")
+    if _is_pooled(db):
+        db.prepare_threshold = None  # what is prepared on one connection of the pooler's is not there on the next
     return db
+
+
+def _is_pooled(db: psycopg.Connection[Any]) -> bool:
+    """Return True if a pooler stands between us and the server: the process it named is not the one that answers."""
+    row = db.execute("SELECT pg_backend_pid()").fetchone()
+    return row is not None and row[0] != db.info.backend_pid
 
 
 def without_password(url: str) -> str:
