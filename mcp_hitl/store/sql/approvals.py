@@ -15,6 +15,9 @@ from mcp_hitl.store.lists import Listed
 from mcp_hitl.store.sql import loading
 from mcp_hitl.store.sql.database import Database, places
 
+_MOST_IN_ONE = 100
+"""So many requesters are looked for with one statement: SQLite allows 500 parts of it, and each has four."""
+
 
 class SqlApprovals(ApprovalChanges):
     """`ApprovalChanges` in statements that every database understands."""
@@ -33,6 +36,11 @@ class SqlApprovals(ApprovalChanges):
         return loading.one(self._db, "WHERE requester = ? AND kind = ? AND dedup_key = ?", (requester, kind, dedup_key))
 
     def equal(self, requesters: Collection[str], kind: str, digest: str) -> list[Approval]:
+        ids = tuple(requesters)
+        pages = (ids[start : start + _MOST_IN_ONE] for start in range(0, len(ids), _MOST_IN_ONE))
+        return [one for page in pages for one in self._equal(page, kind, digest)]
+
+    def _equal(self, requesters: Collection[str], kind: str, digest: str) -> list[Approval]:
         # Named, or SQLite walks through all that the requester has ever asked, in the order of their ids.
         found = " UNION ALL ".join(
             f"SELECT {who} AS who, '{status}' AS status, max(id) AS id FROM approvals INDEXED BY {index} "

@@ -169,6 +169,7 @@ async def test_the_newest_equal_that_is_pending_or_was_rejected_is_found_for_eac
     of_agent = {numbered(2).id, numbered(8).id}  # pending: one without a key; rejected: with or without
     assert await ids("os:agent") == of_agent
     assert await ids("os:agent", "os:other", "os:nobody") == of_agent | {numbered(4).id}
+    assert await ids(*(f"os:nobody-{number}" for number in range(300)), "os:agent") == of_agent
     assert await ids() == set()
 
 
