@@ -319,6 +319,7 @@ COMMANDS: dict[str, list[str] | None] = {
     "reset-clock": [],
     "audit erase": ["--older-than", "1000 days"],
     "backup": None,
+    "migrate": None,
     "restore": None,
     "serve": None,
     "inbox": None,
