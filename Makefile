@@ -34,7 +34,7 @@ check: $(DEV_READY)
 	$(BIN)/pyright
 
 soak: $(DEV_READY)  ## the full counts of races and crashes, on both databases, and every character there is
-	SOAK=1 $(BIN)/pytest tests/acceptance tests/desk tests/engine tests/domain/test_text_by_letter.py
+	SOAK=1 $(BIN)/pytest tests/acceptance tests/desk tests/engine tests/domain/test_text_by_letter.py tests/web/test_accessible.py
 
 bench: $(DEV_READY)  ## the figures
 	$(BIN)/python -m benchmarks

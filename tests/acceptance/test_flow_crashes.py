@@ -236,5 +236,5 @@ def test_t09_kill_9_at_every_write_does_not_change_whose_answer_was_first(tmp_pa
             assert trial.rows("SELECT 1 FROM approvals WHERE status = 'pending'") == []
             assert trial.evidence() is None
             ended = trial.kills == 0
-        n += 1 if SOAK else 3
+        n += 1 if SOAK else 5
     assert n > 10

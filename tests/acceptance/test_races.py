@@ -18,7 +18,7 @@ from mcp_hitl.domain.evidence.chain import content_digest
 
 pytestmark = [pytest.mark.anyio, pytest.mark.on_both]
 
-ROUNDS = 200 if os.environ.get("SOAK") else 15
+ROUNDS = 200 if os.environ.get("SOAK") else 8
 RACERS = 8
 CARRIED_OUT = [("progress",), ("started",), ("succeeded",)]
 
