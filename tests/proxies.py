@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
-_PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+_PATH = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"))
 
 
 @contextmanager
