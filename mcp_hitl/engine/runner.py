@@ -3,6 +3,7 @@
 import importlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import cast
@@ -85,6 +86,8 @@ class Runner:
 
     async def _claim(self) -> list[Claimed]:
         rulebook = self._rulebook()
+        if rulebook.mistake is not None:
+            return []  # nothing can be judged, and a flow that asks for that would fail
         known = [name for name in self._flows if _path(rulebook, name) == self._paths[name]]
         kinds = {name: kind.code if (kind := rulebook.kinds.get(name)) else None for name in known}
         if self._claims.room <= 0 or not kinds:
@@ -137,7 +140,7 @@ class Runner:
             claimed,
             flow,
             clock=self._clock,
-            rulebook=self._rulebook(),
+            rulebook=replace(self._rulebook(), mistake=None),  # one that appears now counts for the next run
             effects=self._effects,
             make=self._make,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from asked import lunch
 from desk_samples import AGENT, ANA, BO, Clock, WatchedStore, said, say
 
 from mcp_hitl import Approvals
@@ -16,7 +17,7 @@ from mcp_hitl.config.policy_file import parse
 from mcp_hitl.config.policy_source import PolicySource
 from mcp_hitl.desk import Desk
 from mcp_hitl.desk.feed import ANY
-from mcp_hitl.domain.approvals.approval import OutcomeState
+from mcp_hitl.domain.approvals.approval import OutcomeState, Status
 from mcp_hitl.domain.evidence.event_names import Event
 from mcp_hitl.domain.policy.kinds import ACTION
 from mcp_hitl.domain.policy.policy import Assurance
@@ -25,6 +26,7 @@ from mcp_hitl.domain.policy.rulebook import Rulebook
 from mcp_hitl.domain.values.errors import Invalid, NotAllowed
 from mcp_hitl.engine.policy_check import PolicyCheck
 from mcp_hitl.flows.built_in import EFFECTS
+from mcp_hitl.process.workers import runner_of
 
 pytestmark = pytest.mark.anyio
 
@@ -139,6 +141,20 @@ async def test_t21_nothing_is_decided_or_used_by_a_file_with_mistakes_and_all_go
     await process.looks()
     await say(desk, said(ANA, waiting))
     assert await changes(desk) == 1, "the file is the old one"
+
+
+async def test_t21_a_flow_waits_while_the_file_has_mistakes_and_does_not_fail_of_them(process: Process) -> None:
+    desk, text = process.desk, process.file.read_text()
+    runner = runner_of(desk)
+    expense = await desk.approvals.submit(AGENT, "expense", lunch())
+    process.write("[kinds.action]\nassurance = 'telepathy'\n")
+    await process.looks()
+    assert await runner.catch_up() == 0
+    process.write(text)
+    await process.looks()
+    assert await runner.catch_up() == 1
+    now = await desk.approvals.get(AGENT, expense.id)
+    assert (now.status, now.outcome.state) == (Status.PENDING, OutcomeState.NONE)
 
 
 async def test_t21_a_solo_policy_does_not_take_the_place_of_a_team_s(process: Process) -> None:
